@@ -1,0 +1,62 @@
+"""Keep, see and curate the reasoning traces of language models, in the notebook where the work happens.
+
+>>> import tunix_rt as rt
+>>> trace = rt.Trace(prompt="27 × 19?", steps=["27 × 20 = 540", "540 − 27 = 513"], final_answer="513")
+
+In a notebook, `%load_ext tunix_rt` gives the magics `%traces`, `%trace`, `%%trace` and their like.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from tunix_rt._version import __version__
+
+if TYPE_CHECKING:
+    from tunix_rt import errors, examples
+    from tunix_rt.errors import (
+        ExportFailed,
+        IdAmbiguous,
+        QueryInvalid,
+        SettingsInvalid,
+        SourceInvalid,
+        StoreBusy,
+        StoreUnusable,
+        TraceInvalid,
+        TraceNotFound,
+        TraceTooLarge,
+        TunixRTError,
+    )
+    from tunix_rt.magics import load_ipython_extension, unload_ipython_extension
+    from tunix_rt.model import Step, Trace, TraceRecord, TraceSummary, json_schema
+    from tunix_rt.settings import Settings
+    from tunix_rt.store import LoadReport, Page, Rejection, SqlResult, StoreInfo, TraceStore
+
+# Where each public name lives. A name brings its module in when it is first used, so that `import tunix_rt` in a training
+# script costs nothing that the script does not need.
+_HOMES = {
+    "errors": (
+        "ExportFailed IdAmbiguous QueryInvalid SettingsInvalid SourceInvalid StoreBusy StoreUnusable TraceInvalid "
+        "TraceNotFound TraceTooLarge TunixRTError"
+    ),
+    "magics": "load_ipython_extension unload_ipython_extension",
+    "model": "Step Trace TraceRecord TraceSummary json_schema",
+    "settings": "Settings",
+    "store": "LoadReport Page Rejection SqlResult StoreInfo TraceStore",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = ["__version__", "errors", "examples", *_HOME_OF]  # noqa: PLE0604 - the names are strings
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("errors", "examples"):
+        return import_module(f"tunix_rt.{name}")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'tunix_rt' has no attribute {name!r}")
+    value = getattr(import_module(f"tunix_rt.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

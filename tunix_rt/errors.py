@@ -1,0 +1,91 @@
+"""Every error the package raises on purpose.
+
+    TunixRTError
+    ├── SettingsInvalid   (ValueError)    a TUNIX_RT_* variable, a line of .env or an option is out of bounds
+    ├── TraceInvalid      (ValueError)    not a trace: bad JSON, a missing, unknown or ill-typed field
+    │   └── TraceTooLarge                 the whole trace is larger than `trace_max_bytes`
+    ├── TraceNotFound     (LookupError)   no stored trace has this id
+    │   └── IdAmbiguous                   several stored traces have ids that begin so
+    ├── QueryInvalid      (ValueError)    a limit, an offset, a cursor, a filter or SQL that cannot be answered
+    ├── SourceInvalid     (ValueError)    a file or folder to load that is missing, empty or of no known format
+    ├── ExportFailed      (OSError)       a file to export to that cannot be written
+    └── StoreUnusable     (OSError)       the store's file cannot be opened: not a store, damaged, from a newer version
+        └── StoreBusy     (TimeoutError)  another process or too many threads hold it for longer than `pool_timeout`
+
+Each message says what happened, to which trace, line or file, and what to do about it.
+"""
+
+from typing import NamedTuple, Self
+
+
+class TunixRTError(Exception):
+    """The base of every error of this package: `except TunixRTError` catches them all, and nothing else."""
+
+
+class SettingsInvalid(TunixRTError, ValueError):
+    """A setting is out of bounds; the message names the variable, its value and what is allowed."""
+
+
+class Problem(NamedTuple):
+    """One thing wrong with a trace: the path of the field (`steps.3.content`, or None for the whole) and the reason."""
+
+    field: str | None
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.reason}" if self.field else self.reason
+
+
+class TraceInvalid(TunixRTError, ValueError):
+    """What was given is not a trace; `problems` holds every field at fault with its path and the reason."""
+
+    def __init__(self, *problems: Problem) -> None:
+        self.problems = problems
+        super().__init__("\n".join(map(str, problems)))
+
+    def within(self, path: str) -> Self:
+        """The same error for a trace that stands at `path` in something larger."""
+        self.problems = tuple(Problem(f"{path}.{field}" if field else path, reason) for field, reason in self.problems)
+        self.args = ("\n".join(map(str, self.problems)),)
+        return self
+
+
+class TraceTooLarge(TraceInvalid):
+    """The trace as JSON is larger than `trace_max_bytes`."""
+
+    def __init__(self, size: int, maximum: int) -> None:
+        super().__init__(
+            Problem(
+                None,
+                f"trace of {size:,} bytes exceeds maximum of {maximum:,} bytes; "
+                "set trace_max_bytes (TUNIX_RT_TRACE_MAX_BYTES, up to 10,485,760) higher to accept it",
+            )
+        )
+
+
+class TraceNotFound(TunixRTError, LookupError):
+    """No stored trace has this id."""
+
+
+class IdAmbiguous(TraceNotFound):
+    """Several stored traces have ids that begin with these digits."""
+
+
+class QueryInvalid(TunixRTError, ValueError):
+    """A question to the store that it cannot answer: a limit, an offset, a cursor, a filter or SQL."""
+
+
+class SourceInvalid(TunixRTError, ValueError):
+    """A file or folder that cannot be loaded: missing, empty, or of no known format."""
+
+
+class ExportFailed(TunixRTError, OSError):
+    """A file that cannot be written; what stood there before is untouched."""
+
+
+class StoreUnusable(TunixRTError, OSError):
+    """The store's file cannot be opened; it is left as it is."""
+
+
+class StoreBusy(StoreUnusable, TimeoutError):
+    """The store could not be had within `pool_timeout` seconds."""

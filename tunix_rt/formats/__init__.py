@@ -1,0 +1,132 @@
+"""From the files that traces arrive in to traces: which files, of which format, row by row.
+
+`read` opens a file, tells its format by the first rows (never by its name), and gives what stands in it: a Draft for each
+trace and a Rejection for each row that is none.
+"""
+
+import glob
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Self
+
+from tunix_rt.errors import SourceInvalid, TraceInvalid
+from tunix_rt.formats.files import SourceFile
+from tunix_rt.formats.gsm8k import Gsm8kFormat, Gsm8kSolutionsFormat
+from tunix_rt.formats.native import NativeFormat
+from tunix_rt.formats.row import Draft, Format, Rejection, Row
+
+__all__ = ["FORMATS", "Draft", "Reading", "Rejection", "Row", "files_at"]
+
+# In the order in which they are tried: the ones that ask for more come first.
+FORMATS: dict[str, Format] = {
+    known.name: known for known in (Gsm8kSolutionsFormat(), Gsm8kFormat(), NativeFormat())
+}
+
+# A file's format is told by its first rows; a few broken ones among them must not hide it.
+_SAMPLE_ROWS = 20
+_ENDINGS = tuple(
+    kind + packed for kind in (".json", ".jsonl", ".ndjson", ".parquet") for packed in ("", ".gz", ".zst", ".zstd")
+)
+
+
+def files_at(place: str | Path) -> list[Path]:
+    """The files meant by a path, a folder (with all below it) or a pattern (`runs/*.jsonl`), in the order of their names.
+
+    Raises SourceInvalid where there is none.
+    """
+    path = Path(place).expanduser()
+    if path.is_dir():
+        found = sorted(file for file in path.rglob("*") if file.name.lower().endswith(_ENDINGS) and file.is_file())
+        if not found:
+            raise SourceInvalid(f"{path}: a folder without traces; looked for files ending in {', '.join(_ENDINGS)}")
+        return found
+    if path.exists() or not glob.has_magic(str(path)):
+        if not path.exists():
+            raise SourceInvalid(f"{path}: no such file or folder (looked from {Path.cwd()})")
+        return [path]
+    found = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if Path(name).is_file()]
+    if not found:
+        raise SourceInvalid(f"{path}: no file has such a name (looked from {Path.cwd()})")
+    return found
+
+
+class Reading:
+    """One file being read: its `format`, and the drafts and rejections in it, in order.
+
+    Raises SourceInvalid where the file is empty, cannot be read, or is of no known format.
+    """
+
+    def __init__(self, path: Path, *, format: str | None = None) -> None:
+        if format is not None and format not in FORMATS:
+            raise SourceInvalid(f"unknown format {format!r}; known are {', '.join(FORMATS)}")
+        self._file = SourceFile(path)
+        try:
+            self._rows = self._file.rows()
+            sample = []
+            for row in self._rows:
+                sample.append(row)
+                if len(sample) == _SAMPLE_ROWS:
+                    break
+            self._rows = chain(sample, self._rows)
+            self.format = FORMATS[format] if format else _detect(path, sample)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file as it lies on disk."""
+        return self._file.size
+
+    @property
+    def position(self) -> int:
+        """How many of them have been read."""
+        return self._file.position
+
+    def __iter__(self) -> Iterator[Draft | Rejection]:
+        try:
+            for row in self._rows:
+                if isinstance(row, Rejection):
+                    yield row
+                    continue
+                try:
+                    for draft in self.format.drafts(row):
+                        yield row.rejection(draft) if isinstance(draft, TraceInvalid) else draft
+                except TraceInvalid as error:
+                    yield row.rejection(error)
+        except SourceInvalid as error:
+            # What was read before the damage counts; the damage is reported beside it.
+            yield Rejection(str(self._file.path), None, None, str(error), "")
+
+
+def _detect(path: Path, sample: list[Row | Rejection]) -> Format:
+    misfits: dict[str, str] = {}
+    fault = "it holds no rows"
+    for row in sample:
+        if isinstance(row, Rejection):
+            fault = row.reason
+            continue
+        try:
+            value = row.value
+        except TraceInvalid as error:
+            fault = str(error)
+            continue
+        if not isinstance(value, dict):
+            misfits.setdefault("any", f"row {row.line:,} is no JSON object")
+            continue
+        for known in FORMATS.values():
+            misfit = known.misfit(value)
+            if misfit is None:
+                return known
+            misfits.setdefault(known.name, misfit)
+    if not misfits:
+        raise SourceInvalid(f"{path}: no traces in it: {fault}")
+    tried = "; ".join(f"{name}: {why}" for name, why in misfits.items())
+    raise SourceInvalid(f"{path}: of no known format ({tried}); name it with format= if it is one of these")

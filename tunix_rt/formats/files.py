@@ -1,0 +1,135 @@
+"""Opening a file of rows: what it is packed with, by its first bytes, and how its rows stand in it.
+
+Everything streams: memory does not grow with the file, only with its largest row.
+"""
+
+import io
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tunix_rt.errors import SourceInvalid
+from tunix_rt.formats.documents import documents, is_document
+from tunix_rt.formats.row import Rejection, Row
+
+# The largest row read, in bytes: room for a data set's row with dozens of long generations, well within memory.
+MAX_ROW_BYTES = 64 * 2**20
+# Enough for the first rows of any real file, to see whether they stand one to a line.
+_HEAD_BYTES = 2**20
+_PARQUET_ROWS = 1_000
+_COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_OTHER_ENCODINGS = {
+    b"\xff\xfe\x00\x00": "UTF-32",
+    b"\x00\x00\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+_UTF8_MARK = b"\xef\xbb\xbf"
+
+
+class SourceFile:
+    """An open file of rows; iterate over `rows()` once.
+
+    Raises SourceInvalid where the file cannot be read at all: missing, a folder, empty, of another encoding.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file = path.open("rb")
+            self.size = path.stat().st_size
+        except OSError as error:
+            raise SourceInvalid(f"{path}: cannot be read ({error.strerror})") from None
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    @property
+    def position(self) -> int:
+        """Bytes of the file read so far, before unpacking."""
+        return min(self._file.tell(), self.size)
+
+    def rows(self) -> Iterator[Row | Rejection]:
+        """The file's rows in order; a Rejection for a part that is no row."""
+        stream = self._unpacked()
+        head = stream.peek(_HEAD_BYTES)
+        for mark, encoding in _OTHER_ENCODINGS.items():
+            if head.startswith(mark):
+                raise SourceInvalid(f"{self.path}: is {encoding} text; save it as UTF-8")
+        if head.startswith(b"PAR1"):
+            return self._parquet_rows(stream)
+        if head.startswith(_UTF8_MARK):
+            stream.read(len(_UTF8_MARK))
+            head = head[len(_UTF8_MARK) :]
+        if not head.strip() and len(head) < _HEAD_BYTES:
+            raise SourceInvalid(f"{self.path}: is empty; there is nothing to load")
+        if is_document(head):
+            return documents(stream, str(self.path), MAX_ROW_BYTES)
+        return _lines(stream, str(self.path))
+
+    def _unpacked(self) -> io.BufferedReader:
+        magic = self._file.read(4)
+        self._file.seek(0)
+        packed = next((name for sign, name in _COMPRESSIONS.items() if magic.startswith(sign)), None)
+        raw: Any = self._file if packed is None else pa.CompressedInputStream(self._file, packed)
+        return io.BufferedReader(_Readable(raw, self.path), _HEAD_BYTES)
+
+    def _parquet_rows(self, stream: io.BufferedReader) -> Iterator[Row]:
+        with self._seekable(stream) as seekable:
+            try:
+                parquet = pq.ParquetFile(seekable)
+                line = 0
+                for batch in parquet.iter_batches(batch_size=_PARQUET_ROWS):
+                    for value in batch.to_pylist():
+                        line += 1
+                        yield Row(str(self.path), line, value=value)
+            except (pa.ArrowException, OSError) as error:
+                raise SourceInvalid(f"{self.path}: damaged Parquet file: {error}") from None
+
+    def _seekable(self, stream: io.BufferedReader) -> IO[bytes]:
+        """Parquet is read from its end, so one that is packed once more is unpacked to a temporary file."""
+        if cast("_Readable", stream.raw).source is self._file:
+            self._file.seek(0)
+            return self._file
+        unpacked = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+        shutil.copyfileobj(stream, unpacked)
+        unpacked.seek(0)
+        return unpacked
+
+
+class _Readable(io.RawIOBase):
+    """A plain or unpacking stream whose faults name the file."""
+
+    def __init__(self, source: Any, path: Path) -> None:
+        self.source = source
+        self._path = path
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self.source.read(len(buffer))
+        except OSError as error:
+            raise SourceInvalid(f"{self._path}: cannot be read to its end: {error}") from None
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _lines(stream: io.BufferedReader, file: str) -> Iterator[Row | Rejection]:
+    line = 0
+    while raw := stream.readline(MAX_ROW_BYTES):
+        line += 1
+        if len(raw) == MAX_ROW_BYTES and not raw.endswith(b"\n"):
+            while (rest := stream.readline(MAX_ROW_BYTES)) and not rest.endswith(b"\n"):
+                pass
+            reason = f"exceeds maximum of {MAX_ROW_BYTES:,} bytes for a row"
+            yield Rejection(file, line, None, reason, raw[:200].decode(errors="replace"))
+        elif not raw.isspace():
+            yield Row(file, line, raw=raw)

@@ -1,0 +1,89 @@
+"""GSM8K: grade-school problems with human solutions, and the models' solutions published beside them.
+
+Source: openai/grade-school-math. A solution is lines of reasoning, with calculator marks `<<48/2=24>>` that are kept;
+the answer stands behind `####` in the data set, and behind the last `A: ` in the models' solutions.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tunix_rt.errors import TraceInvalid
+from tunix_rt.formats.row import Draft, Row, outside_draft, required_text
+
+
+class Gsm8kFormat:
+    """`question` and `answer`, whose end is `#### 72`."""
+
+    name = "gsm8k"
+
+    def misfit(self, value: Mapping[str, Any]) -> str | None:
+        """None where question and answer are there and the answer has its mark."""
+        if not {"question", "answer"} <= value.keys():
+            return "no fields question and answer"
+        return None if "####" in str(value["answer"]) else "no #### in answer"
+
+    def drafts(self, row: Row) -> Iterable[Draft]:
+        """The one trace of the row: a step a line."""
+        question, answer = required_text(row.value, "question", "answer")
+        reasoning, mark, final = answer.rpartition("####")
+        final = final.strip()
+        meta: dict[str, Any] = {"source": "gsm8k"}
+        extra = {name: item for name, item in row.value.items() if name not in {"question", "answer"}}
+        if "," in final:
+            extra["answer"] = final
+        if extra:
+            meta["extra"] = extra
+        if not mark:
+            reasoning, final = answer, ""
+        yield outside_draft(
+            row, prompt=question, steps=_lines(reasoning), final_answer=final.replace(",", "") or None, meta=meta
+        )
+
+
+class Gsm8kSolutionsFormat:
+    """`question`, `ground_truth` and, for each model, an object of `solution` and `is_correct`."""
+
+    name = "gsm8k_solutions"
+
+    def misfit(self, value: Mapping[str, Any]) -> str | None:
+        """None where there is a ground truth and at least one model's solution."""
+        if not {"question", "ground_truth"} <= value.keys():
+            return "no fields question and ground_truth"
+        return None if any(map(_is_solution, value.values())) else "no model with solution and is_correct"
+
+    def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
+        """A trace for each model, in the order of the row."""
+        question, truth = required_text(row.value, "question", "ground_truth")
+        models = {name: item for name, item in row.value.items() if _is_solution(item)}
+        extra = {name: item for name, item in row.value.items() if name not in {"question", *models}}
+        for model, solution in models.items():
+            reasoning, answer = _split_at_answer(solution["solution"])
+            meta = {
+                "source": self.name,
+                "model": model,
+                "correct": solution["is_correct"],
+                "expected_answer": _split_at_answer(truth)[1],
+                "extra": extra | {k: v for k, v in solution.items() if k not in {"solution", "is_correct"}},
+            }
+            if answer is None:
+                meta["truncated"] = True
+            try:
+                yield outside_draft(row, prompt=question, steps=_lines(reasoning), final_answer=answer, meta=meta)
+            except TraceInvalid as error:
+                yield error
+
+
+def _is_solution(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("solution"), str) and "is_correct" in value
+
+
+def _split_at_answer(solution: str) -> tuple[str, str | None]:
+    """Reasoning and answer; no answer where the solution stops before its `A: `."""
+    reasoning, mark, answer = f"\n{solution}".rpartition("\nA: ")
+    if not mark or not answer.strip():
+        return solution, None
+    return reasoning, answer.strip().replace(",", "")
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in text.split("\n") if line.strip()]

@@ -1,0 +1,71 @@
+"""The native format `trace`: one trace a row, as JSON or with typed columns, with `id` and `created_at` if it was stored."""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, Field
+
+from tunix_rt.errors import Problem, TraceInvalid
+from tunix_rt.formats.row import Draft, Row
+from tunix_rt.model import Trace
+
+# Columns that the store derives from a trace; a Parquet export carries them for analysis.
+DERIVED_COLUMNS = ("preview", "n_steps", "n_chars", "source")
+
+
+class _Exported(Trace):
+    """A row of an export: the trace's own fields beside the stored id and time."""
+
+    id: Annotated[UUID | None, Field(strict=False)] = None
+    created_at: Annotated[
+        Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))] | None, Field(strict=False)
+    ] = None
+
+
+class NativeFormat:
+    """Rows as the store exports them, and as `TraceRecord` writes itself (the trace under `payload`)."""
+
+    name = "trace"
+
+    def misfit(self, value: Mapping[str, Any]) -> str | None:
+        """None where a row has at least one of the fields that only a trace has."""
+        if value.keys() & {"trace_version", "payload", "steps", "final_answer"}:
+            return None
+        return "no field steps, final_answer or trace_version"
+
+    def drafts(self, row: Row) -> Iterable[Draft]:
+        """The one trace of the row."""
+        if row.raw is None:
+            exported = _Exported.from_dict(_from_columns(row.value))
+        elif b'"payload"' in row.raw and isinstance(row.value, dict) and "payload" in row.value:
+            exported = _Exported.from_dict(_from_record(row.value))
+        else:
+            exported = _Exported.from_json(row.raw, first_line=row.line)
+        # What was validated is taken over as it is; the id and the time are no part of the trace.
+        trace = Trace.model_construct(**{name: getattr(exported, name) for name in Trace.model_fields})
+        return [Draft(row, trace, exported.id, exported.created_at)]
+
+
+def _from_columns(value: Mapping[str, Any]) -> dict[str, Any]:
+    fields = {name: item for name, item in value.items() if name not in DERIVED_COLUMNS}
+    if isinstance(fields.get("meta"), str):
+        try:
+            fields["meta"] = json.loads(fields["meta"])
+        except ValueError as error:
+            raise TraceInvalid(Problem("meta", f"invalid JSON: {error}")) from None
+    created_at = fields.get("created_at")
+    if isinstance(created_at, datetime) and created_at.tzinfo is None:
+        # A column without a time zone is UTC, as every time in a store.
+        fields["created_at"] = created_at.replace(tzinfo=UTC)
+    return fields
+
+
+def _from_record(value: Mapping[str, Any]) -> dict[str, Any]:
+    payload = value["payload"]
+    if not isinstance(payload, dict):
+        raise TraceInvalid(Problem("payload", "must be an object"))
+    outside = {name: item for name, item in value.items() if name not in {"payload", "trace_version"}}
+    return payload | outside

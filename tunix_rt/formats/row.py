@@ -1,0 +1,102 @@
+"""What passes between a file, its format and the store: rows in; drafts of traces, or rejections, out."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
+
+from tunix_rt.errors import Problem, TraceInvalid
+from tunix_rt.model import Step, Trace
+
+REJECTED_TEXT_CHARS = 200
+
+
+class Row:
+    """One row: its file, its line (from 1; in Parquet its row), and its content as JSON text or as a value."""
+
+    def __init__(self, file: str, line: int, *, raw: bytes | None = None, value: Any = None) -> None:
+        self.file = file
+        self.line = line
+        self.raw = raw
+        if raw is None:
+            self.value = value
+
+    @cached_property
+    def value(self) -> Any:
+        """The row's JSON value; TraceInvalid with line and column where it is no JSON."""
+        assert self.raw is not None
+        try:
+            return json.loads(self.raw)
+        except (ValueError, RecursionError) as error:
+            # The model's parser says where the fault is, in the words that every other bad row gets.
+            Trace.from_json(self.raw, first_line=self.line)
+            raise TraceInvalid(Problem(None, f"invalid JSON: {error}")) from None
+
+    def start(self) -> str:
+        """The first characters of the row, for a report."""
+        if self.raw is None:
+            return str(self.value)[:REJECTED_TEXT_CHARS]
+        return self.raw[: 4 * REJECTED_TEXT_CHARS].decode(errors="replace")[:REJECTED_TEXT_CHARS]
+
+    def rejection(self, error: TraceInvalid) -> "Rejection":
+        """The rejection of this row: the first field at fault, and how many more there are."""
+        first, *rest = error.problems
+        more = f" (and {len(rest)} more)" if rest else ""
+        return Rejection(self.file, self.line, first.field, first.reason + more, self.start())
+
+
+class Draft(NamedTuple):
+    """A trace read from a row, with the id and the time that the row gave it, if it did."""
+
+    row: Row
+    trace: Trace
+    id: UUID | None = None
+    created_at: datetime | None = None
+
+
+class Rejection(NamedTuple):
+    """A row that is no trace: its file, line (None: the file as a whole), field, the reason, and how it begins."""
+
+    file: str
+    line: int | None
+    field: str | None
+    reason: str
+    text: str
+
+
+class Format(Protocol):
+    """How rows of one family become traces."""
+
+    name: str
+
+    def misfit(self, value: Mapping[str, Any]) -> str | None:
+        """None where a row looks like one of this format, else what it lacks."""
+
+    def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
+        """The traces of a row, one or several, with what is wrong in the place of each bad one; raises where all is."""
+
+
+def outside_draft(
+    row: Row, *, prompt: str, steps: Iterable[str | Step], final_answer: str | None, meta: Mapping[str, Any]
+) -> Draft:
+    """A trace from an outside format: 1.0 where it holds the trace, else 1.1."""
+    steps = list(steps)
+    try:
+        return Draft(row, Trace(prompt=prompt, steps=steps, final_answer=final_answer, meta=meta))
+    except TraceInvalid:
+        trace = Trace(prompt=prompt, steps=steps, final_answer=final_answer, meta=meta, trace_version="1.1")
+        return Draft(row, trace)
+
+
+def required_text(value: Mapping[str, Any], *fields: str) -> Iterator[str]:
+    """The strings of these fields; TraceInvalid that names the ones that are missing or no strings."""
+    problems = [
+        Problem(field, "must be a string" if field in value else "missing")
+        for field in fields
+        if not isinstance(value.get(field), str)
+    ]
+    if problems:
+        raise TraceInvalid(*problems)
+    return (value[field] for field in fields)

@@ -1,0 +1,215 @@
+"""`%load_ext tunix_rt`: thin magics, each a call or two into the public API.
+
+    %trace_store [PATH]     which store, and its numbers; with a path (or the name of a TraceStore) that one from now on
+    %trace_load PATH …      load files, folders or patterns
+    %traces [-n 5] …        a page, newest first, with filters
+    %trace ID               one trace, by id, by the beginning of its id, or `latest`
+    %%trace                 the JSON in the cell becomes a trace
+    %%trace_sql             the SQL in the cell, over the table `traces`
+"""
+
+import functools
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class
+from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from traitlets import Unicode
+
+from tunix_rt import examples
+from tunix_rt.errors import TunixRTError
+from tunix_rt.model import Trace, TraceRecord
+from tunix_rt.store import LoadReport, Page, SqlResult, StoreInfo, TraceStore
+
+_COMPLETED_IDS = 20
+_OWN_LINE = re.compile(r"^\s*(?:\w+\s*=\s*)?%%?(trace_store|trace_load|trace_sql|traces|trace)\s(.*)$", re.DOTALL)
+
+
+def _says_mistakes(magic: Callable[..., Any]) -> Callable[..., Any]:
+    """A mistake becomes one line under the cell, not a traceback."""
+
+    @functools.wraps(magic)
+    def told(*args: Any, **options: Any) -> Any:
+        try:
+            return magic(*args, **options)
+        except TunixRTError as error:
+            raise UsageError(_one_line(error)) from None
+
+    return told
+
+
+def _one_line(error: TunixRTError) -> str:
+    return "; ".join(line for line in map(str.strip, str(error).splitlines()) if line.strip("^ "))
+
+
+@magics_class
+class TraceMagics(Magics):
+    """The magics over one store, `database` (default: the setting of that name)."""
+
+    database = Unicode("", help="The store's DuckDB file; empty for the default one.").tag(config=True)
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell)
+        self._store: TraceStore | None = None
+
+    @property
+    def store(self) -> TraceStore:
+        """The store that the magics speak to; opened at the first use."""
+        if self._store is None:
+            self._store = TraceStore(self.database or None)
+        return self._store
+
+    @magic_arguments()
+    @argument("store", nargs="?", help="a path, or the name of a TraceStore in this notebook; used from now on")
+    @line_magic
+    @_says_mistakes
+    def trace_store(self, line: str) -> StoreInfo:
+        """Shows which store the magics use, and its numbers.
+
+        %trace_store
+        %trace_store runs/today.duckdb
+        """
+        named = parse_argstring(self.trace_store, line).store
+        if named:
+            known = self.shell.user_ns.get(named)
+            self._store = known if isinstance(known, TraceStore) else TraceStore(named)
+        return self.store.info()
+
+    @magic_arguments()
+    @argument("sources", nargs="*", help="files, folders or patterns such as runs/*.jsonl")
+    @argument("--format", help="insist on a format; by default the content tells")
+    @argument("--known", choices=("skip", "add"), default="skip", help="what to do with traces that are already there")
+    @argument("--examples", action="store_true", help="load the examples that ship with the package")
+    @line_magic
+    @_says_mistakes
+    def trace_load(self, line: str) -> LoadReport | list[LoadReport]:
+        """Loads traces from files into the store; the report says what was added, known and rejected.
+
+        %trace_load rollouts.jsonl
+        %trace_load --examples
+        """
+        options = parse_argstring(self.trace_load, line)
+        sources = [*options.sources, *([examples.folder()] if options.examples else [])]
+        if not sources:
+            raise UsageError("name a file, a folder or a pattern to load; or --examples")
+        reports = [self.store.load(source, format=options.format, known=options.known) for source in sources]
+        return reports[0] if len(reports) == 1 else reports
+
+    @magic_arguments()
+    @argument("-n", "--limit", type=int, default=20, help="how many, 1–100")
+    @argument("--offset", type=int, default=0, help="leave out so many of the newest")
+    @argument("--after", help="the cursor of a page (its .next): what comes behind it")
+    @argument("--text", help="found in prompt, steps or answer, whatever its case")
+    @argument("--source", help="the trace's meta.source")
+    @argument("--since", help="created at or after this time, such as 2026-01-31 or 2026-01-31T12:00:00Z")
+    @argument("--until", help="created before this time")
+    @argument("--min-steps", type=int, help="at least so many steps")
+    @argument("--max-steps", type=int, help="at most so many steps")
+    @argument("--version", help="the trace_version")
+    @argument("--meta", action="append", metavar="KEY=VALUE", help="a value in meta; dots reach inside; may be repeated")
+    @argument("--where", help='a SQL expression over the columns, in quotes: "n_chars > 1000"')
+    @line_magic
+    @_says_mistakes
+    def traces(self, line: str) -> Page:
+        """Lists stored traces, newest first; the result is a Page.
+
+        %traces -n 5
+        page = %traces --source gsm8k --text eggs
+        """
+        options = vars(parse_argstring(self.traces, line))
+        if options["meta"]:
+            options["meta"] = dict(map(_key_and_value, options["meta"]))
+        return self.store.page(**options)
+
+    @line_cell_magic
+    @_says_mistakes
+    def trace(self, line: str, cell: str | None = None) -> TraceRecord:
+        """Shows one stored trace; as a cell magic it stores the trace that the cell holds as JSON.
+
+        %trace latest
+        %trace 019b76e2-4908
+
+        %%trace
+        {"prompt": "27 × 19?", "steps": ["27 × 20 = 540", "540 − 27 = 513"], "final_answer": "513"}
+        """
+        wanted = line.strip()
+        if cell is not None:
+            if wanted:
+                raise UsageError("%%trace takes nothing on its line; the JSON of the trace goes into the cell")
+            return self.store.add(Trace.from_json(cell.strip()))
+        return self.store.latest() if wanted in ("", "latest") else self.store.get(wanted)
+
+    @magic_arguments()
+    @argument("--out", metavar="NAME", help="also put the result into this variable")
+    @cell_magic
+    @_says_mistakes
+    def trace_sql(self, line: str, cell: str) -> SqlResult:
+        """Runs the cell as one reading SQL statement over the table `traces`; the result has .arrow() and .df().
+
+        %%trace_sql --out by_source
+        select source, count(*) as n from traces group by source
+        """
+        name = parse_argstring(self.trace_sql, line).out
+        result = self.store.sql(cell)
+        if name:
+            self.shell.user_ns[name] = result
+        return result
+
+    @context_matcher(identifier="tunix_rt")
+    def completions(self, context: CompletionContext) -> SimpleMatcherResult:
+        """Flags, ids, sources and formats behind our own magics."""
+        found = _OWN_LINE.match(context.text_until_cursor)
+        if found is None:
+            return SimpleMatcherResult(completions=[])
+        magic, before = found[1], found[2].split()
+        if context.token and before:
+            before.pop()
+        offered = self._offered(magic, before[-1] if before else "", context.token)
+        fitting = [SimpleCompletion(text=text, type="trace") for text in offered if text.startswith(context.token)]
+        # Names of variables and files fit neither an id nor a flag.
+        return SimpleMatcherResult(completions=fitting, suppress=bool(fitting))
+
+    def _offered(self, magic: str, previous: str, token: str) -> list[str]:
+        if token.startswith("-"):
+            parser = getattr(getattr(self, magic), "parser", None)
+            return [flag for action in parser._actions for flag in action.option_strings] if parser else []  # noqa: SLF001
+        if previous == "--source":
+            return [source for source, _ in self.store.info().sources if source]
+        if magic == "trace":
+            return ["latest", *(str(record.id) for record in self.store.page(limit=_COMPLETED_IDS))]
+        return []
+
+
+def _key_and_value(pair: str) -> tuple[str, Any]:
+    key, sign, value = pair.partition("=")
+    if not sign:
+        raise UsageError(f"--meta {pair}: must be KEY=VALUE")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Called by `%load_ext tunix_rt`."""
+    unload_ipython_extension(shell)
+    magics = TraceMagics(shell)
+    shell.register_magics(magics)
+    shell.Completer.custom_matchers.append(magics.completions)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Called by `%unload_ext tunix_rt`: takes away the magics and their completions."""
+    magics = shell.magics_manager.registry.pop(TraceMagics.__name__, None)
+    if magics is None:
+        return
+    for kind, names in magics.magics.items():
+        for name in names:
+            shell.magics_manager.magics[kind].pop(name, None)
+    shell.configurables.remove(magics)
+    shell.Completer.custom_matchers.remove(magics.completions)

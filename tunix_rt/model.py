@@ -1,0 +1,356 @@
+"""The trace: a prompt, the ordered steps of reasoning, a final answer.
+
+Two formats share one model. `1.0` is strict: every part is there and bounded. `1.1` is for what models really emit: the
+final answer may be null (a rollout cut short), the steps may be none (an answer without reasoning), and only
+`trace_max_bytes` bounds the texts. Any `trace_version` other than "1.1" is held to the rules of 1.0.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from tunix_rt import render
+from tunix_rt.errors import Problem, TraceInvalid
+
+PREVIEW_CHARS = 80
+# The bounds of format 1.0, in characters (and, for `steps`, in steps). 1.1 has none of them.
+LIMITS_1_0 = {"prompt": 50_000, "final_answer": 50_000, "steps": 1_000, "content": 20_000}
+# Step indices are stored as 64-bit integers.
+MAX_STEP_INDEX = 2**63 - 1
+# pydantic's JSON parser gives up at 200 levels; what goes in must come out again, also inside another document.
+MAX_META_DEPTH = 100
+
+
+class _Part(BaseModel):
+    """A frozen model whose constructor raises TraceInvalid in place of pydantic's own error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def __init__(self, /, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise _trace_invalid(error) from None
+
+    # Without this mark pydantic sends every parsed part through __init__ above, at half the speed.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+
+class Step(_Part):
+    """One step of reasoning: its index `i`, a `type` of 1–64 characters (free: parse, compute, verify …), its `content`."""
+
+    i: int = Field(ge=0, le=MAX_STEP_INDEX)
+    type: str = Field(min_length=1, max_length=64)
+    content: str
+
+
+def _number_plain_steps(steps: Any) -> Any:
+    """Plain strings become steps of type "step", numbered by their place."""
+    if not isinstance(steps, Iterable) or isinstance(steps, str | bytes | Mapping):
+        return steps
+    steps = tuple(steps)
+    if not any(isinstance(step, str) for step in steps):
+        return steps
+    return tuple({"i": i, "type": "step", "content": s} if isinstance(s, str) else s for i, s in enumerate(steps))
+
+
+def _unique_indices(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    seen: set[int] = set()
+    for place, step in enumerate(steps):
+        if step.i in seen:
+            raise PydanticCustomError(
+                "step_index",
+                "step indices must be unique: {i} is the index of steps.{place} and of an earlier step",
+                {"i": step.i, "place": place},
+            )
+        seen.add(step.i)
+    return steps
+
+
+class Trace(_Part):
+    """A reasoning trace; frozen, equal by value.
+
+    Steps may be given as plain strings. `meta` is any JSON object; `meta["source"]` is what lists and filters call the
+    source. Raises TraceInvalid, which names every field at fault by its path.
+
+    >>> trace = Trace(prompt="27 × 19?", steps=["27 × 20 = 540", "540 − 27 = 513"], final_answer="513")
+    >>> trace.steps[1]
+    Step(i=1, type='step', content='540 − 27 = 513')
+    >>> Trace(prompt="", steps=["…"], final_answer="4")
+    Traceback (most recent call last):
+    tunix_rt.errors.TraceInvalid: prompt: must not be empty
+    """
+
+    trace_version: str = Field(default="1.0", min_length=1, max_length=64)
+    prompt: str
+    steps: Annotated[
+        tuple[Step, ...], BeforeValidator(_number_plain_steps), AfterValidator(_unique_indices), Field(strict=False)
+    ]
+    final_answer: str | None
+    meta: dict[str, JsonValue] | None = None
+
+    def __init__(
+        self,
+        *,
+        prompt: str,
+        steps: Iterable[Step | str | Mapping[str, Any]],
+        final_answer: str | None,
+        meta: Mapping[str, Any] | None = None,
+        trace_version: str = "1.0",
+    ) -> None:
+        super().__init__(
+            trace_version=trace_version, prompt=prompt, steps=steps, final_answer=final_answer, meta=meta
+        )
+
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @classmethod
+    def from_dict(cls, value: Any) -> Self:
+        """The trace in a dictionary shaped like the JSON; TraceInvalid where it is none."""
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            raise _trace_invalid(error) from None
+
+    @classmethod
+    def from_json(cls, text: str | bytes, *, first_line: int = 1) -> Self:
+        """The trace in a JSON text; TraceInvalid with line (counted from `first_line`) and column where it is none."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise _trace_invalid(error, text, first_line) from None
+
+    def to_json(self) -> str:
+        """The trace as one line of JSON, its fields in the order of the format, `meta` left out when there is none."""
+        return self.model_dump_json(exclude=None if self.meta is not None else {"meta"})
+
+    @property
+    def n_chars(self) -> int:
+        """Characters in prompt, steps and answer together."""
+        return len(self.prompt) + sum(len(step.content) for step in self.steps) + len(self.final_answer or "")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        problems = [*self._bounds(), *self._characters(), *_not_json(self.meta, "meta")]
+        if problems:
+            raise PydanticCustomError("trace", "trace", {"problems": problems})
+        return self
+
+    def _bounds(self) -> Iterator[Problem]:
+        if self.trace_version == "1.1":
+            return
+        limits = LIMITS_1_0
+        yield from _length("prompt", self.prompt, limits["prompt"])
+        if not self.steps:
+            yield Problem("steps", 'must hold at least one step; trace_version "1.1" accepts none')
+        elif len(self.steps) > limits["steps"]:
+            yield Problem(
+                "steps", f'{len(self.steps):,} steps; at most {limits["steps"]:,}; trace_version "1.1" accepts more'
+            )
+        for place, step in enumerate(self.steps):
+            yield from _length(f"steps.{place}.content", step.content, limits["content"])
+        if self.final_answer is None:
+            yield Problem("final_answer", 'must be a string; trace_version "1.1" accepts null for a truncated rollout')
+        else:
+            yield from _length("final_answer", self.final_answer, limits["final_answer"])
+
+    def _characters(self) -> Iterator[Problem]:
+        yield from _unstorable("trace_version", self.trace_version)
+        yield from _unstorable("prompt", self.prompt)
+        for place, step in enumerate(self.steps):
+            yield from _unstorable(f"steps.{place}.type", step.type)
+            yield from _unstorable(f"steps.{place}.content", step.content)
+        yield from _unstorable("final_answer", self.final_answer or "")
+
+    def __hash__(self) -> int:
+        # Without meta: a dictionary has no hash, and equal traces still hash alike.
+        return hash((self.trace_version, self.prompt, self.steps, self.final_answer))
+
+    def __str__(self) -> str:
+        return render.trace_text(self)
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        printer.text(str(self))
+
+    def _repr_html_(self) -> str:
+        return render.trace_html(self)
+
+
+class TraceRecord(BaseModel):
+    """A stored trace: `id` (UUIDv7, so ids sort by time), `created_at` (UTC, microseconds) and the trace as `payload`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: UUID
+    created_at: Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))]
+    trace_version: str
+    payload: Trace
+
+    def __str__(self) -> str:
+        return render.trace_text(self.payload, id=self.id, created_at=self.created_at)
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        printer.text(str(self))
+
+    def _repr_html_(self) -> str:
+        return render.trace_html(self.payload, id=self.id, created_at=self.created_at)
+
+
+class TraceSummary(BaseModel):
+    """What a list shows of a stored trace, without its body.
+
+    `preview` is the first 80 characters of the prompt with white space folded, `n_steps` and `n_chars` count the steps
+    and the characters of prompt, steps and answer together, `source` is `meta["source"]`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: UUID
+    created_at: datetime
+    trace_version: str
+    preview: str
+    n_steps: int
+    n_chars: int
+    source: str | None
+
+
+def json_schema(version: Literal["1.0", "1.1"]) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a trace in this format; what it cannot say is in `Trace`: unique indices, sizes."""
+    schema = Trace.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = f"Reasoning trace {version}"
+    schema["description"] = "A prompt, the ordered steps of reasoning, and the final answer."
+    fields = schema["properties"]
+    fields["trace_version"] = {"const": version, "title": "Trace Version"}
+    schema["required"] = ["prompt", "steps", "final_answer"]
+    if version == "1.1":
+        schema["required"].insert(0, "trace_version")
+        return schema
+    for name in ("prompt", "final_answer"):
+        fields[name] |= {"type": "string", "minLength": 1, "maxLength": LIMITS_1_0[name]}
+    del fields["final_answer"]["anyOf"]
+    fields["steps"] |= {"minItems": 1, "maxItems": LIMITS_1_0["steps"]}
+    schema["$defs"]["Step"]["properties"]["content"] |= {"minLength": 1, "maxLength": LIMITS_1_0["content"]}
+    return schema
+
+
+def _length(path: str, text: str, most: int) -> Iterator[Problem]:
+    if not text:
+        yield Problem(path, "must not be empty")
+    elif len(text) > most:
+        yield Problem(path, f'{len(text):,} characters; at most {most:,}; trace_version "1.1" accepts more')
+
+
+def _unstorable(path: str, text: str) -> Iterator[Problem]:
+    if "\0" in text:
+        place = text.index("\0")
+        yield Problem(path, f"holds a NUL character (U+0000, at character {place + 1:,}), which no store keeps; remove it")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            found = f"U+{ord(text[error.start]):04X}"
+            yield Problem(
+                path, f"holds a lone surrogate ({found}, at character {error.start + 1:,}), which is no text; remove it"
+            )
+
+
+def _not_json(value: JsonValue, path: str, depth: int = 0) -> Iterator[Problem]:
+    """What pydantic lets through in `meta` and JSON cannot hold: NaN and infinities, NUL, lone surrogates."""
+    if depth > MAX_META_DEPTH:
+        yield Problem("meta", f"nested more than {MAX_META_DEPTH} deep")
+    elif isinstance(value, str):
+        yield from _unstorable(path, value)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield Problem(path, f"{value} is no JSON number; use null or a string")
+    elif isinstance(value, list):
+        for place, item in enumerate(value):
+            yield from _not_json(item, f"{path}.{place}", depth + 1)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _unstorable(f"{path}.{key!r}", key)
+            yield from _not_json(item, f"{path}.{key}", depth + 1)
+
+
+def _trace_invalid(error: ValidationError, text: str | bytes = "", first_line: int = 1) -> TraceInvalid:
+    problems: list[Problem] = []
+    for found in error.errors(include_url=False):
+        if found["type"] == "trace":
+            problems += found["ctx"]["problems"]
+        elif found["type"] == "json_invalid":
+            problems.append(Problem(None, _json_fault(found["ctx"]["error"], text, first_line)))
+        else:
+            problems.append(Problem(_path(found), _reason(found)))
+    return TraceInvalid(*problems)
+
+
+def _json_fault(fault: str, text: str | bytes, first_line: int) -> str:
+    """The parser's own words, with the column in characters: it counts bytes."""
+    found = re.fullmatch(r"(.*) at line (\d+) column (\d+)", fault, re.DOTALL)
+    if found is None:
+        return f"invalid JSON: {fault}"
+    what, line, column = found[1], int(found[2]), int(found[3])
+    raw = text.encode(errors="replace") if isinstance(text, str) else text
+    before = raw.split(b"\n")[line - 1][:column] if raw else b""
+    characters = len(before.decode(errors="replace"))
+    return f"invalid JSON at line {first_line + line - 1:,}, column {characters:,}: {what}"
+
+
+def _path(found: ErrorDetails) -> str | None:
+    # What pydantic appends behind `meta` are the names of its own union members, not keys of the object.
+    keys = [str(key) for key in found["loc"] if key not in {"[key]", "dict", "list"}]
+    # A path as deep as the recursion that failed would bury the reason.
+    return ".".join(keys[:8]) + ("…" if len(keys) > 8 else "") if keys else None
+
+
+_REASONS = {
+    "missing": "missing; every trace has it",
+    "string_type": "must be a string, not {given}",
+    "string_unicode": "must be text that UTF-8 can hold",
+    "int_type": "must be an integer, not {given}",
+    "int_from_float": "must be an integer, not {given}",
+    "greater_than_equal": "must be at least {ge}, not {input}",
+    "less_than_equal": "must be at most {le:,}, not {input:,}",
+    "string_too_short": "must not be empty",
+    "string_too_long": "{length:,} characters; at most {max_length:,}",
+    "tuple_type": "must be a list of steps, not {given}",
+    "model_type": "must be an object, not {given}",
+    "model_attributes_type": "must be an object, not {given}",
+    "dict_type": "must be an object, not {given}",
+    "extra_forbidden": "unknown field; a trace has {known}",
+    "invalid-json-value": "must be a JSON value, not {given}",
+    "recursion_depth_exceeded": "nested too deeply",
+}
+_JSON_TYPES = {str: "a string", bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "an object"}
+
+
+def _reason(found: ErrorDetails) -> str:
+    value = found["input"]
+    words = _REASONS.get(found["type"])
+    if words is None:
+        return found["msg"]
+    known = Step.model_fields if found["loc"][0:1] == ("steps",) else Trace.model_fields
+    return words.format(
+        given="null" if value is None else _JSON_TYPES.get(type(value), f"a {type(value).__name__}"),
+        input=value,
+        length=len(value) if isinstance(value, str) else 0,
+        known=", ".join(known),
+        **found.get("ctx", {}),
+    )

@@ -1,0 +1,22 @@
+"""Objects shown: as HTML that survives saving and lets no text of a trace act, and as plain text for a terminal.
+
+Each function takes any object with the right attributes and needs no other room of the package. The HTML is
+`markupsafe.Markup`: no scripts, nothing fetched, one scoped `<style>`; it reads well without that too. The text has no
+trailing spaces, and control characters are shown as symbols in both.
+"""
+
+from tunix_rt.render.html import info_html, page_html, report_html, table_html, trace_html
+from tunix_rt.render.text import info_text, page_text, report_text, table_text, trace_text
+
+__all__ = [
+    "info_html",
+    "info_text",
+    "page_html",
+    "page_text",
+    "report_html",
+    "report_text",
+    "table_html",
+    "table_text",
+    "trace_html",
+    "trace_text",
+]

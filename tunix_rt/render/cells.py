@@ -1,0 +1,74 @@
+"""Values of a SQL result as they stand in a cell."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from tunix_rt.render.characters import one_line
+from tunix_rt.render.shapes import TableShape
+from tunix_rt.render.wording import as_json
+
+_LONGEST = 200  # characters of a value in a cell; the whole stands in its title, itself bounded
+_LONGEST_TITLE = 2000
+_SHORT = 40  # characters that stay on one line
+_LONG = 60  # characters that want a wide column
+_DIGITS = 6  # decimals of a float that say something in a table
+_NUMBER = re.compile(r"U?(?:TINY|SMALL|BIG|HUGE)?INT(?:EGER)?|FLOAT|DOUBLE|REAL|DECIMAL(?:\(.*\))?", re.IGNORECASE)
+
+
+class Column(NamedTuple):
+    name: str
+    type: str
+    is_number: bool
+
+
+class Cell(NamedTuple):
+    text: str
+    whole: str = ""
+    """The whole value when `text` is only a part of it."""
+    css: str = ""
+
+
+NULL = Cell("NULL", css="trt-quiet")
+
+
+def columns(table: TableShape) -> list[Column]:
+    """The columns with what their types mean for the layout."""
+    return [
+        Column(name, type_, _NUMBER.fullmatch(type_) is not None)
+        for name, type_ in zip(table.columns, table.types, strict=True)
+    ]
+
+
+def cell(value: object, *, is_number: bool = False) -> Cell:  # noqa: PLR0911  one return for each kind of value
+    """One value: numbers exactly as they can be typed back, text on one line, nested values as JSON."""
+    if value is None:
+        return NULL
+    if isinstance(value, bool):
+        return Cell(str(value).lower())
+    if isinstance(value, float):
+        exact, rounded = repr(value), repr(round(value, _DIGITS))
+        # A small number must not become zero.
+        shown = rounded if round(value, _DIGITS) else exact
+        return Cell(shown, "" if shown == exact else exact, "trt-n")
+    if is_number:
+        return Cell(str(value), css="trt-n")
+    if isinstance(value, str):
+        return _cut(value)
+    if isinstance(value, datetime):
+        return Cell(value.isoformat(" "), css="trt-when")
+    if isinstance(value, UUID):
+        return Cell(str(value), css="trt-mono trt-when")
+    if isinstance(value, dict | list | tuple | Sequence) and not isinstance(value, bytes | bytearray | memoryview):
+        text = as_json(value)
+        return _cut(text, "trt-mono trt-when" if len(text) <= _SHORT else "trt-mono")
+    return _cut(str(value))
+
+
+def _cut(text: str, css: str = "") -> Cell:
+    shown = one_line(text, _LONGEST)
+    if len(shown) > _LONG:
+        css = f"{css} trt-long".strip()
+    return Cell(shown, "" if shown == text else text[:_LONGEST_TITLE], css)

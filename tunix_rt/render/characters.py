@@ -1,0 +1,79 @@
+"""Characters that would act instead of being read, made visible; and the width of text in a terminal."""
+
+import re
+import unicodedata
+
+# What a terminal or a browser obeys instead of showing: C0 and C1 controls (0x9B alone starts an escape sequence), line
+# and paragraph separators, the bidirectional embeddings, overrides and isolates that make text read other than it is
+# stored, and lone surrogates, which cannot be encoded and would stop the whole message to the browser. The marks that
+# ordinary Arabic and Hebrew use (LRM, RLM, ALM) stay as they are.
+_ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_PICTURES = 0x2400  # the Unicode block that holds a picture for each C0 control
+_DELETE, _DELETE_PICTURE = 0x7F, "\u2421"
+
+
+def visible(text: str) -> str:
+    r"""The same text with each acting character shown: a control picture where Unicode has one, else its number.
+
+    Line feeds and tabs stay; a carriage return before a line feed is part of the line end and goes.
+
+    >>> visible("\x1b[2Jred")
+    '␛[2Jred'
+    >>> visible("a\r\nb\u202ec")
+    'a\nb‹U+202E›c'
+    """
+    return _ACTING.sub(_symbol, text.replace("\r\n", "\n"))
+
+
+def _symbol(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < ord(" "):
+        return chr(_PICTURES + code)
+    return _DELETE_PICTURE if code == _DELETE else f"‹U+{code:04X}›"
+
+
+def one_line(text: str, limit: int) -> str:
+    """The text on one line, runs of white space as one space, at most `limit` characters, cut with an ellipsis.
+
+    >>> one_line("two\\n  lines", 20), one_line("abcdef", 4)
+    ('two lines', 'abc…')
+    """
+    # A line cannot be longer than its source, so the first characters are enough; four times leaves room for spaces.
+    start = " ".join(text[: 4 * limit].split())
+    if len(start) <= limit and len(text) <= 4 * limit:
+        return start
+    return start[: limit - 1].rstrip() + "…"
+
+
+def width(text: str) -> int:
+    """Columns that the text takes in a terminal: two for each wide East Asian character, none for a combining mark.
+
+    >>> width("abc"), width("日本"), width("e\u0301")
+    (3, 4, 1)
+    """
+    if text.isascii():
+        return len(text)
+    return sum(_character_width(character) for character in text)
+
+
+def _character_width(character: str) -> int:
+    # Mn, Me: combining marks; Cf: format characters such as the zero-width joiner.
+    if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def fit(text: str, columns: int) -> str:
+    """The start of the text that a terminal shows in so many columns, cut with an ellipsis.
+
+    >>> fit("日本語", 5), fit("abc", 3)
+    ('日本…', 'abc')
+    """
+    if width(text) <= columns:
+        return text
+    left = columns - 1
+    for n, character in enumerate(text):
+        left -= _character_width(character)
+        if left < 0:
+            return text[:n].rstrip() + "…"
+    return text

@@ -1,0 +1,165 @@
+"""Objects as HTML that survives saving: static, safe with any text, and readable without its style."""
+
+import re
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from markupsafe import Markup, escape
+
+from tunix_rt.render import cells, wording
+from tunix_rt.render.characters import one_line, visible
+from tunix_rt.render.outline import outline
+from tunix_rt.render.passages import Passage, Typesetter
+from tunix_rt.render.quantities import count, prefix_length, utc, utc_exact
+from tunix_rt.render.shapes import InfoShape, PageShape, ReportShape, TableShape, TraceShape
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_HERE = Path(__file__).parent
+_LINE_END = Markup("<br>")
+_BREAK_AFTER_SLASH = Markup("/<wbr>")
+
+
+def trace_html(trace: TraceShape, *, id: UUID | None = None, created_at: datetime | None = None) -> Markup:  # noqa: A002
+    """The trace as one panel: a line about it, the prompt, the steps on a rail, the answer, and its meta, closed.
+
+    Texts over 3,000 characters are cut at about 2,000 with the rest behind a click; steps after the first 6,000
+    characters are closed. With `id` and `created_at` it is shown as stored.
+    """
+    typesetter = Typesetter()
+    # The answer first: when a trace has more formulas than are set, it is the one that must be readable.
+    answer = typesetter.passage(trace.final_answer) if trace.final_answer else None
+    prompt = typesetter.passage(trace.prompt)
+    folds = outline(trace.steps, typesetter.passage)
+    meta = [
+        (str(name), typesetter.passage(value) if isinstance(value, str) else _as_json(typesetter, value))
+        for name, value in (trace.meta or {}).items()
+    ]
+    return _render(
+        "trace",
+        id=str(id) if id else None,
+        created_at=created_at,
+        version=trace.trace_version,
+        source=wording.source_of(trace),
+        n_steps=len(trace.steps),
+        n_chars=wording.n_chars(trace),
+        prompt=prompt,
+        folds=folds,
+        answer=answer,
+        truncated=wording.TRUNCATED,
+        stored=wording.stored_facts(id, created_at),
+        meta=meta,
+    )
+
+
+def _as_json(typesetter: Typesetter, value: object) -> Passage:
+    return typesetter.code(wording.as_json(value, indent=2 if isinstance(value, dict | list) else None))
+
+
+def page_html(page: PageShape) -> Markup:
+    """The page as a table, newest first, with ids long enough to tell its traces apart; or what to do when empty."""
+    return _render(
+        "page",
+        caption=wording.page_caption(page) if page.records else None,
+        empty=wording.page_empty(page),
+        rows=page.records,
+        prefix=prefix_length(record.id for record in page.records),
+        more=page.next is not None,
+    )
+
+
+def report_html(report: ReportShape) -> Markup:
+    """What a load did: the counts, then the first 20 rejected rows with line, field and reason."""
+    return _render(
+        "report",
+        headline=wording.report_headline(report),
+        interrupted=wording.report_interrupted(report),
+        source=report.source,
+        format=report.format,
+        tells_file=bool(wording.report_files(report)),
+        rows=report.rejected[: wording.REJECTED_SHOWN],
+        more=wording.report_more(report),
+    )
+
+
+def info_html(info: InfoShape) -> Markup:
+    """The store in a few lines, with its ten most frequent sources as bars."""
+    most = max((n for _, n in info.sources), default=0) or 1
+    shown = info.sources[: wording.SOURCES_SHOWN]
+    return _render(
+        "info",
+        facts=wording.info_facts(info),
+        bars=[{"name": name, "n": n, "percent": max(1, round(100 * n / most))} for name, n in shown],
+        n_more=len(info.sources) - len(shown),
+    )
+
+
+def table_html(table: TableShape) -> Markup:
+    """A SQL result: the rows that it carries, numbers to the right, NULL told apart, types in the headers' titles."""
+    columns = cells.columns(table)
+    return _render(
+        "table",
+        columns=columns,
+        rows=[
+            [cells.cell(value, is_number=column.is_number) for column, value in zip(columns, row, strict=True)]
+            for row in table.rows
+        ],
+        caption=wording.table_caption(table),
+    )
+
+
+def _render(name: str, **values: object) -> Markup:
+    return Markup(_environment().get_template(f"{name}.html.j2").render(values))  # noqa: S704  autoescaped by jinja2
+
+
+@cache
+def _environment() -> "Environment":
+    # Here and not above: importing jinja2 takes longer than the rest of the room.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415
+
+    environment = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        # Every value passes through here before it is escaped, so none can be forgotten.
+        finalize=_finalize,
+    )
+    environment.filters |= {
+        "count": count,
+        "lines": _lines,
+        "one_line": one_line,
+        "path": _path,
+        "thousands": "{:,}".format,
+        "utc": utc,
+        "utc_exact": utc_exact,
+    }
+    environment.globals["style"] = _style()
+    return environment
+
+
+def _finalize(value: Any) -> Any:  # noqa: ANN401  any value of a template
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _lines(text: str) -> Markup:
+    """The text escaped, its line ends as elements: they must hold where a host strips the style."""
+    return escape(visible(text)).replace("\n", _LINE_END)
+
+
+def _path(text: str) -> Markup:
+    """The text escaped, able to break a line after each slash."""
+    return escape(visible(text)).replace("/", _BREAK_AFTER_SLASH)
+
+
+def _style() -> Markup:
+    css = (_HERE / "templates" / "style.css").read_text(encoding="utf-8")
+    css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
+    css = re.sub(r"\s+", " ", css)
+    return Markup(re.sub(r" ?([{};]) ?", r"\1", css).strip())  # noqa: S704  our own file

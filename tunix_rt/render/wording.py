@@ -1,0 +1,105 @@
+"""The words around what is shown, the same in HTML and in plain text."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from tunix_rt.render.characters import one_line
+from tunix_rt.render.quantities import count, size, utc, utc_exact
+from tunix_rt.render.shapes import InfoShape, PageShape, ReportShape, TableShape, TraceShape
+
+REJECTED_SHOWN = 20
+"""Rejected rows that a report shows; the rest is in `report.rejected`."""
+SOURCES_SHOWN = 10
+TRUNCATED = "no final answer (truncated)"
+_FILTER = 60  # characters of one filter's value in a caption
+
+
+def n_chars(trace: TraceShape) -> int:
+    """Characters of prompt, steps and answer together."""
+    return len(trace.prompt) + sum(len(step.content) for step in trace.steps) + len(trace.final_answer or "")
+
+
+def source_of(trace: TraceShape) -> str | None:
+    """Where the trace comes from, when its meta says so."""
+    source = (trace.meta or {}).get("source")
+    return one_line(source, _FILTER) if isinstance(source, str) and source.strip() else None
+
+
+def stored_facts(id: UUID | None, created_at: datetime | None) -> list[tuple[str, str]]:  # noqa: A002
+    """What the store knows of a trace, exactly."""
+    facts = [("id", str(id))] if id else []
+    return [*facts, ("created_at", utc_exact(created_at))] if created_at else facts
+
+
+def as_json(value: object, *, indent: int | None = None) -> str:
+    """The value as JSON, readable; what JSON does not know, by its str()."""
+    return json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+
+
+def page_caption(page: PageShape) -> str:
+    parts = [f"{count(len(page.records), 'trace')}, newest first"]
+    if page.offset:
+        parts.append(f"after the first {page.offset:,}")
+    if page.filters:
+        parts.append(f"filters: {_filters(page.filters)}")
+    return " · ".join(parts)
+
+
+def page_empty(page: PageShape) -> str:
+    if page.filters:
+        return f"no trace matches {_filters(page.filters)}"
+    if page.offset:
+        return f"no traces after the first {page.offset:,}"
+    return "no traces yet; add one with store.add(...) or store.load(...)"
+
+
+def _filters(filters: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={_filter(value)}" for name, value in filters.items())
+
+
+def _filter(value: object) -> str:
+    if isinstance(value, datetime):
+        return utc(value)
+    return one_line(value if isinstance(value, str) else as_json(value), _FILTER)
+
+
+def report_headline(report: ReportShape) -> str:
+    return f"{report.added:,} added · {report.known:,} already there · {report.rejected_count:,} rejected"
+
+
+def report_interrupted(report: ReportShape) -> str:
+    return "interrupted before the end: what is counted here is in the store and stays" if report.interrupted else ""
+
+
+def report_files(report: ReportShape) -> list[str]:
+    """The files that the rejected rows come from, when a reader needs to be told."""
+    files = list(dict.fromkeys(row.file for row in report.rejected))
+    return files if len(files) > 1 else []
+
+
+def report_more(report: ReportShape) -> str:
+    more = report.rejected_count - min(len(report.rejected), REJECTED_SHOWN)
+    if more <= 0:
+        return ""
+    kept = "" if len(report.rejected) >= report.rejected_count else f", which keeps the first {len(report.rejected):,}"
+    return f"{more:,} more in report.rejected{kept}"
+
+
+def info_facts(info: InfoShape) -> list[tuple[str, str]]:
+    facts = [("store", str(info.path)), ("traces", f"{info.n_traces:,}"), ("size", size(info.size_bytes))]
+    facts.extend((name, f"{utc(moment)} UTC") for name, moment in _moments(info) if moment)
+    return [*facts, ("schema version", str(info.schema_version))]
+
+
+def _moments(info: InfoShape) -> tuple[tuple[str, datetime | None], ...]:
+    return ("oldest", info.oldest), ("newest", info.newest)
+
+
+def table_caption(table: TableShape, n_columns: int | None = None) -> str:
+    shown = len(table.rows)
+    caption = count(table.n_rows, "row") if shown >= table.n_rows else f"showing {shown:,} of {table.n_rows:,} rows"
+    left_out = len(table.columns) - (len(table.columns) if n_columns is None else n_columns)
+    return f"{caption} · {count(left_out, 'column')} not shown" if left_out else caption

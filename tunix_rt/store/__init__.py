@@ -1,0 +1,10 @@
+"""The trace store: a DuckDB file, sorted by time, that many processes use in turn."""
+
+from tunix_rt.formats import Rejection
+from tunix_rt.store.info import StoreInfo
+from tunix_rt.store.loading import LoadReport
+from tunix_rt.store.paging import Page
+from tunix_rt.store.result import SqlResult
+from tunix_rt.store.store import TraceStore
+
+__all__ = ["LoadReport", "Page", "Rejection", "SqlResult", "StoreInfo", "TraceStore"]

@@ -1,0 +1,160 @@
+"""What to select: one set of filters for lists, counts, scans, exports and every form."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import duckdb
+
+from tunix_rt.errors import QueryInvalid
+
+# What `page(...)` and its like take by keyword, and what each means.
+FILTERS = {
+    "text": "a string to find in prompt, steps or answer, whatever its case",
+    "source": "the trace's meta.source",
+    "since": "created at or after this time (datetime, date or ISO 8601; UTC unless it says otherwise)",
+    "until": "created before this time",
+    "min_steps": "at least so many steps",
+    "max_steps": "at most so many steps",
+    "version": "the trace_version",
+    "meta": 'values in meta, such as {"reward": 1, "grader.name": "exact"}; dots reach inside',
+    "ids": "these ids",
+    "where": "a SQL expression over the columns, such as \"n_chars > 1000\"",
+}
+
+
+class Condition(NamedTuple):
+    """A part of a WHERE clause and the values it binds."""
+
+    sql: str
+    values: tuple[Any, ...] = ()
+
+
+def where(*conditions: Condition) -> tuple[str, list[Any]]:
+    """The WHERE clause of all the conditions, and the values it binds."""
+    if not conditions:
+        return "", []
+    clause = " and ".join(condition.sql for condition in conditions)
+    return f" where {clause}", [value for condition in conditions for value in condition.values]
+
+
+class Filters:
+    """Checked filters; falsy where nothing was asked for. `given` is what was asked, `conditions` what it means in SQL.
+
+    Raises QueryInvalid for a filter that is unknown or has a value of the wrong kind. None stands for "not asked".
+    """
+
+    def __init__(self, **given: Any) -> None:
+        unknown = [name for name in given if name not in FILTERS]
+        if unknown:
+            known = "; ".join(f"{name}: {meaning}" for name, meaning in FILTERS.items())
+            raise QueryInvalid(f"unknown filter {', '.join(map(repr, unknown))}; known are {known}")
+        self.given = {name: value for name, value in given.items() if value is not None}
+        self.conditions = tuple(
+            condition for name, value in self.given.items() for condition in getattr(self, f"_{name}")(value)
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.conditions)
+
+    def _text(self, value: Any) -> Iterator[Condition]:
+        text = _kind("text", value, str)
+        # RE2's case folding was 1.7 times as fast as lower() over 1,000,000 traces; a text without case needs neither.
+        if text.lower() == text.upper():
+            found, value = "contains({0}, ?)", text
+        else:
+            found, value = "regexp_matches({0}, ?, 'i')", _literal_pattern(text)
+        in_steps = f"len(list_filter(steps, lambda s: {found.format('s.content')})) > 0"
+        yield Condition(
+            f"({found.format('prompt')} or coalesce({found.format('final_answer')}, false) or {in_steps})", (value,) * 3
+        )
+
+    def _source(self, value: Any) -> Iterator[Condition]:
+        yield Condition("source = ?", (_kind("source", value, str),))
+
+    def _since(self, value: Any) -> Iterator[Condition]:
+        yield Condition("created_at >= ?", (as_time("since", value),))
+
+    def _until(self, value: Any) -> Iterator[Condition]:
+        yield Condition("created_at < ?", (as_time("until", value),))
+
+    def _min_steps(self, value: Any) -> Iterator[Condition]:
+        yield Condition("n_steps >= ?", (_kind("min_steps", value, int),))
+
+    def _max_steps(self, value: Any) -> Iterator[Condition]:
+        yield Condition("n_steps <= ?", (_kind("max_steps", value, int),))
+
+    def _version(self, value: Any) -> Iterator[Condition]:
+        yield Condition("trace_version = ?", (_kind("version", value, str),))
+
+    def _meta(self, value: Any) -> Iterator[Condition]:
+        for key, wanted in _kind("meta", value, Mapping).items():
+            yield _meta_condition(str(key), wanted)
+
+    def _ids(self, value: Any) -> Iterator[Condition]:
+        if isinstance(value, str | UUID):
+            value = [value]
+        try:
+            ids = [str(UUID(str(one))) for one in _kind("ids", value, Iterable)]
+        except ValueError:
+            raise QueryInvalid(f"ids={value!r}: must be full ids, such as 019b76e2-4908-718c-8375-fcf4f3002c1a") from None
+        yield Condition("id in (select unnest(?::uuid[]))", (ids,))
+
+    def _where(self, value: Any) -> Iterator[Condition]:
+        expression = _kind("where", value, str)
+        try:
+            # The line break ends a comment, which could otherwise hide the closing parenthesis.
+            statements = duckdb.extract_statements(f"select 1 where ({expression}\n)")
+        except duckdb.Error as error:
+            raise QueryInvalid(f"where={expression!r}: is no SQL expression: {error}") from None
+        if len(statements) != 1 or not expression.strip():
+            raise QueryInvalid(f"where={expression!r}: must be one SQL expression")
+        yield Condition(f"({expression}\n)")
+
+
+def as_time(name: str, value: Any) -> datetime:
+    """A time in UTC from a datetime, a date, or text in ISO 8601; QueryInvalid for anything else."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise QueryInvalid(f"{name}={value!r}: must be a time such as 2026-01-31 or 2026-01-31T12:00:00Z") from None
+    if isinstance(value, timedelta):
+        return datetime.now(UTC) - value
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - UTC is set below
+    time: datetime = _kind(name, value, datetime)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _kind(name: str, value: Any, kind: type) -> Any:
+    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        return value
+    raise QueryInvalid(f"{name}={value!r}: must be {FILTERS[name]}")
+
+
+def _literal_pattern(text: str) -> str:
+    # RE2 knows no \Q…\E here, and Python's escapes for plain ASCII signs are its own.
+    return re.sub(r"([^\w\s])", r"\\\1", text, flags=re.ASCII) if text.isascii() else re.escape(text)
+
+
+def _meta_condition(key: str, wanted: Any) -> Condition:
+    # A key may itself hold dots (`gen_ai.usage`), so the whole key is tried before the path.
+    paths = ["$." + json.dumps(key, ensure_ascii=False)]
+    if "." in key:
+        paths.append("$." + ".".join(json.dumps(part, ensure_ascii=False) for part in key.split(".")))
+    found = f"coalesce({', '.join(['json_extract(meta, ?::varchar)'] * len(paths))})"
+    if wanted is None:
+        return Condition(f"coalesce(json_type({found}), 'NULL') = 'NULL'", tuple(paths))
+    if isinstance(wanted, int | float) and not isinstance(wanted, bool):
+        numbers = "('UBIGINT', 'BIGINT', 'DOUBLE', 'HUGEINT', 'UHUGEINT')"
+        is_number = f"json_type({found}) in {numbers}"
+        return Condition(f"({is_number} and try_cast({found} as double) = ?::double)", (*paths, *paths, wanted))
+    try:
+        text = json.dumps(wanted, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError):
+        raise QueryInvalid(f"meta={{{key!r}: {wanted!r}}}: must be a JSON value") from None
+    return Condition(f"{found}::varchar = json(?)::varchar", (*paths, text))

@@ -1,0 +1,29 @@
+"""The store's numbers."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tunix_rt import render
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    """Which store, and its numbers: traces, bytes on disk, the oldest and newest time (UTC), and traces by source."""
+
+    path: str
+    n_traces: int
+    size_bytes: int
+    oldest: datetime | None
+    newest: datetime | None
+    schema_version: int
+    sources: tuple[tuple[str | None, int], ...]
+
+    def __str__(self) -> str:
+        return render.info_text(self)
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        printer.text(str(self))
+
+    def _repr_html_(self) -> str:
+        return render.info_html(self)

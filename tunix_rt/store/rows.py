@@ -1,0 +1,139 @@
+"""Traces to rows of the table and back; both ways a trace is its line of JSON, which DuckDB itself reads and writes."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import duckdb
+import pyarrow as pa
+
+from tunix_rt.errors import TraceTooLarge
+from tunix_rt.model import PREVIEW_CHARS, Trace, TraceRecord, TraceSummary
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_SHAPE = json.dumps(
+    {
+        "trace_version": "VARCHAR",
+        "prompt": "VARCHAR",
+        "steps": [{"i": "BIGINT", "type": "VARCHAR", "content": "VARCHAR"}],
+        "final_answer": "VARCHAR",
+        "meta": "JSON",
+    }
+)
+
+# The preview folds white space in four times its length, so that a prompt that begins with blank lines shows its words.
+_INSERT = f"""
+insert into traces
+select
+    id,
+    created_at,
+    t.trace_version,
+    left(trim(regexp_replace(left(t.prompt, {4 * PREVIEW_CHARS}), '\\s+', ' ', 'g')), {PREVIEW_CHARS}),
+    len(t.steps),
+    length(t.prompt) + coalesce(list_sum([length(s.content) for s in t.steps]), 0) + coalesce(length(t.final_answer), 0),
+    t.meta ->> '$.source',
+    digest,
+    t.prompt,
+    t.steps,
+    t.final_answer,
+    t.meta
+from (select id, created_at, digest, json_transform(json, '{_SHAPE}') as t from incoming)
+order by created_at, id
+"""  # noqa: S608 - only constants of this file
+
+# Put together as text, so that meta comes out digit for digit as it went in.
+TRACE_JSON = """
+'{"trace_version":' || to_json(trace_version)
+|| ',"prompt":' || to_json(prompt)
+|| ',"steps":' || to_json(steps)
+|| ',"final_answer":' || coalesce(to_json(final_answer)::varchar, 'null')
+|| coalesce(',"meta":' || meta::varchar, '')
+|| '}'
+"""
+
+# The line of a stored trace in an export.
+RECORD_JSON = (
+    """'{"id":"' || id || '","created_at":"' || strftime(created_at, '%Y-%m-%dT%H:%M:%S.%fZ') || '",' """
+    f"|| substr({TRACE_JSON}, 2)"
+)
+
+# A time as microseconds: fetching a TIMESTAMPTZ as it is would need pytz.
+TIME = "epoch_us(created_at)"
+SUMMARY_COLUMNS = ", ".join(TIME if name == "created_at" else name for name in TraceSummary.model_fields)
+RECORD_COLUMNS = f"id, {TIME}, {TRACE_JSON}"
+
+
+class NewRow(NamedTuple):
+    """A trace about to be stored."""
+
+    id: UUID
+    created_at: datetime
+    digest: bytes
+    json: str
+
+
+def encode(trace: Trace, trace_max_bytes: int) -> tuple[str, bytes]:
+    """The trace's line of JSON, and the 16-byte digest by which an equal trace is known.
+
+    Raises TraceTooLarge when the line is longer than `trace_max_bytes`.
+    """
+    line = trace.to_json()
+    size = len(line.encode())
+    if size > trace_max_bytes:
+        raise TraceTooLarge(size, trace_max_bytes)
+    told = line
+    if trace.meta is not None:
+        # Objects that differ only in the order of their keys are equal.
+        told = trace.model_dump_json(exclude={"meta"}) + json.dumps(trace.meta, sort_keys=True)
+    return line, hashlib.blake2b(told.encode(), digest_size=16).digest()
+
+
+def to_table(rows: Sequence[NewRow]) -> pa.Table:
+    """The rows as an Arrow table of id, created_at, digest and json."""
+    return pa.table(
+        {
+            "id": uuids([row.id.bytes for row in rows]),
+            "created_at": pa.array([row.created_at for row in rows], pa.timestamp("us", "UTC")),
+            "digest": uuids([row.digest for row in rows]),
+            "json": pa.array([row.json for row in rows], pa.string()),
+        }
+    )
+
+
+def insert(cursor: duckdb.DuckDBPyConnection, incoming: pa.Table) -> None:
+    """Stores what `to_table` made, in the order of time."""
+    cursor.register("incoming", incoming)
+    cursor.execute(_INSERT)
+
+
+def to_record(row: tuple[UUID, int, str]) -> TraceRecord:
+    """The stored trace in a row of RECORD_COLUMNS."""
+    trace = Trace.from_json(row[2])
+    return TraceRecord.model_construct(
+        id=row[0], created_at=from_microseconds(row[1]), trace_version=trace.trace_version, payload=trace
+    )
+
+
+def to_summary(row: tuple[Any, ...]) -> TraceSummary:
+    """The summary in a row of SUMMARY_COLUMNS."""
+    fields = dict(zip(TraceSummary.model_fields, row, strict=True))
+    return TraceSummary.model_construct(**fields | {"created_at": from_microseconds(fields["created_at"])})
+
+
+def from_microseconds(microseconds: int) -> datetime:
+    """A time in UTC from microseconds since 1970; exact, which a float of seconds is not."""
+    return EPOCH + timedelta(microseconds=microseconds)
+
+
+def to_microseconds(time: datetime) -> int:
+    """Microseconds since 1970."""
+    return (time - EPOCH) // timedelta(microseconds=1)
+
+
+def uuids(values: list[bytes]) -> pa.Array:
+    """An Arrow column of UUIDs from 16 bytes each."""
+    return pa.ExtensionArray.from_storage(pa.uuid(), pa.array(values, pa.binary(16)))

@@ -1,0 +1,112 @@
+"""The tables of a store, made by numbered migrations; each runs in one transaction, once, on opening."""
+
+from typing import NamedTuple
+
+import duckdb
+
+from tunix_rt._version import __version__
+from tunix_rt.errors import StoreUnusable
+
+
+class Migration(NamedTuple):
+    """A step from one schema version to the next, and back."""
+
+    version: int
+    up: str
+    down: str
+
+
+# Steps lie in the row itself: a child table made whole-trace reads 50 times slower. Preview, counts and source are kept
+# so that a page never reads the bodies. No index on created_at: the rows' physical order is what makes pages fast, and an
+# index changed none of the measured times. `digest` tells a trace that is already there.
+_TRACES = """
+create table traces (
+    id uuid not null,
+    created_at timestamptz not null,
+    trace_version varchar not null,
+    preview varchar not null,
+    n_steps integer not null,
+    n_chars bigint not null,
+    source varchar,
+    digest uuid not null,
+    prompt varchar not null,
+    steps struct(i bigint, "type" varchar, content varchar)[] not null,
+    final_answer varchar,
+    meta json
+)
+"""
+
+# What a scan gives; the digest is the store's own.
+COLUMNS = (
+    "id",
+    "created_at",
+    "trace_version",
+    "preview",
+    "n_steps",
+    "n_chars",
+    "source",
+    "prompt",
+    "steps",
+    "final_answer",
+    "meta",
+)
+
+MIGRATIONS = (Migration(1, _TRACES, "drop table traces"),)
+SCHEMA_VERSION = MIGRATIONS[-1].version
+
+_HISTORY = """
+create table schema_history (
+    version integer not null,
+    applied_at timestamptz not null default now(),
+    applied_by varchar not null
+)
+"""
+
+
+def prepare(connection: duckdb.DuckDBPyConnection) -> None:
+    """Brings the store to this package's schema; StoreUnusable, and the file untouched, where it cannot."""
+    found = current_version(connection)
+    if found == SCHEMA_VERSION:
+        return
+    if found > SCHEMA_VERSION:
+        raise StoreUnusable(
+            f"{_file(connection)}: written by a newer tunix_rt (schema {found}; this one knows {SCHEMA_VERSION}); "
+            f"install tunix-rt {_written_by(connection)} or newer. The file was left as it is"
+        )
+    if found == 0 and (tables := connection.sql("select table_name from duckdb_tables() order by all").fetchall()):
+        names = ", ".join(name for (name,) in tables[:5])
+        raise StoreUnusable(
+            f"{_file(connection)}: a DuckDB file, but no trace store (its tables: {names}); it was left as it is"
+        )
+    for migration in MIGRATIONS[found:]:
+        connection.begin()
+        try:
+            if migration.version == 1:
+                connection.execute(_HISTORY)
+            connection.execute(migration.up)
+            connection.execute(
+                "insert into schema_history (version, applied_by) values (?, ?)",
+                [migration.version, f"tunix-rt {__version__}"],
+            )
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise
+
+
+def current_version(connection: duckdb.DuckDBPyConnection) -> int:
+    """The schema version of the open file; 0 where it has none yet."""
+    try:
+        return int(connection.sql("select coalesce(max(version), 0) from schema_history").fetchall()[0][0])
+    except duckdb.CatalogException:
+        return 0
+
+
+def _written_by(connection: duckdb.DuckDBPyConnection) -> str:
+    query = "select applied_by from schema_history order by version desc limit 1"
+    return str(connection.sql(query).fetchall()[0][0]).removeprefix("tunix-rt ")
+
+
+def _file(connection: duckdb.DuckDBPyConnection) -> str:
+    query = "select path from duckdb_databases() where database_name = current_database()"
+    return str(connection.sql(query).fetchall()[0][0])

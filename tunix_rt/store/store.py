@@ -1,0 +1,264 @@
+"""The trace store: what every notebook, script and form of the package talks to."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import duckdb
+import pyarrow as pa
+
+from tunix_rt.errors import IdAmbiguous, QueryInvalid, TraceInvalid, TraceNotFound
+from tunix_rt.model import Trace, TraceRecord
+from tunix_rt.settings import Settings
+from tunix_rt.store import schema
+from tunix_rt.store.clock import new_id, new_time
+from tunix_rt.store.exporting import export
+from tunix_rt.store.filters import Filters, where
+from tunix_rt.store.info import StoreInfo
+from tunix_rt.store.loading import Known, LoadReport, load
+from tunix_rt.store.paging import MAX_LIMIT, Cursor, Page, Search
+from tunix_rt.store.result import SqlResult, run_sql
+from tunix_rt.store.rows import RECORD_COLUMNS, NewRow, encode, from_microseconds, insert, to_record, to_table
+from tunix_rt.store.schema import COLUMNS
+from tunix_rt.store.ruler import Ruler, RulerKeeper
+from tunix_rt.store.scanning import scan
+from tunix_rt.store.session import Session
+
+_UUID_DIGITS = 32
+
+
+class TraceStore:
+    """A store of traces in a DuckDB file, made if it is not there; many notebooks and scripts can use one in turn.
+
+    `path` is the file (default: the setting `database`); `settings` are read from the environment where none are given.
+    Raises StoreUnusable where the file is no store, StoreBusy where another process holds it too long.
+
+    Filters, the same for `page`, `latest`, `count`, `scan`, `records`, `export` and `delete`, are keywords: `text`,
+    `source`, `since`, `until`, `min_steps`, `max_steps`, `version`, `meta={key: value}`, `ids` and `where` (SQL).
+    """
+
+    def __init__(self, path: str | Path | None = None, *, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self.path = Path(path if path is not None else self.settings.database).expanduser().absolute()
+        self._session = Session(self.path, self.settings, schema.prepare)
+        self._rulers = RulerKeeper()
+        with self._session.hold():
+            # A file that is no store fails here, not at the first use.
+            pass
+
+    def __repr__(self) -> str:
+        return f"TraceStore({str(self.path)!r})"
+
+    def add(self, trace: Trace | Mapping[str, Any]) -> TraceRecord:
+        """Stores one trace (or a dictionary shaped like one) and gives it back with its id and time.
+
+        Raises TraceInvalid, or TraceTooLarge over `trace_max_bytes`.
+        """
+        return self._insert([self._new(trace)])[0]
+
+    def add_many(self, traces: Iterable[Trace | Mapping[str, Any]]) -> list[TraceRecord]:
+        """Stores traces in one transaction, all or none; for more than memory holds there is `load`.
+
+        Raises TraceInvalid, which names the place of the bad one, as `add` does.
+        """
+        new: list[tuple[Trace, NewRow]] = []
+        for place, trace in enumerate(traces):
+            try:
+                new.append(self._new(trace))
+            except TraceInvalid as error:
+                raise error.within(f"traces.{place}") from None
+        return self._insert(new)
+
+    def _new(self, given: Trace | Mapping[str, Any]) -> tuple[Trace, NewRow]:
+        trace = given if isinstance(given, Trace) else Trace.from_dict(given)
+        line, digest = encode(trace, self.settings.trace_max_bytes)
+        created_at = new_time()
+        return trace, NewRow(new_id(created_at), created_at, digest, line)
+
+    def _insert(self, new: list[tuple[Trace, NewRow]]) -> list[TraceRecord]:
+        if new:
+            with self._session.transaction() as cursor:
+                insert(cursor, to_table([row for _, row in new]))
+            self._rulers.note_written(len(new))
+        return [
+            TraceRecord.model_construct(
+                id=row.id, created_at=row.created_at, trace_version=trace.trace_version, payload=trace
+            )
+            for trace, row in new
+        ]
+
+    def load(
+        self, source: str | Path, *, format: str | None = None, known: Known = "skip", progress: bool = True
+    ) -> LoadReport:
+        """Adds the traces of a file, a folder or a pattern (`runs/*.jsonl`); streams, so that any size goes.
+
+        JSON, JSON Lines and Parquet, plain or packed with gzip or zstd; the format is told by content, `format` insists
+        on one. A row that is no trace is in the report with file, line, field and reason, and stops nothing. What was
+        loaded before is not added again, unless `known="add"`: the k-th copy of a trace in the files answers to the
+        k-th in the store. Raises SourceInvalid where there is nothing to load at all.
+        """
+        report = load(
+            self._session,
+            source,
+            format=format,
+            known=known,
+            progress=progress,
+            trace_max_bytes=self.settings.trace_max_bytes,
+        )
+        self._rulers.note_written(report.added)
+        return report
+
+    def get(self, id: UUID | str) -> TraceRecord:
+        """The trace with this id, or with the only id that begins so.
+
+        Raises TraceNotFound, and IdAmbiguous where several ids begin so.
+        """
+        low, high = _id_range(id)
+        query = f"select {RECORD_COLUMNS} from traces where id between ? and ? limit 2"  # noqa: S608
+        with self._session.cursor() as cursor:
+            found = cursor.execute(query, [low, high]).fetchall()
+            if len(found) > 1:
+                n = cursor.execute("select count(*) from traces where id between ? and ?", [low, high]).fetchall()[0][0]
+                raise IdAmbiguous(f"id {str(id)!r} is ambiguous: {n:,} ids begin so; give more digits")
+        if not found:
+            raise TraceNotFound(f"trace {str(id)!r} not found in {self.path}")
+        return to_record(found[0])
+
+    def latest(self, **filters: Any) -> TraceRecord:
+        """The newest trace, of those that the filters let through; TraceNotFound where there is none."""
+        newest = self.page(limit=1, **filters)
+        if not newest.records:
+            raise TraceNotFound(f"trace not found: {self.path} holds none{' like that' if filters else ' yet'}")
+        return self.get(newest[0].id)
+
+    def page(self, *, limit: int = 20, offset: int = 0, after: str | None = None, **filters: Any) -> Page:
+        """A page of summaries, newest first: `limit` of them (1–100), from `offset`, or behind the cursor `after`.
+
+        Raises QueryInvalid for a limit, an offset, a cursor or a filter that is none.
+        """
+        _whole_number("limit", limit, 1, MAX_LIMIT)
+        _whole_number("offset", offset, 0, None)
+        selection = Filters(**filters)
+        place = Cursor.parse(after) if after is not None else None
+        with self._session.cursor() as cursor:
+            search = Search(cursor, self._ruler(cursor), selection)
+            found = search.newest(limit + 1, offset=offset, after=place)
+        return Page(
+            found[:limit],
+            limit=limit,
+            offset=offset,
+            filters=selection,
+            more=len(found) > limit,
+            turn=lambda cursor: self.page(limit=limit, after=cursor, **filters),
+        )
+
+    def count(self, **filters: Any) -> int:
+        """How many traces there are, of those that the filters let through."""
+        selection = Filters(**filters)
+        with self._session.cursor() as cursor:
+            return Search(cursor, self._ruler(cursor), selection).count()
+
+    def delete(self, *ids: UUID | str, **filters: Any) -> int:
+        """Deletes the traces with these ids, or all that the filters let through, and says how many.
+
+        Raises TraceNotFound (and deletes nothing) where an id is not there. To delete everything, `where="true"`.
+        """
+        selection = Filters(**filters)
+        if bool(ids) == bool(selection):
+            raise QueryInvalid('delete: give ids or filters, one of the two; where="true" deletes everything')
+        if ids:
+            selection = Filters(ids=[self.get(one).id for one in ids])
+        clause, values = where(*selection.conditions)
+        with self._session.transaction() as cursor:
+            deleted = int(cursor.execute(f"delete from traces{clause}", values).fetchall()[0][0])  # noqa: S608
+        self._rulers.note_written(deleted)
+        return deleted
+
+    def scan(
+        self, columns: Iterable[str] | None = None, *, newest_first: bool = True, **filters: Any
+    ) -> Iterator[pa.RecordBatch]:
+        """The traces as Arrow batches of some thousand rows, sorted by (created_at, id).
+
+        `columns` are columns of the table `traces` (default: all but the digest). Between two batches the file is free
+        for others; what is added meanwhile is not seen. Raises QueryInvalid for an unknown column or filter.
+        """
+        names = COLUMNS if columns is None else tuple(columns)
+        if unknown := [name for name in names if name not in COLUMNS] or not names:
+            raise QueryInvalid(f"scan: unknown columns {unknown!r}; known are {', '.join(COLUMNS)}")
+        return self._scan(", ".join(names), Filters(**filters), newest_first=newest_first)
+
+    def records(self, *, newest_first: bool = True, **filters: Any) -> Iterator[TraceRecord]:
+        """The stored traces one by one, sorted by (created_at, id), read as they are asked for."""
+        for batch in self._scan(RECORD_COLUMNS, Filters(**filters), newest_first=newest_first):
+            for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                yield to_record(row)
+
+    def export(self, path: str | Path, *, format: str | None = None, **filters: Any) -> int:
+        """Writes the traces to a file, oldest first, and says how many.
+
+        `format` is "trace" (JSON Lines; loaded into an empty store it gives the same store) or "parquet" (the table's
+        columns); by default the file's ending tells. `.gz` and `.zst` pack JSON Lines. The file is there whole or not at
+        all. Raises ExportFailed where it cannot be written.
+        """
+        selection = Filters(**filters)
+        return export(
+            Path(path).expanduser(),
+            lambda select: self._scan(select, selection, newest_first=False),
+            format=format,
+            store=self.path,
+        )
+
+    def sql(self, query: str, *parameters: Any) -> SqlResult:
+        """The result of one reading SQL statement over the table `traces`; `?` stands for a parameter.
+
+        Raises QueryInvalid where it fails, writes, or is more than one statement.
+        """
+        return run_sql(self._session, query, parameters)
+
+    def info(self) -> StoreInfo:
+        """Which store this is, and its numbers."""
+        with self._session.cursor() as cursor:
+            sources = cursor.execute(_SOURCES).fetchall()
+            oldest, newest = cursor.execute(_ENDS).fetchall()[0]
+            version = schema.current_version(cursor)
+        return StoreInfo(
+            path=str(self.path),
+            n_traces=sum(n for _, n in sources),
+            size_bytes=sum(file.stat().st_size for file in (self.path, Path(f"{self.path}.wal")) if file.exists()),
+            oldest=None if oldest is None else from_microseconds(oldest),
+            newest=None if newest is None else from_microseconds(newest),
+            schema_version=version,
+            sources=tuple(sources),
+        )
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keeps the file open over a run of calls, which spares opening it for each; other processes wait meanwhile."""
+        with self._session.hold():
+            yield
+
+    def _ruler(self, cursor: duckdb.DuckDBPyConnection) -> Ruler:
+        return self._rulers.current(cursor, self._session.openings)
+
+    def _scan(self, select: str, filters: Filters, *, newest_first: bool) -> Iterator[pa.RecordBatch]:
+        return scan(self._session, self._ruler, select, filters, newest_first=newest_first)
+
+
+_SOURCES = "select source, count(*) from traces group by source order by count(*) desc, source"
+_ENDS = "select epoch_us(min(created_at)), epoch_us(max(created_at)) from traces"
+
+
+def _whole_number(name: str, value: Any, least: int, most: int | None) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
+        allowed = f"from {least} to {most}" if most is not None else f"of at least {least}"
+        raise QueryInvalid(f"{name}={value!r}: must be a whole number {allowed}")
+
+
+def _id_range(id: UUID | str) -> tuple[UUID, UUID]:
+    """The lowest and the highest id that begin with these digits."""
+    digits = str(id).strip().replace("-", "").lower()
+    if not digits or len(digits) > _UUID_DIGITS or set(digits) - set("0123456789abcdef"):
+        raise TraceNotFound(f"trace {str(id)!r} not found: an id is up to {_UUID_DIGITS} hexadecimal digits")
+    return UUID(digits.ljust(_UUID_DIGITS, "0")), UUID(digits.ljust(_UUID_DIGITS, "f"))
