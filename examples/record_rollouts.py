@@ -2,9 +2,9 @@
 
     python examples/record_rollouts.py [STORE] [--steps 5]
 
-The "model" here is a toy that adds two numbers and sometimes forgets to carry; the loop around it is that of a real run:
-at every training step a prompt is sampled several times, each completion is scored, and all of them are recorded. Open
-the same store in a notebook while it runs: `%trace_store STORE`, then `%traces --source rollouts`.
+The "model" is a toy that adds two numbers and sometimes forgets to carry; the loop around it is that of a real run: at
+every training step a prompt is sampled several times, each completion is scored, and all of them are recorded. Open the
+same store in a notebook while it runs: `%trace_store STORE`, then `%traces --source rollouts`.
 """
 
 import argparse
@@ -13,11 +13,12 @@ import random
 import tunix_rt as rt
 
 SAMPLES_PER_PROMPT = 4
+CUT_SHORT = 0.05
 
 
 def sample(a: int, b: int, skill: float, chance: random.Random) -> tuple[list[rt.Step], str | None]:
     """One completion of the toy model: its steps, and its answer (None where it ran out of tokens)."""
-    if chance.random() < 0.05:
+    if chance.random() < CUT_SHORT:
         return [rt.Step(i=0, type="parse", content=f"We add {a} and {b}. First the ones, so")], None
     ones, tens = a % 10 + b % 10, a // 10 + b // 10
     carry = ones // 10 if chance.random() < skill else 0

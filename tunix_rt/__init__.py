@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from tunix_rt.settings import Settings
     from tunix_rt.store import LoadReport, Page, Rejection, SqlResult, StoreInfo, TraceStore
 
-# Where each public name lives. A name brings its module in when it is first used, so that `import tunix_rt` in a training
-# script costs nothing that the script does not need.
+# Where each public name lives. A name brings its module in when it is first used, so that a script pays for nothing
+# that it does not need.
 _HOMES = {
     "errors": (
         "ExportFailed IdAmbiguous QueryInvalid SettingsInvalid SourceInvalid StoreBusy StoreUnusable TraceInvalid "
@@ -45,7 +45,36 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-__all__ = ["__version__", "errors", "examples", *_HOME_OF]  # noqa: PLE0604 - the names are strings
+__all__ = [
+    "ExportFailed",
+    "IdAmbiguous",
+    "LoadReport",
+    "Page",
+    "QueryInvalid",
+    "Rejection",
+    "Settings",
+    "SettingsInvalid",
+    "SourceInvalid",
+    "SqlResult",
+    "Step",
+    "StoreBusy",
+    "StoreInfo",
+    "StoreUnusable",
+    "Trace",
+    "TraceInvalid",
+    "TraceNotFound",
+    "TraceRecord",
+    "TraceStore",
+    "TraceSummary",
+    "TraceTooLarge",
+    "TunixRTError",
+    "__version__",
+    "errors",
+    "examples",
+    "json_schema",
+    "load_ipython_extension",
+    "unload_ipython_extension",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """The example traces that ship with the package: small, in different domains, to try things on.
 
 >>> names()
-['binary_search', 'burning_hydrogen', 'collatz', 'cranes_and_turtles', 'fahrenheit', 'multiplication', 'quadratic', 'three_boxes', 'truncated']
+['binary_search', 'burning_hydrogen', 'collatz', ...]
 >>> get("fahrenheit").final_answer
 '20°C'
 """

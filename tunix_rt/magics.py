@@ -1,18 +1,18 @@
 """`%load_ext tunix_rt`: thin magics, each a call or two into the public API.
 
-    %trace_store [PATH]     which store, and its numbers; with a path (or the name of a TraceStore) that one from now on
-    %trace_load PATH …      load files, folders or patterns
-    %traces [-n 5] …        a page, newest first, with filters
-    %trace ID               one trace, by id, by the beginning of its id, or `latest`
-    %%trace                 the JSON in the cell becomes a trace
-    %%trace_sql             the SQL in the cell, over the table `traces`
+%trace_store [PATH]     which store, and its numbers; with a path (or the name of a TraceStore) that one from now on
+%trace_load PATH …      load files, folders or patterns
+%traces [-n 5] …        a page, newest first, with filters
+%trace ID               one trace, by id, by the beginning of its id, or `latest`
+%%trace                 the JSON in the cell becomes a trace
+%%trace_sql             the SQL in the cell, over the table `traces`
 """
 
 import functools
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 from IPython.core.error import UsageError
@@ -58,6 +58,11 @@ class TraceMagics(Magics):
         self._store: TraceStore | None = None
 
     @property
+    def notebook(self) -> dict[str, Any]:
+        """The variables of the notebook."""
+        return cast("dict[str, Any]", cast("InteractiveShell", self.shell).user_ns)
+
+    @property
     def store(self) -> TraceStore:
         """The store that the magics speak to; opened at the first use."""
         if self._store is None:
@@ -76,7 +81,7 @@ class TraceMagics(Magics):
         """
         named = parse_argstring(self.trace_store, line).store
         if named:
-            known = self.shell.user_ns.get(named)
+            known = self.notebook.get(named)
             self._store = known if isinstance(known, TraceStore) else TraceStore(named)
         return self.store.info()
 
@@ -111,7 +116,9 @@ class TraceMagics(Magics):
     @argument("--min-steps", type=int, help="at least so many steps")
     @argument("--max-steps", type=int, help="at most so many steps")
     @argument("--version", help="the trace_version")
-    @argument("--meta", action="append", metavar="KEY=VALUE", help="a value in meta; dots reach inside; may be repeated")
+    @argument(
+        "--meta", action="append", metavar="KEY=VALUE", help="a value in meta; dots reach inside; may be repeated"
+    )
     @argument("--where", help='a SQL expression over the columns, in quotes: "n_chars > 1000"')
     @line_magic
     @_says_mistakes
@@ -157,7 +164,7 @@ class TraceMagics(Magics):
         name = parse_argstring(self.trace_sql, line).out
         result = self.store.sql(cell)
         if name:
-            self.shell.user_ns[name] = result
+            self.notebook[name] = result
         return result
 
     @context_matcher(identifier="tunix_rt")

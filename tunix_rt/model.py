@@ -53,7 +53,7 @@ class _Part(BaseModel):
 
 
 class Step(_Part):
-    """One step of reasoning: its index `i`, a `type` of 1–64 characters (free: parse, compute, verify …), its `content`."""
+    """One step of reasoning: its index `i`, a `type` of 1–64 characters (parse, compute, verify …), its `content`."""
 
     i: int = Field(ge=0, le=MAX_STEP_INDEX)
     type: str = Field(min_length=1, max_length=64)
@@ -114,9 +114,7 @@ class Trace(_Part):
         meta: Mapping[str, Any] | None = None,
         trace_version: str = "1.0",
     ) -> None:
-        super().__init__(
-            trace_version=trace_version, prompt=prompt, steps=steps, final_answer=final_answer, meta=meta
-        )
+        super().__init__(trace_version=trace_version, prompt=prompt, steps=steps, final_answer=final_answer, meta=meta)
 
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
@@ -185,7 +183,7 @@ class Trace(_Part):
     def __str__(self) -> str:
         return render.trace_text(self)
 
-    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
         printer.text(str(self))
 
     def _repr_html_(self) -> str:
@@ -193,7 +191,7 @@ class Trace(_Part):
 
 
 class TraceRecord(BaseModel):
-    """A stored trace: `id` (UUIDv7, so ids sort by time), `created_at` (UTC, microseconds) and the trace as `payload`."""
+    """A stored trace: `id` (UUIDv7, so ids sort by time), `created_at` (UTC, to the microsecond), and `payload`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -205,7 +203,7 @@ class TraceRecord(BaseModel):
     def __str__(self) -> str:
         return render.trace_text(self.payload, id=self.id, created_at=self.created_at)
 
-    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
         printer.text(str(self))
 
     def _repr_html_(self) -> str:
@@ -231,7 +229,7 @@ class TraceSummary(BaseModel):
 
 
 def json_schema(version: Literal["1.0", "1.1"]) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a trace in this format; what it cannot say is in `Trace`: unique indices, sizes."""
+    """The JSON Schema (draft 2020-12) of a trace in this format; it cannot say that step indices are unique."""
     schema = Trace.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = f"Reasoning trace {version}"
@@ -260,7 +258,9 @@ def _length(path: str, text: str, most: int) -> Iterator[Problem]:
 def _unstorable(path: str, text: str) -> Iterator[Problem]:
     if "\0" in text:
         place = text.index("\0")
-        yield Problem(path, f"holds a NUL character (U+0000, at character {place + 1:,}), which no store keeps; remove it")
+        yield Problem(
+            path, f"holds a NUL character (U+0000, at character {place + 1:,}), which no store keeps; remove it"
+        )
     if not text.isascii():
         try:
             text.encode()
@@ -317,7 +317,8 @@ def _path(found: ErrorDetails) -> str | None:
     # What pydantic appends behind `meta` are the names of its own union members, not keys of the object.
     keys = [str(key) for key in found["loc"] if key not in {"[key]", "dict", "list"}]
     # A path as deep as the recursion that failed would bury the reason.
-    return ".".join(keys[:8]) + ("…" if len(keys) > 8 else "") if keys else None
+    most = 8
+    return ".".join(keys[:most]) + ("…" if len(keys) > most else "") if keys else None
 
 
 _REASONS = {
@@ -338,7 +339,14 @@ _REASONS = {
     "invalid-json-value": "must be a JSON value, not {given}",
     "recursion_depth_exceeded": "nested too deeply",
 }
-_JSON_TYPES = {str: "a string", bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "an object"}
+_JSON_TYPES = {
+    str: "a string",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+}
 
 
 def _reason(found: ErrorDetails) -> str:

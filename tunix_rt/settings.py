@@ -18,7 +18,7 @@ def default_database() -> Path:
 
 
 class Settings(BaseSettings):
-    """Where the store lies and how much it takes on; `Settings()` reads the environment, then `.env`, then the defaults.
+    """Where the store lies and how much it takes on: from the environment, then `.env`, then the defaults.
 
     Raises SettingsInvalid, which names the variable, its value and what is allowed.
 
@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     )
 
     def __init__(self, **given: Any) -> None:
+        for name in given.keys() - type(self).model_fields.keys():
+            # Unknown lines of .env are other programs'; an unknown option is a slip.
+            raise SettingsInvalid(f"{name}: unknown setting; known are {', '.join(type(self).model_fields)}")
         try:
             super().__init__(**given)
         except ValidationError as error:

@@ -1,7 +1,7 @@
 """From the files that traces arrive in to traces: which files, of which format, row by row.
 
-`read` opens a file, tells its format by the first rows (never by its name), and gives what stands in it: a Draft for each
-trace and a Rejection for each row that is none.
+A `Reading` opens a file, tells its format by the first rows (never by its name), and gives what stands in it: a Draft
+for each trace and a Rejection for each row that is none.
 """
 
 import glob
@@ -19,9 +19,7 @@ from tunix_rt.formats.row import Draft, Format, Rejection, Row
 __all__ = ["FORMATS", "Draft", "Reading", "Rejection", "Row", "files_at"]
 
 # In the order in which they are tried: the ones that ask for more come first.
-FORMATS: dict[str, Format] = {
-    known.name: known for known in (Gsm8kSolutionsFormat(), Gsm8kFormat(), NativeFormat())
-}
+FORMATS: dict[str, Format] = {known.name: known for known in (Gsm8kSolutionsFormat(), Gsm8kFormat(), NativeFormat())}
 
 # A file's format is told by its first rows; a few broken ones among them must not hide it.
 _SAMPLE_ROWS = 20
@@ -31,7 +29,7 @@ _ENDINGS = tuple(
 
 
 def files_at(place: str | Path) -> list[Path]:
-    """The files meant by a path, a folder (with all below it) or a pattern (`runs/*.jsonl`), in the order of their names.
+    """The files meant by a path, a folder (with all below it) or a pattern (`runs/*.jsonl`), in order of name.
 
     Raises SourceInvalid where there is none.
     """
@@ -45,7 +43,11 @@ def files_at(place: str | Path) -> list[Path]:
         if not path.exists():
             raise SourceInvalid(f"{path}: no such file or folder (looked from {Path.cwd()})")
         return [path]
-    found = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if Path(name).is_file()]
+    found = [
+        Path(name)
+        for name in sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
+        if Path(name).is_file()
+    ]
     if not found:
         raise SourceInvalid(f"{path}: no file has such a name (looked from {Path.cwd()})")
     return found
@@ -108,15 +110,15 @@ class Reading:
 
 def _detect(path: Path, sample: list[Row | Rejection]) -> Format:
     misfits: dict[str, str] = {}
-    fault = "it holds no rows"
+    faults: list[str] = []
     for row in sample:
         if isinstance(row, Rejection):
-            fault = row.reason
+            faults.append(row.reason)
             continue
         try:
             value = row.value
         except TraceInvalid as error:
-            fault = str(error)
+            faults.append(str(error))
             continue
         if not isinstance(value, dict):
             misfits.setdefault("any", f"row {row.line:,} is no JSON object")
@@ -127,6 +129,6 @@ def _detect(path: Path, sample: list[Row | Rejection]) -> Format:
                 return known
             misfits.setdefault(known.name, misfit)
     if not misfits:
-        raise SourceInvalid(f"{path}: no traces in it: {fault}")
+        raise SourceInvalid(f"{path}: no traces in it: {faults[0] if faults else 'it holds no rows'}")
     tried = "; ".join(f"{name}: {why}" for name, why in misfits.items())
     raise SourceInvalid(f"{path}: of no known format ({tried}); name it with format= if it is one of these")

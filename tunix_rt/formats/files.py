@@ -53,7 +53,7 @@ class SourceFile:
     @property
     def position(self) -> int:
         """Bytes of the file read so far, before unpacking."""
-        return min(self._file.tell(), self.size)
+        return self.size if self._file.closed else min(self._file.tell(), self.size)
 
     def rows(self) -> Iterator[Row | Rejection]:
         """The file's rows in order; a Rejection for a part that is no row."""
@@ -96,7 +96,7 @@ class SourceFile:
         """Parquet is read from its end, so one that is packed once more is unpacked to a temporary file."""
         if cast("_Readable", stream.raw).source is self._file:
             self._file.seek(0)
-            return self._file
+            return cast("IO[bytes]", self._file)
         unpacked = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
         shutil.copyfileobj(stream, unpacked)
         unpacked.seek(0)
@@ -132,4 +132,5 @@ def _lines(stream: io.BufferedReader, file: str) -> Iterator[Row | Rejection]:
             reason = f"exceeds maximum of {MAX_ROW_BYTES:,} bytes for a row"
             yield Rejection(file, line, None, reason, raw[:200].decode(errors="replace"))
         elif not raw.isspace():
-            yield Row(file, line, raw=raw)
+            # Without its end, so that a fault at the end of the row is told as one of this line.
+            yield Row(file, line, raw=raw.rstrip(b"\r\n"))

@@ -1,4 +1,4 @@
-"""The native format `trace`: one trace a row, as JSON or with typed columns, with `id` and `created_at` if it was stored."""
+"""The native format `trace`: a trace a row, as JSON or typed columns, with `id` and `created_at` if it was stored."""
 
 import json
 from collections.abc import Iterable, Mapping

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 from uuid import UUID
 
 from tunix_rt.errors import Problem, TraceInvalid
@@ -26,12 +26,12 @@ class Row:
     @cached_property
     def value(self) -> Any:
         """The row's JSON value; TraceInvalid with line and column where it is no JSON."""
-        assert self.raw is not None
+        raw = cast("bytes", self.raw)
         try:
-            return json.loads(self.raw)
+            return json.loads(raw)
         except (ValueError, RecursionError) as error:
             # The model's parser says where the fault is, in the words that every other bad row gets.
-            Trace.from_json(self.raw, first_line=self.line)
+            Trace.from_json(raw, first_line=self.line)
             raise TraceInvalid(Problem(None, f"invalid JSON: {error}")) from None
 
     def start(self) -> str:

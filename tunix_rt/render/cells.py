@@ -19,12 +19,16 @@ _NUMBER = re.compile(r"U?(?:TINY|SMALL|BIG|HUGE)?INT(?:EGER)?|FLOAT|DOUBLE|REAL|
 
 
 class Column(NamedTuple):
+    """What a header shows."""
+
     name: str
     type: str
     is_number: bool
 
 
 class Cell(NamedTuple):
+    """What a cell shows."""
+
     text: str
     whole: str = ""
     """The whole value when `text` is only a part of it."""
@@ -58,7 +62,7 @@ def cell(value: object, *, is_number: bool = False) -> Cell:  # noqa: PLR0911  o
     if isinstance(value, str):
         return _cut(value)
     if isinstance(value, datetime):
-        return Cell(value.isoformat(" "), css="trt-when")
+        return Cell(value.replace(tzinfo=None).isoformat(" ", "seconds"), value.isoformat(" "), "trt-when")
     if isinstance(value, UUID):
         return Cell(str(value), css="trt-mono trt-when")
     if isinstance(value, dict | list | tuple | Sequence) and not isinstance(value, bytes | bytearray | memoryview):

@@ -33,9 +33,9 @@ def _symbol(match: re.Match[str]) -> str:
 
 
 def one_line(text: str, limit: int) -> str:
-    """The text on one line, runs of white space as one space, at most `limit` characters, cut with an ellipsis.
+    r"""The text on one line, runs of white space as one space, at most `limit` characters, cut with an ellipsis.
 
-    >>> one_line("two\\n  lines", 20), one_line("abcdef", 4)
+    >>> one_line("two\n  lines", 20), one_line("abcdef", 4)
     ('two lines', 'abc…')
     """
     # A line cannot be longer than its source, so the first characters are enough; four times leaves room for spaces.

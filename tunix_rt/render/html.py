@@ -24,7 +24,7 @@ _LINE_END = Markup("<br>")
 _BREAK_AFTER_SLASH = Markup("/<wbr>")
 
 
-def trace_html(trace: TraceShape, *, id: UUID | None = None, created_at: datetime | None = None) -> Markup:  # noqa: A002
+def trace_html(trace: TraceShape, *, id: UUID | None = None, created_at: datetime | None = None) -> Markup:
     """The trace as one panel: a line about it, the prompt, the steps on a rail, the answer, and its meta, closed.
 
     Texts over 3,000 characters are cut at about 2,000 with the rest behind a click; steps after the first 6,000
@@ -119,7 +119,7 @@ def _render(name: str, **values: object) -> Markup:
 @cache
 def _environment() -> "Environment":
     # Here and not above: importing jinja2 takes longer than the rest of the room.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
@@ -144,13 +144,13 @@ def _environment() -> "Environment":
     return environment
 
 
-def _finalize(value: Any) -> Any:  # noqa: ANN401  any value of a template
+def _finalize(value: Any) -> Any:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _lines(text: str) -> Markup:
-    """The text escaped, its line ends as elements: they must hold where a host strips the style."""
-    return escape(visible(text)).replace("\n", _LINE_END)
+    """A passage's text escaped, its line ends as elements: they must hold where a host strips the style."""
+    return escape(text).replace("\n", _LINE_END)
 
 
 def _path(text: str) -> Markup:

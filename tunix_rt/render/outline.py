@@ -31,6 +31,8 @@ _GLYPHS = {
 
 
 class SeenStep(NamedTuple):
+    """A step as its row shows it."""
+
     i: int
     type: str
     kind: str

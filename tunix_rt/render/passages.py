@@ -3,6 +3,7 @@
 import unicodedata
 from typing import NamedTuple
 
+from tunix_rt.render.characters import visible
 from tunix_rt.render.segments import Kind, Segment, segments
 
 LONG = 3000
@@ -15,6 +16,8 @@ _MOST_SET = 500
 
 
 class Part(NamedTuple):
+    """A run of prose, or a formula within it."""
+
     text: str
     is_tex: bool
 
@@ -29,6 +32,8 @@ class Block(NamedTuple):
 
 
 class Passage(NamedTuple):
+    """A text laid out, in two when it is long."""
+
     blocks: list[Block]
     rest: list[Block]
     """What follows the cut; empty when the text is shown whole."""
@@ -43,8 +48,8 @@ class Typesetter:
         self._left = _MOST_SET
 
     def passage(self, text: str) -> Passage:
-        """The text as blocks; beyond 3,000 characters cut near the 2,000th, at a line end when one is near."""
-        text = text.replace("\r\n", "\n")
+        """The text, made visible, as blocks; beyond 3,000 characters cut near the 2,000th, at a line end when one is near."""
+        text = visible(text)
         found = segments(text, most=self._left)
         self._left -= sum(segment.kind is not Kind.PROSE for segment in found)
         return _passage(found, len(text))
@@ -96,7 +101,7 @@ def _cut(found: list[Segment], at: int) -> tuple[list[Segment], list[Segment]]:
             n += end > 0  # noqa: PLW2901  all of the segment goes to one side
             return found[:n], found[n:]
         first = segment._replace(text=segment.text[:end], source=segment.source[: fence + end])
-        second = segment._replace(text=segment.text[end:], source=segment.source[fence + end :])
+        second = Segment(segment.kind, segment.text[end:], segment.source[fence + end :])
         return [*found[:n], first], [second, *found[n + 1 :]]
     return found, []
 

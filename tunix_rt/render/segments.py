@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 
 class Kind(StrEnum):
+    """What a stretch of a text is; a formula stands in its line or on lines of its own."""
+
     PROSE = "prose"
     CODE = "code"
     INLINE = "inline"

@@ -1,5 +1,7 @@
 """What is read of the objects that are shown; anything with these attributes can show itself."""
 
+# ruff: noqa: D101, D102  the names are those of the objects, which explain them
+
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
@@ -86,7 +88,7 @@ class ReportShape(Protocol):
 
 class InfoShape(Protocol):
     @property
-    def path(self) -> Any: ...  # noqa: ANN401  a str or a Path, shown by str()
+    def path(self) -> Any: ...
     @property
     def n_traces(self) -> int: ...
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from textwrap import wrap
 from uuid import UUID
 
 from tunix_rt.render import cells, wording
@@ -12,15 +13,32 @@ from tunix_rt.render.shapes import InfoShape, PageShape, ReportShape, TableShape
 
 _COLUMNS = 100
 _GAP = "  "
-_NARROWEST = 4  # columns of a terminal below which a value says nothing
+_NARROWEST = 8  # columns of a terminal below which most values say nothing
 _STEPS_SHOWN = 100
 _BAR = 30
+_SOURCE = 14  # leaves more than 30 columns to the prompt
 
 
-def trace_text(trace: TraceShape, *, id: UUID | None = None, created_at: datetime | None = None) -> str:  # noqa: A002
+def trace_text(trace: TraceShape, *, id: UUID | None = None, created_at: datetime | None = None) -> str:
     """The trace as lines; of a text over 3,000 characters the first 2,000, and of many steps the first 100.
 
     What is left out is said, with where to find it.
+
+    >>> from types import SimpleNamespace as Any
+    >>> steps = [Any(i=0, type="compute", content="1 + 1 = 2")]
+    >>> print(trace_text(Any(trace_version="1.0", prompt="1 + 1?", steps=steps, final_answer="2", meta=None)))
+    Trace
+    1 step · 16 characters · format 1.0
+    <BLANKLINE>
+    Prompt
+      1 + 1?
+    <BLANKLINE>
+    Steps
+      [0] compute
+          1 + 1 = 2
+    <BLANKLINE>
+    Answer
+      2
     """
     head = [f"{utc(created_at)} UTC"] if created_at else []
     head.extend(filter(None, [wording.source_of(trace)]))
@@ -55,19 +73,19 @@ def page_text(page: PageShape) -> str:
     if not page.records:
         return visible(wording.page_empty(page))
     prefix = prefix_length(record.id for record in page.records)
-    header = ["created, UTC", "prompt", "steps", "characters", "source", "id"]
+    header = ["created, UTC", "prompt", "steps", "chars", "source", "id"]
     rows = [
         [
             utc(record.created_at),
             one_line(record.preview, _COLUMNS),
             f"{record.n_steps:,}",
             f"{record.n_chars:,}",
-            one_line(record.source or "–", 20),
+            one_line(record.source or "–", _SOURCE),
             str(record.id)[:prefix],
         ]
         for record in page.records
     ]
-    lines = [wording.page_caption(page), "", *_table(header, rows, right={2, 3}, gives=1)]
+    lines = [wording.page_caption(page), "", *_table(header, rows, right={2, 3}, firm={0, 2, 3, 4, 5})]
     if page.next is not None:
         lines += ["", "more: page.next_page()"]
     return _clean(lines)
@@ -78,18 +96,16 @@ def report_text(report: ReportShape) -> str:
     lines = [wording.report_headline(report)]
     lines += filter(None, [wording.report_interrupted(report)])
     lines.append(f"from {report.source} · format {report.format}")
-    if report.rejected:
-        tells_file = bool(wording.report_files(report))
-        header = ["file", "line", "field", "reason", "start of the row"][not tells_file :]
-        rows = [
-            [row.file, "–" if row.line is None else f"{row.line:,}", row.field or "–", row.reason, row.text][
-                not tells_file :
-            ]
-            for row in report.rejected[: wording.REJECTED_SHOWN]
-        ]
-        lines += ["", *_table(header, rows, right={header.index("line")}, gives=len(header) - 1)]
-    lines += filter(None, [wording.report_more(report)])
-    return _clean(lines)
+    tells_file = bool(wording.report_files(report))
+    for row in report.rejected[: wording.REJECTED_SHOWN]:
+        where = [one_line(row.file, _COLUMNS)] if tells_file else []
+        where += [] if row.line is None else [f"line {row.line:,}"]
+        where += [row.field] if row.field else []
+        lines += ["", "  " + (", ".join(where) or "somewhere in the file")]
+        lines += wrap(row.reason, _COLUMNS, initial_indent="    ", subsequent_indent="    ")
+        lines += ["    " + fit(one_line(visible(row.text), _COLUMNS), _COLUMNS - 4)] if row.text else []
+    more = wording.report_more(report)
+    return _clean([*lines, "", more] if more else lines)
 
 
 def info_text(info: InfoShape) -> str:
@@ -104,27 +120,43 @@ def info_text(info: InfoShape) -> str:
             ["no source" if name is None else one_line(name, 40), f"{n:,}", "█" * max(1, round(_BAR * n / most))]
             for name, n in shown
         ]
-        lines += ["", *_table(["source", "traces", ""], rows, right={1}, gives=0)]
+        lines += ["", *_table(["source", "traces", ""], rows, right={1}, firm={1, 2})]
     if len(info.sources) > len(shown):
         lines.append(f"and {len(info.sources) - len(shown):,} more")
     return _clean(lines)
 
 
 def table_text(table: TableShape) -> str:
-    """A SQL result as aligned columns; columns that do not fit are counted."""
+    """A SQL result as aligned columns; columns that do not fit are counted.
+
+    >>> from types import SimpleNamespace as Any
+    >>> print(table_text(Any(columns=["source", "n"], types=["VARCHAR", "BIGINT"], rows=[("gsm8k", 7473)], n_rows=1)))
+    source     n
+    ──────  ────
+    gsm8k   7473
+    1 row
+    """
     columns = cells.columns(table)
-    # As many columns as have room to say something.
-    columns = columns[: (_COLUMNS + len(_GAP)) // (_NARROWEST + len(_GAP))]
     rows = [
-        [cells.cell(value, is_number=column.is_number).text for column, value in zip(columns, row, strict=False)]
+        [cells.cell(value, is_number=column.is_number).text for column, value in zip(columns, row, strict=True)]
         for row in table.rows
     ]
+    header = [column.name for column in columns]
+    n_columns = _fitting([header, *rows])
     right = {n for n, column in enumerate(columns) if column.is_number}
-    lines = [
-        *_table([column.name for column in columns], rows, right=right),
-        wording.table_caption(table, len(columns)),
-    ]
-    return _clean(lines)
+    moments = {n for n, column in enumerate(columns) if column.type.startswith(("TIMESTAMP", "DATE"))}
+    lines = _table(header[:n_columns], [row[:n_columns] for row in rows], right=right, firm=right | moments)
+    return _clean([*lines, wording.table_caption(table, n_columns)])
+
+
+def _fitting(grid: Sequence[Sequence[str]]) -> int:
+    """How many of the columns, at least one, have room for their values or for the start of them."""
+    left = _COLUMNS + len(_GAP)
+    for n, column in enumerate(zip(*grid, strict=True)):
+        left -= min(_NARROWEST, max(len(text) for text in column)) + len(_GAP)
+        if left < 0:
+            return max(1, n)
+    return len(grid[0])
 
 
 def _shortened(text: str, where: str) -> str:
@@ -137,19 +169,13 @@ def _indented(text: str, by: int) -> list[str]:
     return [" " * by + line for line in visible(text).split("\n")]
 
 
-def _table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int], gives: int | None = None
-) -> list[str]:
-    """Lines of aligned columns within 100; too wide, the column that `gives` yields first, then always the widest."""
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int], firm: set[int]) -> list[str]:
+    """Lines of aligned columns within 100; too wide, the widest columns yield, and the `firm` ones only at last."""
     grid = [[one_line(visible(text), _COLUMNS) for text in row] for row in [header, *rows]]
     widths = [max(width(row[n]) for row in grid) for n in range(len(header))]
-    over = sum(widths) + len(_GAP) * (len(widths) - 1) - _COLUMNS
-    if over > 0 and gives is not None:
-        given = min(over, max(0, widths[gives] - 24))
-        widths[gives] -= given
-        over -= given
-    for _ in range(over):
-        widths[widths.index(max(widths))] -= 1
+    for _ in range(sum(widths) + len(_GAP) * (len(widths) - 1) - _COLUMNS):
+        yielding = [n for n in range(len(widths)) if n not in firm and widths[n] > _NARROWEST] or range(len(widths))
+        widths[max(yielding, key=widths.__getitem__)] -= 1
     lines = [_GAP.join(_aligned(text, widths[n], right=n in right) for n, text in enumerate(row)) for row in grid]
     return [lines[0], _GAP.join("─" * each for each in widths), *lines[1:]]
 

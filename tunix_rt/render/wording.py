@@ -28,7 +28,7 @@ def source_of(trace: TraceShape) -> str | None:
     return one_line(source, _FILTER) if isinstance(source, str) and source.strip() else None
 
 
-def stored_facts(id: UUID | None, created_at: datetime | None) -> list[tuple[str, str]]:  # noqa: A002
+def stored_facts(id: UUID | None, created_at: datetime | None) -> list[tuple[str, str]]:
     """What the store knows of a trace, exactly."""
     facts = [("id", str(id))] if id else []
     return [*facts, ("created_at", utc_exact(created_at))] if created_at else facts
@@ -40,6 +40,7 @@ def as_json(value: object, *, indent: int | None = None) -> str:
 
 
 def page_caption(page: PageShape) -> str:
+    """How many traces the page has, and by which filters."""
     parts = [f"{count(len(page.records), 'trace')}, newest first"]
     if page.offset:
         parts.append(f"after the first {page.offset:,}")
@@ -49,6 +50,7 @@ def page_caption(page: PageShape) -> str:
 
 
 def page_empty(page: PageShape) -> str:
+    """What to do when the page has no trace."""
     if page.filters:
         return f"no trace matches {_filters(page.filters)}"
     if page.offset:
@@ -67,10 +69,12 @@ def _filter(value: object) -> str:
 
 
 def report_headline(report: ReportShape) -> str:
+    """The counts of a load."""
     return f"{report.added:,} added · {report.known:,} already there · {report.rejected_count:,} rejected"
 
 
 def report_interrupted(report: ReportShape) -> str:
+    """What it means that the load was stopped, or nothing."""
     return "interrupted before the end: what is counted here is in the store and stays" if report.interrupted else ""
 
 
@@ -81,6 +85,7 @@ def report_files(report: ReportShape) -> list[str]:
 
 
 def report_more(report: ReportShape) -> str:
+    """How many rejected rows are not shown, and where they are, or nothing."""
     more = report.rejected_count - min(len(report.rejected), REJECTED_SHOWN)
     if more <= 0:
         return ""
@@ -89,6 +94,7 @@ def report_more(report: ReportShape) -> str:
 
 
 def info_facts(info: InfoShape) -> list[tuple[str, str]]:
+    """What is known of a store, by name."""
     facts = [("store", str(info.path)), ("traces", f"{info.n_traces:,}"), ("size", size(info.size_bytes))]
     facts.extend((name, f"{utc(moment)} UTC") for name, moment in _moments(info) if moment)
     return [*facts, ("schema version", str(info.schema_version))]
@@ -99,6 +105,7 @@ def _moments(info: InfoShape) -> tuple[tuple[str, datetime | None], ...]:
 
 
 def table_caption(table: TableShape, n_columns: int | None = None) -> str:
+    """How many rows there are, and how many of them and of the columns are shown."""
     shown = len(table.rows)
     caption = count(table.n_rows, "row") if shown >= table.n_rows else f"showing {shown:,} of {table.n_rows:,} rows"
     left_out = len(table.columns) - (len(table.columns) if n_columns is None else n_columns)

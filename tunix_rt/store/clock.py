@@ -1,4 +1,4 @@
-"""The times and ids of new traces: later than every one given out before in this process, whatever the machine's clock does."""
+"""The times and ids of new traces: each time later than the one before, whatever the machine's clock does."""
 
 import threading
 import time

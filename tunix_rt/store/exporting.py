@@ -32,9 +32,7 @@ _EXPORT_FORMATS = MappingProxyType(
 )
 
 
-def export(
-    path: Path, scan: Callable[[str], Iterator[pa.RecordBatch]], *, format: str | None, store: Path
-) -> int:
+def export(path: Path, scan: Callable[[str], Iterator[pa.RecordBatch]], *, format: str | None, store: Path) -> int:
     """Writes what `scan` gives for the format's columns; see `TraceStore.export`."""
     name = format or ("parquet" if path.name.lower().endswith(".parquet") else "trace")
     chosen = _EXPORT_FORMATS.get(name)
@@ -44,7 +42,7 @@ def export(
         raise ExportFailed(f"{path}: is the store itself; name another file")
     if path.is_dir():
         raise ExportFailed(f"{path}: is a folder; name a file in it")
-    # Beside the target, so that the last step is a rename on one file system: a reader sees the old file or the new one.
+    # Beside the target, so that the last step is a rename: a reader sees the old file or the new one.
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         n_rows = chosen.write(partial, path.name, scan(chosen.select))

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -22,7 +23,7 @@ FILTERS = {
     "version": "the trace_version",
     "meta": 'values in meta, such as {"reward": 1, "grader.name": "exact"}; dots reach inside',
     "ids": "these ids",
-    "where": "a SQL expression over the columns, such as \"n_chars > 1000\"",
+    "where": 'a SQL expression over the columns, such as "n_chars > 1000"',
 }
 
 
@@ -59,6 +60,16 @@ class Filters:
 
     def __bool__(self) -> bool:
         return bool(self.conditions)
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Around the query: what fails in it because of `where` is QueryInvalid, not an error of DuckDB."""
+        try:
+            yield
+        except (duckdb.ProgrammingError, duckdb.DataError) as error:
+            if "where" not in self.given:
+                raise
+            raise QueryInvalid(f"where={self.given['where']!r}: {error}") from None
 
     def _text(self, value: Any) -> Iterator[Condition]:
         text = _kind("text", value, str)
@@ -100,7 +111,9 @@ class Filters:
         try:
             ids = [str(UUID(str(one))) for one in _kind("ids", value, Iterable)]
         except ValueError:
-            raise QueryInvalid(f"ids={value!r}: must be full ids, such as 019b76e2-4908-718c-8375-fcf4f3002c1a") from None
+            raise QueryInvalid(
+                f"ids={value!r}: must be full ids, such as 019b76e2-4908-718c-8375-fcf4f3002c1a"
+            ) from None
         yield Condition("id in (select unnest(?::uuid[]))", (ids,))
 
     def _where(self, value: Any) -> Iterator[Condition]:
@@ -149,12 +162,12 @@ def _meta_condition(key: str, wanted: Any) -> Condition:
     found = f"coalesce({', '.join(['json_extract(meta, ?::varchar)'] * len(paths))})"
     if wanted is None:
         return Condition(f"coalesce(json_type({found}), 'NULL') = 'NULL'", tuple(paths))
-    if isinstance(wanted, int | float) and not isinstance(wanted, bool):
-        numbers = "('UBIGINT', 'BIGINT', 'DOUBLE', 'HUGEINT', 'UHUGEINT')"
-        is_number = f"json_type({found}) in {numbers}"
-        return Condition(f"({is_number} and try_cast({found} as double) = ?::double)", (*paths, *paths, wanted))
     try:
         text = json.dumps(wanted, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError):
         raise QueryInvalid(f"meta={{{key!r}: {wanted!r}}}: must be a JSON value") from None
+    if isinstance(wanted, int | float) and not isinstance(wanted, bool):
+        numbers = "('UBIGINT', 'BIGINT', 'DOUBLE', 'HUGEINT', 'UHUGEINT')"
+        is_number = f"json_type({found}) in {numbers}"
+        return Condition(f"({is_number} and try_cast({found} as double) = ?::double)", (*paths, *paths, wanted))
     return Condition(f"{found}::varchar = json(?)::varchar", (*paths, text))

@@ -22,7 +22,7 @@ class StoreInfo:
     def __str__(self) -> str:
         return render.info_text(self)
 
-    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
         printer.text(str(self))
 
     def _repr_html_(self) -> str:

@@ -61,7 +61,7 @@ class LoadReport:
     def __str__(self) -> str:
         return render.report_text(self)
 
-    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
         printer.text(str(self))
 
     def _repr_html_(self) -> str:
@@ -174,7 +174,7 @@ class _Loading:
     def _without_taken_ids(
         self, cursor: duckdb.DuckDBPyConnection, chunk: list[_Pending]
     ) -> tuple[list[_Pending], list[Rejection]]:
-        """What can be stored under its id; a trace under its own id again is known, another one under it is rejected."""
+        """What can be stored under its id: a trace that is there under it is known, another one there rejects it."""
         given = [str(pending.new.id) for pending in chunk if pending.has_id]
         if not given:
             return chunk, []
@@ -218,8 +218,8 @@ order by place
 class _Copies:
     """Tells the known rows of a load: the k-th copy of a trace in the files answers to the k-th copy in the store.
 
-    Equal rollouts of one prompt are data, so a second copy is new unless the store holds two. The digests of all rows so
-    far, 16 bytes each, lie in a database of their own that spills to disk before it fills the memory.
+    Equal rollouts of one prompt are data, so a second copy is new unless the store holds two. The digests of all rows
+    so far, 16 bytes each, lie in a database of their own that spills to disk before it fills the memory.
     """
 
     def __init__(self) -> None:

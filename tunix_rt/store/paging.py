@@ -39,11 +39,11 @@ class Cursor(NamedTuple):
             packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
             place, check = packed[: _PLACE.size], packed[_PLACE.size :]
             microseconds, id_bytes = _PLACE.unpack(place)
-            if check != _CHECK.pack(zlib.crc32(place)):
-                raise ValueError(text)
-            return cls(from_microseconds(microseconds), UUID(bytes=id_bytes))
+            if check == _CHECK.pack(zlib.crc32(place)):
+                return cls(from_microseconds(microseconds), UUID(bytes=id_bytes))
         except (ValueError, TypeError, struct.error, OverflowError):
-            raise QueryInvalid(f"after={text!r}: is no cursor; use the `next` of a page") from None
+            pass
+        raise QueryInvalid(f"after={text!r}: is no cursor; use the `next` of a page")
 
 
 class Page:
@@ -92,7 +92,7 @@ class Page:
     def __str__(self) -> str:
         return render.page_text(self)
 
-    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
         printer.text(str(self))
 
     def _repr_html_(self) -> str:
@@ -121,7 +121,7 @@ class Search:
         return tuple(map(to_summary, found[offset:]))
 
     def _skip(self, offset: int) -> tuple[int, datetime | None]:
-        """How many of `offset` are left, and until when, once whole ranges of time have been counted and passed over."""
+        """How many of `offset` are left, and until when, once whole ranges of time are passed over."""
         until: datetime | None = None
         # Without filters the ruler knows how far to go; with them a range holds fewer, so it gropes.
         marks = 8 if self._filters else offset // ROWS_PER_MARK
@@ -141,12 +141,9 @@ class Search:
     def count(self, window: Window = EVERYTHING) -> int:
         """How many rows the selection has in the window."""
         clause, values = where(*in_window(window), *self._filters.conditions)
-        return int(self._cursor.execute(f"select count(*) from traces{clause}", values).fetchall()[0][0])  # noqa: S608
+        return int(self._cursor.execute(f"select count(*) from traces{clause}", values).fetchall()[0][0])
 
     def _rows(self, window: Window, behind: tuple[Condition, ...], limit: int) -> list[tuple[Any, ...]]:
         clause, values = where(*in_window(window), *behind, *self._filters.conditions)
-        query = (
-            f"select {SUMMARY_COLUMNS} from traces{clause} "  # noqa: S608 - every value is bound
-            f"order by created_at desc, id desc limit {limit}"
-        )
+        query = f"select {SUMMARY_COLUMNS} from traces{clause} order by created_at desc, id desc limit {limit}"
         return self._cursor.execute(query, values).fetchall()

@@ -54,7 +54,7 @@ class SqlResult:
     def __str__(self) -> str:
         return render.table_text(self)
 
-    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
         printer.text(str(self))
 
     def _repr_html_(self) -> str:

@@ -34,7 +34,9 @@ select
     t.trace_version,
     left(trim(regexp_replace(left(t.prompt, {4 * PREVIEW_CHARS}), '\\s+', ' ', 'g')), {PREVIEW_CHARS}),
     len(t.steps),
-    length(t.prompt) + coalesce(list_sum([length(s.content) for s in t.steps]), 0) + coalesce(length(t.final_answer), 0),
+    length(t.prompt)
+        + coalesce(list_sum([length(s.content) for s in t.steps]), 0)
+        + coalesce(length(t.final_answer), 0),
     t.meta ->> '$.source',
     digest,
     t.prompt,
@@ -43,7 +45,7 @@ select
     t.meta
 from (select id, created_at, digest, json_transform(json, '{_SHAPE}') as t from incoming)
 order by created_at, id
-"""  # noqa: S608 - only constants of this file
+"""
 
 # Put together as text, so that meta comes out digit for digit as it went in.
 TRACE_JSON = """

@@ -1,13 +1,14 @@
 """Where in time the rows lie, so that a page's range of `created_at` is found without scanning.
 
-Rows lie in the order of `created_at`, and DuckDB skips every row group outside a range of it: a query over the right range
-costs the same at ten thousand and at a million traces, at the newest page and at the oldest. The ruler says which range
-that is. It is a hint: what is read is right whatever the ruler says, and fast when the ruler is about right.
+Rows lie in the order of `created_at`, and DuckDB skips every row group outside a range of it: a query over the right
+range costs the same at ten thousand and at a million traces, at the newest page and at the oldest. The ruler says which
+range that is. It is a hint: what is read is right whatever the ruler says, and fast when the ruler is about right.
 """
 
 from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import pairwise
 from typing import NamedTuple
 
 import duckdb
@@ -17,10 +18,10 @@ from tunix_rt.store.rows import TIME, from_microseconds
 
 # One mark for as many rows as DuckDB works on at once: a range of one or two of them costs no more than a smaller one.
 ROWS_PER_MARK = 2_048
-# Behind a range in which too little was found the next is so many times as long: few queries for a rare word, and little
-# work beyond the page for a common one.
+# Behind a range in which too little was found the next is so many times as long: few queries for a rare word, and
+# little work beyond the page for a common one.
 _GROWTH = 4
-_MARKS = f"select {TIME} from traces where rowid % {ROWS_PER_MARK} = 0 order by all"  # noqa: S608
+_MARKS = f"select {TIME} from traces where rowid % {ROWS_PER_MARK} = 0 order by all"
 
 
 class Window(NamedTuple):
@@ -72,7 +73,7 @@ class Ruler:
         marks = self._marks[:: max(1, rows // ROWS_PER_MARK)][1:]
         # Many traces of one moment make equal marks.
         bounds = [None, *dict.fromkeys(marks), None]
-        pieces = [Window(since, until) for since, until in zip(bounds, bounds[1:], strict=False)]
+        pieces = [Window(since, until) for since, until in pairwise(bounds)]
         return pieces[::-1] if newest_first else pieces
 
 

@@ -17,8 +17,8 @@ class Migration(NamedTuple):
 
 
 # Steps lie in the row itself: a child table made whole-trace reads 50 times slower. Preview, counts and source are kept
-# so that a page never reads the bodies. No index on created_at: the rows' physical order is what makes pages fast, and an
-# index changed none of the measured times. `digest` tells a trace that is already there.
+# so that a page never reads the bodies. No index on created_at: the rows' physical order is what makes pages fast, and
+# an index changed none of the measured times. `digest` tells a trace that is already there.
 _TRACES = """
 create table traces (
     id uuid not null,

@@ -21,9 +21,9 @@ from tunix_rt.store.loading import Known, LoadReport, load
 from tunix_rt.store.paging import MAX_LIMIT, Cursor, Page, Search
 from tunix_rt.store.result import SqlResult, run_sql
 from tunix_rt.store.rows import RECORD_COLUMNS, NewRow, encode, from_microseconds, insert, to_record, to_table
-from tunix_rt.store.schema import COLUMNS
 from tunix_rt.store.ruler import Ruler, RulerKeeper
 from tunix_rt.store.scanning import scan
+from tunix_rt.store.schema import COLUMNS
 from tunix_rt.store.session import Session
 
 _UUID_DIGITS = 32
@@ -116,7 +116,7 @@ class TraceStore:
         Raises TraceNotFound, and IdAmbiguous where several ids begin so.
         """
         low, high = _id_range(id)
-        query = f"select {RECORD_COLUMNS} from traces where id between ? and ? limit 2"  # noqa: S608
+        query = f"select {RECORD_COLUMNS} from traces where id between ? and ? limit 2"
         with self._session.cursor() as cursor:
             found = cursor.execute(query, [low, high]).fetchall()
             if len(found) > 1:
@@ -142,7 +142,7 @@ class TraceStore:
         _whole_number("offset", offset, 0, None)
         selection = Filters(**filters)
         place = Cursor.parse(after) if after is not None else None
-        with self._session.cursor() as cursor:
+        with self._session.cursor() as cursor, selection.told():
             search = Search(cursor, self._ruler(cursor), selection)
             found = search.newest(limit + 1, offset=offset, after=place)
         return Page(
@@ -157,7 +157,7 @@ class TraceStore:
     def count(self, **filters: Any) -> int:
         """How many traces there are, of those that the filters let through."""
         selection = Filters(**filters)
-        with self._session.cursor() as cursor:
+        with self._session.cursor() as cursor, selection.told():
             return Search(cursor, self._ruler(cursor), selection).count()
 
     def delete(self, *ids: UUID | str, **filters: Any) -> int:
@@ -171,15 +171,15 @@ class TraceStore:
         if ids:
             selection = Filters(ids=[self.get(one).id for one in ids])
         clause, values = where(*selection.conditions)
-        with self._session.transaction() as cursor:
-            deleted = int(cursor.execute(f"delete from traces{clause}", values).fetchall()[0][0])  # noqa: S608
+        with self._session.transaction() as cursor, selection.told():
+            deleted = int(cursor.execute(f"delete from traces{clause}", values).fetchall()[0][0])
         self._rulers.note_written(deleted)
         return deleted
 
     def scan(
         self, columns: Iterable[str] | None = None, *, newest_first: bool = True, **filters: Any
     ) -> Iterator[pa.RecordBatch]:
-        """The traces as Arrow batches of some thousand rows, sorted by (created_at, id).
+        """The traces as Arrow batches of some thousand rows (at least one, if empty), sorted by (created_at, id).
 
         `columns` are columns of the table `traces` (default: all but the digest). Between two batches the file is free
         for others; what is added meanwhile is not seen. Raises QueryInvalid for an unknown column or filter.
@@ -192,15 +192,16 @@ class TraceStore:
     def records(self, *, newest_first: bool = True, **filters: Any) -> Iterator[TraceRecord]:
         """The stored traces one by one, sorted by (created_at, id), read as they are asked for."""
         for batch in self._scan(RECORD_COLUMNS, Filters(**filters), newest_first=newest_first):
-            for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                yield to_record(row)
+            for trace_id, microseconds, line in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                # Arrow carries a UUID as text.
+                yield to_record((UUID(trace_id), microseconds, line))
 
     def export(self, path: str | Path, *, format: str | None = None, **filters: Any) -> int:
         """Writes the traces to a file, oldest first, and says how many.
 
         `format` is "trace" (JSON Lines; loaded into an empty store it gives the same store) or "parquet" (the table's
-        columns); by default the file's ending tells. `.gz` and `.zst` pack JSON Lines. The file is there whole or not at
-        all. Raises ExportFailed where it cannot be written.
+        columns); by default the file's ending tells. `.gz` and `.zst` pack JSON Lines. The file is there whole or not
+        at all. Raises ExportFailed where it cannot be written.
         """
         selection = Filters(**filters)
         return export(

@@ -1,0 +1,63 @@
+"""What is asked for in a store: the same trace, page or word of every contestant."""
+
+from typing import NamedTuple
+
+import tunix_rt as rt
+
+PAGE = 20
+# So many traces lie behind the deep page: it is full, and it is not the end.
+_BEHIND = PAGE
+LEAST_TRACES = 5 * PAGE
+_IDS = 50
+_SOME_IDS = "select id::varchar as id from traces where rowid % ? = 0 order by rowid limit ?"
+
+
+class Span(NamedTuple):
+    """The times of a page's oldest and newest trace, in microseconds since 1970."""
+
+    oldest: int
+    newest: int
+
+
+class Places(NamedTuple):
+    """The newest page; a deep one, with its offset, the cursor that leads to it, and the time (microseconds since 1970)
+    of the trace before it; ids from all over the store; and two words to look for.
+    """
+
+    first: Span
+    deep: Span
+    offset: int
+    cursor: str
+    before: int
+    ids: list[str]
+    common_word: str
+    absent_word: str
+
+
+def places_in(store: rt.TraceStore, common_word: str, absent_word: str) -> Places:
+    """Places in a store of at least `LEAST_TRACES` traces."""
+    with store.hold():
+        n_traces = store.count()
+        offset = n_traces - PAGE - _BEHIND
+        before = store.page(limit=1, offset=offset - 1)
+        assert before.next
+        ids = store.sql(_SOME_IDS, max(1, n_traces // _IDS), _IDS).arrow()["id"].to_pylist()
+        return Places(
+            first=_span(store.page(limit=PAGE)),
+            deep=_span(store.page(limit=PAGE, after=before.next)),
+            offset=offset,
+            cursor=before.next,
+            before=_microseconds(before[0]),
+            ids=ids,
+            common_word=common_word,
+            absent_word=absent_word,
+        )
+
+
+def _span(page: rt.Page) -> Span:
+    return Span(_microseconds(page[-1]), _microseconds(page[0]))
+
+
+def _microseconds(summary: rt.TraceSummary) -> int:
+    time = summary.created_at
+    return int(time.timestamp()) * 1_000_000 + time.microsecond

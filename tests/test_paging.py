@@ -1,0 +1,152 @@
+"""Pages, newest first: limits, cursors, offsets; right whatever the ruler says and whoever adds meanwhile."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import tunix_rt as rt
+from tunix_rt.store import ruler as ruler_module
+from tunix_rt.store.rows import NewRow, encode, insert, to_table
+from tunix_rt.store.clock import new_id
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def put(store, times, make_trace):
+    """Traces with these times, straight into the table; their ids in the order of pages."""
+    rows = [
+        NewRow(new_id(time), time, *reversed(encode(make_trace(f"{place}?"), 10_000)))
+        for place, time in enumerate(times)
+    ]
+    with store._session.transaction() as cursor:
+        insert(cursor, to_table(rows))
+    store._rulers.note_written(10**6)
+    return [row.id for row in sorted(rows, key=lambda row: (row.created_at, row.id), reverse=True)]
+
+
+def walk(page):
+    """The ids of this page and all behind it."""
+    ids = [record.id for record in page]
+    while page.next:
+        page = page.next_page()
+        ids += [record.id for record in page]
+    return ids
+
+
+def test_pages_go_from_the_newest_to_the_oldest(store, make_trace):
+    records = store.add_many([make_trace(f"{n}?") for n in range(25)])
+    page = store.page(limit=10)
+    assert [record.preview for record in page] == [f"{n}?" for n in range(24, 14, -1)]
+    assert (page.limit, page.offset, page.next_offset, len(page)) == (10, 0, 10, 10)
+    assert walk(page) == [record.id for record in records[::-1]]
+    last = store.page(limit=10, offset=20)
+    assert (len(last), last.next, last.next_offset) == (5, None, None)
+    with pytest.raises(rt.QueryInvalid, match="this is the last page"):
+        last.next_page()
+
+
+def test_a_summary_has_no_body(store, make_trace):
+    record = store.add(make_trace("  one\n\n two " + "x" * 200, meta={"source": "mine"}))
+    (summary,) = store.page()
+    assert summary.id == record.id
+    assert summary.created_at == record.created_at
+    assert summary.preview == "one two " + "x" * 72
+    assert (summary.n_steps, summary.n_chars, summary.source) == (2, record.payload.n_chars, "mine")
+
+
+def test_an_empty_store_has_an_empty_page(store):
+    page = store.page()
+    assert (len(page), page.next) == (0, None)
+    assert "no traces yet" in str(page)
+
+
+@pytest.mark.parametrize("limit", [0, 101, -1, 1.5, "20", None, True])
+def test_a_limit_outside_1_to_100_is_refused(store, limit):
+    with pytest.raises(rt.QueryInvalid, match=r"^limit=.*: must be a whole number from 1 to 100$"):
+        store.page(limit=limit)
+
+
+@pytest.mark.parametrize("offset", [-1, 0.5, "3"])
+def test_an_offset_below_0_is_refused(store, offset):
+    with pytest.raises(rt.QueryInvalid, match=r"^offset=.*: must be a whole number of at least 0$"):
+        store.page(offset=offset)
+
+
+@pytest.mark.parametrize("cursor", ["", "nonsense", "A" * 38, "A" * 32, "ä", "=", 7])
+def test_a_cursor_that_is_none_is_refused(store, cursor):
+    with pytest.raises(rt.QueryInvalid, match="is no cursor; use the `next` of a page"):
+        store.page(after=cursor)
+
+
+def test_a_changed_cursor_is_refused(store, make_trace):
+    store.add_many([make_trace()] * 3)
+    cursor = store.page(limit=1).next
+    changed = cursor[:5] + ("A" if cursor[5] != "A" else "B") + cursor[6:]
+    with pytest.raises(rt.QueryInvalid, match="is no cursor"):
+        store.page(after=changed)
+
+
+def test_a_cursor_stays_right_while_others_add_and_delete(store, make_trace):
+    records = store.add_many([make_trace() for _ in range(30)])
+    page = store.page(limit=10)
+    store.add_many([make_trace() for _ in range(5)])
+    store.delete(records[19].id, records[20].id)
+    assert [record.id for record in page.next_page()] == [record.id for record in records[18:8:-1]]
+
+
+def test_a_page_far_down_is_found_by_offset_with_and_without_filters(store, make_trace, monkeypatch):
+    monkeypatch.setattr(ruler_module, "ROWS_PER_MARK", 8)
+    monkeypatch.setattr("tunix_rt.store.paging.ROWS_PER_MARK", 8)
+    monkeypatch.setattr(ruler_module, "_MARKS", ruler_module._MARKS.replace("2048", "8"))
+    ids = put(store, [NOON + timedelta(seconds=n) for n in range(500)], make_trace)
+    for offset in (0, 1, 7, 8, 9, 100, 333, 490, 499, 500, 501, 10_000):
+        assert [r.id for r in store.page(limit=20, offset=offset)] == ids[offset : offset + 20]
+        every_fifth = [trace_id for place, trace_id in enumerate(ids) if (499 - place) % 5 == 0]
+        page = store.page(limit=20, offset=offset, where="try_cast(rtrim(prompt, '?') as int) % 5 = 0")
+        assert [r.id for r in page] == every_fifth[offset : offset + 20]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seconds=st.lists(st.integers(0, 6), min_size=1, max_size=60),
+    later=st.lists(st.integers(-3, 9), max_size=20),
+    limit=st.integers(1, 20),
+    rows_per_mark=st.sampled_from([1, 3, 2_048]),
+)
+def test_no_trace_comes_twice_and_none_is_left_out(tmp_path_factory, make_trace, seconds, later, limit, rows_per_mark):
+    """Also when many share one moment, older ones come in behind newer ones, and others add between two pages."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ruler_module, "_MARKS", ruler_module._MARKS.replace("2048", str(rows_per_mark)))
+        store = rt.TraceStore(tmp_path_factory.mktemp("paging") / "traces.duckdb")
+        with store.hold():
+            ids = put(store, [NOON + timedelta(seconds=s) for s in seconds], make_trace)
+            page = store.page(limit=limit)
+            seen = [record.id for record in page]
+            added = put(store, [NOON + timedelta(seconds=s) for s in later], make_trace)
+            while page.next:
+                page = page.next_page()
+                seen += [record.id for record in page]
+            assert len(seen) == len(set(seen))
+            assert [trace_id for trace_id in seen if trace_id not in added] == ids
+            everything = walk(store.page(limit=limit))
+            assert sorted(everything) == sorted([*ids, *added])
+            assert [record.id for record in store.records()] == everything
+            assert [record.id for record in store.records(newest_first=False)] == everything[::-1]
+            half = len(everything) // 2
+            assert [record.id for record in store.page(limit=limit, offset=half)] == everything[half : half + limit]
+
+
+def test_the_ruler_is_made_anew_when_the_store_outgrows_it(store, make_trace):
+    def marks():
+        with store._session.cursor() as cursor:
+            return store._ruler(cursor)
+
+    before = marks()
+    store.add(make_trace())
+    assert marks() is before
+    put(store, [NOON + timedelta(seconds=n) for n in range(5_000)], make_trace)
+    assert marks() is not before
+    assert marks().below(None, 1) is not None
+    assert walk(store.page(limit=100)) == [record.id for record in store.records()]

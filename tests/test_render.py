@@ -1,0 +1,527 @@
+"""Everything that shows itself does so through tunix_rt.render; these objects carry just the attributes it reads."""
+
+import ast
+import re
+import time
+from datetime import UTC, datetime
+from decimal import Decimal
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from uuid import UUID
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from markupsafe import Markup
+
+from tunix_rt import render
+from tunix_rt.render.characters import visible, width
+from tunix_rt.render.segments import segments
+
+AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+ID = UUID("019b76e9-1a2b-7c3d-8e4f-0123456789ab")
+
+# One of each way out of a place in HTML, in TeX and in a terminal.
+HOSTILE = (
+    '"\'><img src=x onerror="alert(1)"><script>alert(2)</script></style></pre></code></details></table>'
+    '<a href="javascript:alert(3)">x</a><svg/onload=alert(4)> ' + r"\(\href{javascript:alert(5)}{x}\) "
+    r"$\style{position:fixed}{y}$ \[\unicode{x41}\class{trt}{z}\] \(</span><img src=x onerror=alert(6)>^2\) "
+    "{{ 7 * 7 }} {% raw %} \x1b[2J\x1b]0;title\x07 \x9b31m \u202egnp.exe \ud800 \x00 ```"
+)
+
+
+def a_step(i=0, type="compute", content="1 + 1 = 2"):
+    return SimpleNamespace(i=i, type=type, content=content)
+
+
+def a_trace(prompt="How many?", steps=None, final_answer="2", meta=None, trace_version="1.0"):
+    steps = [a_step()] if steps is None else steps
+    return SimpleNamespace(
+        trace_version=trace_version, prompt=prompt, steps=steps, final_answer=final_answer, meta=meta
+    )
+
+
+def a_summary(n=0, *, preview="How many eggs?", source="gsm8k", id=None):
+    id = id or UUID(int=((0x019B76E91A2B + 60_000 * n) << 80) | (7 << 76) | (8 << 60) | n)  # noqa: A001
+    return SimpleNamespace(
+        id=id, created_at=AT, trace_version="1.0", preview=preview, n_steps=3, n_chars=1234, source=source
+    )
+
+
+def a_page(records=(), *, next=None, offset=0, filters=None):
+    return SimpleNamespace(records=tuple(records), next=next, limit=20, offset=offset, filters=filters or {})
+
+
+def a_rejected(file="a.jsonl", line=7, field="steps.3.content", reason="it is empty", text='{"prompt": 1}'):
+    return SimpleNamespace(file=file, line=line, field=field, reason=reason, text=text)
+
+
+def a_report(rejected=(), *, count=None, interrupted=False, source="a.jsonl", format="native"):
+    return SimpleNamespace(
+        source=source,
+        format=format,
+        added=12345,
+        known=3,
+        rejected=tuple(rejected),
+        rejected_count=len(rejected) if count is None else count,
+        interrupted=interrupted,
+    )
+
+
+def an_info(sources=(("gsm8k", 700), (None, 300)), path="traces.duckdb"):
+    return SimpleNamespace(
+        path=path, n_traces=1000, size_bytes=831 * 1024**2, oldest=AT, newest=AT, schema_version=3, sources=sources
+    )
+
+
+def a_table(columns=("source", "n"), types=("VARCHAR", "BIGINT"), rows=(("gsm8k", 7473),), n_rows=None):
+    return SimpleNamespace(columns=columns, types=types, rows=rows, n_rows=len(rows) if n_rows is None else n_rows)
+
+
+def shown_with(text):
+    """Every object with the text in every field that can hold it, and its two renderings."""
+    trace = a_trace(text, [a_step(type=text[:64] or "step", content=text)], text, {text: text, "source": text}, text)
+    trace.meta["nested"] = {text: [text]}
+    page = a_page([a_summary(preview=text[:80], source=text)], next=text, filters={"text": text})
+    empty = a_page(filters={text: text})
+    report = a_report([a_rejected(*[text] * 1, reason=text, field=text, text=text[:200]), a_rejected()], source=text)
+    report.format = text
+    info = an_info(((text, 2), (None, 1)), path=text)
+    table = a_table((text, "n"), (text, "INTEGER"), [(text, 1), ([text], None), ({text: text}, 2)])
+    yield render.trace_html(trace, id=ID, created_at=AT), render.trace_text(trace, id=ID, created_at=AT)
+    yield render.page_html(page), render.page_text(page)
+    yield render.page_html(empty), render.page_text(empty)
+    yield render.report_html(report), render.report_text(report)
+    yield render.info_html(info), render.info_text(info)
+    yield render.table_html(table), render.table_text(table)
+
+
+ELEMENTS = {
+    *("div", "style", "article", "header", "section", "details", "summary", "small", "span", "time", "code", "pre"),
+    *("table", "thead", "tbody", "tr", "th", "td", "b", "i", "bdi", "br", "wbr"),
+}
+ATTRIBUTES = {
+    *("class", "dir", "title", "datetime", "open", "style", "scope"),
+    *("aria-label", "aria-hidden", "data-lm-suppress-shortcuts"),
+}
+VOID = {"br", "wbr"}
+
+
+class Reader(HTMLParser):
+    """What a browser would find: elements, attributes, and the text that is seen."""
+
+    def __init__(self, markup):
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.pieces: list[str] = []
+        self.tex: list[str] = []
+        self.classes: set[str] = set()
+        self.feed(markup)
+        self.close()
+        assert not self.open, f"left open: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        assert tag in ELEMENTS, tag
+        attributes = dict(attrs)
+        assert attributes.keys() <= ATTRIBUTES, attributes
+        assert len(attributes) == len(attrs)
+        if "style" in attributes:
+            assert re.fullmatch(r"width:\d{1,3}%", attributes["style"])
+        self.classes |= set((attributes.get("class") or "").split())
+        if tag == "br":
+            self.pieces.append("\n")
+        if tag not in VOID:
+            self.open.append("tex" if "mathjax_process" in (attributes.get("class") or "") else tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() in {tag, "tex"}
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.pieces.append(data)
+        if "tex" in self.open:
+            self.tex.append(data)
+
+    @property
+    def text(self):
+        return "".join(self.pieces)
+
+
+def bare(text):
+    return re.sub(r"\s+", "", text)
+
+
+# -- any text is only text -------------------------------------------------------------------------------------------
+
+
+def test_hostile_text_stays_text_wherever_it_stands():
+    for markup, text in shown_with(HOSTILE):
+        assert isinstance(markup, Markup)
+        seen = Reader(markup)
+        assert all(re.fullmatch(r"trt(-[a-z]+)*|(mathjax|tex2jax)_(ignore|process)", each) for each in seen.classes)
+        markup.encode()
+        text.encode()
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", markup + text)
+        # Markup that a reader sees as text, up to where a cell or a caption cuts it.
+        assert "<img src=x onerror" in seen.text
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.text(alphabet=st.characters(codec=None), max_size=300)
+    | st.text(alphabet="<>&'\"$\\()[]{}`~ \nax1^", max_size=300)
+)
+def test_no_text_makes_an_element_or_an_attribute(text):
+    for markup, plain in shown_with(text or "x"):
+        Reader(markup)
+        (markup + plain).encode()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=400) | st.text(alphabet="$\\()[]`~ \n\r\tax1^_{}", max_size=400))
+@example("\r\r\n")
+def test_no_character_of_a_text_is_lost(text):
+    source = visible(text)
+    seen = Reader(render.trace_html(a_trace("p", [a_step(content=text)], "a"))).text
+    # What is not a delimiter of code or mathematics, in order: these may go or be written in the other way.
+    delimiters = str.maketrans("", "", "$\\()[]`~")
+    assert bare(source).translate(delimiters) in bare(seen).translate(delimiters)
+
+
+TOKENS = [
+    "costs $5 ",
+    "$",
+    "$$",
+    "x^2",
+    "a",
+    r"\(",
+    r"\)",
+    r"\[",
+    r"\]",
+    "```",
+    "~~~",
+    "`",
+    "py",
+    " ",
+    "\n",
+    "\n\n",
+    "%",
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(TOKENS), max_size=40).map("".join), st.sampled_from([1, 40, 200]))
+def test_no_character_is_lost_around_code_and_formulas_and_cuts(text, times):
+    source = text * times
+    seen = Reader(render.trace_html(a_trace("p", [a_step(content=source)], "a"))).text
+    seen = re.sub(r"… [\d,]+ more characters?\n", "", seen)
+    delimiters = str.maketrans("", "", "$\\()[]`~")
+    assert bare(source).translate(delimiters) in bare(seen).translate(delimiters)
+
+
+def test_a_long_text_is_cut_in_two_and_complete():
+    text = "".join(f"line {n} costs ${n}\n" for n in range(2000))
+    markup = render.trace_html(a_trace(text))
+    seen = Reader(markup).text
+    first, said, rest = re.split(r"(… [\d,]+ more characters\n)", seen, maxsplit=1)
+    n_rest = int(re.sub(r"\D", "", said))
+    assert first.endswith(text[: len(text) - n_rest])
+    assert rest.startswith(text[len(text) - n_rest :].rstrip("\n"))
+    assert text[len(text) - n_rest - 1] == "\n"
+    assert 1000 < len(text) - n_rest <= 2000
+
+
+def test_a_cut_leaves_code_code_and_a_formula_whole():
+    code = "x = '$a^2$'\n" * 400
+    fenced = render.trace_html(a_trace(f"```python\n{code}```\nend"))
+    assert fenced.count("<pre") == 2
+    assert fenced.count(">python<") == 1
+    assert Reader(fenced).text.count("x = '$a^2$'") == 400
+    formula = render.trace_html(a_trace("w " * 995 + r"\(" + "x+" * 100 + r"x\)" + " w" * 1000))
+    assert Reader(formula).tex == [r"\(" + "x+" * 100 + r"x\)"]
+
+
+# -- money and mathematics -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "She has $48/2 = $<<48/2=24>>24 left.",
+        "$5x2=$10",
+        "between $5 and $6",
+        "costs $5 for item_a and $6 for item_b",
+        "echo $HOME/my_dir:$PATH and ${A}_$B and ${x}$",
+        r"\$5_000 and 6_000\$",
+        r"a path C:\(new\folder",
+        r"the line break \\[2pt] and \\(x\\)",
+        "`$x^2$`",
+        "```\n$x^2$\n```",
+        "$a_1\n\nb_1$",
+        "He pays $100_000 and then he owes the rest$",
+    ],
+)
+def test_money_and_code_are_never_typeset(text):
+    markup = render.trace_html(a_trace(text))
+    assert 'class="trt mathjax_ignore tex2jax_ignore"' in markup
+    assert Reader(markup).tex == []
+
+
+@pytest.mark.parametrize(
+    ("text", "tex"),
+    [
+        (r"so \(x^2\), then", r"\(x^2\)"),
+        ("so $x^2$, then", r"\(x^2\)"),
+        ("the $n$th, $n = 3$", r"\(n\)"),
+        ("so $$x^2$$ then", r"\[x^2\]"),
+        ("so\n\\[\nx \\\\[2pt] y\n\\]\nthen", "\\[\nx \\\\[2pt] y\n\\]"),
+        (r"\begin{align*}a&=b\end{align*}", r"\begin{align*}a&=b\end{align*}"),
+        (r"$a < b_1$ & more", r"\(a < b_1\)"),
+        (r"$\frac{1}{2} \text{ of the eggs}$", r"\(\frac{1}{2} \text{ of the eggs}\)"),
+    ],
+)
+def test_mathematics_is_typeset(text, tex):
+    assert Reader(render.trace_html(a_trace(text))).tex[0] == tex
+
+
+@pytest.mark.parametrize(
+    "tex",
+    [
+        *(r"\href{javascript:alert(1)}{x}", r"\url{x}", r"\style{color:red}{x}", r"\class{a}{x}", r"\cssId{a}{x}"),
+        *(r"\require{html}x", r"\def\x{1}", r"\newcommand{\x}{1}", r"\renewcommand{\x}{1}", r"\let\x=y"),
+        *(r"\htmlData{a=b}{x}", r"\mmlToken{mi}[href=a]{x}", r"\unicode{x41}", r"\rule{9em}{9em}"),
+        *(r"\color{white}{x}", r"\phantom{x}", r"x % y"),
+    ],
+)
+@pytest.mark.parametrize("form", [r"\({}\)", "${}^2$", r"\[{}\]", "$${}$$", r"\begin{{align}}{}\end{{align}}"])
+def test_tex_that_acts_or_hides_is_shown_as_source(tex, form):
+    text = form.format(tex)
+    seen = Reader(render.trace_html(a_trace(text)))
+    assert seen.tex == []
+    assert text in seen.text
+
+
+def test_only_so_many_formulas_are_typeset_and_the_rest_is_readable():
+    seen = Reader(render.trace_html(a_trace("$x^2$ " * 400, [a_step(content="$y^2$ " * 400)], "$z^2$")))
+    assert len(seen.tex) == 500
+    assert r"\(z^2\)" in seen.tex
+    assert "$y^2$" in seen.text
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="$\\()[]`~ \nax1^_{}", max_size=200))
+def test_the_sources_of_the_segments_are_the_text(text):
+    assert "".join(segment.source for segment in segments(text, most=500)) == text
+
+
+@pytest.mark.parametrize(
+    "unit", ["$", "$x_ ", r"\(", r"\[a", "```\n", "`a", r"\begin{align}", r"\begin{align}a\begin{gather}"]
+)
+def test_a_megabyte_of_delimiters_takes_no_longer_than_its_length(unit):
+    def seconds(n_chars):
+        text = unit * (n_chars // len(unit))
+        start = time.perf_counter()
+        segments(text, most=500)
+        return time.perf_counter() - start
+
+    # Ten times the text takes a hundred times as long when the time is quadratic.
+    assert min(seconds(1_000_000) for _ in range(3)) < 50 * max(seconds(100_000), 0.005)
+
+
+# -- a trace ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_trace_shows_its_parts_in_order():
+    steps = [a_step(0, "parse", "16 eggs"), a_step(7, "tool_call", "16 - 7\n= 9")]
+    trace = a_trace("How many\neggs?", steps, "9", {"source": "gsm8k", "scores": {"exact": 1.0}})
+    text = render.trace_text(trace, id=ID, created_at=AT)
+    assert text.split("\n") == [
+        f"Trace {ID}",
+        "2026-01-02 03:04:05 UTC · gsm8k · 2 steps · 32 characters · format 1.0",
+        "",
+        "Prompt",
+        "  How many",
+        "  eggs?",
+        "",
+        "Steps",
+        "  [0] parse",
+        "      16 eggs",
+        "",
+        "  [7] tool_call",
+        "      16 - 7",
+        "      = 9",
+        "",
+        "Answer",
+        "  9",
+        "",
+        "Meta",
+        "  source: gsm8k",
+        '  scores: {"exact": 1.0}',
+    ]
+    markup = render.trace_html(trace, id=ID, created_at=AT)
+    parts = [
+        "019b76e9…",
+        "2 steps",
+        "Prompt",
+        "eggs?",
+        "parse",
+        "16 eggs",
+        "tool_call",
+        "= 9",
+        "Answer",
+        str(ID),
+        '"exact": 1.0',
+    ]
+    places = [Reader(markup).text.index(part) for part in parts]
+    assert places == sorted(places)
+    assert 'datetime="2026-01-02T03:04:05.678901+00:00"' in markup
+    assert "trt-is-parse" in markup
+    assert "trt-is-other" in markup
+
+
+def test_a_trace_cut_short_says_so():
+    trace = a_trace(steps=[], final_answer=None, trace_version="1.1")
+    for shown in render.trace_text(trace), Reader(render.trace_html(trace)).text:
+        assert "no final answer (truncated)" in shown
+        assert "no steps" in shown
+
+
+def test_only_the_first_steps_of_a_long_trace_are_open():
+    markup = render.trace_html(a_trace(steps=[a_step(n, content="word " * 200) for n in range(30)]))
+    assert re.findall(r'trt-is-compute"( open)?>', markup) == [" open"] * 6 + [""] * 24
+    assert 'class="trt-peek">word word' in markup
+
+
+def test_a_thousand_steps_stand_in_folds_and_none_is_lost():
+    trace = a_trace(steps=[a_step(n, content=f"step number {n}.") for n in range(1000)])
+    seen = Reader(render.trace_html(trace)).text
+    assert "steps 40 to 89 · 50 steps" in seen
+    assert all(f"step number {n}." in seen for n in range(1000))
+    text = render.trace_text(trace)
+    assert "… 900 more steps in trace.steps" in text
+
+
+def test_a_trace_reads_without_its_style():
+    markup = re.sub(r"<style>.*?</style>", "", render.trace_html(a_trace("a\nb", [a_step(3, "verify", "ok")])))
+    assert "a<br>b" in markup
+    assert re.search(r"3\s+✓ verify", Reader(markup).text)
+
+
+def test_code_keeps_its_spaces_and_names_its_language():
+    markup = render.trace_html(a_trace("run:\n```python\nif x:\n    y = '<b>'\n```\nthen"))
+    assert "<code>if x:\n    y = &#39;&lt;b&gt;&#39;</code>" in markup
+    assert ">python<" in markup
+
+
+# -- pages, reports, stores, tables ----------------------------------------------------------------------------------
+
+
+def test_a_page_lists_its_traces_and_says_how_to_go_on():
+    page = a_page([a_summary(n) for n in range(5)], next="cursor", filters={"text": "eggs", "since": AT})
+    for shown in render.page_text(page), Reader(render.page_html(page)).text:
+        assert "5 traces, newest first · filters: text=eggs, since=2026-01-02 03:04:05" in shown
+        assert "1,234" in shown
+        assert "more: page.next_page()" in shown
+        assert "019b76e9-1a2b" in shown
+
+
+def test_ids_on_a_page_are_long_enough_to_tell_its_traces_apart():
+    ids = [UUID(f"019b76e9-1a2b-7c3d-8e4f-01234567{n:04x}") for n in (0x1000, 0x1001, 0x2000)]
+    page = a_page([a_summary(id=each) for each in ids])
+    shown = re.findall(r"<code[^>]*>([0-9a-f-]+)</code>", render.page_html(page))
+    assert shown == [str(each) for each in ids]
+    assert all(len(each) == 13 for each in re.findall("019b76e9[0-9a-f-]*", render.page_text(a_page([a_summary()]))))
+
+
+@pytest.mark.parametrize(
+    ("filters", "hint"),
+    [({}, "store.add(...) or store.load(...)"), ({"text": "eggs"}, "no trace matches text=eggs")],
+)
+def test_an_empty_page_says_what_to_do(filters, hint):
+    page = a_page(filters=filters)
+    assert hint in render.page_text(page)
+    assert hint in Reader(render.page_html(page)).text
+
+
+def test_a_report_says_what_was_added_and_why_a_row_was_not():
+    report = a_report([a_rejected(), a_rejected(line=None, field=None, reason="not JSON")], interrupted=True)
+    for shown in render.report_text(report), Reader(render.report_html(report)).text:
+        assert "12,345 added · 3 already there · 2 rejected" in shown
+        assert "interrupted" in shown
+        assert "steps.3.content" in shown
+        assert "not JSON" in shown
+        assert "report.rejected" not in shown
+
+
+def test_a_report_shows_twenty_rejected_rows_and_where_the_rest_is():
+    report = a_report([a_rejected(file=f"part-{n % 2}.jsonl", line=n) for n in range(1000)], count=1234)
+    markup = render.report_html(report)
+    assert markup.count("<tr>") == 21
+    for shown in render.report_text(report), Reader(markup).text:
+        assert "1,214 more in report.rejected, which keeps the first 1,000" in shown
+        assert "part-1.jsonl" in shown
+
+
+def test_a_store_shows_its_size_and_sources():
+    info = an_info([("gsm8k", 500), (None, 100), *((f"run-{n}", 1) for n in range(20))])
+    for shown in render.info_text(info), Reader(render.info_html(info)).text:
+        for part in "traces.duckdb", "1,000", "831 MiB", "2026-01-02 03:04:05 UTC", "gsm8k", "no source", "and 12 more":
+            assert part in shown
+
+
+def test_a_sql_result_shows_its_values_as_they_are():
+    rows = [("a", 7473, 0.1 + 0.2, None), ("x" * 500, 2026, 1e-9, Decimal("1.50"))]
+    table = a_table(("s", "n", "f", "d"), ("VARCHAR", "BIGINT", "DOUBLE", "DECIMAL(5,2)"), rows, n_rows=1234)
+    markup = render.table_html(table)
+    assert 'title="DECIMAL(5,2)"' in markup
+    assert 'title="' + "x" * 500 in markup
+    for shown in render.table_text(table), Reader(markup).text:
+        for part in "7473", "2026", "0.3", "1e-09", "NULL", "1.50", "showing 2 of 1,234 rows":
+            assert part in shown
+    assert "column" in render.table_text(a_table(["c"] * 40, ["INTEGER"] * 40, [[1] * 40])).split(" · ")[-1]
+
+
+# -- text for a terminal ---------------------------------------------------------------------------------------------
+
+
+def test_tables_in_text_fit_a_terminal_of_100_columns():
+    wide = "日本語の長いテキスト" * 20
+    page = a_page([a_summary(n, preview=wide[:80], source=wide) for n in range(3)], next="c")
+    report = a_report(
+        [a_rejected(file=f"rollouts/{n}/" + "x" * 60, reason="because " * 20, text="y" * 200) for n in range(3)]
+    )
+    table = a_table(["column"] * 12, ["VARCHAR"] * 12, [["a long value indeed"] * 12])
+    for text in render.page_text(page), render.report_text(report), render.table_text(table):
+        assert max(width(line) for line in text.split("\n")) <= 100
+        assert all(line == line.rstrip() for line in text.split("\n"))
+
+
+def test_a_terminal_gets_no_escape_sequence():
+    assert visible("\x1b[31m\r\n\x7f\x85\u2028\ud800") == "␛[31m\n␡‹U+0085›‹U+2028›‹U+D800›"
+
+
+# -- the room --------------------------------------------------------------------------------------------------------
+
+
+def test_the_style_is_small_and_stays_inside():
+    style = re.search(r"<style>(.*?)</style>", render.info_html(an_info()))[1]
+    assert len(style) < 6 * 1024
+    assert "url(" not in style
+    assert "@import" not in style
+    selectors = re.sub(r"@container[^{]*", "", re.sub(r"\{[^{}]*\}", ",", style)).replace("{", ",").replace("}", ",")
+    assert all(each.strip().startswith(".trt.trt.trt") for each in selectors.split(",") if each.strip())
+
+
+def test_the_room_imports_no_other_room():
+    folder = Path(render.__file__).parent
+    for file in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tunix_rt"):
+                assert node.module.startswith("tunix_rt.render"), f"{file.name} imports {node.module}"
+
+
+def test_showing_the_same_twice_gives_the_same():
+    page = a_page([a_summary(n) for n in range(20)])
+    assert render.page_html(page) == render.page_html(page)
+    assert render.page_text(page) == render.page_text(page)

@@ -1,0 +1,61 @@
+"""Where settings come from, their bounds, and what a bad one is told."""
+
+from pathlib import Path
+
+import pytest
+
+import tunix_rt as rt
+
+
+def test_the_defaults_are_the_documented_ones(monkeypatch):
+    monkeypatch.delenv("TUNIX_RT_DATABASE")
+    settings = rt.Settings()
+    assert (settings.pool_size, settings.max_overflow, settings.pool_timeout) == (5, 10, 30)
+    assert settings.trace_max_bytes == 1_048_576
+    assert settings.database.name == "traces.duckdb"
+    assert settings.database.is_absolute()
+
+
+def test_the_environment_goes_before_dotenv_and_dotenv_before_the_defaults(monkeypatch):
+    Path(".env").write_text("TUNIX_RT_POOL_SIZE=7\nTUNIX_RT_POOL_TIMEOUT=60\nOTHER_PROGRAM=1\n")
+    monkeypatch.setenv("TUNIX_RT_POOL_SIZE", "8")
+    settings = rt.Settings()
+    assert (settings.pool_size, settings.pool_timeout, settings.max_overflow) == (8, 60, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "lowest", "highest"),
+    [
+        ("pool_size", 1, 50),
+        ("max_overflow", 0, 50),
+        ("pool_timeout", 1, 300),
+        ("trace_max_bytes", 1_024, 10_485_760),
+    ],
+)
+def test_each_number_has_its_bounds(monkeypatch, name, lowest, highest):
+    variable = f"TUNIX_RT_{name.upper()}"
+    for allowed in (lowest, highest):
+        monkeypatch.setenv(variable, str(allowed))
+        assert getattr(rt.Settings(), name) == allowed
+    for refused in (str(lowest - 1), str(highest + 1), "many", "", "1.5"):
+        monkeypatch.setenv(variable, refused)
+        with pytest.raises(rt.SettingsInvalid) as caught:
+            rt.Settings()
+        assert str(caught.value) == f"{variable}={refused}: must be a whole number from {lowest:,} to {highest:,}"
+
+
+def test_the_database_may_lie_in_the_home_folder(monkeypatch):
+    monkeypatch.setenv("TUNIX_RT_DATABASE", "~/runs.duckdb")
+    assert rt.Settings().database == Path.home() / "runs.duckdb"
+
+
+@pytest.mark.parametrize("nowhere", ["", "."])
+def test_the_database_must_be_a_file(monkeypatch, nowhere):
+    monkeypatch.setenv("TUNIX_RT_DATABASE", nowhere)
+    with pytest.raises(rt.SettingsInvalid, match=r"^TUNIX_RT_DATABASE=.*: must be the path of a file$"):
+        rt.Settings()
+
+
+def test_an_unknown_setting_is_refused():
+    with pytest.raises(rt.SettingsInvalid, match="pool_sise: unknown setting; known are database, pool_size"):
+        rt.Settings(pool_sise=3)
