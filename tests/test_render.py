@@ -212,6 +212,8 @@ TOKENS = [
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(TOKENS), max_size=40).map("".join), st.sampled_from([1, 40, 200]))
+@example(r"\[x\]a", 1)
+@example(r"\(x^2x\)a", 400)
 def test_no_character_is_lost_around_code_and_formulas_and_cuts(text, times):
     source = text * times
     seen = Reader(render.trace_html(a_trace("p", [a_step(content=source)], "a"))).text

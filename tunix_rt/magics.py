@@ -47,6 +47,11 @@ def _one_line(error: TunixRTError) -> str:
     return "; ".join(line for line in map(str.strip, str(error).splitlines()) if line.strip("^ "))
 
 
+def _unquoted(word: str) -> str:
+    """IPython keeps the quotes around an argument with spaces."""
+    return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"" else word
+
+
 @magics_class
 class TraceMagics(Magics):
     """The magics over one store, `database` (default: the setting of that name)."""
@@ -70,7 +75,12 @@ class TraceMagics(Magics):
         return self._store
 
     @magic_arguments()
-    @argument("store", nargs="?", help="a path, or the name of a TraceStore in this notebook; used from now on")
+    @argument(
+        "store",
+        nargs="?",
+        type=_unquoted,
+        help="a path, or the name of a TraceStore in this notebook; used from now on",
+    )
     @line_magic
     @_says_mistakes
     def trace_store(self, line: str) -> StoreInfo:
@@ -86,7 +96,7 @@ class TraceMagics(Magics):
         return self.store.info()
 
     @magic_arguments()
-    @argument("sources", nargs="*", help="files, folders or patterns such as runs/*.jsonl")
+    @argument("sources", nargs="*", type=_unquoted, help="files, folders or patterns such as runs/*.jsonl")
     @argument("--format", help="insist on a format; by default the content tells")
     @argument("--known", choices=("skip", "add"), default="skip", help="what to do with traces that are already there")
     @argument("--examples", action="store_true", help="load the examples that ship with the package")
@@ -109,17 +119,19 @@ class TraceMagics(Magics):
     @argument("-n", "--limit", type=int, default=20, help="how many, 1–100")
     @argument("--offset", type=int, default=0, help="leave out so many of the newest")
     @argument("--after", help="the cursor of a page (its .next): what comes behind it")
-    @argument("--text", help="found in prompt, steps or answer, whatever its case")
-    @argument("--source", help="the trace's meta.source")
-    @argument("--since", help="created at or after this time, such as 2026-01-31 or 2026-01-31T12:00:00Z")
-    @argument("--until", help="created before this time")
+    @argument("--text", type=_unquoted, help="found in prompt, steps or answer, whatever its case")
+    @argument("--source", type=_unquoted, help="the trace's meta.source")
+    @argument(
+        "--since", type=_unquoted, help="created at or after this time, such as 2026-01-31 or 2026-01-31T12:00:00Z"
+    )
+    @argument("--until", type=_unquoted, help="created before this time")
     @argument("--min-steps", type=int, help="at least so many steps")
     @argument("--max-steps", type=int, help="at most so many steps")
     @argument("--version", help="the trace_version")
     @argument(
         "--meta", action="append", metavar="KEY=VALUE", help="a value in meta; dots reach inside; may be repeated"
     )
-    @argument("--where", help='a SQL expression over the columns, in quotes: "n_chars > 1000"')
+    @argument("--where", type=_unquoted, help='a SQL expression over the columns, in quotes: "n_chars > 1000"')
     @line_magic
     @_says_mistakes
     def traces(self, line: str) -> Page:

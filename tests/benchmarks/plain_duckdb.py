@@ -10,7 +10,7 @@ import duckdb
 from tests.benchmarks.places import PAGE, Places, Span
 from tests.benchmarks.timing import Cost, here
 
-_QUIET = {"enable_progress_bar": False}
+_QUIET: dict[str, str | bool | int | float | list[str]] = {"enable_progress_bar": False}
 
 # Times as microseconds: fetching a TIMESTAMPTZ needs another package.
 _SUMMARY = "select id, epoch_us(created_at), trace_version, preview, n_steps, n_chars, source from traces"

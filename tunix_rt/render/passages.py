@@ -48,7 +48,7 @@ class Typesetter:
         self._left = _MOST_SET
 
     def passage(self, text: str) -> Passage:
-        """The text, made visible, as blocks; beyond 3,000 characters cut near the 2,000th, at a line end when one is near."""
+        """The text, made visible, as blocks; beyond 3,000 characters cut near the 2,000th, best at a line end."""
         text = visible(text)
         found = segments(text, most=self._left)
         self._left -= sum(segment.kind is not Kind.PROSE for segment in found)

@@ -1,0 +1,169 @@
+"""The magics in a real IPython shell: results are objects, mistakes are one line."""
+
+import json
+
+import pytest
+from IPython.core.completer import provisionalcompleter
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+
+import tunix_rt as rt
+
+OWN = {"trace", "traces", "trace_load", "trace_store", "trace_sql"}
+
+
+@pytest.fixture
+def shell():
+    shell = InteractiveShell.instance()
+    shell.reset()
+    shell.run_line_magic("load_ext", "tunix_rt")
+    yield shell
+    shell.run_line_magic("unload_ext", "tunix_rt")
+
+
+def run(shell, cell):
+    """The value of a cell; what it raises is raised here."""
+    with capture_output() as captured:
+        outcome = shell.run_cell(cell)
+    outcome.raise_error()
+    assert captured.stderr == ""
+    return outcome.result
+
+
+def told(shell, cell):
+    """What stands under a cell with a mistake: one line on stderr, no traceback."""
+    with capture_output() as captured:
+        outcome = shell.run_cell(cell)
+    assert isinstance(outcome.error_in_exec, UsageError)
+    assert captured.stdout == ""
+    (line,) = captured.stderr.splitlines()
+    return line.removeprefix("UsageError: ")
+
+
+def completions(shell, text):
+    with provisionalcompleter():
+        return [completion.text for completion in shell.Completer.completions(text, len(text))]
+
+
+def test_a_cell_becomes_a_trace_and_is_shown(shell):
+    row = {"prompt": "2 + 2?", "steps": ["2 + 2 = 4"], "final_answer": "4"}
+    record = run(shell, f"%%trace\n{json.dumps(row, indent=1)}")
+    assert record.payload == rt.Trace(**row)
+    assert run(shell, "%trace latest") == record
+    assert run(shell, "%trace") == record
+    assert run(shell, f"%trace {str(record.id)[:13]}") == record
+    run(shell, "one = %trace latest")
+    assert shell.user_ns["one"] == record
+
+
+def test_the_examples_load_and_list(shell):
+    report = run(shell, "%trace_load --examples")
+    assert (report.added, report.rejected_count) == (17, 0)
+    assert run(shell, "%trace_load --examples").known == 17
+    page = run(shell, "%traces -n 5")
+    assert (type(page), len(page)) == (rt.Page, 5)
+    run(shell, "page = %traces --source rollouts --meta correct=true --min-steps 2 --text pens")
+    assert [summary.n_steps for summary in shell.user_ns["page"]] == [4, 2]
+    assert len(run(shell, "%traces --meta model=toy-1b --meta training_step=20")) == 3
+    assert len(run(shell, '%traces --where "n_steps > 100"')) == 1
+    assert len(run(shell, "%traces --text 'the box labelled' --where \"source = 'examples'\"")) == 1
+    assert len(run(shell, "%traces --offset 15")) == 2
+    assert len(run(shell, f"%traces --after {page.next}")) == 12
+    assert len(run(shell, "%traces --since 2020-01-01 --until 2021-01-01 --max-steps 3 --version 1.0")) == 0
+
+
+def test_files_and_patterns_load(shell):
+    paths = " ".join(f'"{rt.examples.path(name)}"' for name in ("fahrenheit", "collatz"))
+    reports = run(shell, f"%trace_load {paths}")
+    assert [report.added for report in reports] == [1, 1]
+    assert run(shell, f"%trace_load {rt.examples.path('fahrenheit')} --known add --format trace").added == 1
+
+
+def test_the_store_can_be_named_by_path_or_by_variable(shell, tmp_path):
+    info = run(shell, "%trace_store")
+    assert info.path == str(tmp_path / "default.duckdb")
+    info = run(shell, f"%trace_store {tmp_path / 'other.duckdb'}")
+    assert info.path == str(tmp_path / "other.duckdb")
+    shell.user_ns["mine"] = rt.TraceStore(tmp_path / "mine.duckdb")
+    assert run(shell, "%trace_store mine").path == str(tmp_path / "mine.duckdb")
+    run(shell, "%trace_load --examples")
+    assert shell.user_ns["mine"].count() == 17
+
+
+def test_the_store_can_be_configured(tmp_path):
+    shell = InteractiveShell.instance()
+    shell.config.TraceMagics.database = str(tmp_path / "configured.duckdb")
+    shell.run_line_magic("load_ext", "tunix_rt")
+    try:
+        assert run(shell, "%trace_store").path == str(tmp_path / "configured.duckdb")
+    finally:
+        shell.run_line_magic("unload_ext", "tunix_rt")
+        del shell.config["TraceMagics"]
+
+
+def test_sql_gives_a_result_that_a_variable_can_take(shell):
+    run(shell, "%trace_load --examples")
+    result = run(shell, "%%trace_sql --out by_source\nselect source, count(*) as n from traces group by all order by all")
+    assert result.rows == [("examples", 9), ("rollouts", 8)]
+    assert shell.user_ns["by_source"] is result
+
+
+@pytest.mark.parametrize(
+    ("cell", "line"),
+    [
+        ("%trace nonsense", "trace 'nonsense' not found: an id is up to 32 hexadecimal digits"),
+        ("%traces -n 0", "limit=0: must be a whole number from 1 to 100"),
+        ("%traces -n many", "argument -n/--limit: invalid int value: 'many'"),
+        ("%traces --tekst x", "unrecognized arguments: --tekst x"),
+        ("%traces --meta reward", "--meta reward: must be KEY=VALUE"),
+        ("%trace_load", "name a file, a folder or a pattern to load; or --examples"),
+        ("%trace_load nowhere.jsonl", "nowhere.jsonl: no such file or folder"),
+        ("%trace_store .", "is a folder; name a file in it"),
+        ('%%trace\n{"prompt": 3}', "prompt: must be a string, not a number; steps: missing; every trace has it; final"),
+        ('%%trace\n{"prompt": "p",\n "steps" []}', "invalid JSON at line 2, column 10: expected `:`"),
+        ("%%trace latest\n{}", "%%trace takes nothing on its line"),
+        ("%%trace_sql\nselec", "SQL: Parser Error: syntax error"),
+        ("%%trace_sql\ndrop table traces", "SQL: DROP writes or changes settings"),
+    ],
+)
+def test_a_mistake_is_one_line(shell, cell, line):
+    assert line in told(shell, cell)
+
+
+def test_ids_flags_and_sources_complete_with_tab(shell):
+    run(shell, "%trace_load --examples")
+    newest = str(run(shell, "%traces -n 1")[0].id)
+    assert newest in completions(shell, "%trace ")
+    assert completions(shell, f"%trace {newest[:30]}") == [newest]
+    assert completions(shell, "%trace l") == ["latest"]
+    assert completions(shell, "%traces --s") == ["--since", "--source"]
+    assert completions(shell, "page = %traces --tex") == ["--text"]
+    assert completions(shell, "%traces --source ") == ["examples", "rollouts"]
+    assert completions(shell, "%trace_load --kn") == ["--known"]
+    assert completions(shell, "%trace_sql --o") == ["--out"]
+    assert "--text" not in completions(shell, "%time --te")
+
+
+def test_help_stands_behind_a_question_mark(shell):
+    for name in ("traces", "trace", "trace_load", "trace_store"):
+        with capture_output() as captured:
+            shell.run_cell(f"%{name}?")
+        assert f"%{name}" in captured.stdout
+
+
+def test_unload_takes_all_away_and_reload_doubles_nothing(shell):
+    def present():
+        names = set(shell.magics_manager.magics["line"]) | set(shell.magics_manager.magics["cell"])
+        configurables = [type(one).__name__ for one in shell.configurables]
+        return names & OWN, configurables.count("TraceMagics"), len(shell.Completer.custom_matchers)
+
+    names, instances, matchers = present()
+    assert (names, instances) == (OWN, 1)
+    for _ in range(3):
+        shell.run_line_magic("reload_ext", "tunix_rt")
+    assert present() == (OWN, 1, matchers)
+    shell.run_line_magic("unload_ext", "tunix_rt")
+    assert present() == (set(), 0, matchers - 1)
+    shell.run_line_magic("load_ext", "tunix_rt")
+    assert present() == (OWN, 1, matchers)

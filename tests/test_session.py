@@ -1,0 +1,153 @@
+"""One file, many processes in turn, and many threads at once."""
+
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import duckdb
+import pytest
+
+import tunix_rt as rt
+
+ADD_MANY_TIMES = """
+import sys
+import tunix_rt as rt
+store = rt.TraceStore(sys.argv[1])
+for n in range(int(sys.argv[2])):
+    store.add(rt.Trace(prompt=f"{sys.argv[3]} {n}", steps=["s"], final_answer="a"))
+    store.page(limit=5)
+"""
+
+HOLD = """
+import sys
+import tunix_rt as rt
+store = rt.TraceStore(sys.argv[1])
+with store.hold():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def python(program, *arguments, **options):
+    return subprocess.Popen([sys.executable, "-W", "error", "-c", program, *map(str, arguments)], **options)
+
+
+def test_processes_add_and_read_in_turn_and_nothing_is_lost(store):
+    writers = [python(ADD_MANY_TIMES, store.path, 15, name) for name in "abc"]
+    for n in range(15):
+        store.add(rt.Trace(prompt=f"own {n}", steps=["s"], final_answer="a"))
+        store.page(limit=5)
+    assert [writer.wait(timeout=120) for writer in writers] == [0, 0, 0]
+    prompts = [record.payload.prompt for record in store.records()]
+    assert sorted(prompts) == sorted(f"{name} {n}" for name in ("a", "b", "c", "own") for n in range(15))
+
+
+def test_a_store_held_too_long_elsewhere_is_busy_and_the_holder_is_named(store):
+    patient = rt.TraceStore(store.path, settings=rt.Settings(pool_timeout=1))
+    with python(HOLD, store.path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline().strip() == b"held"
+        with pytest.raises(rt.StoreBusy) as caught:
+            patient.page()
+        holder.stdin.close()
+        holder.wait(timeout=30)
+        told = str(caught.value)
+        assert told.startswith(f"{store.path}: held by process {holder.pid} (")
+        assert "for all of the 1 s that were waited; close the store there" in told
+        assert isinstance(caught.value, TimeoutError)
+    assert patient.count() == 0
+
+
+def test_a_file_opened_in_this_process_by_other_means_is_told(store):
+    with duckdb.connect(store.path, config={"threads": 1}), pytest.raises(rt.StoreUnusable) as caught:
+        store.count()
+    assert "different configuration" in str(caught.value)
+    assert store.count() == 0
+
+
+def test_threads_work_at_once_each_with_its_own_cursor(store):
+    failures = []
+
+    def work(name):
+        try:
+            for n in range(8):
+                record = store.add(rt.Trace(prompt=f"{name} {n}", steps=["s"], final_answer="a"))
+                assert store.get(record.id) == record
+                assert {summary.preview.split()[1] for summary in store.page(limit=50)} <= {str(k) for k in range(8)}
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    with ThreadPoolExecutor(30) as pool:
+        list(pool.map(work, range(30)))
+    assert failures == []
+    assert store.count() == 240
+
+
+def test_more_threads_than_the_pool_has_places_wait_and_then_are_told(tmp_path):
+    store = rt.TraceStore(
+        tmp_path / "narrow.duckdb", settings=rt.Settings(pool_size=1, max_overflow=1, pool_timeout=1)
+    )
+    inside, leave = threading.Barrier(3), threading.Event()
+
+    def occupy():
+        with store._session.cursor():
+            inside.wait()
+            leave.wait()
+
+    with ThreadPoolExecutor(2) as pool:
+        working = [pool.submit(occupy) for _ in range(2)]
+        inside.wait()
+        with pytest.raises(rt.StoreBusy, match="2 threads have been at work in this store for 1 s"):
+            store.count()
+        leave.set()
+        for thread in working:
+            thread.result()
+    assert store.count() == 0
+
+
+def test_hold_keeps_the_file_and_then_gives_it_back(store, make_trace):
+    with store.hold(), store.hold():
+        store.add(make_trace())
+        assert store.count() == 1
+        with python(ADD_MANY_TIMES, store.path, 1, "waiting") as waiting:
+            with pytest.raises(subprocess.TimeoutExpired):
+                waiting.wait(timeout=3)
+            assert store.count() == 1
+            waiting.terminate()
+    with python(ADD_MANY_TIMES, store.path, 1, "free") as free:
+        assert free.wait(timeout=60) == 0
+    assert store.count() == 2
+
+
+def test_a_transaction_that_fails_is_rolled_back_and_the_store_goes_on(store, make_trace):
+    with pytest.raises(duckdb.Error), store._session.transaction() as cursor:
+        cursor.execute("delete from traces")
+        cursor.execute("nonsense")
+    store.add(make_trace())
+    with pytest.raises(ZeroDivisionError), store._session.transaction() as cursor:
+        cursor.execute("delete from traces")
+        raise ZeroDivisionError
+    assert store.count() == 1
+
+
+def test_a_killed_process_leaves_what_was_acknowledged(store):
+    program = ADD_MANY_TIMES.replace("store.page(limit=5)", "print(n, flush=True)")
+    with python(program, store.path, 1_000, "killed", stdout=subprocess.PIPE) as writer:
+        for _ in range(5):
+            acknowledged = int(writer.stdout.readline())
+        os.kill(writer.pid, 9)
+    assert store.count() >= acknowledged + 1
+
+
+def test_importing_the_package_brings_in_nothing_heavy():
+    program = (
+        "import sys, tunix_rt; heavy = {'pyarrow', 'duckdb', 'ipywidgets', 'IPython', 'pandas', 'numpy', 'jinja2', "
+        "'jupyterlab'} & set(sys.modules); assert not heavy, heavy; tunix_rt.Trace; "
+        "heavy = {'pyarrow', 'duckdb', 'ipywidgets', 'IPython'} & set(sys.modules); assert not heavy, heavy; "
+        "tunix_rt.TraceStore; heavy = {'ipywidgets', 'IPython', 'jupyterlab', 'pandas'} & set(sys.modules); "
+        "assert not heavy, heavy"
+    )
+    with python(program) as importing:
+        assert importing.wait(timeout=60) == 0
