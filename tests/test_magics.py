@@ -104,7 +104,9 @@ def test_the_store_can_be_configured(tmp_path):
 
 def test_sql_gives_a_result_that_a_variable_can_take(shell):
     run(shell, "%trace_load --examples")
-    result = run(shell, "%%trace_sql --out by_source\nselect source, count(*) as n from traces group by all order by all")
+    result = run(
+        shell, "%%trace_sql --out by_source\nselect source, count(*) as n from traces group by all order by all"
+    )
     assert result.rows == [("examples", 9), ("rollouts", 8)]
     assert shell.user_ns["by_source"] is result
 

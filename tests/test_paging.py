@@ -52,7 +52,7 @@ def test_a_summary_has_no_body(store, make_trace):
     (summary,) = store.page()
     assert summary.id == record.id
     assert summary.created_at == record.created_at
-    assert summary.preview == "one two " + "x" * 72
+    assert summary.preview == "one two " + "x" * 71 + "…"
     assert (summary.n_steps, summary.n_chars, summary.source) == (2, record.payload.n_chars, "mine")
 
 

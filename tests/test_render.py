@@ -57,7 +57,7 @@ def a_rejected(file="a.jsonl", line=7, field="steps.3.content", reason="it is em
     return SimpleNamespace(file=file, line=line, field=field, reason=reason, text=text)
 
 
-def a_report(rejected=(), *, count=None, interrupted=False, source="a.jsonl", format="native"):
+def a_report(rejected=(), *, count=None, source="a.jsonl", format="native"):
     return SimpleNamespace(
         source=source,
         format=format,
@@ -65,7 +65,6 @@ def a_report(rejected=(), *, count=None, interrupted=False, source="a.jsonl", fo
         known=3,
         rejected=tuple(rejected),
         rejected_count=len(rejected) if count is None else count,
-        interrupted=interrupted,
     )
 
 
@@ -447,10 +446,9 @@ def test_an_empty_page_says_what_to_do(filters, hint):
 
 
 def test_a_report_says_what_was_added_and_why_a_row_was_not():
-    report = a_report([a_rejected(), a_rejected(line=None, field=None, reason="not JSON")], interrupted=True)
+    report = a_report([a_rejected(), a_rejected(line=None, field=None, reason="not JSON")])
     for shown in render.report_text(report), Reader(render.report_html(report)).text:
         assert "12,345 added · 3 already there · 2 rejected" in shown
-        assert "interrupted" in shown
         assert "steps.3.content" in shown
         assert "not JSON" in shown
         assert "report.rejected" not in shown

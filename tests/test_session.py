@@ -86,9 +86,7 @@ def test_threads_work_at_once_each_with_its_own_cursor(store):
 
 
 def test_more_threads_than_the_pool_has_places_wait_and_then_are_told(tmp_path):
-    store = rt.TraceStore(
-        tmp_path / "narrow.duckdb", settings=rt.Settings(pool_size=1, max_overflow=1, pool_timeout=1)
-    )
+    store = rt.TraceStore(tmp_path / "narrow.duckdb", settings=rt.Settings(pool_size=1, max_overflow=1, pool_timeout=1))
     inside, leave = threading.Barrier(3), threading.Event()
 
     def occupy():

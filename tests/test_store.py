@@ -229,3 +229,12 @@ def test_a_migration_that_fails_leaves_nothing_half_made(tmp_path, monkeypatch):
 
 def test_a_store_says_in_its_repr_where_it_lies(store):
     assert repr(store) == f"TraceStore({str(store.path)!r})"
+
+
+def test_ids_sort_as_times_do(store, make_trace):
+    records = store.add_many([make_trace()] * 2_000)
+    assert [record.id for record in records] == sorted(record.id for record in records)
+    assert [record.created_at for record in records] == sorted({record.created_at for record in records})
+    assert all(record.id.version == 7 and record.id.variant == "specified in RFC 4122" for record in records)
+    milliseconds = records[0].id.int >> 80
+    assert milliseconds == int(records[0].created_at.timestamp() * 1_000)

@@ -6,7 +6,6 @@ final answer may be null (a rollout cut short), the steps may be none (an answer
 """
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
@@ -23,10 +22,11 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
 from tunix_rt import render
-from tunix_rt.errors import Problem, TraceInvalid
+from tunix_rt.errors import Problem
+from tunix_rt.problems import trace_invalid
 
 PREVIEW_CHARS = 80
 # The bounds of format 1.0, in characters (and, for `steps`, in steps). 1.1 has none of them.
@@ -46,7 +46,7 @@ class _Part(BaseModel):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise _trace_invalid(error) from None
+            raise trace_invalid(error, known=_KNOWN) from None
 
     # Without this mark pydantic sends every parsed part through __init__ above, at half the speed.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
@@ -124,7 +124,7 @@ class Trace(_Part):
         try:
             return cls.model_validate(value)
         except ValidationError as error:
-            raise _trace_invalid(error) from None
+            raise trace_invalid(error, known=_KNOWN) from None
 
     @classmethod
     def from_json(cls, text: str | bytes, *, first_line: int = 1) -> Self:
@@ -132,7 +132,7 @@ class Trace(_Part):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise _trace_invalid(error, text, first_line) from None
+            raise trace_invalid(error, text, first_line=first_line, known=_KNOWN) from None
 
     def to_json(self) -> str:
         """The trace as one line of JSON, its fields in the order of the format, `meta` left out when there is none."""
@@ -190,6 +190,9 @@ class Trace(_Part):
         return render.trace_html(self)
 
 
+_KNOWN = {"steps": tuple(Step.model_fields), "": tuple(Trace.model_fields)}
+
+
 class TraceRecord(BaseModel):
     """A stored trace: `id` (UUIDv7, so ids sort by time), `created_at` (UTC, to the microsecond), and `payload`."""
 
@@ -213,7 +216,7 @@ class TraceRecord(BaseModel):
 class TraceSummary(BaseModel):
     """What a list shows of a stored trace, without its body.
 
-    `preview` is the first 80 characters of the prompt with white space folded, `n_steps` and `n_chars` count the steps
+    `preview` is the first 80 characters of the prompt with white space folded (`…` where it goes on), `n_steps` and `n_chars` count the steps
     and the characters of prompt, steps and answer together, `source` is `meta["source"]`.
     """
 
@@ -287,78 +290,3 @@ def _not_json(value: JsonValue, path: str, depth: int = 0) -> Iterator[Problem]:
         for key, item in value.items():
             yield from _unstorable(f"{path}.{key!r}", key)
             yield from _not_json(item, f"{path}.{key}", depth + 1)
-
-
-def _trace_invalid(error: ValidationError, text: str | bytes = "", first_line: int = 1) -> TraceInvalid:
-    problems: list[Problem] = []
-    for found in error.errors(include_url=False):
-        if found["type"] == "trace":
-            problems += found["ctx"]["problems"]
-        elif found["type"] == "json_invalid":
-            problems.append(Problem(None, _json_fault(found["ctx"]["error"], text, first_line)))
-        else:
-            problems.append(Problem(_path(found), _reason(found)))
-    return TraceInvalid(*problems)
-
-
-def _json_fault(fault: str, text: str | bytes, first_line: int) -> str:
-    """The parser's own words, with the column in characters: it counts bytes."""
-    found = re.fullmatch(r"(.*) at line (\d+) column (\d+)", fault, re.DOTALL)
-    if found is None:
-        return f"invalid JSON: {fault}"
-    what, line, column = found[1], int(found[2]), int(found[3])
-    raw = text.encode(errors="replace") if isinstance(text, str) else text
-    before = raw.split(b"\n")[line - 1][:column] if raw else b""
-    characters = len(before.decode(errors="replace"))
-    return f"invalid JSON at line {first_line + line - 1:,}, column {characters:,}: {what}"
-
-
-def _path(found: ErrorDetails) -> str | None:
-    # What pydantic appends behind `meta` are the names of its own union members, not keys of the object.
-    keys = [str(key) for key in found["loc"] if key not in {"[key]", "dict", "list"}]
-    # A path as deep as the recursion that failed would bury the reason.
-    most = 8
-    return ".".join(keys[:most]) + ("…" if len(keys) > most else "") if keys else None
-
-
-_REASONS = {
-    "missing": "missing; every trace has it",
-    "string_type": "must be a string, not {given}",
-    "string_unicode": "must be text that UTF-8 can hold",
-    "int_type": "must be an integer, not {given}",
-    "int_from_float": "must be an integer, not {given}",
-    "greater_than_equal": "must be at least {ge}, not {input}",
-    "less_than_equal": "must be at most {le:,}, not {input:,}",
-    "string_too_short": "must not be empty",
-    "string_too_long": "{length:,} characters; at most {max_length:,}",
-    "tuple_type": "must be a list of steps, not {given}",
-    "model_type": "must be an object, not {given}",
-    "model_attributes_type": "must be an object, not {given}",
-    "dict_type": "must be an object, not {given}",
-    "extra_forbidden": "unknown field; a trace has {known}",
-    "invalid-json-value": "must be a JSON value, not {given}",
-    "recursion_depth_exceeded": "nested too deeply",
-}
-_JSON_TYPES = {
-    str: "a string",
-    bool: "a boolean",
-    int: "a number",
-    float: "a number",
-    list: "a list",
-    dict: "an object",
-}
-
-
-def _reason(found: ErrorDetails) -> str:
-    value = found["input"]
-    words = _REASONS.get(found["type"])
-    if words is None:
-        return found["msg"]
-    known = Step.model_fields if found["loc"][0:1] == ("steps",) else Trace.model_fields
-    return words.format(
-        given="null" if value is None else _JSON_TYPES.get(type(value), f"a {type(value).__name__}"),
-        input=value,
-        length=len(value) if isinstance(value, str) else 0,
-        known=", ".join(known),
-        **found.get("ctx", {}),
-    )

@@ -77,7 +77,6 @@ def report_html(report: ReportShape) -> Markup:
     return _render(
         "report",
         headline=wording.report_headline(report),
-        interrupted=wording.report_interrupted(report),
         source=report.source,
         format=report.format,
         tells_file=bool(wording.report_files(report)),

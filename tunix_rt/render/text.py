@@ -94,7 +94,6 @@ def page_text(page: PageShape) -> str:
 def report_text(report: ReportShape) -> str:
     """What a load did: the counts, then the first 20 rejected rows with line, field and reason."""
     lines = [wording.report_headline(report)]
-    lines += filter(None, [wording.report_interrupted(report)])
     lines.append(f"from {report.source} · format {report.format}")
     tells_file = bool(wording.report_files(report))
     for row in report.rejected[: wording.REJECTED_SHOWN]:

@@ -73,11 +73,6 @@ def report_headline(report: ReportShape) -> str:
     return f"{report.added:,} added · {report.known:,} already there · {report.rejected_count:,} rejected"
 
 
-def report_interrupted(report: ReportShape) -> str:
-    """What it means that the load was stopped, or nothing."""
-    return "interrupted before the end: what is counted here is in the store and stays" if report.interrupted else ""
-
-
 def report_files(report: ReportShape) -> list[str]:
     """The files that the rejected rows come from, when a reader needs to be told."""
     files = list(dict.fromkeys(row.file for row in report.rejected))

@@ -22,5 +22,11 @@ def new_time() -> datetime:
 
 
 def new_id(created_at: datetime) -> UUID:
-    """A UUIDv7 that carries this time to the millisecond; times before 1970 carry zero."""
-    return uuid_utils.compat.uuid7(nanoseconds=max(0, to_microseconds(created_at) * 1_000))
+    """A UUIDv7 that carries this time to the microsecond, so that ids sort as times do; before 1970 it carries zero.
+
+    The part of the millisecond stands in the twelve bits behind it (RFC 9562, section 6.2, method 3).
+    """
+    microseconds = max(0, to_microseconds(created_at))
+    drawn = uuid_utils.compat.uuid7(nanoseconds=microseconds * 1_000).int
+    fraction = microseconds % 1_000 * 4_096 // 1_000
+    return UUID(int=drawn & ~(0xFFF << 64) | fraction << 64)

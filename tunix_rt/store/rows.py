@@ -32,7 +32,11 @@ select
     id,
     created_at,
     t.trace_version,
-    left(trim(regexp_replace(left(t.prompt, {4 * PREVIEW_CHARS}), '\\s+', ' ', 'g')), {PREVIEW_CHARS}),
+    if(
+        length(folded) > {PREVIEW_CHARS} or length(t.prompt) > {4 * PREVIEW_CHARS},
+        left(folded, {PREVIEW_CHARS - 1}) || '…',
+        folded
+    ),
     len(t.steps),
     length(t.prompt)
         + coalesce(list_sum([length(s.content) for s in t.steps]), 0)
@@ -43,7 +47,10 @@ select
     t.steps,
     t.final_answer,
     t.meta
-from (select id, created_at, digest, json_transform(json, '{_SHAPE}') as t from incoming)
+from (
+    select *, trim(regexp_replace(left(t.prompt, {4 * PREVIEW_CHARS}), '\\s+', ' ', 'g')) as folded
+    from (select id, created_at, digest, json_transform(json, '{_SHAPE}') as t from incoming)
+)
 order by created_at, id
 """
 

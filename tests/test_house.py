@@ -1,0 +1,147 @@
+"""The rules of the house: imports run one way, the surface is what the README says, notebooks are committed executed."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tunix_rt as rt
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "tunix_rt"
+# From the ground up: a room imports only rooms of a lower floor, and files of its own.
+FLOORS = {
+    "_version": 0,
+    "errors": 1,
+    "render": 1,
+    "problems": 2,
+    "settings": 2,
+    "model": 3,
+    "examples": 4,
+    "formats": 4,
+    "store": 5,
+    "magics": 7,
+}
+
+
+def room_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path):
+    """The rooms of the package that a file imports when it runs."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "tunix_rt":
+            parts = node.module.split(".")
+            yield from [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("tunix_rt."))
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_room_imports_only_rooms_of_lower_floors(path):
+    room = room_of(path)
+    if room == "__init__":
+        return
+    assert room in FLOORS, f"{room}: a new room; give it a floor here and in CONTRIBUTING.md"
+    for other in imported_rooms(path):
+        assert other == room or FLOORS[other] < FLOORS[room], f"{path} imports {other}"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_fits_on_a_few_screens(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def test_the_surface_is_the_one_that_the_readme_lists():
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## The public names")[1].split("\n## ")[0]
+    listed = set(re.findall(r"`(\w+)`", section.split("|---|")[1]))
+    assert listed == set(rt.__all__) - {"__version__", "load_ipython_extension", "unload_ipython_extension"}
+
+
+def test_every_public_name_is_there_and_documented():
+    assert sorted(rt.__all__) == rt.__all__
+    assert dir(rt) == rt.__all__
+    for name in rt.__all__:
+        assert getattr(rt, name) is not None
+        if name != "__version__":
+            assert getattr(rt, name).__doc__, name
+    with pytest.raises(AttributeError, match="has no attribute 'TraceStor'"):
+        rt.TraceStor  # noqa: B018
+
+
+def test_type_checkers_and_readers_see_the_same_names():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    (guarded,) = [node for node in tree.body if isinstance(node, ast.If)]
+    imported = {alias.name for node in guarded.body for alias in node.names}
+    assert imported | {"__version__"} == set(rt.__all__)
+
+
+def test_the_tree_of_errors_is_the_one_that_is_drawn():
+    drawn = re.findall(r"([A-Z]\w+)", rt.errors.__doc__.split("\n\n")[1])
+    classes = [one for one in vars(rt.errors).values() if isinstance(one, type) and issubclass(one, rt.TunixRTError)]
+    assert {one.__name__ for one in classes} == set(drawn) & {one.__name__ for one in classes}
+    assert all(issubclass(one, rt.TunixRTError) for one in classes)
+
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebooks_are_committed_executed_in_order_and_without_errors(path):
+    cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    assert not [out for cell in cells for out in cell["outputs"] if out["output_type"] == "error"]
+
+
+def test_nothing_names_the_machine_it_was_written_on():
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    for name in files:
+        content = (ROOT / name).read_bytes().decode(errors="replace")
+        for place in ("/wo" + "rk/", "/ro" + "ot/", "/ho" + "me/"):
+            assert place not in content, f"{name} names {place}"
+
+
+def test_examples_are_found_and_valid():
+    assert len(rt.examples.names()) >= 8
+    for name in rt.examples.names():
+        trace = rt.examples.get(name)
+        assert trace.meta["source"] == "examples"
+    assert [step.type for step in rt.examples.get("fahrenheit").steps] == [
+        "parse",
+        "plan",
+        "compute",
+        "compute",
+        "result",
+    ]
+    assert rt.examples.get("fahrenheit").prompt == "Convert 68°F to Celsius"
+    assert rt.examples.get("multiplication").final_answer == "513"
+    assert rt.examples.get("truncated").final_answer is None
+    assert len(rt.examples.get("collatz").steps) > 100
+    with pytest.raises(rt.TraceNotFound, match="example 'nope' not found; there are binary_search"):
+        rt.examples.get("nope")
+
+
+def test_the_rollout_script_records_what_it_says(tmp_path):
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        ROOT / "examples" / "record_rollouts.py",
+        tmp_path / "r.duckdb",
+        "--steps",
+        "3",
+    ]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    store = rt.TraceStore(tmp_path / "r.duckdb")
+    assert said == f"12 traces recorded in {store.path}\n"
+    assert store.count(source="rollouts", meta={"model": "toy-adder"}) == 12
+    assert 0 < store.count(meta={"reward": 1}) < 12

@@ -1,0 +1,89 @@
+"""What pydantic finds wrong with a trace, in words that name the field by its path and say what is allowed."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from tunix_rt.errors import Problem, TraceInvalid
+
+_REASONS = {
+    "missing": "missing; every trace has it",
+    "string_type": "must be a string, not {given}",
+    "string_unicode": "must be text that UTF-8 can hold",
+    "int_type": "must be an integer, not {given}",
+    "int_from_float": "must be an integer, not {given}",
+    "greater_than_equal": "must be at least {ge}, not {input}",
+    "less_than_equal": "must be at most {le:,}, not {input:,}",
+    "string_too_short": "must not be empty",
+    "string_too_long": "{length:,} characters; at most {max_length:,}",
+    "tuple_type": "must be a list of steps, not {given}",
+    "model_type": "must be an object, not {given}",
+    "model_attributes_type": "must be an object, not {given}",
+    "dict_type": "must be an object, not {given}",
+    "extra_forbidden": "unknown field; a trace has {known}",
+    "invalid-json-value": "must be a JSON value, not {given}",
+    "recursion_depth_exceeded": "nested too deeply",
+}
+_JSON_TYPES = {
+    str: "a string",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def trace_invalid(
+    error: ValidationError, text: str | bytes = "", *, first_line: int = 1, known: Mapping[str, Sequence[str]]
+) -> TraceInvalid:
+    """The error to raise for what pydantic found in a trace, or in the JSON `text` that begins on `first_line`.
+
+    `known` are the fields that an unknown one could have meant: of a step under "steps", of the trace under "".
+    """
+    problems: list[Problem] = []
+    for found in error.errors(include_url=False):
+        if found["type"] == "trace":
+            problems += found["ctx"]["problems"]
+        elif found["type"] == "json_invalid":
+            problems.append(Problem(None, _json_fault(found["ctx"]["error"], text, first_line)))
+        else:
+            problems.append(Problem(_path(found), _reason(found, known)))
+    return TraceInvalid(*problems)
+
+
+def _json_fault(fault: str, text: str | bytes, first_line: int) -> str:
+    """The parser's own words, with the column in characters: it counts bytes."""
+    found = re.fullmatch(r"(.*) at line (\d+) column (\d+)", fault, re.DOTALL)
+    if found is None:
+        return f"invalid JSON: {fault}"
+    what, line, column = found[1], int(found[2]), int(found[3])
+    raw = text.encode(errors="replace") if isinstance(text, str) else text
+    before = raw.split(b"\n")[line - 1][:column] if raw else b""
+    characters = len(before.decode(errors="replace"))
+    return f"invalid JSON at line {first_line + line - 1:,}, column {characters:,}: {what}"
+
+
+def _path(found: ErrorDetails) -> str | None:
+    # What pydantic appends behind `meta` are the names of its own union members, not keys of the object.
+    keys = [str(key) for key in found["loc"] if key not in {"[key]", "dict", "list"}]
+    # A path as deep as the recursion that failed would bury the reason.
+    most = 8
+    return ".".join(keys[:most]) + ("…" if len(keys) > most else "") if keys else None
+
+
+def _reason(found: ErrorDetails, known: Mapping[str, Sequence[str]]) -> str:
+    value = found["input"]
+    words = _REASONS.get(found["type"])
+    if words is None:
+        return found["msg"]
+    place = "steps" if found["loc"][0:1] == ("steps",) else ""
+    return words.format(
+        given="null" if value is None else _JSON_TYPES.get(type(value), f"a {type(value).__name__}"),
+        input=value,
+        length=len(value) if isinstance(value, str) else 0,
+        known=", ".join(known[place]),
+        **found.get("ctx", {}),
+    )
