@@ -1,7 +1,7 @@
 """A fresh store in a temporary folder, and traces to put into it."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import tunix_rt as rt
 
 
 @pytest.fixture(autouse=True)
-def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the settings, the `.env` or the store of whoever runs it."""
     for name in os.environ:
         if name.startswith("TUNIX_RT_"):
@@ -20,7 +20,6 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
-    yield
 
 
 @pytest.fixture
@@ -37,3 +36,11 @@ def make_trace() -> Callable[..., rt.Trace]:
         return rt.Trace(prompt=prompt, **given)
 
     return make
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where `CI` is set nothing may be left out."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter.write_line("tests were skipped, and CI leaves none out", red=True)

@@ -35,7 +35,8 @@ def test_an_export_loaded_into_an_empty_store_gives_the_same_store(full, tmp_pat
 
 def test_lines_are_the_native_format_oldest_first(full, tmp_path):
     full.export(tmp_path / "out.jsonl.gz", source="rollouts", meta={"correct": True})
-    rows = [json.loads(line) for line in gzip.open(tmp_path / "out.jsonl.gz", "rt", encoding="utf-8")]
+    with gzip.open(tmp_path / "out.jsonl.gz", "rt", encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
     assert len(rows) == 5
     assert list(rows[0]) == ["id", "created_at", "trace_version", "prompt", "steps", "final_answer", "meta"]
     assert [row["created_at"] for row in rows] == sorted(row["created_at"] for row in rows)
@@ -72,7 +73,7 @@ def test_an_empty_selection_is_an_empty_file(full, tmp_path):
     assert pq.read_table(tmp_path / "none.parquet").num_rows == 0
 
 
-def test_what_cannot_be_written_is_told_and_what_stood_there_stays(full, tmp_path, monkeypatch):
+def test_what_cannot_be_written_is_told_and_what_stood_there_stays(full, tmp_path):
     with pytest.raises(rt.ExportFailed, match="is a folder; name a file in it"):
         full.export(tmp_path)
     with pytest.raises(rt.ExportFailed, match="is the store itself"):

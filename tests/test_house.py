@@ -1,4 +1,4 @@
-"""The rules of the house: imports run one way, the surface is what the README says, notebooks are committed executed."""
+"""The rules of the house: imports run one way, files are short, notebooks are committed executed."""
 
 import ast
 import json

@@ -116,7 +116,7 @@ def test_known_add_adds_everything_again(store):
         store.load(path, known="all")
 
 
-def test_ids_and_times_of_an_export_are_kept(store, tmp_path):
+def test_ids_and_times_of_an_export_are_kept(store):
     stamped = ROW | {"id": "019b76e2-4908-718c-8375-fcf4f3002c1a", "created_at": "2025-12-31T23:00:00.000001+01:00"}
     timed = ROW | {"prompt": "timed", "created_at": "2020-01-01T00:00:00Z"}
     report = store.load(write("t.jsonl", lines([stamped, timed])))
@@ -240,7 +240,7 @@ def test_a_file_that_cannot_be_loaded_at_all_is_told_in_one_error(store, name, c
     assert store.count() == 0
 
 
-def test_a_missing_file_or_folder_is_told(store, tmp_path):
+def test_a_missing_file_or_folder_is_told(store):
     for nowhere in ("nowhere.jsonl", "nowhere/", "*.nothing"):
         with pytest.raises(rt.SourceInvalid, match=r"no such file or folder|no file has such a name"):
             store.load(nowhere)
@@ -316,7 +316,8 @@ def test_an_interrupted_load_keeps_what_was_committed_and_says_how_much(store, m
         with pytest.raises(KeyboardInterrupt) as caught:
             store.load(path)
     assert caught.value.__notes__ == [
-        "<LoadReport: 20 added, 0 already there, 0 rejected> before this; loading the same again adds only what is missing"
+        "<LoadReport: 20 added, 0 already there, 0 rejected> before this; "
+        "loading the same again adds only what is missing"
     ]
     assert store.count() == 20
     assert counts(store.load(path)) == (25, 20, 0)

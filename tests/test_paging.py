@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 import tunix_rt as rt
 from tunix_rt.store import ruler as ruler_module
-from tunix_rt.store.rows import NewRow, encode, insert, to_table
 from tunix_rt.store.clock import new_id
+from tunix_rt.store.rows import NewRow, encode, insert, to_table
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -109,10 +109,14 @@ class TraceMagics(Magics):
         %trace_load --examples
         """
         options = parse_argstring(self.trace_load, line)
-        sources = [*options.sources, *([examples.folder()] if options.examples else [])]
-        if not sources:
+        if not options.sources and not options.examples:
             raise UsageError("name a file, a folder or a pattern to load; or --examples")
-        reports = [self.store.load(source, format=options.format, known=options.known) for source in sources]
+        how = {"format": options.format, "known": options.known}
+        reports = [self.store.load(source, **how) for source in options.sources]
+        if options.examples:
+            reports.append(self.store.load(examples.folder(), **how))
+            # Where a package lies on this machine says nothing to the reader of a notebook.
+            reports[-1].source = "the examples that ship with tunix_rt"
         return reports[0] if len(reports) == 1 else reports
 
     @magic_arguments()

@@ -10,8 +10,6 @@ import duckdb
 from tests.benchmarks.places import PAGE, Places, Span
 from tests.benchmarks.timing import Cost, here
 
-_QUIET: dict[str, str | bool | int | float | list[str]] = {"enable_progress_bar": False}
-
 # Times as microseconds: fetching a TIMESTAMPTZ needs another package.
 _SUMMARY = "select id, epoch_us(created_at), trace_version, preview, n_steps, n_chars, source from traces"
 _RANGE = f"""
@@ -53,7 +51,7 @@ class PlainDuckDB:
     """The calls of `Ours` on an open connection to a copy of the store."""
 
     def __init__(self, path: Path, places: Places) -> None:
-        self._connection = duckdb.connect(path, config=_QUIET)
+        self._connection = _connected(path)
         self._places = places
         self._rows = cycle(self._fetch(_ROW_OF, one)[0][0] for one in places.ids)
         self._connection.execute("create temp table one_trace as select * from traces limit 1")
@@ -90,7 +88,7 @@ def load(path: Path, source: Path, empty_store: Path) -> Cost:
     shutil.rmtree(path.parent, ignore_errors=True)
     path.parent.mkdir()
     shutil.copyfile(empty_store, path)
-    connection = duckdb.connect(path, config=_QUIET)
+    connection = _connected(path)
 
     def work() -> None:
         connection.execute(_READ_JSON, [str(source)])
@@ -102,7 +100,7 @@ def load(path: Path, source: Path, empty_store: Path) -> Cost:
 
 def export(path: Path, target: Path) -> Cost:
     """Writes the same rows in the same order as JSON Lines."""
-    with duckdb.connect(path, config=_QUIET) as connection:
+    with _connected(path) as connection:
         query = _COPY.format(str(target).replace("'", "''"))
         return here(lambda: connection.execute(query))
 
@@ -119,6 +117,13 @@ def opening_to_page(path: Path, other: Path, span: Span) -> Cost:
     return here(lambda: _ask(path, _RANGE, *span))
 
 
+def _connected(path: Path) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(path)
+    # A bar would stand in the middle of the table.
+    connection.execute("set enable_progress_bar = false")
+    return connection
+
+
 def _ask(path: Path, query: str, *values: Any) -> None:
-    with duckdb.connect(path) as connection:
+    with _connected(path) as connection:
         connection.execute(query, values).fetchall()

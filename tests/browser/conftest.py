@@ -145,7 +145,7 @@ def wait_until_up(url: str, server: "subprocess.Popen[bytes]", log: Path) -> Non
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until and server.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=5):
+            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own server
                 return
         except (URLError, ConnectionError, TimeoutError):
             time.sleep(0.1)
@@ -164,7 +164,8 @@ def picture(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
         folder = request.config.getoption("--screenshots")
         if folder:
             # As tall as all the cells: what scrolls out of sight is in no picture.
-            tall = page.evaluate("() => document.querySelector('.jp-Notebook').scrollHeight") + 200
+            parts = page.locator(".jp-Notebook, .jp-WindowedPanel-outer, .jp-WindowedPanel-inner")
+            tall = parts.evaluate_all("all => Math.max(...all.map(one => one.scrollHeight))") + 200
             page.set_viewport_size({"width": page.viewport_size["width"], "height": min(tall, 12_000)})
             Path(folder).mkdir(parents=True, exist_ok=True)
             page.screenshot(path=Path(folder) / f"{name}.png")

@@ -23,7 +23,7 @@ def test_the_quickstart_runs_and_shows_what_it_tells(start_jupyter, picture, app
         page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
         expect(shown).to_have_count(0)
         jupyter.run_all(page)
-        expect(shown).to_have_count(10, timeout=60_000)
+        expect(shown).to_have_count(11, timeout=60_000)
         expect(shown.get_by_text("17 added · 0 already there · 0 rejected")).to_be_visible()
         expect(shown.get_by_text("1 added · 0 already there · 3 rejected")).to_be_visible()
         expect(shown.get_by_text("must hold at least one step")).to_be_visible()
