@@ -1,13 +1,18 @@
-"""What pydantic finds wrong with a trace, in words that name the field by its path and say what is allowed."""
+"""What can be wrong with a trace, in words that name the field by its path and say what is allowed."""
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import NoneType
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
 from tunix_rt.errors import Problem, TraceInvalid
 
+# pydantic's JSON parser gives up at 200 levels; what goes in must come out again, also inside another document.
+MAX_META_DEPTH = 100
+_ALWAYS_JSON = (int, bool, NoneType)
 _REASONS = {
     "missing": "missing; every trace has it",
     "string_type": "must be a string, not {given}",
@@ -87,3 +92,58 @@ def _reason(found: ErrorDetails, known: Mapping[str, Sequence[str]]) -> str:
         known=", ".join(known[place]),
         **found.get("ctx", {}),
     )
+
+
+def out_of_bounds(path: str, text: str, most: int) -> Iterator[Problem]:
+    """A text of format 1.0 that is empty or too long."""
+    if not text:
+        yield Problem(path, "must not be empty")
+    elif len(text) > most:
+        yield Problem(path, f'{len(text):,} characters; at most {most:,}; trace_version "1.1" accepts more')
+
+
+def storable(text: str) -> bool:
+    """Whether a text can be stored: UTF-8 can hold it, and it has no NUL."""
+    if "\0" in text:
+        return False
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def unstorable(path: str, text: str) -> Iterator[Problem]:
+    """Why a text cannot be stored."""
+    if "\0" in text:
+        place = text.index("\0")
+        yield Problem(
+            path, f"holds a NUL character (U+0000, at character {place + 1:,}), which no store keeps; remove it"
+        )
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            found = f"U+{ord(text[error.start]):04X}"
+            yield Problem(
+                path, f"holds a lone surrogate ({found}, at character {error.start + 1:,}), which is no text; remove it"
+            )
+
+
+def not_json(value: JsonValue, path: str, depth: int = 0) -> Iterator[Problem]:
+    """What pydantic lets through in `meta` and JSON cannot hold: NaN and infinities, NUL, lone surrogates."""
+    if depth > MAX_META_DEPTH:
+        yield Problem("meta", f"nested more than {MAX_META_DEPTH} deep")
+    elif isinstance(value, str):
+        yield from unstorable(path, value)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield Problem(path, f"{value} is no JSON number; use null or a string")
+    elif isinstance(value, list):
+        for place, item in enumerate(value):
+            yield from not_json(item, f"{path}.{place}", depth + 1)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not storable(key):
+                yield from unstorable(f"{path}.{key!r}", key)
+            if not isinstance(item, _ALWAYS_JSON) and not (isinstance(item, str) and storable(item)):
+                yield from not_json(item, f"{path}.{key}", depth + 1)

@@ -42,6 +42,9 @@ class NativeFormat:
             exported = _Exported.from_dict(_from_columns(row.value))
         elif b'"payload"' in row.raw and isinstance(row.value, dict) and "payload" in row.value:
             exported = _Exported.from_dict(_from_record(row.value))
+        elif not (b'"id"' in row.raw or b'"created_at"' in row.raw):
+            # Twice as fast for the rows that were never stored.
+            return [Draft(row, Trace.from_json(row.raw, first_line=row.line))]
         else:
             exported = _Exported.from_json(row.raw, first_line=row.line)
         # What was validated is taken over as it is; the id and the time are no part of the trace.

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import duckdb
 import pyarrow as pa
+from pydantic_core import to_json
 
 from tunix_rt.errors import TraceTooLarge
 from tunix_rt.model import PREVIEW_CHARS, Trace, TraceRecord, TraceSummary
@@ -90,14 +91,16 @@ def encode(trace: Trace, trace_max_bytes: int) -> tuple[str, bytes]:
 
     Raises TraceTooLarge when the line is longer than `trace_max_bytes`.
     """
-    line = trace.to_json()
+    if trace.meta is None:
+        line = told = trace.to_json()
+    else:
+        body = trace.model_dump_json(exclude={"meta"})
+        line = f'{body[:-1]},"meta":{to_json(trace.meta).decode()}}}'
+        # Objects that differ only in the order of their keys are equal.
+        told = body + json.dumps(trace.meta, sort_keys=True)
     size = len(line.encode())
     if size > trace_max_bytes:
         raise TraceTooLarge(size, trace_max_bytes)
-    told = line
-    if trace.meta is not None:
-        # Objects that differ only in the order of their keys are equal.
-        told = trace.model_dump_json(exclude={"meta"}) + json.dumps(trace.meta, sort_keys=True)
     return line, hashlib.blake2b(told.encode(), digest_size=16).digest()
 
 
