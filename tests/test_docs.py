@@ -64,7 +64,7 @@ def test_the_two_commands_are_single_lines_that_name_what_is_there():
         assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
         assert re.search(r"\.\[(\w+)\]", command)[1] in extras
     assert (ROOT / start.split()[-1]).is_file()
-    assert test.endswith("pytest --cov")
+    assert test.endswith("/coverage run -m pytest")
     found = subprocess.run(
         ["bash", "-c", "grep -m 1 -E '^python3 -m venv .*pytest' README.md"],
         cwd=ROOT,

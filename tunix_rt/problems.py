@@ -143,7 +143,6 @@ def not_json(value: JsonValue, path: str, depth: int = 0) -> Iterator[Problem]:
             yield from not_json(item, f"{path}.{place}", depth + 1)
     elif isinstance(value, dict):
         for key, item in value.items():
-            if not storable(key):
-                yield from unstorable(f"{path}.{key!r}", key)
-            if not isinstance(item, _ALWAYS_JSON) and not (isinstance(item, str) and storable(item)):
+            yield from unstorable(f"{path}.{key!r}", key)
+            if not isinstance(item, _ALWAYS_JSON):
                 yield from not_json(item, f"{path}.{key}", depth + 1)
