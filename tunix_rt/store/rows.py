@@ -73,6 +73,7 @@ RECORD_JSON = (
 
 # A time as microseconds: fetching a TIMESTAMPTZ as it is would need pytz.
 TIME = "epoch_us(created_at)"
+_META = {"meta"}
 SUMMARY_COLUMNS = ", ".join(TIME if name == "created_at" else name for name in TraceSummary.model_fields)
 RECORD_COLUMNS = f"id, {TIME}, {TRACE_JSON}"
 
@@ -83,25 +84,24 @@ class NewRow(NamedTuple):
     id: UUID
     created_at: datetime
     digest: bytes
-    json: str
+    json: bytes
 
 
-def encode(trace: Trace, trace_max_bytes: int) -> tuple[str, bytes]:
+def encode(trace: Trace, trace_max_bytes: int) -> tuple[bytes, bytes]:
     """The trace's line of JSON, and the 16-byte digest by which an equal trace is known.
 
     Raises TraceTooLarge when the line is longer than `trace_max_bytes`.
     """
-    if trace.meta is None:
-        line = told = trace.to_json()
-    else:
-        body = trace.model_dump_json(exclude={"meta"})
-        line = f'{body[:-1]},"meta":{to_json(trace.meta).decode()}}}'
+    # Bytes all the way: through text and back took a fifth of the time of a row.
+    line = Trace.__pydantic_serializer__.to_json(trace, exclude=_META)
+    digest = hashlib.blake2b(line, digest_size=16)
+    if trace.meta is not None:
         # Objects that differ only in the order of their keys are equal.
-        told = body + json.dumps(trace.meta, sort_keys=True)
-    size = len(line.encode())
-    if size > trace_max_bytes:
-        raise TraceTooLarge(size, trace_max_bytes)
-    return line, hashlib.blake2b(told.encode(), digest_size=16).digest()
+        digest.update(json.dumps(trace.meta, sort_keys=True).encode())
+        line = b'%b,"meta":%b}' % (line[:-1], to_json(trace.meta))
+    if len(line) > trace_max_bytes:
+        raise TraceTooLarge(len(line), trace_max_bytes)
+    return line, digest.digest()
 
 
 def to_table(rows: Sequence[NewRow]) -> pa.Table:

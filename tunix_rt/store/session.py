@@ -22,6 +22,13 @@ from tunix_rt.settings import Settings
 # Between two tries to open a taken file, in seconds: opening takes about 20 ms, and a random share keeps waiters apart.
 _RETRY_SECONDS = (0.005, 0.02)
 
+# DuckDB would take four fifths of the machine's memory, which a training process needs for itself; beyond this it spills
+# to disk. Nothing is fetched from the network.
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "memory_limit": "1GB",
+    "autoinstall_known_extensions": False,
+}
+
 
 class Session:
     """The open file and its cursors; `prepare` runs on every opening, before anything else sees the store."""
@@ -92,7 +99,7 @@ class Session:
         self._refuse_what_is_no_file()
         while True:
             try:
-                connection = duckdb.connect(self._path, config={"autoinstall_known_extensions": False})
+                connection = duckdb.connect(self._path, config=_CONFIG)
                 break
             except duckdb.Error as error:
                 if "Could not set lock on file" not in str(error):
