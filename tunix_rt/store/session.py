@@ -22,8 +22,8 @@ from tunix_rt.settings import Settings
 # Between two tries to open a taken file, in seconds: opening takes about 20 ms, and a random share keeps waiters apart.
 _RETRY_SECONDS = (0.005, 0.02)
 
-# DuckDB would take four fifths of the machine's memory, which a training process needs for itself; beyond this it spills
-# to disk. Nothing is fetched from the network.
+# DuckDB would take four fifths of the machine's memory, which a training process needs for itself; beyond this it
+# spills to disk. Nothing is fetched from the network.
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": "1GB",
     "autoinstall_known_extensions": False,
