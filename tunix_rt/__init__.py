@@ -20,6 +20,9 @@ if TYPE_CHECKING:
         SettingsInvalid,
         SourceInvalid,
         StoreBusy,
+        StoreDamaged,
+        StoreFull,
+        StoreReadOnly,
         StoreUnusable,
         TraceInvalid,
         TraceNotFound,
@@ -35,8 +38,8 @@ if TYPE_CHECKING:
 # that it does not need.
 _HOMES = {
     "errors": (
-        "ExportFailed IdAmbiguous QueryInvalid SettingsInvalid SourceInvalid StoreBusy StoreUnusable TraceInvalid "
-        "TraceNotFound TraceTooLarge TunixRTError"
+        "ExportFailed IdAmbiguous QueryInvalid SettingsInvalid SourceInvalid StoreBusy StoreDamaged StoreFull "
+        "StoreReadOnly StoreUnusable TraceInvalid TraceNotFound TraceTooLarge TunixRTError"
     ),
     "magics": "load_ipython_extension unload_ipython_extension",
     "model": "Step Trace TraceRecord TraceSummary json_schema",
@@ -58,7 +61,10 @@ __all__ = [
     "SqlResult",
     "Step",
     "StoreBusy",
+    "StoreDamaged",
+    "StoreFull",
     "StoreInfo",
+    "StoreReadOnly",
     "StoreUnusable",
     "Trace",
     "TraceInvalid",

@@ -10,7 +10,10 @@
     ├── SourceInvalid     (ValueError)    a file or folder to load that is missing, empty or of no known format
     ├── ExportFailed      (OSError)       a file to export to that cannot be written
     └── StoreUnusable     (OSError)       the store's file cannot be opened: not a store, damaged, from a newer version
-        └── StoreBusy     (TimeoutError)  another process or too many threads hold it for longer than `pool_timeout`
+        ├── StoreBusy     (TimeoutError)  another process or too many threads hold it for longer than `pool_timeout`
+        ├── StoreDamaged                  a file of the store is broken, or holds fewer traces than were acknowledged
+        ├── StoreFull                     the disk is full
+        └── StoreReadOnly                 a change was asked of a store that was opened for reading only
 
 Each message says what happened, to which trace, line or file, and what to do about it.
 """
@@ -89,3 +92,15 @@ class StoreUnusable(TunixRTError, OSError):
 
 class StoreBusy(StoreUnusable, TimeoutError):
     """The store could not be had within `pool_timeout` seconds."""
+
+
+class StoreDamaged(StoreUnusable):
+    """A file of the store is broken, or holds fewer traces than were acknowledged; it is left as it is."""
+
+
+class StoreFull(StoreUnusable):
+    """The disk is full; what was acknowledged before is safe, and work goes on when there is room."""
+
+
+class StoreReadOnly(StoreUnusable):
+    """A change was asked of a store that was opened with `read_only=True`."""

@@ -21,7 +21,10 @@ from tests.benchmarks.table import markdown
 _SIZES = [10_000, 100_000, 1_000_000]
 _LEGEND = """\
 Medians of runs in turn (tunix_rt, DuckDB, SQLite, tunix_rt, …). A ratio is our number to theirs: less is better for ms
-and MB, more is better for traces/s. Peak memory is resident, of a process of its own."""
+and MB, more is better for traces/s. Peak memory is resident, of a process of its own.
+
+Processes at work together begin at once and go on for some seconds; p50, p95 and p99 are of all their calls. What they
+have added is counted afterwards."""
 
 
 def main() -> None:

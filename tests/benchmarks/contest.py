@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tunix_rt as rt
 from tests.benchmarks import ours, plain_duckdb, plain_sqlite
+from tests.benchmarks.crowd import crowd_rows
 from tests.benchmarks.data import Traces
 from tests.benchmarks.ours import Ours
 from tests.benchmarks.places import Places, places_in
@@ -19,6 +20,8 @@ from tests.benchmarks.timing import Cost, alone, here, in_turn
 # No round of a kind of work is begun after so many seconds: the whole run takes minutes, not hours.
 _BUDGET_SECONDS = 8.0
 _BULK_BUDGET_SECONDS = 30.0
+# For each process of a crowd: they are sent to it.
+_FEW_TO_ADD = 100
 
 # What is asked of an open store: the method, in words, and what we aim at (milliseconds are for 1,000,000 traces).
 _HELD = (
@@ -66,6 +69,7 @@ class Contest:
         yield from self._exporting()
         yield from self._opening(places)
         yield from self._asking(places)
+        yield from self._crowding(places)
 
     def _loading(self) -> Iterator[Row]:
         loads = {
@@ -101,14 +105,22 @@ class Contest:
         yield Row("open to newest page", "ms", self._measured(to_page))
 
     def _asking(self, places: Places) -> Iterator[Row]:
-        store = rt.TraceStore(self._store)
         with closing(PlainDuckDB(self._duckdb, places)) as duckdb, closing(PlainSQLite(self._sqlite, places)) as sqlite:
-            contestants = {OURS: Ours(store, places, self._traces.originals), DUCKDB: duckdb, SQLITE: sqlite}
+            store = Ours(self._store, places, self._traces.originals)
+            contestants = {OURS: store, DUCKDB: duckdb, SQLITE: sqlite}
             with store.hold():
                 for method, work, aim in _HELD:
                     yield self._asked(contestants, method, f"{work}, inside `hold()`", aim)
             for method, work, aim in _PLAIN:
                 yield self._asked(contestants, method, work, aim)
+
+    def _crowding(self, places: Places) -> Iterator[Row]:
+        # Two processes cannot open one file with plain DuckDB.
+        makers = {
+            OURS: partial(Ours, self._store, places, self._traces.originals[:_FEW_TO_ADD]),
+            SQLITE: partial(PlainSQLite, self._sqlite, places),
+        }
+        return crowd_rows(makers, self._repeat)
 
     def _asked(self, contestants: Mapping[str, object], method: str, work: str, aim: str) -> Row:
         calls = {name: partial(here, getattr(contestant, method)) for name, contestant in contestants.items()}

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sized
+from contextlib import AbstractContextManager
 from itertools import cycle
 from pathlib import Path
 
@@ -13,11 +14,14 @@ from tests.benchmarks.timing import Cost, here
 class Ours:
     """The calls that are measured on an open store."""
 
-    def __init__(self, store: rt.TraceStore, places: Places, to_add: list[rt.Trace]) -> None:
-        self._store = store
+    def __init__(self, path: Path, places: Places, to_add: list[rt.Trace]) -> None:
+        self._store = rt.TraceStore(path)
         self._places = places
         self._ids = cycle(places.ids)
         self._to_add = cycle(to_add)
+
+    def hold(self) -> AbstractContextManager[None]:
+        return self._store.hold()
 
     def first_page(self) -> Sized:
         return self._store.page(limit=PAGE)
@@ -39,6 +43,9 @@ class Ours:
 
     def add(self) -> rt.TraceRecord:
         return self._store.add(next(self._to_add))
+
+    def count(self) -> int:
+        return self._store.count()
 
 
 def load(path: Path, source: Path) -> Cost:

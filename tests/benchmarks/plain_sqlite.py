@@ -12,6 +12,8 @@ import duckdb
 from tests.benchmarks.places import PAGE, Places
 
 _ROWS_AT_ONCE = 10_000
+# As long as a store waits by default before it says StoreBusy.
+_WAIT_SECONDS = 30.0
 _TABLE = """
 create table traces (
     id text primary key, created_at integer not null, trace_version text not null, preview text not null,
@@ -36,7 +38,7 @@ class PlainSQLite:
     """The calls of `Ours` on an open connection to a database filled by `fill`."""
 
     def __init__(self, path: Path, places: Places) -> None:
-        self._connection = sqlite3.connect(path)
+        self._connection = sqlite3.connect(path, timeout=_WAIT_SECONDS)
         self._connection.execute("pragma journal_mode = wal")
         self._connection.execute("pragma synchronous = full")
         self._places = places
@@ -68,6 +70,9 @@ class PlainSQLite:
         row = (str(uuid.uuid4()), time.time_ns() // 1_000, *self._one_trace[2:])
         self._connection.execute(_INSERT, row)
         self._connection.commit()
+
+    def count(self) -> int:
+        return int(self._fetch("select count(*) from traces")[0][0])
 
     def _fetch(self, query: str, *values: Any) -> list[Any]:
         return self._connection.execute(query, values).fetchall()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 try:
     import resource
@@ -15,9 +15,11 @@ except ImportError:  # Windows has none.
 
 # A child of the fork server begins with that server's few megabytes. A plain subprocess would not do: on Linux its peak
 # begins with what the process that started it had.
-_PROCESSES = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
+PROCESSES = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
 _PEAK_UNIT_BYTES = 1 if sys.platform == "darwin" else 1_024
 _REASON_CHARS = 100
+
+Found = TypeVar("Found")
 
 
 class Cost(NamedTuple):
@@ -36,7 +38,7 @@ def here(work: Callable[[], object]) -> Cost:
 
 def alone(work: Callable[..., Cost], *given: Any) -> Cost:
     """The cost of `work(*given)`, which takes the time itself, in a fresh process that has to import `work`."""
-    with ProcessPoolExecutor(1, mp_context=_PROCESSES) as process:
+    with ProcessPoolExecutor(1, mp_context=PROCESSES) as process:
         return process.submit(_with_peak, work, *given).result()
 
 
@@ -45,6 +47,14 @@ def _with_peak(work: Callable[..., Cost], *given: Any) -> Cost:
     if resource is None:
         return cost
     return cost._replace(peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _PEAK_UNIT_BYTES)
+
+
+def tried(work: Callable[[], Found]) -> Found | str:
+    """What the work gives, or why it failed: the table says it in this contestant's place."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+        return f"{type(error).__name__}: {error}".partition("\n")[0][:_REASON_CHARS]
 
 
 def in_turn(
@@ -61,10 +71,9 @@ def in_turn(
     for counted in [False] * warm_up + [True] * repeat:
         for name, contestant in contestants.items():
             if name not in faults:
-                try:
-                    cost = contestant()
-                except Exception as error:  # noqa: BLE001 - the table says it in this contestant's place
-                    faults[name] = f"{type(error).__name__}: {error}".partition("\n")[0][:_REASON_CHARS]
+                cost = tried(contestant)
+                if isinstance(cost, str):
+                    faults[name] = cost
                 else:
                     costs[name] += [cost] * counted
         if counted and time.perf_counter() - started > budget_seconds:

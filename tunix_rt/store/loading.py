@@ -72,6 +72,7 @@ def load(
     session: Session, source: str | Path, *, format: str | None, known: Known, progress: bool, trace_max_bytes: int
 ) -> LoadReport:
     """Loads what `source` names; see `TraceStore.load`."""
+    session.refuse_read_only()
     if known not in ("skip", "add"):
         raise QueryInvalid(f'known={known!r}: must be "skip" (what is there is not added again) or "add"')
     files = files_at(source)

@@ -82,18 +82,9 @@ class RulerKeeper:
 
     def __init__(self) -> None:
         self._ruler: Ruler | None = None
-        self._opening = -1
-        self._written = 0
 
-    def note_written(self, n_rows: int) -> None:
-        """This process has added or deleted so many rows."""
-        self._written += n_rows
-
-    def current(self, cursor: duckdb.DuckDBPyConnection, opening: int) -> Ruler:
-        """A ruler that fits; counts the rows only where another process or this one may have changed many."""
-        if self._ruler is None or self._opening != opening or self._written > ROWS_PER_MARK:
-            n_rows = int(cursor.execute("select count(*) from traces").fetchall()[0][0])
-            if self._ruler is None or not self._ruler.fits(n_rows):
-                self._ruler = Ruler(cursor, n_rows)
-            self._opening, self._written = opening, 0
+    def current(self, cursor: duckdb.DuckDBPyConnection, n_rows: int) -> Ruler:
+        """A ruler that fits a store of so many rows."""
+        if self._ruler is None or not self._ruler.fits(n_rows):
+            self._ruler = Ruler(cursor, n_rows)
         return self._ruler

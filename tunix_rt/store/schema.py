@@ -51,7 +51,19 @@ COLUMNS = (
     "meta",
 )
 
-MIGRATIONS = (Migration(1, _TRACES, "drop table traces"),)
+# One row: which store it is, how many changes it has seen, the traces after the last of them, and how many changes have
+# left small row groups behind since these were merged.
+_STATE = """
+create table store_state (
+    store_id uuid not null, generation bigint not null, n_traces bigint not null, loose integer not null
+);
+insert into store_state select uuid(), 0, count(*), 0 from traces;
+"""
+
+MIGRATIONS = (
+    Migration(1, _TRACES, "drop table traces"),
+    Migration(2, _STATE, "drop table store_state"),
+)
 SCHEMA_VERSION = MIGRATIONS[-1].version
 
 _HISTORY = """
@@ -61,9 +73,10 @@ create table schema_history (
     applied_by varchar not null
 )
 """
+_APPLIED = "insert into schema_history (version, applied_by) values (?, ?)"
 
 
-def prepare(connection: duckdb.DuckDBPyConnection) -> None:
+def prepare(connection: duckdb.DuckDBPyConnection, *, read_only: bool = False) -> None:
     """Brings the store to this package's schema; StoreUnusable, and the file untouched, where it cannot."""
     found = current_version(connection)
     if found == SCHEMA_VERSION:
@@ -78,16 +91,29 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
         raise StoreUnusable(
             f"{_file(connection)}: a DuckDB file, but no trace store (its tables: {names}); it was left as it is"
         )
-    for migration in MIGRATIONS[found:]:
+    if read_only:
+        raise StoreUnusable(
+            f"{_file(connection)}: written by an older tunix_rt (schema {found}; this one needs {SCHEMA_VERSION}); "
+            "open it once without read_only to bring it up"
+        )
+    migrate(connection, SCHEMA_VERSION)
+
+
+def migrate(connection: duckdb.DuckDBPyConnection, to: int) -> None:
+    """Goes up or down to a schema version, each step in a transaction; one that fails leaves the file as it was."""
+    found = current_version(connection)
+    up = [(step.version, step.up) for step in MIGRATIONS[found:to]]
+    down = [(step.version, step.down) for step in reversed(MIGRATIONS[to:found])]
+    for version, statements in up or down:
         connection.begin()
         try:
-            if migration.version == 1:
+            if version == 1:
                 connection.execute(_HISTORY)
-            connection.execute(migration.up)
-            connection.execute(
-                "insert into schema_history (version, applied_by) values (?, ?)",
-                [migration.version, f"tunix-rt {__version__}"],
-            )
+            connection.execute(statements)
+            if up:
+                connection.execute(_APPLIED, [version, f"tunix-rt {__version__}"])
+            else:
+                connection.execute("delete from schema_history where version = ?", [version])
             connection.commit()
         except BaseException:
             connection.rollback()

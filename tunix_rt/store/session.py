@@ -1,143 +1,135 @@
-"""Who holds the store's file, and for how long.
+"""A store's way to its files: how many threads, how long they wait, and that every read sees every add."""
 
-DuckDB gives a file to one process at a time, readers included. So a process opens it for a call and closes it after the
-call, and a process that finds it taken tries again until `pool_timeout` is over. Within a process all threads share the
-open file, with a cursor each: one connection used by two threads gives wrong rows.
-"""
-
-import os
-import random
-import re
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import duckdb
 
-from tunix_rt.errors import StoreBusy, StoreUnusable
+from tunix_rt.errors import StoreBusy, StoreReadOnly
 from tunix_rt.settings import Settings
+from tunix_rt.store.database import ROW_GROUP_ROWS
+from tunix_rt.store.files import Files
+from tunix_rt.store.rows import NewRow, insert, to_table
+from tunix_rt.store.standing import next_standing
 
-# Between two tries to open a taken file, in seconds: opening takes about 20 ms, and a random share keeps waiters apart.
-_RETRY_SECONDS = (0.005, 0.02)
-
-# DuckDB would take four fifths of the machine's memory, which a training process needs for itself; beyond this it
-# spills to disk. Nothing is fetched from the network.
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "memory_limit": "1GB",
-    "autoinstall_known_extensions": False,
-}
+# So long a new TraceStore waits to look whether the file is a store; one that is held is looked at when it is needed.
+_FIRST_LOOK_SECONDS = 0.2
+_THERE = "select id from traces where id between ? and ? and id in (select unnest(?::uuid[]))"
 
 
 class Session:
-    """The open file and its cursors; `prepare` runs on every opening, before anything else sees the store."""
+    """What the calls of one TraceStore work through; any thread may use it."""
 
-    def __init__(self, path: Path, settings: Settings, prepare: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
-        self._path = path
+    def __init__(self, path: Path, settings: Settings, *, read_only: bool, accept_loss: bool) -> None:
+        self.read_only = read_only
         self._timeout = settings.pool_timeout
         self._most_threads = settings.pool_size + settings.max_overflow
-        self._prepare = prepare
         self._places = threading.BoundedSemaphore(self._most_threads)
-        self._lock = threading.Lock()
-        self._connection: duckdb.DuckDBPyConnection | None = None
-        self._holders = 0
-        # Counts up: as long as it stays the same, no other process has written to the file.
-        self.openings = 0
+        self._files = Files.of(path, read_only=read_only)
+        if accept_loss:
+            with self._files.lease.closed():
+                self._files.accept_loss = True
+            with self._files.lease.work(time.monotonic() + self._timeout):
+                return
+        # A file that is no store fails here, not at the first use.
+        with suppress(StoreBusy), self._files.lease.work(time.monotonic() + _FIRST_LOOK_SECONDS):
+            pass
+
+    @property
+    def n_traces(self) -> int:
+        """How many traces the file held when it was last opened or changed here."""
+        return self._files.standing.n_traces
+
+    @property
+    def n_pending(self) -> int:
+        """How many added traces wait in the journal."""
+        return 0 if self.read_only else self._files.journal.n_pending
+
+    def add(self, rows: Sequence[NewRow]) -> None:
+        """Stores the rows, all or none, without waiting for the file."""
+        self.refuse_read_only()
+        self._files.journal.add(rows, timeout=self._timeout)
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor for this thread, for one piece of work; StoreBusy if it cannot be had in `pool_timeout` seconds."""
+        """A cursor for this thread, for one piece of work; StoreBusy if it cannot be had in `pool_timeout` seconds.
+
+        Everything that was added before, by whatever process, is there.
+        """
+        deadline = time.monotonic() + self._timeout
         if not self._places.acquire(timeout=self._timeout):
             raise StoreBusy(
-                f"{self._path}: {self._most_threads} threads have been at work in this store for {self._timeout} s; "
-                "let fewer threads in, or raise pool_size or max_overflow"
+                f"{self._files.path}: {self._most_threads} threads have been at work in this store for "
+                f"{self._timeout} s; let fewer threads in, or raise pool_size or max_overflow"
             )
         try:
-            with self.hold() as connection:
-                cursor = connection.cursor()
-                try:
-                    yield cursor
-                finally:
-                    cursor.close()
+            newest = 0 if self._files.database.read_only else self._files.journal.newest
+            # Others are let in between two folds; what they fold need not be folded here.
+            while newest:
+                with self._files.lease.work(deadline) as cursor:
+                    if not self._files.journal.has_up_to(newest) or self._fold(cursor) >= newest:
+                        yield cursor
+                        return
+            with self._files.lease.work(deadline) as cursor:
+                yield cursor
         finally:
             self._places.release()
 
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor inside a transaction: committed at the end, rolled back if the work raises."""
-        with self.cursor() as cursor:
+        self.refuse_read_only()
+        with self.cursor() as cursor, self._change(cursor, folded=0):
+            yield cursor
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Keeps the file open over a run of calls; other processes wait meanwhile."""
+        return self._files.lease.keep(time.monotonic() + self._timeout)
+
+    def close(self) -> None:
+        """Folds, and gives the file up."""
+        if not self.read_only:
+            with self.cursor():
+                pass
+        with self._files.lease.closed():
+            self._files.journal.close()
+
+    def refuse_read_only(self) -> None:
+        """Raises StoreReadOnly where the store was opened for reading only."""
+        if self.read_only:
+            raise StoreReadOnly(f"{self._files.path}: opened with read_only=True; open it without to change it")
+
+    def _fold(self, cursor: duckdb.DuckDBPyConnection) -> int:
+        """Moves the oldest rows of the journal into the file, and gives the number of the last one.
+
+        The journal forgets them only when they are committed. A process that dies in between leaves rows that are in
+        both, which the next fold finds by their ids.
+        """
+        with self._files.changing:
+            folded, rows = self._files.journal.after(0, ROW_GROUP_ROWS)
+            if rows:
+                with self._change(cursor, folded=folded):
+                    ids = [str(row.id) for row in rows]
+                    there = {found for (found,) in cursor.execute(_THERE, [min(ids), max(ids), ids]).fetchall()}
+                    insert(cursor, to_table([row for row in rows if row.id not in there]))
+            return folded
+
+    @contextmanager
+    def _change(self, cursor: duckdb.DuckDBPyConnection, *, folded: int) -> Iterator[None]:
+        with self._files.changing:
             cursor.begin()
             try:
-                yield cursor
+                yield
+                standing, merge = next_standing(cursor)
                 cursor.commit()
             except BaseException:
                 # DuckDB has rolled back by itself where the commit failed.
                 with suppress(duckdb.Error):
                     cursor.rollback()
                 raise
-
-    @contextmanager
-    def hold(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Keeps the file open over a run of calls; other processes wait meanwhile."""
-        with self._lock:
-            if self._connection is None:
-                self._connection = self._open()
-            self._holders += 1
-            connection = self._connection
-        try:
-            yield connection
-        finally:
-            with self._lock:
-                self._holders -= 1
-                if self._holders == 0:
-                    self._connection = None
-                    connection.close()
-
-    def _open(self) -> duckdb.DuckDBPyConnection:
-        started = time.monotonic()
-        self._refuse_what_is_no_file()
-        while True:
-            try:
-                connection = duckdb.connect(self._path, config=_CONFIG)
-                break
-            except duckdb.Error as error:
-                if "Could not set lock on file" not in str(error):
-                    raise StoreUnusable(_why_unusable(self._path, error)) from error
-                if time.monotonic() - started > self._timeout:
-                    raise StoreBusy(_who_holds(self._path, error, self._timeout)) from None
-            time.sleep(random.uniform(*_RETRY_SECONDS))  # noqa: S311 - spreads the waiters, keeps no secret
-        try:
-            connection.execute("set global TimeZone = 'UTC'")
-            self._prepare(connection)
-        except BaseException:
-            connection.close()
-            raise
-        self.openings += 1
-        return connection
-
-    def _refuse_what_is_no_file(self) -> None:
-        if self._path.is_dir():
-            raise StoreUnusable(f"{self._path}: is a folder; name a file in it, such as {self._path / 'traces.duckdb'}")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreUnusable(f"{self._path}: its folder cannot be made ({error.strerror})") from None
-
-
-def _why_unusable(path: Path, error: duckdb.Error) -> str:
-    if "not a valid DuckDB database file" in str(error):
-        return f"{path}: is no DuckDB file; it was left as it is. Name another path for the store"
-    return f"{path}: cannot be opened as a store: {error}"
-
-
-def _who_holds(path: Path, error: duckdb.Error, seconds: int) -> str:
-    found = re.search(r"held in (.*?)\(PID (\d+)\)", str(error))
-    holder = "another process"
-    if found:
-        own = " (this very process: the file is open in it outside of tunix_rt)" if int(found[2]) == os.getpid() else ""
-        holder = f"process {found[2]} ({found[1].strip() or 'name unknown'}){own}"
-    return (
-        f"{path}: held by {holder} for all of the {seconds} s that were waited; "
-        "close the store there, or set pool_timeout (TUNIX_RT_POOL_TIMEOUT, up to 300) higher"
-    )
+            self._files.standing = standing
+            self._files.database.merge_next |= merge
+            self._files.journal.confirm(standing, folded=folded)

@@ -1,7 +1,7 @@
 """The trace store: what every notebook, script and form of the package talks to."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,7 @@ from tunix_rt.store.info import StoreInfo
 from tunix_rt.store.loading import Known, LoadReport, load
 from tunix_rt.store.paging import MAX_LIMIT, Cursor, Page, Search
 from tunix_rt.store.result import SqlResult, run_sql
-from tunix_rt.store.rows import RECORD_COLUMNS, NewRow, encode, from_microseconds, insert, to_record, to_table
+from tunix_rt.store.rows import RECORD_COLUMNS, NewRow, encode, from_microseconds, to_record
 from tunix_rt.store.ruler import Ruler, RulerKeeper
 from tunix_rt.store.scanning import scan
 from tunix_rt.store.schema import COLUMNS
@@ -30,23 +30,29 @@ _UUID_DIGITS = 32
 
 
 class TraceStore:
-    """A store of traces in a DuckDB file, made if it is not there; many notebooks and scripts can use one in turn.
+    """A store of traces in a DuckDB file, made if it is not there; many notebooks and scripts use one at the same time.
 
     `path` is the file (default: the setting `database`); `settings` are read from the environment where none are given.
-    Raises StoreUnusable where the file is no store, StoreBusy where another process holds it too long.
+    `read_only` opens a published store that is not to be changed; `accept_loss` goes on with a store of which
+    acknowledged traces were lost. Raises StoreUnusable where the file is no store (StoreDamaged where it was one).
+    Every call may raise StoreBusy, where another process holds the file too long, and StoreFull.
 
     Filters, the same for `page`, `latest`, `count`, `scan`, `records`, `export` and `delete`, are keywords: `text`,
     `source`, `since`, `until`, `min_steps`, `max_steps`, `version`, `meta={key: value}`, `ids` and `where` (SQL).
     """
 
-    def __init__(self, path: str | Path | None = None, *, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        settings: Settings | None = None,
+        read_only: bool = False,
+        accept_loss: bool = False,
+    ) -> None:
         self.settings = settings or Settings()
         self.path = Path(path if path is not None else self.settings.database).expanduser().absolute()
-        self._session = Session(self.path, self.settings, schema.prepare)
+        self._session = Session(self.path, self.settings, read_only=read_only, accept_loss=accept_loss)
         self._rulers = RulerKeeper()
-        with self._session.hold():
-            # A file that is no store fails here, not at the first use.
-            pass
 
     def __repr__(self) -> str:
         return f"TraceStore({str(self.path)!r})"
@@ -54,12 +60,13 @@ class TraceStore:
     def add(self, trace: Trace | Mapping[str, Any]) -> TraceRecord:
         """Stores one trace (or a dictionary shaped like one) and gives it back with its id and time.
 
-        Raises TraceInvalid, or TraceTooLarge over `trace_max_bytes`.
+        It is on disk when this returns, whoever holds the file. Raises TraceInvalid, or TraceTooLarge over
+        `trace_max_bytes`.
         """
         return self._insert([self._new(trace)])[0]
 
     def add_many(self, traces: Iterable[Trace | Mapping[str, Any]]) -> list[TraceRecord]:
-        """Stores traces in one transaction, all or none; for more than memory holds there is `load`.
+        """Stores traces, all or none, as `add` does; for more than memory holds there is `load`.
 
         Raises TraceInvalid, which names the place of the bad one, as `add` does.
         """
@@ -79,9 +86,7 @@ class TraceStore:
 
     def _insert(self, new: list[tuple[Trace, NewRow]]) -> list[TraceRecord]:
         if new:
-            with self._session.transaction() as cursor:
-                insert(cursor, to_table([row for _, row in new]))
-            self._rulers.note_written(len(new))
+            self._session.add([row for _, row in new])
         return [
             TraceRecord.model_construct(
                 id=row.id, created_at=row.created_at, trace_version=trace.trace_version, payload=trace
@@ -99,7 +104,7 @@ class TraceStore:
         loaded before is not added again, unless `known="add"`: the k-th copy of a trace in the files answers to the
         k-th in the store. Raises SourceInvalid where there is nothing to load at all.
         """
-        report = load(
+        return load(
             self._session,
             source,
             format=format,
@@ -107,8 +112,6 @@ class TraceStore:
             progress=progress,
             trace_max_bytes=self.settings.trace_max_bytes,
         )
-        self._rulers.note_written(report.added)
-        return report
 
     def get(self, id: UUID | str) -> TraceRecord:
         """The trace with this id, or with the only id that begins so.
@@ -172,9 +175,7 @@ class TraceStore:
             selection = Filters(ids=[self.get(one).id for one in ids])
         clause, values = where(*selection.conditions)
         with self._session.transaction() as cursor, selection.told():
-            deleted = int(cursor.execute(f"delete from traces{clause}", values).fetchall()[0][0])
-        self._rulers.note_written(deleted)
-        return deleted
+            return int(cursor.execute(f"delete from traces{clause}", values).fetchall()[0][0])
 
     def scan(
         self, columns: Iterable[str] | None = None, *, newest_first: bool = True, **filters: Any
@@ -234,14 +235,16 @@ class TraceStore:
             sources=tuple(sources),
         )
 
-    @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Keeps the file open over a run of calls, which spares opening it for each; other processes wait meanwhile."""
-        with self._session.hold():
-            yield
+    def hold(self) -> AbstractContextManager[None]:
+        """Keeps the file over a run of calls: `with store.hold():`; processes that want to read wait meanwhile."""
+        return self._session.hold()
+
+    def close(self) -> None:
+        """Writes everything out and gives the file up now, not when it has lain idle; the next call opens it again."""
+        self._session.close()
 
     def _ruler(self, cursor: duckdb.DuckDBPyConnection) -> Ruler:
-        return self._rulers.current(cursor, self._session.openings)
+        return self._rulers.current(cursor, self._session.n_traces)
 
     def _scan(self, select: str, filters: Filters, *, newest_first: bool) -> Iterator[pa.RecordBatch]:
         return scan(self._session, self._ruler, select, filters, newest_first=newest_first)

@@ -1,0 +1,71 @@
+"""What a store stands at: kept in the DuckDB file with every change, and in the journal after it.
+
+The two are compared whenever the file is opened. DuckDB opens silently when its write-ahead log is lost or an older
+file lies in its place; the journal then knows of a later change than the file.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+
+from tunix_rt.errors import StoreDamaged
+
+# After so many changes the small row groups that each leaves behind are merged. 200 changes of 10 rows each took 2.1 s
+# and 53 MB without merging, 6.8 s with merging after each; 64 of them do not slow a page.
+_CHANGES_PER_MERGE = 64
+_READ = "select store_id::varchar, generation, n_traces from store_state"
+_CHANGE = """
+update store_state
+set generation = generation + 1, n_traces = (select count(*) from traces), loose = (loose + 1) % ?
+returning store_id::varchar, generation, n_traces, loose
+"""
+
+
+class Standing(NamedTuple):
+    """Which store (None: none yet), how many changes it has seen (its generation), and its traces after them."""
+
+    store_id: str | None
+    generation: int
+    n_traces: int
+
+
+def read_standing(cursor: duckdb.DuckDBPyConnection) -> Standing:
+    """What the open file stands at."""
+    return Standing(*cursor.execute(_READ).fetchall()[0])
+
+
+def next_standing(cursor: duckdb.DuckDBPyConnection) -> tuple[Standing, bool]:
+    """Counts a change, inside its transaction; also whether small row groups should be merged after it."""
+    *standing, loose = cursor.execute(_CHANGE, [_CHANGES_PER_MERGE]).fetchall()[0]
+    return Standing(*standing), loose == 0
+
+
+def compare(path: Path, found: Standing | None, acknowledged: Standing, n_lost: int) -> None:
+    """Raises StoreDamaged where the file (None: it is gone or empty) holds less than was acknowledged."""
+    remedy = (
+        "Put it back, with its .wal if there is one, or restore a backup; to go on with what is there: "
+        "TraceStore(path, accept_loss=True)"
+    )
+    if found is None:
+        if acknowledged.store_id is not None:
+            raise StoreDamaged(
+                f"{path}: the store is gone or empty, where {acknowledged.n_traces:,} traces had been acknowledged. "
+                f"{remedy}"
+            )
+    elif acknowledged.store_id not in (None, found.store_id):
+        raise StoreDamaged(
+            f"{path}: is another store than the one that its journal belongs to ({acknowledged.n_traces:,} traces). "
+            f"{remedy}"
+        )
+    elif found.generation < acknowledged.generation:
+        raise StoreDamaged(
+            f"{path}: holds {found.n_traces:,} traces, where {acknowledged.n_traces:,} had been acknowledged; "
+            f"{acknowledged.generation - found.generation:,} changes are missing, for its write-ahead log was lost or "
+            f"an older file lies in its place. {remedy}"
+        )
+    if n_lost:
+        raise StoreDamaged(
+            f"{path}: {n_lost:,} traces that had been acknowledged are in neither the store nor its journal, whose "
+            f"own log was lost. {remedy}"
+        )
