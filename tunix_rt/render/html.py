@@ -1,6 +1,7 @@
 """Objects as HTML that survives saving: static, safe with any text, and readable without its style."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -83,6 +84,11 @@ def report_html(report: ReportShape) -> Markup:
         rows=report.rejected[: wording.REJECTED_SHOWN],
         more=wording.report_more(report),
     )
+
+
+def facts_html(facts: Sequence[tuple[str, str]]) -> Markup:
+    """What is known of something, as a small table of names and values."""
+    return _render("info", facts=facts, bars=[])
 
 
 def info_html(info: InfoShape) -> Markup:

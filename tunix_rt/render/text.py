@@ -107,11 +107,24 @@ def report_text(report: ReportShape) -> str:
     return _clean([*lines, "", more] if more else lines)
 
 
+def facts_text(facts: Sequence[tuple[str, str]]) -> str:
+    """What is known of something, a line for each fact: its name and its value.
+
+    >>> print(facts_text([("store", "runs.duckdb"), ("traces read", "7,473")]))
+    store        runs.duckdb
+    traces read  7,473
+    """
+    return _clean(_fact_lines(facts))
+
+
+def _fact_lines(facts: Sequence[tuple[str, str]]) -> list[str]:
+    widest = max(len(name) for name, _ in facts)
+    return [f"{name:<{widest}}{_GAP}{value}" for name, value in facts]
+
+
 def info_text(info: InfoShape) -> str:
     """The store in a few lines, with its ten most frequent sources as bars."""
-    facts = wording.info_facts(info)
-    widest = max(len(name) for name, _ in facts)
-    lines = [f"{name:<{widest}}{_GAP}{value}" for name, value in facts]
+    lines = _fact_lines(wording.info_facts(info))
     shown = info.sources[: wording.SOURCES_SHOWN]
     if shown:
         most = max(n for _, n in info.sources) or 1

@@ -92,7 +92,12 @@ def info_facts(info: InfoShape) -> list[tuple[str, str]]:
     """What is known of a store, by name."""
     facts = [("store", str(info.path)), ("traces", f"{info.n_traces:,}"), ("size", size(info.size_bytes))]
     facts.extend((name, f"{utc(moment)} UTC") for name, moment in _moments(info) if moment)
-    return [*facts, ("schema version", str(info.schema_version))]
+    facts.append(("schema version", str(info.schema_version)))
+    if info.compact_due:
+        facts.append(
+            ("compact", "due: many traces lie out of the order of time; store.compact() makes pages fast again")
+        )
+    return facts
 
 
 def _moments(info: InfoShape) -> tuple[tuple[str, datetime | None], ...]:

@@ -1,4 +1,4 @@
-"""The trace store: a DuckDB file, sorted by time, that many processes use in turn."""
+"""The trace store: a DuckDB file, sorted by time, that many processes use at the same time."""
 
 from tunix_rt.formats import Rejection
 from tunix_rt.store.info import StoreInfo
@@ -6,5 +6,6 @@ from tunix_rt.store.loading import LoadReport
 from tunix_rt.store.paging import Page
 from tunix_rt.store.result import SqlResult
 from tunix_rt.store.store import TraceStore
+from tunix_rt.store.verifying import VerifyReport
 
-__all__ = ["LoadReport", "Page", "Rejection", "SqlResult", "StoreInfo", "TraceStore"]
+__all__ = ["LoadReport", "Page", "Rejection", "SqlResult", "StoreInfo", "TraceStore", "VerifyReport"]

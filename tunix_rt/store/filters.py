@@ -10,7 +10,9 @@ from uuid import UUID
 
 import duckdb
 
-from tunix_rt.errors import QueryInvalid
+from tunix_rt.errors import QueryInvalid, TraceNotFound
+
+_UUID_DIGITS = 32
 
 # What `page(...)` and its like take by keyword, and what each means.
 FILTERS = {
@@ -171,3 +173,11 @@ def _meta_condition(key: str, wanted: Any) -> Condition:
         is_number = f"json_type({found}) in {numbers}"
         return Condition(f"({is_number} and try_cast({found} as double) = ?::double)", (*paths, *paths, wanted))
     return Condition(f"{found}::varchar = json(?)::varchar", (*paths, text))
+
+
+def id_range(id: UUID | str) -> tuple[UUID, UUID]:
+    """The lowest and the highest id that begin with these digits; TraceNotFound where they are none."""
+    digits = str(id).strip().replace("-", "").lower()
+    if not digits or len(digits) > _UUID_DIGITS or set(digits) - set("0123456789abcdef"):
+        raise TraceNotFound(f"trace {str(id)!r} not found: an id is up to {_UUID_DIGITS} hexadecimal digits")
+    return UUID(digits.ljust(_UUID_DIGITS, "0")), UUID(digits.ljust(_UUID_DIGITS, "f"))

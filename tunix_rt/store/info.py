@@ -9,7 +9,10 @@ from tunix_rt import render
 
 @dataclass(frozen=True)
 class StoreInfo:
-    """Which store, and its numbers: traces, bytes on disk, the oldest and newest time (UTC), and traces by source."""
+    """Which store, and its numbers: traces, bytes on disk, the oldest and newest time (UTC), and traces by source.
+
+    `compact_due` says that so many traces lie out of the order of time that pages have become slow.
+    """
 
     path: str
     n_traces: int
@@ -17,6 +20,7 @@ class StoreInfo:
     oldest: datetime | None
     newest: datetime | None
     schema_version: int
+    compact_due: bool
     sources: tuple[tuple[str | None, int], ...]
 
     def __str__(self) -> str:

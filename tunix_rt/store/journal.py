@@ -74,12 +74,6 @@ class Journal:
             return bool(connection.execute("select min(number) <= ? from pending", (number,)).fetchone()[0])
 
     @property
-    def n_pending(self) -> int:
-        """How many rows are not yet folded."""
-        with self._open() as connection:
-            return int(connection.execute("select count(*) from pending").fetchone()[0])
-
-    @property
     def standing(self) -> Standing:
         """What the DuckDB file must hold at least."""
         with self._open() as connection:

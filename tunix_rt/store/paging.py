@@ -147,3 +147,10 @@ class Search:
         clause, values = where(*in_window(window), *behind, *self._filters.conditions)
         query = f"select {SUMMARY_COLUMNS} from traces{clause} order by created_at desc, id desc limit {limit}"
         return self._cursor.execute(query, values).fetchall()
+
+
+def whole_number(name: str, value: Any, least: int, most: int | None) -> None:
+    """Raises QueryInvalid where an option is no whole number between these bounds."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
+        allowed = f"from {least} to {most}" if most is not None else f"of at least {least}"
+        raise QueryInvalid(f"{name}={value!r}: must be a whole number {allowed}")

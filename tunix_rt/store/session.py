@@ -10,10 +10,11 @@ import duckdb
 
 from tunix_rt.errors import StoreBusy, StoreReadOnly
 from tunix_rt.settings import Settings
+from tunix_rt.store import schema
 from tunix_rt.store.database import ROW_GROUP_ROWS
 from tunix_rt.store.files import Files
 from tunix_rt.store.rows import NewRow, insert, to_table
-from tunix_rt.store.standing import next_standing
+from tunix_rt.store.standing import Standing, next_standing
 
 # So long a new TraceStore waits to look whether the file is a store; one that is held is looked at when it is needed.
 _FIRST_LOOK_SECONDS = 0.2
@@ -42,11 +43,6 @@ class Session:
     def n_traces(self) -> int:
         """How many traces the file held when it was last opened or changed here."""
         return self._files.standing.n_traces
-
-    @property
-    def n_pending(self) -> int:
-        """How many added traces wait in the journal."""
-        return 0 if self.read_only else self._files.journal.n_pending
 
     def add(self, rows: Sequence[NewRow]) -> None:
         """Stores the rows, all or none, without waiting for the file."""
@@ -89,11 +85,43 @@ class Session:
         """Keeps the file open over a run of calls; other processes wait meanwhile."""
         return self._files.lease.keep(time.monotonic() + self._timeout)
 
+    @contextmanager
+    def alone(self) -> Iterator[Path]:
+        """The turn with the file itself: everything that was added is in it, and nobody has it open."""
+        with self.cursor():
+            pass
+        with self._files.lease.alone(time.monotonic() + self._timeout):
+            yield self._files.path
+
+    def migrate(self, to: int) -> None:
+        """Goes to a schema version; the next call brings the store up again."""
+        self.refuse_read_only()
+        with self.cursor() as cursor, self._files.changing:
+            schema.migrate(cursor, to)
+            if to < schema.SCHEMA_VERSION:
+                # An older package does not count changes: the store is taken as it is found when it comes back.
+                self._files.journal.confirm(Standing(None, 0, 0), folded=0)
+        self.close_file()
+
+    def problems(self) -> list[str]:
+        """What is wrong with the journal, and with the counts; the file's rows are another matter."""
+        found = []
+        if not self.read_only and (said := self._files.journal.check()):
+            found.append(f"{self._files.journal.path}: {said}")
+        with self.cursor() as cursor:
+            n_traces = cursor.execute("select count(*) from traces").fetchall()[0][0]
+            if n_traces != self.n_traces:
+                found.append(f"{n_traces:,} traces are there, where {self.n_traces:,} were counted")
+        return found
+
     def close(self) -> None:
         """Folds, and gives the file up."""
-        if not self.read_only:
-            with self.cursor():
-                pass
+        with self.cursor():
+            pass
+        self.close_file()
+
+    def close_file(self) -> None:
+        """Gives the file up."""
         with self._files.lease.closed():
             self._files.journal.close()
 

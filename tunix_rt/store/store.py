@@ -13,20 +13,20 @@ from tunix_rt.errors import IdAmbiguous, QueryInvalid, TraceInvalid, TraceNotFou
 from tunix_rt.model import Trace, TraceRecord
 from tunix_rt.settings import Settings
 from tunix_rt.store import schema
+from tunix_rt.store.backup import backup
 from tunix_rt.store.clock import new_id, new_time
 from tunix_rt.store.exporting import export
-from tunix_rt.store.filters import Filters, where
+from tunix_rt.store.filters import Filters, id_range, where
 from tunix_rt.store.info import StoreInfo
 from tunix_rt.store.loading import Known, LoadReport, load
-from tunix_rt.store.paging import MAX_LIMIT, Cursor, Page, Search
+from tunix_rt.store.paging import MAX_LIMIT, Cursor, Page, Search, whole_number
 from tunix_rt.store.result import SqlResult, run_sql
 from tunix_rt.store.rows import RECORD_COLUMNS, NewRow, encode, from_microseconds, to_record
 from tunix_rt.store.ruler import Ruler, RulerKeeper
 from tunix_rt.store.scanning import scan
 from tunix_rt.store.schema import COLUMNS
 from tunix_rt.store.session import Session
-
-_UUID_DIGITS = 32
+from tunix_rt.store.verifying import VerifyReport, verify
 
 
 class TraceStore:
@@ -118,7 +118,7 @@ class TraceStore:
 
         Raises TraceNotFound, and IdAmbiguous where several ids begin so.
         """
-        low, high = _id_range(id)
+        low, high = id_range(id)
         query = f"select {RECORD_COLUMNS} from traces where id between ? and ? limit 2"
         with self._session.cursor() as cursor:
             found = cursor.execute(query, [low, high]).fetchall()
@@ -141,8 +141,8 @@ class TraceStore:
 
         Raises QueryInvalid for a limit, an offset, a cursor or a filter that is none.
         """
-        _whole_number("limit", limit, 1, MAX_LIMIT)
-        _whole_number("offset", offset, 0, None)
+        whole_number("limit", limit, 1, MAX_LIMIT)
+        whole_number("offset", offset, 0, None)
         selection = Filters(**filters)
         place = Cursor.parse(after) if after is not None else None
         with self._session.cursor() as cursor, selection.told():
@@ -219,6 +219,37 @@ class TraceStore:
         """
         return run_sql(self._session, query, parameters)
 
+    def backup(self, path: str | Path) -> Path:
+        """Copies the store to a new file and gives its path; the copy is a store, as this one is at one moment.
+
+        Others can add meanwhile, and read when the copying is over. Raises ExportFailed where there is a file already
+        or it cannot be written.
+        """
+        target = Path(path).expanduser().absolute()
+        backup(self._session, target)
+        return target
+
+    def verify(self, *, progress: bool = True) -> VerifyReport:
+        """Reads every trace and compares it with what was stored; others can work meanwhile.
+
+        The report says how many were read and what is damaged, missing or there twice.
+        """
+        return verify(self._session, str(self.path), progress=progress)
+
+    @property
+    def schema_version(self) -> int:
+        """The version of the tables in the file; `store.sql("from schema_history")` tells how they came to it."""
+        with self._session.cursor() as cursor:
+            return schema.current_version(cursor)
+
+    def migrate(self, *, to: int) -> None:
+        """Brings the tables to an older schema version, for an older tunix_rt; the next call brings them up again.
+
+        Close the store everywhere else before. Raises QueryInvalid for a version that is none.
+        """
+        whole_number("to", to, 1, schema.SCHEMA_VERSION)
+        self._session.migrate(to)
+
     def info(self) -> StoreInfo:
         """Which store this is, and its numbers."""
         with self._session.cursor() as cursor:
@@ -232,6 +263,7 @@ class TraceStore:
             oldest=None if oldest is None else from_microseconds(oldest),
             newest=None if newest is None else from_microseconds(newest),
             schema_version=version,
+            compact_due=False,
             sources=tuple(sources),
         )
 
@@ -252,17 +284,3 @@ class TraceStore:
 
 _SOURCES = "select source, count(*) from traces group by source order by count(*) desc, source"
 _ENDS = "select epoch_us(min(created_at)), epoch_us(max(created_at)) from traces"
-
-
-def _whole_number(name: str, value: Any, least: int, most: int | None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
-        allowed = f"from {least} to {most}" if most is not None else f"of at least {least}"
-        raise QueryInvalid(f"{name}={value!r}: must be a whole number {allowed}")
-
-
-def _id_range(id: UUID | str) -> tuple[UUID, UUID]:
-    """The lowest and the highest id that begin with these digits."""
-    digits = str(id).strip().replace("-", "").lower()
-    if not digits or len(digits) > _UUID_DIGITS or set(digits) - set("0123456789abcdef"):
-        raise TraceNotFound(f"trace {str(id)!r} not found: an id is up to {_UUID_DIGITS} hexadecimal digits")
-    return UUID(digits.ljust(_UUID_DIGITS, "0")), UUID(digits.ljust(_UUID_DIGITS, "f"))
