@@ -33,7 +33,7 @@ def test_a_backup_is_the_store_at_one_moment(store, make_trace, tmp_path):
     assert store.count() == 51
 
 
-def test_a_backup_is_consistent_while_others_write(store, make_trace, tmp_path):
+def test_a_backup_is_consistent_while_others_write(store, tmp_path):
     program = (
         "import sys, tunix_rt as rt\n"
         "store = rt.TraceStore(sys.argv[1])\n"
@@ -179,7 +179,7 @@ def test_a_store_goes_down_to_an_earlier_schema_and_up_again(version, store, mak
     assert store.schema_version == schema.SCHEMA_VERSION
     assert [store.get(record.id) for record in records] == records
     for nonsense in (0, schema.SCHEMA_VERSION + 1, "1"):
-        with pytest.raises(rt.QueryInvalid, match="^to="):
+        with pytest.raises(rt.QueryInvalid, match=r"^to="):
             store.migrate(to=nonsense)
 
 

@@ -115,10 +115,14 @@ class Search:
             offset, until = self._skip(offset)
         found: list[tuple[Any, ...]] = []
         for window in self._ruler.windows(until):
-            found += self._rows(window, behind, offset + limit - len(found))
-            if len(found) == offset + limit:
+            rows = self._rows(window, behind, limit - len(found), offset)
+            if offset and not rows:
+                offset -= self.count(window, *behind)
+            elif rows:
+                found, offset = found + rows, 0
+            if len(found) == limit:
                 break
-        return tuple(map(to_summary, found[offset:]))
+        return tuple(map(to_summary, found))
 
     def _skip(self, offset: int) -> tuple[int, datetime | None]:
         """How many of `offset` are left, and until when, once whole ranges of time are passed over."""
@@ -127,7 +131,7 @@ class Search:
         marks = 8 if self._filters else offset // ROWS_PER_MARK
         while offset >= ROWS_PER_MARK and marks > 0:
             since = self._ruler.below(until, marks)
-            passed = self.count(Window(since, until))
+            passed = self._count_since(since) if until is None and since else self.count(Window(since, until))
             if passed <= offset and since is not None:
                 offset, until = offset - passed, since
                 marks = marks * 2 if self._filters else offset // ROWS_PER_MARK
@@ -138,15 +142,21 @@ class Search:
                 marks //= 2
         return offset, until
 
-    def count(self, window: Window = EVERYTHING) -> int:
+    def count(self, window: Window = EVERYTHING, *further: Condition) -> int:
         """How many rows the selection has in the window."""
-        clause, values = where(*in_window(window), *self._filters.conditions)
+        clause, values = where(*in_window(window), *further, *self._filters.conditions)
         return int(self._cursor.execute(f"select count(*) from traces{clause}", values).fetchall()[0][0])
 
-    def _rows(self, window: Window, behind: tuple[Condition, ...], limit: int) -> list[tuple[Any, ...]]:
+    def _count_since(self, since: datetime) -> int:
+        # All rows are counted without reading any: the older side is subtracted where it is the smaller one.
+        if not self._filters and self._ruler.is_in_older_half(since):
+            return self.count() - self.count(Window(None, since))
+        return self.count(Window(since, None))
+
+    def _rows(self, window: Window, behind: tuple[Condition, ...], limit: int, offset: int) -> list[tuple[Any, ...]]:
         clause, values = where(*in_window(window), *behind, *self._filters.conditions)
-        query = f"select {SUMMARY_COLUMNS} from traces{clause} order by created_at desc, id desc limit {limit}"
-        return self._cursor.execute(query, values).fetchall()
+        order = f"order by created_at desc, id desc limit {limit} offset {offset}"
+        return self._cursor.execute(f"select {SUMMARY_COLUMNS} from traces{clause} {order}", values).fetchall()
 
 
 def whole_number(name: str, value: Any, least: int, most: int | None) -> None:

@@ -58,6 +58,10 @@ class Ruler:
         here = len(self._marks) if until is None else bisect_left(self._marks, until)
         return self._marks[here - marks] if here > marks else None
 
+    def is_in_older_half(self, time: datetime) -> bool:
+        """Whether more rows are about as new as this time, or newer, than are older."""
+        return bisect_left(self._marks, time) < len(self._marks) // 2
+
     def windows(self, until: datetime | None) -> Iterator[Window]:
         """Ranges from `until` backwards to the beginning, each longer than the one before."""
         marks = 2
