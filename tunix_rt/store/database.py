@@ -159,7 +159,7 @@ def _who_holds(path: Path, error: duckdb.Error) -> str:
     if found is None or int(found[2]) == os.getpid():
         holder = "this very process, which has it open outside of tunix_rt"
     else:
-        holder = f"process {found[2]} ({found[1].strip() or 'name unknown'}), outside of tunix_rt"
+        holder = f"process {found[2]} ({Path(found[1].strip()).name or 'name unknown'}), outside of tunix_rt"
     return (
         f"{path}: held by {holder}; traces can still be added. To read, close the file there, or set pool_timeout "
         "(TUNIX_RT_POOL_TIMEOUT, up to 300) higher"
