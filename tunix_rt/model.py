@@ -33,6 +33,11 @@ LIMITS_1_0 = {"prompt": 50_000, "final_answer": 50_000, "steps": 1_000, "content
 # Step indices are stored as 64-bit integers.
 MAX_STEP_INDEX = 2**63 - 1
 
+# Where formats/fields.py reads the same fields without these models, it takes their types from here.
+StepIndex = Annotated[int, Field(ge=0, le=MAX_STEP_INDEX)]
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+Meta = dict[str, JsonValue] | None
+
 
 class _Part(BaseModel):
     """A frozen model whose constructor raises TraceInvalid in place of pydantic's own error."""
@@ -52,8 +57,8 @@ class _Part(BaseModel):
 class Step(_Part):
     """One step of reasoning: its index `i`, a `type` of 1–64 characters (parse, compute, verify …), its `content`."""
 
-    i: int = Field(ge=0, le=MAX_STEP_INDEX)
-    type: str = Field(min_length=1, max_length=64)
+    i: StepIndex
+    type: Name
     content: str
 
 
@@ -94,13 +99,13 @@ class Trace(_Part):
     tunix_rt.errors.TraceInvalid: prompt: must not be empty
     """
 
-    trace_version: str = Field(default="1.0", min_length=1, max_length=64)
+    trace_version: Name = "1.0"
     prompt: str
     steps: Annotated[
         tuple[Step, ...], BeforeValidator(_number_plain_steps), AfterValidator(_unique_indices), Field(strict=False)
     ]
     final_answer: str | None
-    meta: dict[str, JsonValue] | None = None
+    meta: Meta = None
 
     def __init__(
         self,

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Self
 
 from tunix_rt.errors import SourceInvalid, TraceInvalid
+from tunix_rt.formats.fields import TraceFields
 from tunix_rt.formats.files import SourceFile
 from tunix_rt.formats.gsm8k import Gsm8kFormat, Gsm8kSolutionsFormat
 from tunix_rt.formats.native import NativeFormat
 from tunix_rt.formats.row import Draft, Format, Rejection, Row
 
-__all__ = ["FORMATS", "Draft", "Reading", "Rejection", "Row", "files_at"]
+__all__ = ["FORMATS", "Draft", "Reading", "Rejection", "Row", "TraceFields", "files_at"]
 
 # In the order in which they are tried: the ones that ask for more come first.
 FORMATS: dict[str, Format] = {known.name: known for known in (Gsm8kSolutionsFormat(), Gsm8kFormat(), NativeFormat())}

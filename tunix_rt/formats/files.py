@@ -115,11 +115,9 @@ class _Readable(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         try:
-            data = self.source.read(len(buffer))
+            return int(self.source.readinto(buffer))
         except OSError as error:
             raise SourceInvalid(f"{self._path}: cannot be read to its end: {error}") from None
-        buffer[: len(data)] = data
-        return len(data)
 
 
 def _lines(stream: io.BufferedReader, file: str) -> Iterator[Row | Rejection]:

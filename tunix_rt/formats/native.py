@@ -3,12 +3,10 @@
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
-from uuid import UUID
-
-from pydantic import AfterValidator, AwareDatetime, Field
+from typing import Any
 
 from tunix_rt.errors import Problem, TraceInvalid
+from tunix_rt.formats.fields import StoredId, StoredTime, fields_of
 from tunix_rt.formats.row import Draft, Row
 from tunix_rt.model import Trace
 
@@ -19,10 +17,8 @@ DERIVED_COLUMNS = ("preview", "n_steps", "n_chars", "source")
 class _Exported(Trace):
     """A row of an export: the trace's own fields beside the stored id and time."""
 
-    id: Annotated[UUID | None, Field(strict=False)] = None
-    created_at: Annotated[
-        Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))] | None, Field(strict=False)
-    ] = None
+    id: StoredId = None
+    created_at: StoredTime = None
 
 
 class NativeFormat:
@@ -40,11 +36,10 @@ class NativeFormat:
         """The one trace of the row."""
         if row.raw is None:
             exported = _Exported.from_dict(_from_columns(row.value))
+        elif (found := fields_of(row.raw)) is not None:
+            return [Draft(row, *found)]
         elif b'"payload"' in row.raw and isinstance(row.value, dict) and "payload" in row.value:
             exported = _Exported.from_dict(_from_record(row.value))
-        elif not (b'"id"' in row.raw or b'"created_at"' in row.raw):
-            # Twice as fast for the rows that were never stored.
-            return [Draft(row, Trace.from_json(row.raw, first_line=row.line))]
         else:
             exported = _Exported.from_json(row.raw, first_line=row.line)
         # What was validated is taken over as it is; the id and the time are no part of the trace.

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol, cast
 from uuid import UUID
 
 from tunix_rt.errors import Problem, TraceInvalid
+from tunix_rt.formats.fields import TraceFields
 from tunix_rt.model import Step, Trace
 
 REJECTED_TEXT_CHARS = 200
@@ -48,10 +49,10 @@ class Row:
 
 
 class Draft(NamedTuple):
-    """A trace read from a row, with the id and the time that the row gave it, if it did."""
+    """A trace read from a row, or its fields, with the id and the time that the row gave it, if it did."""
 
     row: Row
-    trace: Trace
+    trace: Trace | TraceFields
     id: UUID | None = None
     created_at: datetime | None = None
 

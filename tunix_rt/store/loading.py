@@ -1,6 +1,7 @@
 """Bulk loading: files read, rows validated, and what is new stored, chunk by chunk, so that memory stays bounded."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
@@ -12,12 +13,13 @@ from tqdm.auto import tqdm
 from tunix_rt import render
 from tunix_rt.errors import Problem, QueryInvalid, SourceInvalid, TraceInvalid
 from tunix_rt.formats import Draft, Reading, Rejection, Row, files_at
-from tunix_rt.store.clock import new_id, new_time
-from tunix_rt.store.rows import NewRow, encode, insert, to_table, uuids
+from tunix_rt.store.clock import new_ids, new_times
+from tunix_rt.store.rows import columns, encode, insert, to_microseconds, uuids
 from tunix_rt.store.session import Session
 
-# A transaction of so many rows is written in about a second, the longest that anyone else should wait.
-CHUNK_ROWS = 20_000
+# A transaction of so many rows is written in half a second, well within what anyone else should wait. It fills a row
+# group of the store's file, so that DuckDB need not write the rows again with the next ones: that took as long again.
+CHUNK_ROWS = 20_480
 # Large traces fill a chunk by their size; several copies of it are in memory while it is written.
 CHUNK_BYTES = 64 * 2**20
 # A file of the wrong kind can be rejected row by row; more of them than anyone reads would only fill the memory.
@@ -122,12 +124,37 @@ def _everything_in(
                 done += reading.size
 
 
-class _Pending(NamedTuple):
-    """A row to be stored, and where it came from."""
+class _Given(NamedTuple):
+    """What a row brought along: its id, its time, or both."""
 
-    new: NewRow
     row: Row
-    has_id: bool
+    id: UUID | None
+    created_at: datetime | None
+
+
+class _Chunk:
+    """Rows that are stored in one transaction, column by column: an object for each would cost more than what it holds.
+
+    `given` has, by place, the rows that brought an id or a time; the others get theirs when the chunk is stored.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.digests: list[bytes] = []
+        self.given: dict[int, _Given] = {}
+        self.n_bytes = 0
+
+    def times_and_ids(self) -> tuple[list[int], list[bytes]]:
+        """The time of each row in microseconds, and the 16 bytes of its id."""
+        times = list(new_times(len(self.lines)))
+        for place, given in self.given.items():
+            if given.created_at is not None:
+                times[place] = to_microseconds(given.created_at)
+        ids = new_ids(times)
+        for place, given in self.given.items():
+            if given.id is not None:
+                ids[place] = given.id.bytes
+        return times, ids
 
 
 class _Loading:
@@ -138,8 +165,7 @@ class _Loading:
         self._report = report
         self._trace_max_bytes = trace_max_bytes
         self._copies = _Copies() if known == "skip" else None
-        self._pending: list[_Pending] = []
-        self._bytes = 0
+        self._chunk = _Chunk()
 
     def take(self, found: Draft | Rejection) -> None:
         """Counts a rejection, gathers a draft, and stores the chunk when it is full."""
@@ -151,52 +177,64 @@ class _Loading:
         except TraceInvalid as error:
             self._report.reject(found.row.rejection(error))
             return
-        created_at = found.created_at or new_time()
-        new = NewRow(found.id or new_id(created_at), created_at, digest, line)
-        self._pending.append(_Pending(new, found.row, found.id is not None))
-        self._bytes += len(line)
-        if len(self._pending) >= CHUNK_ROWS or self._bytes >= CHUNK_BYTES:
+        chunk = self._chunk
+        if found.id is not None or found.created_at is not None:
+            chunk.given[len(chunk.lines)] = _Given(found.row, found.id, found.created_at)
+        chunk.lines.append(line)
+        chunk.digests.append(digest)
+        chunk.n_bytes += len(line)
+        if len(chunk.lines) >= CHUNK_ROWS or chunk.n_bytes >= CHUNK_BYTES:
             self.store()
 
     def store(self) -> None:
         """Stores what is new of the chunk in one transaction."""
-        if not self._pending:
+        if not self._chunk.lines:
             return
-        chunk, self._pending, self._bytes = self._pending, [], 0
+        chunk, self._chunk = self._chunk, _Chunk()
+        times, ids = chunk.times_and_ids()
+        digests = uuids(chunk.digests)
         with self._session.transaction() as cursor:
-            new = self._copies.without_known(cursor, chunk) if self._copies else chunk
-            new, rejected = self._without_taken_ids(cursor, new)
-            insert(cursor, to_table([pending.new for pending in new]))
+            known = self._copies.known(cursor, digests) if self._copies else set()
+            taken, rejected = self._taken_ids(cursor, chunk, times, ids, known)
+            table = columns(ids, times, digests, chunk.lines)
+            if gone := known | taken:
+                table = table.filter([place not in gone for place in range(len(table))])
+            insert(cursor, table)
         for rejection in rejected:
             self._report.reject(rejection)
-        self._report.added += len(new)
-        self._report.known += len(chunk) - len(new) - len(rejected)
+        self._report.added += len(table)
+        self._report.known += len(chunk.lines) - len(table) - len(rejected)
 
-    def _without_taken_ids(
-        self, cursor: duckdb.DuckDBPyConnection, chunk: list[_Pending]
-    ) -> tuple[list[_Pending], list[Rejection]]:
-        """What can be stored under its id: a trace that is there under it is known, another one there rejects it."""
-        given = [str(pending.new.id) for pending in chunk if pending.has_id]
-        if not given:
-            return chunk, []
-        stored = cursor.execute(_STORED_UNDER, [given]).fetchall()
-        digests: dict[UUID, bytes] = {trace_id: digest.bytes for trace_id, digest in stored}
-        free: list[_Pending] = []
+    def _taken_ids(
+        self, cursor: duckdb.DuckDBPyConnection, chunk: _Chunk, times: list[int], ids: list[bytes], known: set[int]
+    ) -> tuple[set[int], list[Rejection]]:
+        """The places of rows that cannot be stored under their id: known if it is the same trace there, else rejected.
+
+        Where known traces are to be added again, they get another id instead.
+        """
+        places = [place for place, given in chunk.given.items() if given.id is not None and place not in known]
+        if not places:
+            return set(), []
+        cursor.register("given", pa.table({"id": uuids([ids[place] for place in places])}))
+        digests = {stored.bytes: digest.bytes for stored, digest in cursor.execute(_STORED_UNDER).fetchall()}
+        taken: set[int] = set()
         rejected: list[Rejection] = []
-        for pending in chunk:
-            digest = digests.get(pending.new.id)
-            if digest is None:
-                digests[pending.new.id] = pending.new.digest
-                free.append(pending)
+        for place in places:
+            there = digests.get(ids[place])
+            if there is None:
+                digests[ids[place]] = chunk.digests[place]
             elif self._copies is None:
-                free.append(pending._replace(new=pending.new._replace(id=new_id(pending.new.created_at))))
-            elif digest != pending.new.digest:
-                problem = Problem("id", f"{pending.new.id} is the id of another trace in the store")
-                rejected.append(pending.row.rejection(TraceInvalid(problem)))
-        return free, rejected
+                ids[place] = new_ids([times[place]])[0]
+            else:
+                taken.add(place)
+                if there != chunk.digests[place]:
+                    given = chunk.given[place]
+                    problem = Problem("id", f"{given.id} is the id of another trace in the store")
+                    rejected.append(given.row.rejection(TraceInvalid(problem)))
+        return taken, rejected
 
 
-_STORED_UNDER = "select id, digest from traces where id in (select unnest(?::uuid[]))"
+_STORED_UNDER = "select id, digest from traces where id in (select id from given)"
 
 _NUMBER_COPIES = """
 select place, digest, coalesce(earlier.n, 0) + row_number() over (partition by digest order by place) as copy
@@ -206,13 +244,12 @@ left join (
 ) as earlier using (digest)
 """
 
-_NEW_PLACES = """
+_KNOWN_PLACES = """
 select place from copies
-left join (
+join (
     select digest, count(*) as n from traces where digest in (select digest from copies) group by digest
 ) as stored using (digest)
-where copy > coalesce(stored.n, 0)
-order by place
+where copy <= stored.n
 """
 
 
@@ -228,11 +265,10 @@ class _Copies:
         self._seen = duckdb.connect(config={"arrow_lossless_conversion": True})
         self._seen.execute("create table seen (digest uuid)")
 
-    def without_known(self, cursor: duckdb.DuckDBPyConnection, chunk: list[_Pending]) -> list[_Pending]:
-        """The rows of the chunk that the store does not hold yet."""
-        digests = pa.table({"place": range(len(chunk)), "digest": uuids([pending.new.digest for pending in chunk])})
-        self._seen.register("chunk", digests)
+    def known(self, cursor: duckdb.DuckDBPyConnection, digests: pa.Array) -> set[int]:
+        """The places of the rows of a chunk that the store holds already, by the digests of the chunk."""
+        self._seen.register("chunk", pa.table({"place": range(len(digests)), "digest": digests}))
         copies = self._seen.sql(_NUMBER_COPIES).to_arrow_table()
         self._seen.execute("insert into seen select digest from chunk")
         cursor.register("copies", copies)
-        return [chunk[place] for (place,) in cursor.execute(_NEW_PLACES).fetchall()]
+        return {place for (place,) in cursor.execute(_KNOWN_PLACES).fetchall()}

@@ -1,0 +1,73 @@
+"""A line of JSON to the fields of its trace, without making a `Trace` of them: at twice the speed.
+
+What is accepted here is accepted by `Trace` too, and alike; what is not is left to `Trace`, which may accept it still
+(a text beyond the bounds of format 1.0) and otherwise says what is wrong.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, NotRequired
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
+
+# Python's own TypedDict will do for pydantic from 3.12 on.
+from typing_extensions import TypedDict
+
+from tunix_rt.model import LIMITS_1_0, Meta, Name, StepIndex
+from tunix_rt.problems import not_json
+
+StoredId = Annotated[UUID | None, Field(strict=False)]
+StoredTime = Annotated[
+    Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))] | None, Field(strict=False)
+]
+
+_Prompt = Annotated[str, Field(min_length=1, max_length=LIMITS_1_0["prompt"])]
+_Content = Annotated[str, Field(min_length=1, max_length=LIMITS_1_0["content"])]
+_Answer = Annotated[str, Field(min_length=1, max_length=LIMITS_1_0["final_answer"])]
+
+
+class _StepFields(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[misc]
+
+    i: StepIndex
+    type: Name
+    content: _Content
+
+
+class TraceFields(TypedDict):
+    """The fields of a valid trace as plain values, in the order of the format."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[misc]
+
+    trace_version: Annotated[Name, Field(default="1.0")]
+    prompt: _Prompt
+    steps: Annotated[list[_StepFields], Field(max_length=LIMITS_1_0["steps"])]
+    final_answer: _Answer | None
+    meta: NotRequired[Meta]
+
+
+class _LineFields(TraceFields):
+    id: NotRequired[StoredId]
+    created_at: NotRequired[StoredTime]
+
+
+_LINE: Any = TypeAdapter(_LineFields).validator
+
+
+def fields_of(line: bytes) -> tuple[TraceFields, UUID | None, datetime | None] | None:
+    """The trace's fields, with the id and the time that stand beside them; None where only `Trace` can tell."""
+    # A text with a NUL, which no store keeps, has it as this escape; lone surrogates are refused by the parser.
+    if b"\\u0000" in line:
+        return None
+    try:
+        fields = _LINE.validate_json(line)
+    except ValidationError:
+        return None
+    steps = fields["steps"]
+    if (
+        len({step["i"] for step in steps}) < len(steps)
+        or (fields["trace_version"] != "1.1" and (not steps or fields["final_answer"] is None))
+        or any(not_json(fields.get("meta"), "meta"))
+    ):
+        return None
+    return fields, fields.pop("id", None), fields.pop("created_at", None)
