@@ -173,6 +173,11 @@ def test_the_same_record_twice_in_a_file_is_stored_once(store):
         ('{"prompt": "p", "steps": ["s"], "final_answer": "a", "created_at": "soon"}', "created_at", "datetime"),
         ('{"prompt": "p", "steps": ["s"], "final_answer": "a", "created_at": "2026-01-01"}', "created_at", "timezone"),
         (
+            '{"prompt": "p", "steps": ["s"], "final_answer": "a", "created_at": "0001-01-01T00:00:00+14:00"}',
+            "created_at",
+            "must lie in the years 1 to 9999 of UTC",
+        ),
+        (
             '{"prompt": "' + "p" * 2_000_000 + '", "steps": [], "final_answer": null, "trace_version": "1.1"}',
             None,
             "exc",

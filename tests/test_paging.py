@@ -138,6 +138,14 @@ def test_no_trace_comes_twice_and_none_is_left_out(tmp_path_factory, make_trace,
             assert [record.id for record in store.page(limit=limit, offset=half)] == everything[half : half + limit]
 
 
+def test_pages_reach_from_the_last_moment_to_the_first(store, make_trace):
+    last, first = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
+    ids = put(store, [first, first, NOON, last, last], make_trace)
+    for limit in (1, 2, 5):
+        assert walk(store.page(limit=limit)) == ids
+    assert [record.id for record in store.records()] == ids
+
+
 def test_the_ruler_is_made_anew_when_the_store_outgrows_it(store, make_trace):
     def marks():
         with store._session.cursor() as cursor:

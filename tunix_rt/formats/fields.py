@@ -9,6 +9,7 @@ from typing import Annotated, Any, NotRequired
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 # Python's own TypedDict will do for pydantic from 3.12 on.
 from typing_extensions import TypedDict
@@ -16,10 +17,16 @@ from typing_extensions import TypedDict
 from tunix_rt.model import LIMITS_1_0, Meta, Name, StepIndex
 from tunix_rt.problems import not_json
 
+
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError("time", "must lie in the years 1 to 9999 of UTC") from None
+
+
 StoredId = Annotated[UUID | None, Field(strict=False)]
-StoredTime = Annotated[
-    Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))] | None, Field(strict=False)
-]
+StoredTime = Annotated[Annotated[AwareDatetime, AfterValidator(_in_utc)] | None, Field(strict=False)]
 
 _Prompt = Annotated[str, Field(min_length=1, max_length=LIMITS_1_0["prompt"])]
 _Content = Annotated[str, Field(min_length=1, max_length=LIMITS_1_0["content"])]

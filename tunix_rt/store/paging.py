@@ -18,6 +18,7 @@ from tunix_rt.store.rows import SUMMARY_COLUMNS, from_microseconds, to_microseco
 from tunix_rt.store.ruler import EVERYTHING, ROWS_PER_MARK, Ruler, Window, in_window
 
 MAX_LIMIT = 100
+_LAST_TIME = datetime.max.replace(tzinfo=UTC)
 _PLACE = struct.Struct(">q16s")
 _CHECK = struct.Struct(">I")
 
@@ -109,7 +110,7 @@ class Search:
 
     def newest(self, limit: int, *, offset: int = 0, after: Cursor | None = None) -> tuple[TraceSummary, ...]:
         """At most `limit` summaries, behind the cursor and behind `offset` further ones."""
-        until = after.created_at + timedelta(microseconds=1) if after else None
+        until = after.created_at + timedelta(microseconds=1) if after and after.created_at < _LAST_TIME else None
         behind = (Condition("(created_at, id) < (?, ?)", tuple(after)),) if after else ()
         if offset and not after:
             offset, until = self._skip(offset)
