@@ -41,6 +41,16 @@ def next_standing(cursor: duckdb.DuckDBPyConnection) -> tuple[Standing, bool]:
     return Standing(*standing), loose == 0
 
 
+def loose_changes(cursor: duckdb.DuckDBPyConnection) -> int:
+    """How many changes have left small row groups since these were merged."""
+    return int(cursor.execute("select loose from store_state").fetchall()[0][0])
+
+
+def merge_after(cursor: duckdb.DuckDBPyConnection, *, now: bool) -> None:
+    """Inside a change: whether row groups are merged right after it, or not for as many changes as can be put off."""
+    cursor.execute("update store_state set loose = ?", [-1 if now else 0])
+
+
 def compare(path: Path, found: Standing | None, acknowledged: Standing, n_lost: int) -> None:
     """Raises StoreDamaged where the file (None: it is gone or empty) holds less than was acknowledged."""
     remedy = (
