@@ -15,6 +15,7 @@ from tunix_rt.settings import Settings
 from tunix_rt.store import schema
 from tunix_rt.store.backup import backup
 from tunix_rt.store.clock import new_id, new_time
+from tunix_rt.store.compacting import Compaction, compact, disorder, is_due
 from tunix_rt.store.exporting import export
 from tunix_rt.store.filters import Filters, id_range, where
 from tunix_rt.store.info import StoreInfo
@@ -256,6 +257,7 @@ class TraceStore:
             sources = cursor.execute(_SOURCES).fetchall()
             oldest, newest = cursor.execute(_ENDS).fetchall()[0]
             version = schema.current_version(cursor)
+            compact_due = is_due(disorder(cursor))
         return StoreInfo(
             path=str(self.path),
             n_traces=sum(n for _, n in sources),
@@ -263,9 +265,17 @@ class TraceStore:
             oldest=None if oldest is None else from_microseconds(oldest),
             newest=None if newest is None else from_microseconds(newest),
             schema_version=version,
-            compact_due=False,
+            compact_due=compact_due,
             sources=tuple(sources),
         )
+
+    def compact(self, *, progress: bool = True) -> Compaction:
+        """Puts the traces on disk back into the order of time, so that pages are fast again, and says what it did.
+
+        Worth it where `info().compact_due` says so, as after loads of many older traces. Others go on meanwhile, a
+        second or so behind. It may be stopped at any time; the next call goes on from there.
+        """
+        return compact(self._session, self.path, progress=progress)
 
     def hold(self) -> AbstractContextManager[None]:
         """Keeps the file over a run of calls: `with store.hold():`; processes that want to read wait meanwhile."""
