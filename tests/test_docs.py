@@ -42,7 +42,7 @@ def test_the_readme_s_magics_exist():
 
 
 def test_the_readme_lists_every_call_filter_format_and_setting():
-    calls = {name for row in table("Calls of a store") for name in re.findall(r"`(\w+)\(", row[0])}
+    calls = {name for row in table("Calls of a store") for name in re.findall(r"`(\w+)[(`]", row[0])}
     assert calls == {name for name in vars(rt.TraceStore) if not name.startswith("_")}
     assert {name for row in table("Filters") for name in re.findall(r"`(\w+)`", row[0])} == set(FILTERS)
     formats = {row[0].strip("`"): row[1:3] for row in table("Formats")}

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tunix_rt.magics import load_ipython_extension, unload_ipython_extension
     from tunix_rt.model import Step, Trace, TraceRecord, TraceSummary, json_schema
     from tunix_rt.settings import Settings
-    from tunix_rt.store import LoadReport, Page, Rejection, SqlResult, StoreInfo, TraceStore, VerifyReport
+    from tunix_rt.store import Compaction, LoadReport, Page, Rejection, SqlResult, StoreInfo, TraceStore, VerifyReport
 
 # Where each public name lives. A name brings its module in when it is first used, so that a script pays for nothing
 # that it does not need.
@@ -44,11 +44,12 @@ _HOMES = {
     "magics": "load_ipython_extension unload_ipython_extension",
     "model": "Step Trace TraceRecord TraceSummary json_schema",
     "settings": "Settings",
-    "store": "LoadReport Page Rejection SqlResult StoreInfo TraceStore VerifyReport",
+    "store": "Compaction LoadReport Page Rejection SqlResult StoreInfo TraceStore VerifyReport",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
+    "Compaction",
     "ExportFailed",
     "IdAmbiguous",
     "LoadReport",

@@ -1,6 +1,7 @@
 """The trace store: a DuckDB file, sorted by time, that many processes use at the same time."""
 
 from tunix_rt.formats import Rejection
+from tunix_rt.store.compacting import Compaction
 from tunix_rt.store.info import StoreInfo
 from tunix_rt.store.loading import LoadReport
 from tunix_rt.store.paging import Page
@@ -8,4 +9,4 @@ from tunix_rt.store.result import SqlResult
 from tunix_rt.store.store import TraceStore
 from tunix_rt.store.verifying import VerifyReport
 
-__all__ = ["LoadReport", "Page", "Rejection", "SqlResult", "StoreInfo", "TraceStore", "VerifyReport"]
+__all__ = ["Compaction", "LoadReport", "Page", "Rejection", "SqlResult", "StoreInfo", "TraceStore", "VerifyReport"]

@@ -80,7 +80,10 @@ _LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 @dataclass(frozen=True)
 class Compaction:
-    """What compacting did: traces moved, and bytes on disk and disorder (see `StoreInfo`) before and after."""
+    """What compacting did: traces moved, and bytes on disk and disorder before and after.
+
+    Disorder is in how many places of the file the traces of one moment lie, on average; in order it is about 1.
+    """
 
     moved: int
     size_before: int

@@ -273,7 +273,7 @@ class TraceStore:
         """Puts the traces on disk back into the order of time, so that pages are fast again, and says what it did.
 
         Worth it where `info().compact_due` says so, as after loads of many older traces. Others go on meanwhile, a
-        second or so behind. It may be stopped at any time; the next call goes on from there.
+        second or two behind. It may be stopped at any time; the next call goes on from there.
         """
         return compact(self._session, self.path, progress=progress)
 
