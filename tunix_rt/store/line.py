@@ -6,6 +6,7 @@ ticket's own byte, and waits until no byte before it is locked and the turn is f
 microsecond, so waiting by asking again costs little, can be interrupted, and is fair, because the tickets decide.
 """
 
+import errno
 import json
 import os
 import sys
@@ -92,7 +93,7 @@ class Line:
         if self._file == _NONE:
             yield
             return
-        fcntl.lockf(self._file, fcntl.LOCK_EX, 1, _PEN)
+        self._lock(_PEN)
         try:
             yield
         finally:
@@ -119,11 +120,11 @@ class Line:
             os.pwrite(self._file, number.to_bytes(_NUMBER_BYTES, "big"), _ACKNOWLEDGED)
 
     def _draw_ticket(self) -> int:
-        fcntl.lockf(self._file, fcntl.LOCK_EX, 1, _DOOR)
+        self._lock(_DOOR)
         try:
             number = self._number(_NEXT_TICKET)
             os.pwrite(self._file, (number + 1).to_bytes(_NUMBER_BYTES, "big"), _NEXT_TICKET)
-            fcntl.lockf(self._file, fcntl.LOCK_EX, 1, _FIRST_TICKET + number)
+            self._lock(_FIRST_TICKET + number)
         finally:
             self._unlock(_DOOR)
         return _FIRST_TICKET + number
@@ -151,6 +152,20 @@ class Line:
             return False
         fcntl.lockf(self._file, fcntl.LOCK_UN, length, start)
         return True
+
+    def _lock(self, byte: int) -> None:
+        """Waits until the byte is locked."""
+        while True:
+            try:
+                fcntl.lockf(self._file, fcntl.LOCK_EX, 1, byte)
+            except OSError as error:
+                # The kernel knows processes, not threads: where a thread of ours waits for the pen of a process that
+                # has another thread at our door, it sees a deadlock, though both go on in a moment.
+                if error.errno != errno.EDEADLK:
+                    raise
+                time.sleep(_LOOK_OF_THE_NEXT)
+            else:
+                return
 
     def _try(self, byte: int) -> bool:
         try:
