@@ -36,6 +36,8 @@ class Lease:
         self._has_turn = False
         self._at_work = 0
         self._kept = 0
+        # The thread that closes everything, or had it closed at the end of the process: no other one may begin.
+        self._closer: int | None = None
         self._last_used = 0.0
         self._caretaker: threading.Thread | None = None
         self._ending = threading.Event()
@@ -60,12 +62,15 @@ class Lease:
         """Keeps the file over several pieces of work, even if others wait."""
         with self.work(deadline), self._changed:
             self._kept += 1
+        changed = self._changed
         try:
             yield
         finally:
-            with self._changed:
-                self._kept -= 1
-                self._give_up_if_wanted()
+            # In a child that was forked meanwhile nothing is kept.
+            if changed is self._changed:
+                with self._changed:
+                    self._kept -= 1
+                    self._give_up_if_wanted()
 
     @contextmanager
     def alone(self, deadline: float) -> Iterator[None]:
@@ -91,23 +96,37 @@ class Lease:
     def stop(self) -> None:
         """Closes everything, and lets no other thread in until `go_on`."""
         self._changed.acquire()
-        # Work inside which a fork comes would wait for itself.
-        self._changed.wait_for(lambda: self._at_work <= self._depth)
-        self._database.detach()
-        self._database.shut()
-        if not self._kept:
-            self._give_up()
+        try:
+            # One after the other, where two threads close.
+            self._changed.wait_for(lambda: self._closer in (None, threading.get_ident()))
+            # Threads that read all the time would leave no moment in which none is at work.
+            self._closer = threading.get_ident()
+            # Work inside which a fork comes would wait for itself.
+            self._changed.wait_for(lambda: self._at_work <= self._depth)
+            self._database.detach()
+            self._database.shut()
+            if not self._kept:
+                self._give_up()
+        except BaseException:
+            self.go_on()
+            raise
 
     def end(self) -> None:
-        """Closes everything for good, at the end of the process: DuckDB complains of what it finds open then."""
-        with self.closed():
-            caretaker = self._caretaker
-            self._ending.set()
+        """Closes everything for good, at the end of the process: DuckDB complains of what it finds open then.
+
+        Daemon threads stay outside: one that is in DuckDB when Python ends would abort the process.
+        """
+        self.stop()
+        caretaker = self._caretaker
+        self._ending.set()
+        self._changed.release()
         if caretaker is not None:
             caretaker.join()
 
     def go_on(self) -> None:
         """Lets the threads in again; the file is attached when it is needed."""
+        self._closer = None
+        self._changed.notify_all()
         self._changed.release()
 
     def _enter(self, deadline: float) -> None:
@@ -131,13 +150,16 @@ class Lease:
         if not self._changed.acquire(timeout=_left(deadline)):
             raise self._busy_with_threads()
         try:
-            while self._at_work and not (or_join and self._may_join()):
+            while self._is_closing() or (self._at_work and not (or_join and self._may_join())):
                 if not self._changed.wait(_left(deadline)) and time.monotonic() >= deadline:
                     raise self._busy_with_threads()
             self._give_up_if_wanted()
             yield
         finally:
             self._changed.release()
+
+    def _is_closing(self) -> bool:
+        return self._closer not in (None, threading.get_ident()) and not self._depth
 
     def _may_join(self) -> bool:
         # Work inside other work of the same thread would wait for itself.
