@@ -1,5 +1,6 @@
 """A store's way to its files: how many threads, how long they wait, and that every read sees every add."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,7 @@ class Session:
         self.read_only = read_only
         self._timeout = settings.pool_timeout
         self._most_threads = settings.pool_size + settings.max_overflow
-        self._places = threading.BoundedSemaphore(self._most_threads)
+        self._make_places()
         self._files = Files.of(path, read_only=read_only)
         if accept_loss:
             with self._files.lease.closed():
@@ -56,7 +57,10 @@ class Session:
         Everything that was added before, by whatever process, is there.
         """
         deadline = time.monotonic() + self._timeout
-        if not self._places.acquire(timeout=self._timeout):
+        if self._process != os.getpid():
+            self._make_places()
+        places = self._places
+        if not places.acquire(timeout=self._timeout):
             raise StoreBusy(
                 f"{self._files.path}: {self._most_threads} threads have been at work in this store for "
                 f"{self._timeout} s; let fewer threads in, or raise pool_size or max_overflow"
@@ -72,7 +76,7 @@ class Session:
             with self._files.lease.work(deadline) as cursor:
                 yield cursor
         finally:
-            self._places.release()
+            places.release()
 
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -129,6 +133,11 @@ class Session:
         """Raises StoreReadOnly where the store was opened for reading only."""
         if self.read_only:
             raise StoreReadOnly(f"{self._files.path}: opened with read_only=True; open it without to change it")
+
+    def _make_places(self) -> None:
+        # A forked child has none of the threads that had taken places in its parent.
+        self._places = threading.BoundedSemaphore(self._most_threads)
+        self._process = os.getpid()
 
     def _fold(self, cursor: duckdb.DuckDBPyConnection) -> int:
         """Moves the oldest rows of the journal into the file, and gives the number of the last one.
