@@ -98,7 +98,8 @@ class Database:
         """What went wrong with the file, in our words; any other error as it is."""
         said = str(error)
         of_the_file = duckdb.FatalException | duckdb.InternalException | duckdb.ConnectionException | duckdb.IOException
-        if not isinstance(error, of_the_file) and "Corrupt" not in said:
+        # A commit that cannot be written is a TransactionException, as many other things are.
+        if not isinstance(error, of_the_file) and not re.search("Corrupt|Failed to commit: Could not write", said):
             return error
         self.broken = True
         first_line = said.partition("\n")[0]

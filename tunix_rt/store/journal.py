@@ -129,8 +129,11 @@ class Journal:
             connection.execute("pragma synchronous = normal")
             try:
                 yield
-            finally:
-                connection.execute("pragma synchronous = full")
+            except BaseException:
+                # It may be closed already; the next one is synchronous by itself.
+                self.close()
+                raise
+            connection.execute("pragma synchronous = full")
 
     @contextmanager
     def _transaction(self, timeout: float = _BUSY_SECONDS) -> Iterator[sqlite3.Connection]:
