@@ -59,7 +59,7 @@ class Journal:
         values = [(row.id.bytes, to_microseconds(row.created_at), row.digest, row.json) for row in rows]
         with self._transaction(timeout) as connection:
             connection.executemany(_APPEND, values)
-            number = connection.execute(_LAST_NUMBER).fetchone()[0]
+            number = _last_number(connection)
         self._line.acknowledged = max(number, self._line.acknowledged)
 
     @property
@@ -104,6 +104,7 @@ class Journal:
         with self._not_synchronous(), self._transaction() as connection:
             connection.execute("delete from pending where number <= ?", (folded,))
             connection.execute("update journal set store_id = ?, generation = ?, n_traces = ?", standing)
+        self._line.folded = max(folded, self._line.folded)
 
     def accept_loss(self, standing: Standing) -> None:
         """From now on what is there is what there must be."""
@@ -156,23 +157,31 @@ class Journal:
                     self._connection = _connect(self.path)
                     self._notice_loss(self._connection)
                 yield self._connection
-            except sqlite3.Error as error:
+            # A damaged file can give NULL where there never is one.
+            except (sqlite3.Error, TypeError) as error:
                 self.close()
                 raise _told(self.path, error) from error
 
     def _notice_loss(self, connection: sqlite3.Connection) -> None:
         """SQLite opens silently without the rows of a log that is gone; their numbers must not be given out again."""
-        if not self._missing(connection):
+        # In this order: a row gets its number first, and is acknowledged then.
+        acknowledged = self._line.acknowledged
+        if acknowledged <= _last_number(connection):
             return
         connection.execute("begin immediate")
         # Asked again: another process may have noticed it at the same moment.
-        missing = self._missing(connection)
-        connection.execute("update journal set n_lost = n_lost + ?", (missing,))
-        connection.execute("update sqlite_sequence set seq = seq + ? where name = 'pending'", (missing,))
+        last = _last_number(connection)
+        if acknowledged > last:
+            folded = self._line.folded
+            connection.execute("update journal set n_lost = n_lost + ?", (max(0, acknowledged - max(last, folded)),))
+            connection.execute("update sqlite_sequence set seq = ? where name = 'pending'", (acknowledged,))
+            # That they are in the store was in the lost log, too.
+            connection.execute("delete from pending where number <= ?", (folded,))
         connection.execute("commit")
 
-    def _missing(self, connection: sqlite3.Connection) -> int:
-        return max(0, self._line.acknowledged - int(connection.execute(_LAST_NUMBER).fetchone()[0]))
+
+def _last_number(connection: sqlite3.Connection) -> int:
+    return int(connection.execute(_LAST_NUMBER).fetchone()[0])
 
 
 @contextmanager
@@ -185,6 +194,10 @@ def _closing(cursor: sqlite3.Cursor) -> Iterator[sqlite3.Cursor]:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    # In this order: another process that makes the journal at this moment makes its log later.
+    if Path(f"{path}-wal").exists() and not path.exists():
+        # SQLite would mix what the log holds into a new journal.
+        raise sqlite3.DatabaseError("the file is gone, and its log is there")
     if not path.exists():
         _make(path)
     elif path.stat().st_size == 0:
@@ -213,7 +226,7 @@ def _make(path: Path) -> None:
         new.unlink(missing_ok=True)
 
 
-def _told(path: Path, error: sqlite3.Error) -> StoreUnusable:
+def _told(path: Path, error: sqlite3.Error | TypeError) -> StoreUnusable:
     said = str(error)
     if "locked" in said or "busy" in said:
         return StoreBusy(f"{path}: the journal could not be written in time, so many processes add at once; try again")

@@ -23,8 +23,8 @@ except ImportError:  # Windows has no record locks like these: there DuckDB's ow
 
 _NONE = -1
 _TURN, _DOOR, _PEN, _FIRST_TICKET = 0, 1, 2, 2**20
-# Where things stand in the file: the next ticket, the number that `acknowledged` keeps, who has the turn.
-_NEXT_TICKET, _ACKNOWLEDGED, _HOLDER = 0, 8, 16
+# Where things stand in the file: the next ticket, the numbers that `acknowledged` and `folded` keep, who has the turn.
+_NEXT_TICKET, _ACKNOWLEDGED, _FOLDED, _HOLDER = 0, 8, 16, 24
 _NUMBER_BYTES = 8
 _HOLDER_BYTES = 1_024
 _NAME_CHARS = 100
@@ -116,14 +116,22 @@ class Line:
 
     @acknowledged.setter
     def acknowledged(self, number: int) -> None:
-        if self._file != _NONE:
-            os.pwrite(self._file, number.to_bytes(_NUMBER_BYTES, "big"), _ACKNOWLEDGED)
+        self._write_number(_ACKNOWLEDGED, number)
+
+    @property
+    def folded(self) -> int:
+        """The number of the newest of these rows that is surely in the store's own file."""
+        return 0 if self._file == _NONE else self._number(_FOLDED)
+
+    @folded.setter
+    def folded(self, number: int) -> None:
+        self._write_number(_FOLDED, number)
 
     def _draw_ticket(self) -> int:
         self._lock(_DOOR)
         try:
             number = self._number(_NEXT_TICKET)
-            os.pwrite(self._file, (number + 1).to_bytes(_NUMBER_BYTES, "big"), _NEXT_TICKET)
+            self._write_number(_NEXT_TICKET, number + 1)
             self._lock(_FIRST_TICKET + number)
         finally:
             self._unlock(_DOOR)
@@ -141,6 +149,10 @@ class Line:
 
     def _number(self, place: int) -> int:
         return int.from_bytes(os.pread(self._file, _NUMBER_BYTES, place), "big")
+
+    def _write_number(self, place: int, number: int) -> None:
+        if self._file != _NONE:
+            os.pwrite(self._file, number.to_bytes(_NUMBER_BYTES, "big"), place)
 
     def _is_free(self, start: int, length: int) -> bool:
         """Whether no other process has locked a byte of the range (a length of 0: up to the end)."""
