@@ -70,7 +70,7 @@ class Traces:
 
     def _lines(self) -> Iterator[bytes]:
         originals = [_cut(trace) for trace in self.originals]
-        shuffle = random.Random(2)  # noqa: S311 - no secrets here
+        shuffle = random.Random(2)
         for _ in repeat(None):
             # Each time round the digits change places: no text comes again, while words and lengths stay what they are.
             digits = bytes.maketrans(b"0123456789", bytes(shuffle.sample(b"0123456789", 10)))
@@ -87,7 +87,7 @@ def _read(file: Path, scratch: Path) -> list[rt.Trace]:
 
 
 def _made_up() -> Iterator[rt.Trace]:
-    choose = random.Random(1)  # noqa: S311 - no secrets here
+    choose = random.Random(1)
     for place in range(_ORIGINALS):
         n_steps = choose.randint(4, 8)
         yield rt.Trace(
