@@ -167,6 +167,7 @@ def picture(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
             parts = page.locator(".jp-Notebook, .jp-WindowedPanel-outer, .jp-WindowedPanel-inner")
             tall = parts.evaluate_all("all => Math.max(...all.map(one => one.scrollHeight))") + 200
             page.set_viewport_size({"width": page.viewport_size["width"], "height": min(tall, 12_000)})
+            parts.evaluate_all("all => all.forEach(one => one.scrollTo(0, 0))")
             Path(folder).mkdir(parents=True, exist_ok=True)
             page.screenshot(path=Path(folder) / f"{name}.png")
 
