@@ -103,6 +103,7 @@ class Lease:
             self._closer = threading.get_ident()
             # Work inside which a fork comes would wait for itself.
             self._changed.wait_for(lambda: self._at_work <= self._depth)
+            self._end_caretaker()
             self._database.detach()
             self._database.shut()
             if not self._kept:
@@ -117,11 +118,8 @@ class Lease:
         Daemon threads stay outside: one that is in DuckDB when Python ends would abort the process.
         """
         self.stop()
-        caretaker = self._caretaker
         self._ending.set()
         self._changed.release()
-        if caretaker is not None:
-            caretaker.join()
 
     def go_on(self) -> None:
         """Lets the threads in again; the file is attached when it is needed."""
@@ -171,7 +169,10 @@ class Lease:
 
     def _is_wanted(self) -> bool:
         """Whether the file should be closed as soon as nobody is at work in it."""
-        return self._database.broken or (not self._kept and self._line.someone_waits())
+        # A turn without the file is what a fork inside `keep` leaves, and no caretaker looks after it.
+        return self._database.broken or (
+            not self._kept and (not self._database.attached or self._line.someone_waits())
+        )
 
     def _give_up_if_wanted(self) -> None:
         if self._has_turn and not self._at_work and self._is_wanted():
@@ -200,7 +201,7 @@ class Lease:
             self._give_up()
             raise
         self._last_used = time.monotonic()
-        if self._caretaker is None:
+        if self._caretaker is None and not self._ending.is_set():
             self._caretaker = threading.Thread(target=self._take_care, name="tunix_rt lease", daemon=True)
             self._caretaker.start()
 
@@ -213,7 +214,20 @@ class Lease:
                     continue
                 self._give_up()
                 self._caretaker = None
+                self._changed.notify_all()
                 return
+        with self._changed:
+            self._caretaker = None
+            self._changed.notify_all()
+
+    def _end_caretaker(self) -> None:
+        """Lets no thread of ours into a fork: what it holds is never let go in the child, and nanobind complains."""
+        caretaker = self._caretaker
+        if caretaker is not None:
+            self._ending.set()
+            self._changed.wait_for(lambda: self._caretaker is not caretaker)
+            caretaker.join()
+            self._ending.clear()
 
     def _busy_with_threads(self) -> StoreBusy:
         return StoreBusy(
