@@ -12,16 +12,6 @@ _server.set_forkserver_preload(["tunix_rt.store", "tunix_rt.store.loading", "tes
 # So long a test waits for a process before it fails; nothing here takes a tenth of it on a machine at rest.
 PATIENCE = 120
 
-ADD = """
-import os, sys
-import tunix_rt as rt
-path, name, most = sys.argv[1], sys.argv[2], int(sys.argv[3])
-store = rt.TraceStore(path)
-for n in range(most):
-    record = store.add(rt.Trace(prompt=f"{name} {n}", steps=["s"], final_answer="a"))
-    os.write(1, f"{record.id}\\n".encode())
-"""
-
 
 def python(program, *arguments, **options):
     """A new Python that runs the program: what it does from its first import to its exit is seen."""

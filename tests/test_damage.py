@@ -31,14 +31,18 @@ def empty(path):
     os.truncate(path, 0)
 
 
+def _noise(size):
+    return random.Random(size).randbytes(size)  # noqa: S311 - the same each time, and no secret
+
+
 def overwrite(path):
-    path.write_bytes(random.Random(1).randbytes(path.stat().st_size))
+    path.write_bytes(_noise(path.stat().st_size))
 
 
 def overwrite_the_end(path):
     with path.open("r+b") as file:
         file.seek(-path.stat().st_size // 3, os.SEEK_END)
-        file.write(random.Random(2).randbytes(path.stat().st_size // 3))
+        file.write(_noise(path.stat().st_size // 3))
 
 
 def delete(path):
