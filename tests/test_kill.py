@@ -73,7 +73,7 @@ def kill_soon(process, printed, within=0.08):
     while printed.stat().st_size == before:
         assert process.is_alive()
         time.sleep(0.001)
-    time.sleep(random.uniform(0, within))  # noqa: S311 - a moment, no secret
+    time.sleep(random.uniform(0, within))
     os.kill(process.pid, signal.SIGKILL)
     assert ended(process) == -signal.SIGKILL
 
