@@ -68,9 +68,16 @@ def a_report(rejected=(), *, count=None, source="a.jsonl", format="native"):
     )
 
 
-def an_info(sources=(("gsm8k", 700), (None, 300)), path="traces.duckdb"):
+def an_info(sources=(("gsm8k", 700), (None, 300)), path="traces.duckdb", *, compact_due=False):
     return SimpleNamespace(
-        path=path, n_traces=1000, size_bytes=831 * 1024**2, oldest=AT, newest=AT, schema_version=3, sources=sources
+        path=path,
+        n_traces=1000,
+        size_bytes=831 * 1024**2,
+        oldest=AT,
+        newest=AT,
+        schema_version=3,
+        sources=sources,
+        compact_due=compact_due,
     )
 
 
@@ -503,6 +510,13 @@ def test_a_terminal_gets_no_escape_sequence():
 
 
 # -- the room --------------------------------------------------------------------------------------------------------
+
+
+def test_a_store_says_when_it_should_be_compacted():
+    for due in (False, True):
+        info = an_info(compact_due=due)
+        for shown in render.info_text(info), Reader(render.info_html(info)).text:
+            assert ("store.compact() makes pages fast again" in shown) is due
 
 
 def test_the_style_is_small_and_stays_inside():

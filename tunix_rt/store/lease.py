@@ -170,9 +170,7 @@ class Lease:
     def _is_wanted(self) -> bool:
         """Whether the file should be closed as soon as nobody is at work in it."""
         # A turn without the file is what a fork inside `keep` leaves, and no caretaker looks after it.
-        return self._database.broken or (
-            not self._kept and (not self._database.attached or self._line.someone_waits())
-        )
+        return self._database.broken or (not self._kept and (not self._database.attached or self._line.someone_waits()))
 
     def _give_up_if_wanted(self) -> None:
         if self._has_turn and not self._at_work and self._is_wanted():
