@@ -106,6 +106,11 @@ class Journal:
             connection.execute("update journal set store_id = ?, generation = ?, n_traces = ?", standing)
         self._line.folded = max(folded, self._line.folded)
 
+    def sync(self) -> None:
+        """Puts on disk what was confirmed before: a crash would bring back what is deleted after it."""
+        with self._transaction() as connection:
+            connection.execute("update journal set n_lost = n_lost")
+
     def accept_loss(self, standing: Standing) -> None:
         """From now on what is there is what there must be."""
         with self._transaction() as connection:

@@ -82,8 +82,10 @@ class Session:
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor inside a transaction: committed at the end, rolled back if the work raises."""
         self.refuse_read_only()
-        with self.cursor() as cursor, self._change(cursor, folded=0):
-            yield cursor
+        with self.cursor() as cursor:
+            self._files.journal.sync()
+            with self._change(cursor, folded=0):
+                yield cursor
 
     def hold(self) -> AbstractContextManager[None]:
         """Keeps the file open over a run of calls; other processes wait meanwhile."""
