@@ -52,9 +52,11 @@ class Files:
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise StoreUnusable(f"{path}: its folder cannot be made ({error.strerror})") from None
-        found = cls._of_process.get(path.resolve())
+        # One journal and one line for all who come, by whatever links.
+        path = path.resolve()
+        found = cls._of_process.get(path)
         if found is None:
-            found = cls._of_process.setdefault(path.resolve(), cls(path))
+            found = cls._of_process.setdefault(path, cls(path))
         found.line.open(make=not read_only)
         if found.database.read_only and not read_only:
             with found.lease.closed():
