@@ -34,8 +34,12 @@ class Session:
         if accept_loss:
             with self._files.lease.closed():
                 self._files.accept_loss = True
-            with self._files.lease.work(time.monotonic() + self._timeout):
-                return
+            try:
+                with self._files.lease.work(time.monotonic() + self._timeout):
+                    return
+            finally:
+                # Where it could not be opened, the next TraceStore has not accepted anything.
+                self._files.accept_loss = False
         # A file that is no store fails here, not at the first use.
         with suppress(StoreBusy), self._files.lease.work(time.monotonic() + _FIRST_LOOK_SECONDS):
             pass
