@@ -148,6 +148,16 @@ def test_a_store_serves_other_threads_than_the_one_that_made_it(tmp_path, make_t
     assert store.latest() == record
 
 
+def test_processes_that_come_by_a_link_see_the_same_store(store, tmp_path):
+    link = tmp_path / "elsewhere" / "link.duckdb"
+    link.parent.mkdir()
+    link.symlink_to(store.path)
+    all_done([python(ADD, link, "by the link", 5, stdout=subprocess.PIPE, text=True)])
+    assert store.count() == 5
+    assert rt.TraceStore(link).count() == 5
+    assert [path.name for path in link.parent.iterdir()] == ["link.duckdb"]
+
+
 def test_a_third_process_has_its_turn_while_two_read_all_the_time(store, tmp_path):
     printed = tmp_path / "printed"
     greedy = [start(COUNT_IN_TURN, store.path, name, 1_000_000, output=printed) for name in ("one", "two")]

@@ -138,6 +138,14 @@ def test_who_accepts_the_loss_goes_on_with_an_older_copy(path, make_trace):
     assert rt.TraceStore(path).count() == 51
 
 
+def test_a_loss_accepted_in_vain_is_not_accepted_for_the_next_one(path):
+    overwrite(path)
+    with pytest.raises(rt.StoreUnusable, match="is no DuckDB file"):
+        rt.TraceStore(path, accept_loss=True)
+    path.unlink()
+    refused(path, "gone or empty, where 50 traces")
+
+
 def test_another_store_in_its_place_is_told(path, tmp_path, make_trace):
     other = rt.TraceStore(tmp_path / "other.duckdb")
     other.add(make_trace())

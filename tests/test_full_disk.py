@@ -78,6 +78,18 @@ added.append(store.add(trace(-1)).id)
 print(sorted(record.id for record in store.records()) == sorted(added))
 """
 
+# Each small add writes some pages of the journal's log, which so grows larger than DuckDB's files ever get.
+BETWEEN_THE_COMMITS = """
+store = rt.TraceStore(path)
+added = [store.add(rt.Trace(prompt=f"{n}", steps=["s"], final_answer="a")).id for n in range(200)]
+resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(sys.argv[2]), resource.RLIM_INFINITY))
+refused(store.count)
+print(store._session.n_pending)
+make_room()
+added.append(store.add(trace(-1)).id)
+print(store.count(), sorted(record.id for record in store.records()) == sorted(added))
+"""
+
 LOAD = """
 from tunix_rt.store import loading
 loading.CHUNK_ROWS = 10
@@ -140,6 +152,13 @@ def test_a_disk_fills_up_while_traces_are_folded(full):
     store = rt.TraceStore(path)
     assert store.count() == 102
     store.close()
+
+
+def test_a_disk_fills_up_between_the_two_commits_of_a_fold(tmp_path):
+    path, journal = tmp_path / "runs.duckdb", tmp_path / "runs.journal"
+    told = told_by(LIMITED + TRACES + BETWEEN_THE_COMMITS, path, f"{journal}-wal")
+    # In the store, and still in the journal; then in the store, once.
+    assert told == [f"{journal}: the disk is full", "200", "201 True"]
 
 
 def test_a_disk_fills_up_during_a_load(full, tmp_path):
