@@ -173,7 +173,7 @@ def test_hostile_text_stays_text_wherever_it_stands():
         assert "<img src=x onerror" in seen.text
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.text(alphabet=st.characters(codec=None), max_size=300)
     | st.text(alphabet="<>&'\"$\\()[]{}`~ \nax1^", max_size=300)
@@ -184,7 +184,7 @@ def test_no_text_makes_an_element_or_an_attribute(text):
         (markup + plain).encode()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=400) | st.text(alphabet="$\\()[]`~ \n\r\tax1^_{}", max_size=400))
 @example("\r\r\n")
 def test_no_character_of_a_text_is_lost(text):
@@ -216,7 +216,7 @@ TOKENS = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from(TOKENS), max_size=40).map("".join), st.sampled_from([1, 40, 200]))
 @example(r"\[x\]a", 1)
 @example(r"\(x^2x\)a", 400)
@@ -317,7 +317,7 @@ def test_only_so_many_formulas_are_typeset_and_the_rest_is_readable():
     assert "$y^2$" in seen.text
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet="$\\()[]`~ \nax1^_{}", max_size=200))
 def test_the_sources_of_the_segments_are_the_text(text):
     assert "".join(segment.source for segment in segments(text, most=500)) == text

@@ -223,8 +223,14 @@ def _make(path: Path) -> None:
             connection.executescript(_TABLES)
         finally:
             connection.close()
-        with suppress(FileExistsError):
+        try:
             os.link(new, path)
+        except FileExistsError:
+            pass
+        except OSError:
+            # A file system without hard links.
+            if not path.exists():
+                new.rename(path)
     except OSError as error:
         raise StoreUnusable(f"{path}: the store's journal cannot be made ({error.strerror})") from error
     finally:

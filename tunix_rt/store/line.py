@@ -72,7 +72,7 @@ class Line:
             finally:
                 self._unlock(ticket)
         me = json.dumps({"pid": os.getpid(), "name": _own_name()[:_NAME_CHARS], "since": time.time()}).encode()
-        os.pwrite(self._file, me.ljust(_HOLDER_BYTES), _HOLDER)
+        self._write(_HOLDER, me.ljust(_HOLDER_BYTES))
         return True
 
     def leave(self) -> None:
@@ -152,7 +152,12 @@ class Line:
 
     def _write_number(self, place: int, number: int) -> None:
         if self._file != _NONE:
-            os.pwrite(self._file, number.to_bytes(_NUMBER_BYTES, "big"), place)
+            self._write(place, number.to_bytes(_NUMBER_BYTES, "big"))
+
+    def _write(self, place: int, data: bytes) -> None:
+        # A full disk costs a name or a count here, not the work that goes on.
+        with suppress(OSError):
+            os.pwrite(self._file, data, place)
 
     def _is_free(self, start: int, length: int) -> bool:
         """Whether no other process has locked a byte of the range (a length of 0: up to the end)."""
