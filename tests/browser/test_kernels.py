@@ -18,7 +18,7 @@ def test_two_kernels_in_one_lab_use_the_same_store_in_turn(start_jupyter, tmp_pa
         jupyter.write(f"{name}.ipynb", SETUP.format(path=path), ADD.format(path=path, name=name), "%traces -n 20")
     with jupyter.open("first.ipynb") as first, jupyter.open("second.ipynb") as second:
         jupyter.run_all(first)
-        expect(first.get_by_text("first is done")).to_be_visible(timeout=60_000)
+        expect(first.get_by_text("first is done", exact=True)).to_be_visible(timeout=60_000)
         expect(first.get_by_text("5 traces, newest first")).to_be_visible()
         jupyter.run_all(second)
         expect(second.get_by_text("10 traces, newest first")).to_be_visible(timeout=60_000)
@@ -26,7 +26,7 @@ def test_two_kernels_in_one_lab_use_the_same_store_in_turn(start_jupyter, tmp_pa
         jupyter.run_all(first)
         jupyter.run_all(second)
         for page, name in ((first, "first"), (second, "second")):
-            expect(page.get_by_text(f"{name} is done")).to_be_visible(timeout=60_000)
+            expect(page.get_by_text(f"{name} is done", exact=True)).to_be_visible(timeout=60_000)
         jupyter.run_all(first)
         expect(first.get_by_text("20 traces, newest first")).to_be_visible(timeout=60_000)
         for page in (first, second):

@@ -26,7 +26,8 @@ _MERGE_TASKS = 1
 _RETRY_SECONDS = (0.005, 0.02)
 
 # DuckDB would take four fifths of the machine's memory, which a training process needs for itself; beyond this it
-# spills to disk. With 1 GB a load or an export of 1,000,000 traces took 1.3 GB in all. Nothing is fetched from the network.
+# spills to disk. With 1 GB a load or an export of 1,000,000 traces took 1.3 GB in all. Nothing is fetched from the
+# network.
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": "512MB",
     "autoinstall_known_extensions": False,
