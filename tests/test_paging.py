@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tunix_rt as rt
+from tunix_rt.store import cursor_at
 from tunix_rt.store import ruler as ruler_module
 from tunix_rt.store.clock import new_id
 from tunix_rt.store.rows import NewRow, encode, insert, to_table
@@ -76,8 +77,11 @@ def test_an_offset_below_0_is_refused(store, offset):
 
 @pytest.mark.parametrize("cursor", ["", "nonsense", "A" * 38, "A" * 32, "ä", "=", 7])
 def test_a_cursor_that_is_none_is_refused(store, cursor):
-    with pytest.raises(rt.QueryInvalid, match="is no cursor; use the `next` of a page"):
-        store.page(after=cursor)
+    for option in ("after", "before"):
+        with pytest.raises(
+            rt.QueryInvalid, match=f"^{option}=.*is no cursor; use the `next` or the `previous` of a page"
+        ):
+            store.page(**{option: cursor})
 
 
 def test_a_changed_cursor_is_refused(store, make_trace):
@@ -94,6 +98,63 @@ def test_a_cursor_stays_right_while_others_add_and_delete(store, make_trace):
     store.add_many([make_trace() for _ in range(5)])
     store.delete(records[19].id, records[20].id)
     assert [record.id for record in page.next_page()] == [record.id for record in records[18:8:-1]]
+
+
+def test_the_page_in_front_is_the_one_before_it(store, make_trace):
+    ids = [record.id for record in store.add_many([make_trace() for _ in range(25)])][::-1]
+    first = store.page(limit=10)
+    second = first.next_page()
+    back = second.previous_page()
+    assert [record.id for record in back] == ids[:10]
+    assert (back.limit, back.offset, back.next, back.next_offset, back.previous) == (10, 0, first.next, None, None)
+    assert [record.id for record in back.next_page()] == ids[10:20]
+    for page in (first, back):
+        with pytest.raises(rt.QueryInvalid, match="this is the first page; there is no previous one"):
+            page.previous_page()
+
+
+def test_a_page_reached_by_offset_leads_back_too(store, make_trace):
+    ids = [record.id for record in store.add_many([make_trace() for _ in range(12)])][::-1]
+    page = store.page(limit=5, offset=7)
+    front = page.previous_page()
+    assert [record.id for record in front] == ids[2:7]
+    assert [record.id for record in front.previous_page()] == ids[:2]
+    assert store.page(limit=5, offset=12).previous is None
+
+
+def test_what_came_in_meanwhile_lies_in_front(store, make_trace):
+    store.add_many([make_trace() for _ in range(6)])
+    second = store.page(limit=3).next_page()
+    first = second.previous_page()
+    added = store.add_many([make_trace() for _ in range(2)])
+    assert first.previous is None
+    again = second.previous_page()
+    assert again.records == first.records
+    assert [record.id for record in again.previous_page()] == [record.id for record in added[::-1]]
+
+
+def test_nothing_lies_in_front_of_the_newest_trace(store, make_trace):
+    store.add(make_trace())
+    page = store.page(before=cursor_at(datetime.now(UTC) + timedelta(days=1)))
+    assert (len(page), page.next, page.next_offset, page.previous) == (0, None, None, None)
+
+
+@pytest.mark.parametrize("further", [{"after": "x"}, {"offset": 1}])
+def test_before_goes_without_after_and_offset(store, further):
+    with pytest.raises(rt.QueryInvalid, match=r"^before: .* leave `after` and `offset` out$"):
+        store.page(before=cursor_at(NOON), **further)
+
+
+def test_a_jump_to_a_moment_leads_both_ways(store, make_trace):
+    ids = put(store, [NOON + timedelta(minutes=n // 2) for n in range(20)], make_trace)
+    moment = NOON + timedelta(minutes=5)
+    for written in (moment, moment.isoformat(), moment.replace(tzinfo=None)):
+        page = store.page(limit=4, after=cursor_at(written))
+        assert [record.id for record in page] == ids[10:14]
+        assert [record.id for record in page.previous_page()] == ids[6:10]
+        assert [record.id for record in store.page(limit=4, before=cursor_at(written))] == ids[6:10]
+    with pytest.raises(rt.QueryInvalid, match="must be a time such as 2026-01-31"):
+        cursor_at("noon")
 
 
 def test_a_page_far_down_is_found_by_offset_with_and_without_filters(store, make_trace, monkeypatch):
@@ -138,11 +199,46 @@ def test_no_trace_comes_twice_and_none_is_left_out(tmp_path_factory, make_trace,
             assert [record.id for record in store.page(limit=limit, offset=half)] == everything[half : half + limit]
 
 
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seconds=st.lists(st.integers(0, 6), min_size=1, max_size=40),
+    filters=st.sampled_from(
+        [{}, {"where": "prompt like '%1%'"}, {"text": "3"}, {"since": NOON + timedelta(seconds=3)}]
+    ),
+    rows_per_mark=st.sampled_from([1, 3, 2_048]),
+)
+def test_the_way_back_is_the_way_on_reversed(tmp_path_factory, make_trace, seconds, filters, rows_per_mark):
+    """For every limit and from every trace, also where many share one moment."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ruler_module, "_MARKS", ruler_module._MARKS.replace("2048", str(rows_per_mark)))
+        store = rt.TraceStore(tmp_path_factory.mktemp("paging") / "traces.duckdb")
+        with store.hold():
+            put(store, [NOON + timedelta(seconds=s) for s in seconds], make_trace)
+            ids = [record.id for record in store.records(**filters)]
+            for limit in range(1, 8):
+                page = store.page(limit=limit, **filters)
+                onwards = [page.records]
+                while page.next:
+                    page = page.next_page()
+                    onwards.append(page.records)
+                back = [page.records]
+                while page.previous:
+                    page = page.previous_page()
+                    back.append(page.records)
+                assert back == onwards[::-1]
+                assert [record.id for records in onwards for record in records] == ids
+            for place in range(1, len(ids)):
+                cursor = store.page(limit=1, offset=place, **filters).previous
+                front = store.page(limit=5, before=cursor, **filters)
+                assert [record.id for record in front] == ids[max(0, place - 5) : place]
+
+
 def test_pages_reach_from_the_last_moment_to_the_first(store, make_trace):
     last, first = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
     ids = put(store, [first, first, NOON, last, last], make_trace)
     for limit in (1, 2, 5):
         assert walk(store.page(limit=limit)) == ids
+        assert [r.id for r in store.page(limit=limit, before=cursor_at(first))] == ids[-limit:]
     assert [record.id for record in store.records()] == ids
 
 

@@ -123,6 +123,7 @@ class TraceMagics(Magics):
     @argument("-n", "--limit", type=int, default=20, help="how many, 1–100")
     @argument("--offset", type=int, default=0, help="leave out so many of the newest")
     @argument("--after", help="the cursor of a page (its .next): what comes behind it")
+    @argument("--before", help="the cursor of a page (its .previous): what comes in front of it")
     @argument("--text", type=_unquoted, help="found in prompt, steps or answer, whatever its case")
     @argument("--source", type=_unquoted, help="the trace's meta.source")
     @argument(

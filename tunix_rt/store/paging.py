@@ -4,8 +4,8 @@ import base64
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, Self
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal, NamedTuple, Self
 from uuid import UUID
 
 import duckdb
@@ -13,7 +13,7 @@ import duckdb
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid
 from tunix_rt.model import TraceSummary
-from tunix_rt.store.filters import Condition, Filters, where
+from tunix_rt.store.filters import Condition, Filters, as_time, where
 from tunix_rt.store.rows import SUMMARY_COLUMNS, from_microseconds, to_microseconds, to_summary
 from tunix_rt.store.ruler import EVERYTHING, ROWS_PER_MARK, Ruler, Window, in_window
 
@@ -34,8 +34,8 @@ class Cursor(NamedTuple):
         return base64.urlsafe_b64encode(place + _CHECK.pack(zlib.crc32(place))).decode().rstrip("=")
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """The place that a text stands for; QueryInvalid where it is no cursor."""
+    def parse(cls, name: str, text: str) -> Self:
+        """The place that a text stands for; QueryInvalid, which names the option, where it is no cursor."""
         try:
             packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
             place, check = packed[: _PLACE.size], packed[_PLACE.size :]
@@ -44,39 +44,81 @@ class Cursor(NamedTuple):
                 return cls(from_microseconds(microseconds), UUID(bytes=id_bytes))
         except (ValueError, TypeError, struct.error, OverflowError):
             pass
-        raise QueryInvalid(f"after={text!r}: is no cursor; use the `next` of a page")
+        raise QueryInvalid(f"{name}={text!r}: is no cursor; use the `next` or the `previous` of a page")
+
+
+def cursor_at(moment: datetime | date | str) -> str:
+    """The cursor in front of all traces created before this moment, which is given as the filter `until` is.
+
+    `page(after=…)` begins with the newest of them, and `page(before=…)` ends with the oldest of the others: a jump to a
+    moment that leads both ways, where a filter would hide what is newer.
+    """
+    # No id is lower: whatever was created at the moment itself lies in front.
+    return str(Cursor(as_time("until", moment), UUID(int=0)))
+
+
+class Wanted(NamedTuple):
+    """Which page is asked for: so many traces, from an offset or behind a cursor, or else in front of one."""
+
+    limit: int
+    offset: int
+    after: Cursor | None
+    before: Cursor | None
+
+    @classmethod
+    def checked(cls, *, limit: int, offset: int, after: str | None, before: str | None) -> Self:
+        """The page that these options of `TraceStore.page` stand for; QueryInvalid where they stand for none."""
+        whole_number("limit", limit, 1, MAX_LIMIT)
+        whole_number("offset", offset, 0, None)
+        if before is not None and (offset or after is not None):
+            raise QueryInvalid("before: is a way of its own to a page; leave `after` and `offset` out")
+        return cls(
+            limit,
+            offset,
+            None if after is None else Cursor.parse("after", after),
+            None if before is None else Cursor.parse("before", before),
+        )
 
 
 class Page:
-    """Summaries of stored traces, newest first, and the way on.
+    """Summaries of stored traces, newest first, and the ways on and back.
 
-    `records` are the summaries, `next` is the cursor of the next page (None on the last), `next_offset` the same as an
-    offset. `limit`, `offset` and `filters` are what was asked for.
+    `records` are the summaries, `next` is the cursor to give as `after` for the next page (None on the last),
+    `next_offset` the same as an offset (None where the page was reached by `before`), and `previous` the cursor to give
+    as `before` for the page in front (None on the first). `limit`, `offset` and `filters` are what was asked for.
     """
 
     def __init__(
         self,
         records: tuple[TraceSummary, ...],
         *,
-        limit: int,
-        offset: int,
+        wanted: Wanted,
         filters: Filters,
         more: bool,
-        turn: Callable[[str], "Page"],
+        turn: Callable[..., "Page"],
     ) -> None:
         self.records = records
-        self.limit = limit
-        self.offset = offset
+        self.limit = wanted.limit
+        self.offset = wanted.offset
         self.filters = filters.given
-        self.next = str(Cursor(records[-1].created_at, records[-1].id)) if more else None
-        self.next_offset = offset + len(records) if more else None
+        # `more` lies in the direction of the search; in the other one there is at least the place it came from.
+        behind, in_front = (True, more) if wanted.before else (more, bool(wanted.after or wanted.offset))
+        self.next = _place_of(records[-1]) if records and behind else None
+        self.next_offset = wanted.offset + len(records) if self.next and not wanted.before else None
+        self.previous = _place_of(records[0]) if records and in_front else None
         self._turn = turn
 
     def next_page(self) -> "Page":
         """The page behind this one; QueryInvalid on the last."""
         if self.next is None:
             raise QueryInvalid("this is the last page; there is no next one")
-        return self._turn(self.next)
+        return self._turn(after=self.next)
+
+    def previous_page(self) -> "Page":
+        """The page in front of this one; QueryInvalid on the first."""
+        if self.previous is None:
+            raise QueryInvalid("this is the first page; there is no previous one")
+        return self._turn(before=self.previous)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -100,6 +142,10 @@ class Page:
         return render.page_html(self)
 
 
+def _place_of(record: TraceSummary) -> str:
+    return str(Cursor(record.created_at, record.id))
+
+
 class Search:
     """The search for rows of one selection in the order newest first."""
 
@@ -108,22 +154,49 @@ class Search:
         self._ruler = ruler
         self._filters = filters
 
-    def newest(self, limit: int, *, offset: int = 0, after: Cursor | None = None) -> tuple[TraceSummary, ...]:
-        """At most `limit` summaries, behind the cursor and behind `offset` further ones."""
+    def page(self, wanted: Wanted, *, turn: Callable[..., Page]) -> Page:
+        """The page asked for; `turn` is `TraceStore.page` with the same limit and filters."""
+        # One more than is shown tells whether the page is the last one in its direction.
+        if wanted.before:
+            found = self._nearest(wanted.limit + 1, before=wanted.before)
+            records = found[: wanted.limit][::-1]
+        else:
+            found = self._newest(wanted.limit + 1, offset=wanted.offset, after=wanted.after)
+            records = found[: wanted.limit]
+        return Page(
+            tuple(map(to_summary, records)),
+            wanted=wanted,
+            filters=self._filters,
+            more=len(found) > wanted.limit,
+            turn=turn,
+        )
+
+    def _newest(self, limit: int, *, offset: int, after: Cursor | None) -> list[tuple[Any, ...]]:
+        """At most `limit` rows, behind the cursor and behind `offset` further ones."""
         until = after.created_at + timedelta(microseconds=1) if after and after.created_at < _LAST_TIME else None
         behind = (Condition("(created_at, id) < (?, ?)", tuple(after)),) if after else ()
         if offset and not after:
             offset, until = self._skip(offset)
         found: list[tuple[Any, ...]] = []
         for window in self._ruler.windows(until):
-            rows = self._rows(window, behind, limit - len(found), offset)
+            rows = self._rows(window, behind, "desc", limit - len(found), offset)
             if offset and not rows:
                 offset -= self.count(window, *behind)
             elif rows:
                 found, offset = found + rows, 0
             if len(found) == limit:
                 break
-        return tuple(map(to_summary, found))
+        return found
+
+    def _nearest(self, limit: int, *, before: Cursor) -> list[tuple[Any, ...]]:
+        """At most `limit` rows in front of the cursor, the nearest first."""
+        in_front = (Condition("(created_at, id) > (?, ?)", tuple(before)),)
+        found: list[tuple[Any, ...]] = []
+        for window in self._ruler.windows_from(before.created_at):
+            found += self._rows(window, in_front, "asc", limit - len(found))
+            if len(found) == limit:
+                break
+        return found
 
     def _skip(self, offset: int) -> tuple[int, datetime | None]:
         """How many of `offset` are left, and until when, once whole ranges of time are passed over."""
@@ -154,9 +227,16 @@ class Search:
             return self.count() - self.count(Window(None, since))
         return self.count(Window(since, None))
 
-    def _rows(self, window: Window, behind: tuple[Condition, ...], limit: int, offset: int) -> list[tuple[Any, ...]]:
-        clause, values = where(*in_window(window), *behind, *self._filters.conditions)
-        order = f"order by created_at desc, id desc limit {limit} offset {offset}"
+    def _rows(
+        self,
+        window: Window,
+        further: tuple[Condition, ...],
+        direction: Literal["asc", "desc"],
+        limit: int,
+        offset: int = 0,
+    ) -> list[tuple[Any, ...]]:
+        clause, values = where(*in_window(window), *further, *self._filters.conditions)
+        order = f"order by created_at {direction}, id {direction} limit {limit} offset {offset}"
         return self._cursor.execute(f"select {SUMMARY_COLUMNS} from traces{clause} {order}", values).fetchall()
 
 

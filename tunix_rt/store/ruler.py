@@ -5,7 +5,7 @@ range costs the same at ten thousand and at a million traces, at the newest page
 range that is. It is a hint: what is read is right whatever the ruler says, and fast when the ruler is about right.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
@@ -18,6 +18,8 @@ from tunix_rt.store.rows import TIME, from_microseconds
 
 # One mark for as many rows as DuckDB works on at once: a range of one or two of them costs no more than a smaller one.
 ROWS_PER_MARK = 2_048
+# Marks in the first range: one may lie next to where it begins, two have more traces between them than a page takes.
+_FIRST = 2
 # Behind a range in which too little was found the next is so many times as long: few queries for a rare word, and
 # little work beyond the page for a common one.
 _GROWTH = 4
@@ -58,19 +60,34 @@ class Ruler:
         here = len(self._marks) if until is None else bisect_left(self._marks, until)
         return self._marks[here - marks] if here > marks else None
 
+    def above(self, since: datetime, marks: int) -> datetime | None:
+        """The time so many marks after `since`; None is after everything."""
+        there = bisect_right(self._marks, since) + marks - 1
+        return self._marks[there] if there < len(self._marks) else None
+
     def is_in_older_half(self, time: datetime) -> bool:
         """Whether more rows are about as new as this time, or newer, than are older."""
         return bisect_left(self._marks, time) < len(self._marks) // 2
 
     def windows(self, until: datetime | None) -> Iterator[Window]:
         """Ranges from `until` backwards to the beginning, each longer than the one before."""
-        marks = 2
+        marks = _FIRST
         while True:
             since = self.below(until, marks)
             yield Window(since, until)
             if since is None:
                 return
             until, marks = since, marks * _GROWTH
+
+    def windows_from(self, since: datetime) -> Iterator[Window]:
+        """Ranges from `since` onwards to the end, each longer than the one before."""
+        marks = _FIRST
+        while True:
+            until = self.above(since, marks)
+            yield Window(since, until)
+            if until is None:
+                return
+            since, marks = until, marks * _GROWTH
 
     def pieces(self, rows: int, *, newest_first: bool) -> list[Window]:
         """The whole of time in ranges of about so many traces each."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,7 +21,7 @@ from tunix_rt.store.exporting import export
 from tunix_rt.store.filters import Filters, id_range, where
 from tunix_rt.store.info import StoreInfo
 from tunix_rt.store.loading import Known, LoadReport, load
-from tunix_rt.store.paging import MAX_LIMIT, Cursor, Page, Search, whole_number
+from tunix_rt.store.paging import Page, Search, Wanted, whole_number
 from tunix_rt.store.result import SqlResult, run_sql
 from tunix_rt.store.rows import RECORD_COLUMNS, NewRow, encode, from_microseconds, to_record
 from tunix_rt.store.ruler import Ruler, RulerKeeper
@@ -137,26 +138,19 @@ class TraceStore:
             raise TraceNotFound(f"trace not found: {self.path} holds none{' like that' if filters else ' yet'}")
         return self.get(newest[0].id)
 
-    def page(self, *, limit: int = 20, offset: int = 0, after: str | None = None, **filters: Any) -> Page:
+    def page(
+        self, *, limit: int = 20, offset: int = 0, after: str | None = None, before: str | None = None, **filters: Any
+    ) -> Page:
         """A page of summaries, newest first: `limit` of them (1–100), from `offset`, or behind the cursor `after`.
 
+        `before` gives those just in front of a cursor, still newest first, and goes without `offset` and `after`.
         Raises QueryInvalid for a limit, an offset, a cursor or a filter that is none.
         """
-        whole_number("limit", limit, 1, MAX_LIMIT)
-        whole_number("offset", offset, 0, None)
+        wanted = Wanted.checked(limit=limit, offset=offset, after=after, before=before)
         selection = Filters(**filters)
-        place = Cursor.parse(after) if after is not None else None
         with self._session.cursor() as cursor, selection.told():
             search = Search(cursor, self._ruler(cursor), selection)
-            found = search.newest(limit + 1, offset=offset, after=place)
-        return Page(
-            found[:limit],
-            limit=limit,
-            offset=offset,
-            filters=selection,
-            more=len(found) > limit,
-            turn=lambda cursor: self.page(limit=limit, after=cursor, **filters),
-        )
+            return search.page(wanted, turn=partial(self.page, limit=limit, **filters))
 
     def count(self, **filters: Any) -> int:
         """How many traces there are, of those that the filters let through."""
