@@ -89,6 +89,15 @@ def test_source_steps_version_and_ids(full):
     assert found(full, ids=[]) == []
 
 
+def test_characters_are_those_of_prompt_steps_and_answer_together(full):
+    sizes = {record.preview: record.n_chars for record in full.page()}
+    assert sizes == {"鶴と亀": 33, "cut": 3, "27?": 60, "Straße und Maß": 35, "How many EGGS?": 44}
+    assert found(full, min_chars=44) == ["27?", "How many EGGS?"]
+    assert found(full, max_chars=33) == ["鶴と亀", "cut"]
+    assert found(full, min_chars=4, max_chars=43) == ["鶴と亀", "Straße und Maß"]
+    assert found(full, min_chars=61) == []
+
+
 def test_times_are_utc_unless_they_say_otherwise(full):
     middle = full.page()[2].created_at
     assert found(full, since=middle) == ["鶴と亀", "cut", "27?"]
@@ -125,6 +134,8 @@ def test_filters_that_are_none_are_not_asked(full):
         ({"until": 5}, "until=5: must be created before this time"),
         ({"min_steps": "3"}, "min_steps='3': must be at least so many steps"),
         ({"max_steps": True}, "max_steps=True: must be at most so many steps"),
+        ({"min_chars": 1.5}, "min_chars=1.5: must be at least so many characters"),
+        ({"max_chars": "9"}, "max_chars='9': must be at most so many characters"),
         ({"meta": "x"}, "meta='x': must be values in meta"),
         ({"meta": {"a": float("nan")}}, "must be a JSON value"),
         ({"meta": {"a": {1}}}, "must be a JSON value"),

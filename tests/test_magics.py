@@ -71,6 +71,7 @@ def test_the_examples_load_and_list(shell):
     assert len(run(shell, "%traces --offset 15")) == 2
     assert len(run(shell, f"%traces --after {page.next}")) == 12
     assert len(run(shell, f"%traces --before {page.next}")) == 4
+    assert [one.n_chars for one in run(shell, "%traces --min-chars 300 --max-chars 900")] == [327, 333]
     assert len(run(shell, "%traces --since 2020-01-01 --until 2021-01-01 --max-steps 3 --version 1.0")) == 0
 
 

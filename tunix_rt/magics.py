@@ -132,11 +132,13 @@ class TraceMagics(Magics):
     @argument("--until", type=_unquoted, help="created before this time")
     @argument("--min-steps", type=int, help="at least so many steps")
     @argument("--max-steps", type=int, help="at most so many steps")
+    @argument("--min-chars", type=int, help="at least so many characters in prompt, steps and answer together")
+    @argument("--max-chars", type=int, help="at most so many characters in prompt, steps and answer together")
     @argument("--version", help="the trace_version")
     @argument(
         "--meta", action="append", metavar="KEY=VALUE", help="a value in meta; dots reach inside; may be repeated"
     )
-    @argument("--where", type=_unquoted, help='a SQL expression over the columns, in quotes: "n_chars > 1000"')
+    @argument("--where", type=_unquoted, help='a SQL expression over the columns, in quotes: "length(prompt) > 1000"')
     @line_magic
     @_says_mistakes
     def traces(self, line: str) -> Page:

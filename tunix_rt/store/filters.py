@@ -22,10 +22,12 @@ FILTERS = {
     "until": "created before this time",
     "min_steps": "at least so many steps",
     "max_steps": "at most so many steps",
+    "min_chars": "at least so many characters in prompt, steps and answer together",
+    "max_chars": "at most so many characters in prompt, steps and answer together",
     "version": "the trace_version",
     "meta": 'values in meta, such as {"reward": 1, "grader.name": "exact"}; dots reach inside',
     "ids": "these ids",
-    "where": 'a SQL expression over the columns, such as "n_chars > 1000"',
+    "where": 'a SQL expression over the columns, such as "length(prompt) > 1000"',
 }
 
 
@@ -99,6 +101,12 @@ class Filters:
 
     def _max_steps(self, value: Any) -> Iterator[Condition]:
         yield Condition("n_steps <= ?", (_kind("max_steps", value, int),))
+
+    def _min_chars(self, value: Any) -> Iterator[Condition]:
+        yield Condition("n_chars >= ?", (_kind("min_chars", value, int),))
+
+    def _max_chars(self, value: Any) -> Iterator[Condition]:
+        yield Condition("n_chars <= ?", (_kind("max_chars", value, int),))
 
     def _version(self, value: Any) -> Iterator[Condition]:
         yield Condition("trace_version = ?", (_kind("version", value, str),))

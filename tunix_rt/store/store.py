@@ -40,7 +40,8 @@ class TraceStore:
     Every call may raise StoreBusy, where another process holds the file too long, and StoreFull.
 
     Filters, the same for `page`, `latest`, `count`, `scan`, `records`, `export` and `delete`, are keywords: `text`,
-    `source`, `since`, `until`, `min_steps`, `max_steps`, `version`, `meta={key: value}`, `ids` and `where` (SQL).
+    `source`, `since`, `until`, `min_steps`, `max_steps`, `min_chars`, `max_chars`, `version`, `meta={key: value}`,
+    `ids` and `where` (SQL).
     """
 
     def __init__(
