@@ -57,6 +57,24 @@ def test_a_summary_has_no_body(store, make_trace):
     assert (summary.n_steps, summary.n_chars, summary.source) == (2, record.payload.n_chars, "mine")
 
 
+@pytest.mark.parametrize(
+    ("final_answer", "answer"),
+    [
+        (None, None),
+        ("", ""),
+        ("20 °C", "20 °C"),
+        ("\n\n so  it\tis\n", "so it is"),
+        ("x" * 80, "x" * 80),
+        ("x" * 81, "x" * 79 + "…"),
+        ("x" + " " * 1_000 + "y", "x…"),
+        ("鶴" * 1_000, "鶴" * 79 + "…"),
+    ],
+)
+def test_a_summary_has_the_beginning_of_the_answer(store, make_trace, final_answer, answer):
+    store.add(make_trace(final_answer=final_answer, trace_version="1.1"))
+    assert [summary.answer for summary in store.page()] == [answer]
+
+
 def test_an_empty_store_has_an_empty_page(store):
     page = store.page()
     assert (len(page), page.next) == (0, None)

@@ -42,10 +42,17 @@ def a_trace(prompt="How many?", steps=None, final_answer="2", meta=None, trace_v
     )
 
 
-def a_summary(n=0, *, preview="How many eggs?", source="gsm8k", id=None):
+def a_summary(n=0, *, preview="How many eggs?", answer="72", source="gsm8k", id=None):
     id = id or UUID(int=((0x019B76E91A2B + 60_000 * n) << 80) | (7 << 76) | (8 << 60) | n)  # noqa: A001
     return SimpleNamespace(
-        id=id, created_at=AT, trace_version="1.0", preview=preview, n_steps=3, n_chars=1234, source=source
+        id=id,
+        created_at=AT,
+        trace_version="1.0",
+        preview=preview,
+        answer=answer,
+        n_steps=3,
+        n_chars=1234,
+        source=source,
     )
 
 
@@ -89,7 +96,7 @@ def shown_with(text):
     """Every object with the text in every field that can hold it, and its two renderings."""
     trace = a_trace(text, [a_step(type=text[:64] or "step", content=text)], text, {text: text, "source": text}, text)
     trace.meta["nested"] = {text: [text]}
-    page = a_page([a_summary(preview=text[:80], source=text)], next=text, filters={"text": text})
+    page = a_page([a_summary(preview=text[:80], answer=text[:80], source=text)], next=text, filters={"text": text})
     empty = a_page(filters={text: text})
     report = a_report([a_rejected(*[text] * 1, reason=text, field=text, text=text[:200]), a_rejected()], source=text)
     report.format = text
@@ -432,6 +439,24 @@ def test_a_page_lists_its_traces_and_says_how_to_go_on():
         assert "1,234" in shown
         assert "more: page.next_page()" in shown
         assert "019b76e9-1a2b" in shown
+
+
+def test_a_page_shows_the_answers_beside_the_prompts():
+    page = a_page([a_summary(answer="72"), a_summary(1, answer=None), a_summary(2, answer="because " * 9 + "…")])
+    assert re.findall(r"eggs\? +(\S.*?) +3 ", render.page_text(page)) == ["72", "–", "because because beca…"]
+    shown = render.page_html(page)
+    assert ">72<" in shown
+    # What is cut stands whole in the title.
+    assert f'title="{"because " * 9}…">because because because because because…<' in shown
+
+
+def test_a_terminal_shows_no_answers_where_they_would_squeeze_the_prompts():
+    prompt = "How many eggs does the farmer's wife sell at the market?"
+    for source, header in (("gsm8k", "prompt +answer +steps"), ("rollouts/run-17", "prompt +steps")):
+        page = a_page([a_summary(preview=prompt, answer="because " * 9, source=source)])
+        lines = render.page_text(page).splitlines()
+        assert re.search(header, lines[2])
+        assert "  How many eggs does the" in lines[4]
 
 
 def test_ids_on_a_page_are_long_enough_to_tell_its_traces_apart():

@@ -225,8 +225,9 @@ class TraceRecord(BaseModel):
 class TraceSummary(BaseModel):
     """What a list shows of a stored trace, without its body.
 
-    `preview` is the first 80 characters of the prompt with white space folded (`…` where it goes on), `n_steps` and
-    `n_chars` count the steps and the characters of prompt, steps and answer together, `source` is `meta["source"]`.
+    `preview` is the first 80 characters of the prompt with white space folded (`…` where it goes on), `answer` those of
+    the final answer (None where there is none), `n_steps` and `n_chars` count the steps and the characters of prompt,
+    steps and answer together, `source` is `meta["source"]`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -235,6 +236,7 @@ class TraceSummary(BaseModel):
     created_at: datetime
     trace_version: str
     preview: str
+    answer: str | None
     n_steps: int
     n_chars: int
     source: str | None

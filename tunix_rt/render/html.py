@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 _LINE_END = Markup("<br>")
+_ANSWER = 40  # characters of an answer in a page, beside its prompt; what is known of it stands in its title
 _BREAK_AFTER_SLASH = Markup("/<wbr>")
 
 
@@ -68,6 +69,7 @@ def page_html(page: PageShape) -> Markup:
         caption=wording.page_caption(page) if page.records else None,
         empty=wording.page_empty(page),
         rows=page.records,
+        answer_chars=_ANSWER,
         prefix=prefix_length(record.id for record in page.records),
         more=page.next is not None,
     )

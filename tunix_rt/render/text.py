@@ -17,6 +17,7 @@ _NARROWEST = 8  # columns of a terminal below which most values say nothing
 _STEPS_SHOWN = 100
 _BAR = 30
 _SOURCE = 14  # leaves more than 30 columns to the prompt
+_PROMPT = 24  # columns below which no answer stands beside the prompt
 
 
 def trace_text(trace: TraceShape, *, id: UUID | None = None, created_at: datetime | None = None) -> str:
@@ -73,19 +74,26 @@ def page_text(page: PageShape) -> str:
     if not page.records:
         return visible(wording.page_empty(page))
     prefix = prefix_length(record.id for record in page.records)
-    header = ["created, UTC", "prompt", "steps", "chars", "source", "id"]
-    rows = [
-        [
-            utc(record.created_at),
-            one_line(record.preview, _COLUMNS),
-            f"{record.n_steps:,}",
-            f"{record.n_chars:,}",
-            one_line(record.source or "–", _SOURCE),
-            str(record.id)[:prefix],
-        ]
-        for record in page.records
-    ]
-    lines = [wording.page_caption(page), "", *_table(header, rows, right={2, 3}, firm={0, 2, 3, 4, 5})]
+    columns = {
+        "created, UTC": [utc(record.created_at) for record in page.records],
+        "prompt": [one_line(record.preview, _COLUMNS) for record in page.records],
+        "answer": [one_line(record.answer or "–", _COLUMNS) for record in page.records],
+        "steps": [f"{record.n_steps:,}" for record in page.records],
+        "chars": [f"{record.n_chars:,}" for record in page.records],
+        "source": [one_line(record.source or "–", _SOURCE) for record in page.records],
+        "id": [str(record.id)[:prefix] for record in page.records],
+    }
+    widths = {name: max(map(width, [name, *values])) for name, values in columns.items()}
+    others = sum(widths.values()) + len(_GAP) * (len(widths) - 1) - widths["prompt"] - widths["answer"]
+    room = _COLUMNS - others - min(_PROMPT, widths["prompt"])
+    if room < min(_NARROWEST, widths["answer"]):
+        del columns["answer"]
+    else:
+        columns["answer"] = [fit(answer, room) for answer in columns["answer"]]
+    right = {n for n, name in enumerate(columns) if name in ("steps", "chars")}
+    firm = {n for n, name in enumerate(columns) if name != "prompt"}
+    rows = list(zip(*columns.values(), strict=True))
+    lines = [wording.page_caption(page), "", *_table(list(columns), rows, right=right, firm=firm)]
     if page.next is not None:
         lines += ["", "more: page.next_page()"]
     return _clean(lines)

@@ -14,6 +14,7 @@ from pydantic_core import to_json
 from tunix_rt.errors import TraceTooLarge
 from tunix_rt.formats import TraceFields
 from tunix_rt.model import PREVIEW_CHARS, Trace, TraceRecord, TraceSummary
+from tunix_rt.render.characters import one_line
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -82,7 +83,10 @@ _VECTOR_ROWS = 2_048
 _META = {"meta"}
 # Kept: `json.dumps` would make one for each trace.
 _SORTED_JSON = json.JSONEncoder(sort_keys=True)
-SUMMARY_COLUMNS = ", ".join(TIME if name == "created_at" else name for name in TraceSummary.model_fields)
+# Not a column of its own, as the preview is: DuckDB reads the answers of a page's rows alone, and a page at 1,000,000
+# traces took as long without.
+_READ_AS = {"created_at": TIME, "answer": f"left(final_answer, {4 * PREVIEW_CHARS + 1})"}
+SUMMARY_COLUMNS = ", ".join(_READ_AS.get(name, name) for name in TraceSummary.model_fields)
 RECORD_COLUMNS = f"id, {TIME}, {TRACE_JSON}"
 
 
@@ -154,7 +158,10 @@ def to_record(row: tuple[UUID, int, str]) -> TraceRecord:
 def to_summary(row: tuple[Any, ...]) -> TraceSummary:
     """The summary in a row of SUMMARY_COLUMNS."""
     fields = dict(zip(TraceSummary.model_fields, row, strict=True))
-    return TraceSummary.model_construct(**fields | {"created_at": from_microseconds(fields["created_at"])})
+    fields["created_at"] = from_microseconds(fields["created_at"])
+    if fields["answer"] is not None:
+        fields["answer"] = one_line(fields["answer"], PREVIEW_CHARS)
+    return TraceSummary.model_construct(**fields)
 
 
 def from_microseconds(microseconds: int) -> datetime:
