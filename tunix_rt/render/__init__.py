@@ -5,7 +5,7 @@ Each function takes any object with the right attributes and needs no other room
 trailing spaces, and control characters are shown as symbols in both.
 """
 
-from tunix_rt.render.html import facts_html, info_html, page_html, report_html, table_html, trace_html
+from tunix_rt.render.html import facts_html, info_html, page_html, report_html, style, table_html, trace_html
 from tunix_rt.render.text import facts_text, info_text, page_text, report_text, table_text, trace_text
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "page_text",
     "report_html",
     "report_text",
+    "style",
     "table_html",
     "table_text",
     "trace_html",

@@ -1,7 +1,7 @@
 """Objects as HTML that survives saving: static, safe with any text, and readable without its style."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from tunix_rt.render import cells, wording
 from tunix_rt.render.characters import one_line, visible
 from tunix_rt.render.outline import outline
-from tunix_rt.render.passages import Passage, Typesetter
+from tunix_rt.render.passages import AsItStands, Passage, Typesetter
 from tunix_rt.render.quantities import count, prefix_length, utc, utc_exact
 from tunix_rt.render.shapes import InfoShape, PageShape, ReportShape, TableShape, TraceShape
 
@@ -24,15 +24,28 @@ _HERE = Path(__file__).parent
 _LINE_END = Markup("<br>")
 _ANSWER = 40  # characters of an answer in a page, beside its prompt; what is known of it stands in its title
 _BREAK_AFTER_SLASH = Markup("/<wbr>")
+_TEXTS: dict[str, Callable[[], AsItStands]] = {"typeset": Typesetter, "plain": AsItStands}
 
 
-def trace_html(trace: TraceShape, *, id: UUID | None = None, created_at: datetime | None = None) -> Markup:
+def trace_html(
+    trace: TraceShape,
+    *,
+    id: UUID | None = None,
+    created_at: datetime | None = None,
+    text: str = "typeset",
+    styled: bool = True,
+) -> Markup:
     """The trace as one panel: a line about it, the prompt, the steps on a rail, the answer, and its meta, closed.
 
     Texts over 3,000 characters are cut at about 2,000 with the rest behind a click; steps after the first 6,000
     characters are closed. With `id` and `created_at` it is shown as stored.
+
+    `text` says how texts are shown: "typeset" sets code and mathematics apart, "plain" nothing; any other is a
+    ValueError. `styled=False` leaves the style out, for a page that has it once, from `style()`.
     """
-    typesetter = Typesetter()
+    if text not in _TEXTS:
+        raise ValueError(f"text={text!r} is no way to show a text; there are {', '.join(_TEXTS)}")
+    typesetter = _TEXTS[text]()
     # The answer first: when a trace has more formulas than are set, it is the one that must be readable.
     answer = typesetter.passage(trace.final_answer) if trace.final_answer else None
     prompt = typesetter.passage(trace.prompt)
@@ -55,10 +68,16 @@ def trace_html(trace: TraceShape, *, id: UUID | None = None, created_at: datetim
         truncated=wording.TRUNCATED,
         stored=wording.stored_facts(id, created_at),
         meta=meta,
+        **({} if styled else {"style": ""}),
     )
 
 
-def _as_json(typesetter: Typesetter, value: object) -> Passage:
+def style() -> str:
+    """The style of all that is shown here, as CSS for one `<style>` of a page."""
+    return str(_style())
+
+
+def _as_json(typesetter: AsItStands, value: object) -> Passage:
     return typesetter.code(wording.as_json(value, indent=2 if isinstance(value, dict | list) else None))
 
 

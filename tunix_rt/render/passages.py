@@ -41,7 +41,20 @@ class Passage(NamedTuple):
     """Characters of the source that follow the cut."""
 
 
-class Typesetter:
+class AsItStands:
+    """Makes the passages of one output with nothing in them set apart."""
+
+    def passage(self, text: str) -> Passage:
+        """The text, made visible, as one block of prose; beyond 3,000 characters cut like any other."""
+        text = visible(text)
+        return _passage([Segment(Kind.PROSE, text, text)], len(text))
+
+    def code(self, text: str) -> Passage:
+        """The text as one block of code, cut like any other."""
+        return _passage([Segment(Kind.CODE, text, text)], len(text))
+
+
+class Typesetter(AsItStands):
     """Makes the passages of one output; after 500 formulas and code blocks texts show as they stand."""
 
     def __init__(self) -> None:
@@ -53,10 +66,6 @@ class Typesetter:
         found = segments(text, most=self._left)
         self._left -= sum(segment.kind is not Kind.PROSE for segment in found)
         return _passage(found, len(text))
-
-    def code(self, text: str) -> Passage:
-        """The text as one block of code, cut like any other."""
-        return _passage([Segment(Kind.CODE, text, text)], len(text))
 
 
 def _passage(found: list[Segment], n_chars: int) -> Passage:
