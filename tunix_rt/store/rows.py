@@ -83,8 +83,8 @@ _VECTOR_ROWS = 2_048
 _META = {"meta"}
 # Kept: `json.dumps` would make one for each trace.
 _SORTED_JSON = json.JSONEncoder(sort_keys=True)
-# Not a column of its own, as the preview is: DuckDB reads the answers of a page's rows alone, and a page at 1,000,000
-# traces took as long without.
+# Not a column of its own, as the preview is: DuckDB reads the answers of a page's rows alone, which takes 0.2 ms of the
+# 3.4 ms of a page among 1,000,000.
 _READ_AS = {"created_at": TIME, "answer": f"left(final_answer, {4 * PREVIEW_CHARS + 1})"}
 SUMMARY_COLUMNS = ", ".join(_READ_AS.get(name, name) for name in TraceSummary.model_fields)
 RECORD_COLUMNS = f"id, {TIME}, {TRACE_JSON}"
