@@ -326,6 +326,44 @@ def test_an_interrupted_load_keeps_what_was_committed_and_says_how_much(store, m
     assert counts(store.load(path)) == (25, 20, 0)
 
 
+def test_a_function_is_told_the_progress(store):
+    Path("runs").mkdir()
+    write("runs/a.jsonl", lines(rows(1_000)))
+    write("runs/b.jsonl.gz", gzip.compress(lines(rows(10)).encode()))
+    n_bytes = sum(file.stat().st_size for file in Path("runs").iterdir())
+    told, stored = [], []
+
+    def tell(done, total):
+        told.append((done, total))
+        stored.append(store.count())
+
+    assert store.load("runs", progress=tell).added == 1_010
+    assert told[-1] == (n_bytes, n_bytes)
+    assert len(told) > 3
+    assert told == sorted(told)
+    assert {total for _, total in told} == {n_bytes}
+    # The last time all is stored.
+    assert stored[-1] == 1_010
+
+
+def test_what_the_function_raises_stops_the_load(store, monkeypatch):
+    monkeypatch.setattr(loading, "CHUNK_ROWS", 100)
+
+    def stop(_done, _total):
+        if store.count() >= 400:
+            raise InterruptedError("somebody pressed Stop")
+
+    path = write("t.jsonl", lines(rows(2_000)))
+    with pytest.raises(InterruptedError, match="somebody pressed Stop") as caught:
+        store.load(path, progress=stop)
+    added = store.count()
+    assert 400 <= added < 2_000
+    assert caught.value.__notes__[0].startswith(
+        f"<LoadReport: {added:,} added, 0 already there, 0 rejected> before this"
+    )
+    assert counts(store.load(path)) == (2_000 - added, added, 0)
+
+
 GSM8K = {
     "question": "How many clips?",
     "answer": "In April 48/2 = <<48/2=24>>24.\n\nTogether 1,000+24 = <<1000+24=1024>>1,024.\n#### 1,024",

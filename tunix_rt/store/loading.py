@@ -1,6 +1,7 @@
 """Bulk loading: files read, rows validated, and what is new stored, chunk by chunk, so that memory stays bounded."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -29,6 +30,7 @@ _PROGRESS_AFTER_SECONDS = 1.0
 _ROWS_PER_TICK = 256
 
 Known = Literal["skip", "add"]
+Progress = bool | Callable[[int, int], object]
 
 
 class LoadReport:
@@ -71,33 +73,38 @@ class LoadReport:
 
 
 def load(
-    session: Session, source: str | Path, *, format: str | None, known: Known, progress: bool, trace_max_bytes: int
+    session: Session, source: str | Path, *, format: str | None, known: Known, progress: Progress, trace_max_bytes: int
 ) -> LoadReport:
     """Loads what `source` names; see `TraceStore.load`."""
     session.refuse_read_only()
     if known not in ("skip", "add"):
         raise QueryInvalid(f'known={known!r}: must be "skip" (what is there is not added again) or "add"')
     files = files_at(source)
+    n_bytes = sum(file.stat().st_size for file in files)
     report = LoadReport(str(source))
     loading = _Loading(session, report, known=known, trace_max_bytes=trace_max_bytes)
     try:
-        for found in _everything_in(files, format, report, progress=progress):
-            loading.take(found)
-        loading.store()
+        with _telling(progress, n_bytes) as tell:
+            for found in _everything_in(files, format, report, tell):
+                loading.take(found)
+            loading.store()
+            tell(n_bytes)
     except BaseException as error:
-        # An interrupted kernel, a full disk, a busy store: what the committed chunks hold stays, and is said.
+        # An interrupt, `progress` that raises, a full disk, a busy store: what was committed stays, and is said.
         error.add_note(f"{report!r} before this; loading the same again adds only what is missing")
         raise
     return report
 
 
-def _everything_in(
-    files: list[Path], format: str | None, report: LoadReport, *, progress: bool
-) -> Iterator[Draft | Rejection]:
-    total = sum(file.stat().st_size for file in files)
+@contextmanager
+def _telling(progress: Progress, n_bytes: int) -> Iterator[Callable[[int], object]]:
+    """What takes the number of bytes done and shows it: the caller's own function, or a bar."""
+    if callable(progress):
+        yield lambda done: progress(done, n_bytes)
+        return
     # None: no bar where standard error is no terminal, as in a training job's log.
     with tqdm(
-        total=total,
+        total=n_bytes,
         desc="loading",
         unit="B",
         unit_scale=True,
@@ -105,23 +112,29 @@ def _everything_in(
         delay=_PROGRESS_AFTER_SECONDS,
         disable=None if progress else True,
     ) as bar:
-        done = 0
-        for path in files:
-            try:
-                reading = Reading(path, format=format)
-            except SourceInvalid as error:
-                if len(files) == 1:
-                    raise
-                # One file of a folder that is something else does not stop the others.
-                report.reject(Rejection(str(path), None, None, str(error), ""))
-                continue
-            with reading:
-                report.formats.append(reading.format.name)
-                for place, found in enumerate(reading):
-                    yield found
-                    if place % _ROWS_PER_TICK == 0:
-                        bar.update(done + reading.position - bar.n)
-                done += reading.size
+        yield lambda done: bar.update(done - bar.n)
+
+
+def _everything_in(
+    files: list[Path], format: str | None, report: LoadReport, tell: Callable[[int], object]
+) -> Iterator[Draft | Rejection]:
+    done = 0
+    for path in files:
+        try:
+            reading = Reading(path, format=format)
+        except SourceInvalid as error:
+            if len(files) == 1:
+                raise
+            # One file of a folder that is something else does not stop the others.
+            report.reject(Rejection(str(path), None, None, str(error), ""))
+            continue
+        with reading:
+            report.formats.append(reading.format.name)
+            for place, found in enumerate(reading):
+                yield found
+                if place % _ROWS_PER_TICK == 0:
+                    tell(done + reading.position)
+            done += reading.size
 
 
 class _Given(NamedTuple):

@@ -20,7 +20,7 @@ from tunix_rt.store.compacting import Compaction, compact, disorder, is_due
 from tunix_rt.store.exporting import export
 from tunix_rt.store.filters import Filters, id_range, where
 from tunix_rt.store.info import StoreInfo
-from tunix_rt.store.loading import Known, LoadReport, load
+from tunix_rt.store.loading import Known, LoadReport, Progress, load
 from tunix_rt.store.paging import Page, Search, Wanted, whole_number
 from tunix_rt.store.result import SqlResult, run_sql
 from tunix_rt.store.rows import RECORD_COLUMNS, NewRow, encode, from_microseconds, to_record
@@ -98,14 +98,16 @@ class TraceStore:
         ]
 
     def load(
-        self, source: str | Path, *, format: str | None = None, known: Known = "skip", progress: bool = True
+        self, source: str | Path, *, format: str | None = None, known: Known = "skip", progress: Progress = True
     ) -> LoadReport:
         """Adds the traces of a file, a folder or a pattern (`runs/*.jsonl`); streams, so that any size goes.
 
         JSON, JSON Lines and Parquet, plain or packed with gzip or zstd; the format is told by content, `format` insists
         on one. A row that is no trace is in the report with file, line, field and reason, and stops nothing. What was
         loaded before is not added again, unless `known="add"`: the k-th copy of a trace in the files answers to the
-        k-th in the store. Raises SourceInvalid where there is nothing to load at all.
+        k-th in the store. `progress` shows a bar where a load takes long, or is a function that is called now and then
+        with the bytes done and all bytes; what it raises stops the load, and what was stored until then stays. Raises
+        SourceInvalid where there is nothing to load at all.
         """
         return load(
             self._session,
