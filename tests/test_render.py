@@ -118,11 +118,14 @@ ATTRIBUTES = {
     *("class", "dir", "title", "datetime", "open", "style", "scope"),
     *("aria-label", "aria-hidden", "data-lm-suppress-shortcuts"),
 }
-VOID = {"br", "wbr"}
+VOID = {"br", "hr", "wbr"}
 
 
 class Reader(HTMLParser):
     """What a browser would find: elements, attributes, and the text that is seen."""
+
+    elements = ELEMENTS
+    attributes = ATTRIBUTES
 
     def __init__(self, markup):
         super().__init__(convert_charrefs=True)
@@ -135,9 +138,9 @@ class Reader(HTMLParser):
         assert not self.open, f"left open: {self.open}"
 
     def handle_starttag(self, tag, attrs):
-        assert tag in ELEMENTS, tag
+        assert tag in self.elements, tag
         attributes = dict(attrs)
-        assert attributes.keys() <= ATTRIBUTES, attributes
+        assert attributes.keys() <= self.attributes, attributes
         assert len(attributes) == len(attrs)
         if "style" in attributes:
             assert re.fullmatch(r"width:\d{1,3}%", attributes["style"])

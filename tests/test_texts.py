@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from tests.test_render import HOSTILE, Reader, a_step, a_trace
+from tests.test_markdown import Reader
+from tests.test_render import HOSTILE, a_step, a_trace
 from tunix_rt import render
 from tunix_rt.render.characters import visible
 
@@ -43,7 +44,7 @@ def test_plain_is_the_same_for_meta_and_keeps_json_readable():
     assert re.search(r"<code>\{\n  &#34;a&#34;: 1\n\}</code>", markup)
 
 
-@pytest.mark.parametrize("text", ["typeset", "plain"])
+@pytest.mark.parametrize("text", ["typeset", "plain", "markdown"])
 def test_hostile_text_stays_text_in_each_way(text):
     trace = a_trace(HOSTILE, [a_step(type=HOSTILE[:64], content=HOSTILE)], HOSTILE, {HOSTILE: HOSTILE, "x": [HOSTILE]})
     seen = Reader(render.trace_html(trace, text=text))
@@ -60,5 +61,5 @@ def test_the_style_can_stand_once_in_a_page():
 
 
 def test_another_way_is_refused_and_the_ways_are_named():
-    with pytest.raises(ValueError, match="text='html' is no way to show a text; there are typeset, plain"):
+    with pytest.raises(ValueError, match="text='html' is no way to show a text; there are typeset, plain, markdown"):
         render.trace_html(a_trace(), text="html")

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from tunix_rt.render import cells, wording
 from tunix_rt.render.characters import one_line, visible
 from tunix_rt.render.outline import outline
-from tunix_rt.render.passages import AsItStands, Passage, Typesetter
+from tunix_rt.render.passages import AsItStands, MarkdownSetter, Passage, Typesetter
 from tunix_rt.render.quantities import count, prefix_length, utc, utc_exact
 from tunix_rt.render.shapes import InfoShape, PageShape, ReportShape, TableShape, TraceShape
 
@@ -24,7 +24,11 @@ _HERE = Path(__file__).parent
 _LINE_END = Markup("<br>")
 _ANSWER = 40  # characters of an answer in a page, beside its prompt; what is known of it stands in its title
 _BREAK_AFTER_SLASH = Markup("/<wbr>")
-_TEXTS: dict[str, Callable[[], AsItStands]] = {"typeset": Typesetter, "plain": AsItStands}
+_TEXTS: dict[str, Callable[[], AsItStands]] = {
+    "typeset": Typesetter,
+    "plain": AsItStands,
+    "markdown": MarkdownSetter,
+}
 
 
 def trace_html(
@@ -40,18 +44,19 @@ def trace_html(
     Texts over 3,000 characters are cut at about 2,000 with the rest behind a click; steps after the first 6,000
     characters are closed. With `id` and `created_at` it is shown as stored.
 
-    `text` says how texts are shown: "typeset" sets code and mathematics apart, "plain" nothing; any other is a
-    ValueError. `styled=False` leaves the style out, for a page that has it once, from `style()`.
+    `text` says how texts are shown: "typeset" sets code and mathematics apart, "plain" nothing, "markdown" renders
+    prompt, steps and answer, up to 150,000 characters of them; any other is a ValueError. `styled=False` leaves the
+    style out, for a page that has it once, from `style()`.
     """
     if text not in _TEXTS:
         raise ValueError(f"text={text!r} is no way to show a text; there are {', '.join(_TEXTS)}")
-    typesetter = _TEXTS[text]()
+    setter = _TEXTS[text]()
     # The answer first: when a trace has more formulas than are set, it is the one that must be readable.
-    answer = typesetter.passage(trace.final_answer) if trace.final_answer else None
-    prompt = typesetter.passage(trace.prompt)
-    folds = outline(trace.steps, typesetter.passage)
+    answer = setter.passage(trace.final_answer) if trace.final_answer else None
+    prompt = setter.passage(trace.prompt)
+    folds = outline(trace.steps, setter.passage)
     meta = [
-        (str(name), typesetter.passage(value) if isinstance(value, str) else _as_json(typesetter, value))
+        (str(name), setter.value(value) if isinstance(value, str) else _as_json(setter, value))
         for name, value in (trace.meta or {}).items()
     ]
     return _render(
@@ -68,17 +73,18 @@ def trace_html(
         truncated=wording.TRUNCATED,
         stored=wording.stored_facts(id, created_at),
         meta=meta,
-        **({} if styled else {"style": ""}),
+        n_left_plain=setter.n_left_plain,
+        style=style() if text == "markdown" and styled else _style("style") if styled else "",
     )
 
 
 def style() -> str:
     """The style of all that is shown here, as CSS for one `<style>` of a page."""
-    return str(_style())
+    return _style("style") + _style("markdown")
 
 
-def _as_json(typesetter: AsItStands, value: object) -> Passage:
-    return typesetter.code(wording.as_json(value, indent=2 if isinstance(value, dict | list) else None))
+def _as_json(setter: AsItStands, value: object) -> Passage:
+    return setter.code(wording.as_json(value, indent=2 if isinstance(value, dict | list) else None))
 
 
 def page_html(page: PageShape) -> Markup:
@@ -166,7 +172,7 @@ def _environment() -> "Environment":
         "utc": utc,
         "utc_exact": utc_exact,
     }
-    environment.globals["style"] = _style()
+    environment.globals["style"] = _style("style")
     return environment
 
 
@@ -184,8 +190,9 @@ def _path(text: str) -> Markup:
     return escape(visible(text)).replace("/", _BREAK_AFTER_SLASH)
 
 
-def _style() -> Markup:
-    css = (_HERE / "templates" / "style.css").read_text(encoding="utf-8")
+@cache
+def _style(name: str) -> Markup:
+    css = (_HERE / "templates" / f"{name}.css").read_text(encoding="utf-8")
     css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
     css = re.sub(r"\s+", " ", css)
     return Markup(re.sub(r" ?([{};]) ?", r"\1", css).strip())  # noqa: S704  our own file

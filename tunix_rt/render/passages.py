@@ -1,7 +1,10 @@
 """A text of a trace made ready to be laid out: blocks of prose, code and mathematics, cut when it is long."""
 
 import unicodedata
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from markupsafe import Markup
 
 from tunix_rt.render.characters import visible
 from tunix_rt.render.segments import Kind, Segment, segments
@@ -13,6 +16,9 @@ SHOWN = 2000
 _SEARCHED = 500  # characters before the cut that are searched for a line end, then for a space
 # Formulas and code blocks in one output. MathJax takes 1-2 ms for each, and a megabyte of `$x$` would hold up the page.
 _MOST_SET = 500
+# Characters of one output that are rendered as Markdown: 60 ms when they are prose, 0.5 s when all of them are tables,
+# lists and links, 3 s when they are nothing but `![`.
+_MOST_MARKDOWN = 150_000
 
 
 class Part(NamedTuple):
@@ -23,12 +29,13 @@ class Part(NamedTuple):
 
 
 class Block(NamedTuple):
-    """What is laid out below one another; exactly one of prose, code and TeX is filled."""
+    """What is laid out below one another; exactly one of prose, code, TeX and Markdown is filled."""
 
     prose: list[Part]
     code: str | None = None
     language: str = ""
     tex: str | None = None
+    markdown: Markup | None = None
 
 
 class Passage(NamedTuple):
@@ -44,10 +51,17 @@ class Passage(NamedTuple):
 class AsItStands:
     """Makes the passages of one output with nothing in them set apart."""
 
+    n_left_plain = 0
+    """Characters that show as they stand because there are too many to show otherwise."""
+
     def passage(self, text: str) -> Passage:
         """The text, made visible, as one block of prose; beyond 3,000 characters cut like any other."""
         text = visible(text)
         return _passage([Segment(Kind.PROSE, text, text)], len(text))
+
+    def value(self, text: str) -> Passage:
+        """A text of meta, which nobody wrote to be laid out, in the same way; never as Markdown."""
+        return self.passage(text)
 
     def code(self, text: str) -> Passage:
         """The text as one block of code, cut like any other."""
@@ -66,6 +80,46 @@ class Typesetter(AsItStands):
         found = segments(text, most=self._left)
         self._left -= sum(segment.kind is not Kind.PROSE for segment in found)
         return _passage(found, len(text))
+
+
+class MarkdownSetter(AsItStands):
+    """Makes the passages of one output as Markdown; after 150,000 characters texts show as they stand."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_MARKDOWN
+        self._formulas_left = _MOST_SET
+        self._values = Typesetter()
+
+    def passage(self, text: str) -> Passage:
+        """The text, made visible, as Markdown; a long one in two parts, each rendered by itself."""
+        text = visible(text)
+        found = segments(text, most=len(text))
+        if len(text) <= LONG:
+            return Passage(self._blocks(found), [], 0)
+        head, rest = _cut_markdown(found, SHOWN)
+        n_rest = len(text) - sum(len(segment.source) for segment in head)
+        return Passage(self._blocks(head), self._blocks(rest), n_rest)
+
+    def value(self, text: str) -> Passage:
+        """The text, made visible, with code and mathematics set apart."""
+        return self._values.passage(text)
+
+    def _blocks(self, found: list[Segment]) -> list[Block]:
+        # Here and not above: importing the parser takes longer than the rest of the room.
+        from tunix_rt.render.markdown import markdown
+
+        set_, plain = _cut_markdown(found, self._left) if self._left else ([], found)
+        blocks: list[Block] = []
+        if set_:
+            blocks.append(Block([], markdown=markdown(set_, most=self._formulas_left)))
+            self._formulas_left -= sum(segment.kind in {Kind.INLINE, Kind.DISPLAY} for segment in set_)
+            self._left = max(0, self._left - sum(len(segment.source) for segment in set_))
+        if plain:
+            text = "".join(segment.source for segment in plain)
+            blocks.append(Block([Part(text, is_tex=False)]))
+            self.n_left_plain += len(text)
+            self._left = 0
+        return blocks
 
 
 def _passage(found: list[Segment], n_chars: int) -> Passage:
@@ -95,7 +149,16 @@ def _blocks(found: list[Segment]) -> list[Block]:
     return blocks
 
 
-def _cut(found: list[Segment], at: int) -> tuple[list[Segment], list[Segment]]:
+def _cut_markdown(found: list[Segment], at: int) -> tuple[list[Segment], list[Segment]]:
+    """The segments before and after a place near `at`, best between blocks; code that is cut is fenced twice."""
+    head, rest = _cut(found, at, signs=("\n\n", "\n", " "))
+    if len(head) + len(rest) > len(found) and rest[0].kind is Kind.CODE:
+        fence = head[-1].source.partition("\n")[0]
+        rest[0] = rest[0]._replace(source=f"{fence}\n{rest[0].source}")
+    return head, rest
+
+
+def _cut(found: list[Segment], at: int, *, signs: Sequence[str] = ("\n", " ")) -> tuple[list[Segment], list[Segment]]:
     """The segments before and after a place near `at`; a formula is never cut, code is cut between its lines."""
     taken = 0
     for n, segment in enumerate(found):
@@ -105,7 +168,7 @@ def _cut(found: list[Segment], at: int) -> tuple[list[Segment], list[Segment]]:
         if segment.kind not in {Kind.PROSE, Kind.CODE}:
             return found[: n + 1], found[n + 1 :]
         fence = segment.source.index(segment.text)
-        end = _break_point(segment.text, at - taken - fence)
+        end = _break_point(segment.text, at - taken - fence, signs)
         if not 0 < end < len(segment.text):
             n += end > 0  # noqa: PLW2901  all of the segment goes to one side
             return found[:n], found[n:]
@@ -115,13 +178,13 @@ def _cut(found: list[Segment], at: int) -> tuple[list[Segment], list[Segment]]:
     return found, []
 
 
-def _break_point(text: str, at: int) -> int:
+def _break_point(text: str, at: int, signs: Sequence[str]) -> int:
     if at <= 0:
         return 0
-    for sign in "\n ":
-        end = text.rfind(sign, max(0, at - _SEARCHED), at) + 1
-        if end:
-            return end
+    for sign in signs:
+        end = text.rfind(sign, max(0, at - _SEARCHED), at)
+        if end >= 0:
+            return end + len(sign)
     # Between a letter and its accents, or inside a joined emoji, is no place to cut.
     while 0 < at < len(text) and unicodedata.category(text[at]) in {"Mn", "Me", "Cf", "Sk"}:
         at -= 1
