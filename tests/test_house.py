@@ -25,6 +25,7 @@ FLOORS = {
     "examples": 4,
     "formats": 4,
     "store": 5,
+    "widgets": 6,
     "magics": 7,
 }
 

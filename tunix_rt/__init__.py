@@ -3,7 +3,8 @@
 >>> import tunix_rt as rt
 >>> trace = rt.Trace(prompt="27 × 19?", steps=["27 × 20 = 540", "540 − 27 = 513"], final_answer="513")
 
-In a notebook, `%load_ext tunix_rt` gives the magics `%traces`, `%trace`, `%%trace` and their like.
+In a notebook, `%load_ext tunix_rt` gives the magics `%traces`, `%trace`, `%%trace` and their like, and `rt.app(store)`
+shows the forms: browse, read and upload.
 """
 
 from importlib import import_module
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from tunix_rt.model import Step, Trace, TraceRecord, TraceSummary, json_schema
     from tunix_rt.settings import Settings
     from tunix_rt.store import Compaction, LoadReport, Page, Rejection, SqlResult, StoreInfo, TraceStore, VerifyReport
+    from tunix_rt.widgets import StoreStatus, TraceApp, TraceBrowser, TraceViewer, UploadForm, app
 
 # Where each public name lives. A name brings its module in when it is first used, so that a script pays for nothing
 # that it does not need.
@@ -45,6 +47,7 @@ _HOMES = {
     "model": "Step Trace TraceRecord TraceSummary json_schema",
     "settings": "Settings",
     "store": "Compaction LoadReport Page Rejection SqlResult StoreInfo TraceStore VerifyReport",
+    "widgets": "StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
@@ -66,17 +69,23 @@ __all__ = [
     "StoreFull",
     "StoreInfo",
     "StoreReadOnly",
+    "StoreStatus",
     "StoreUnusable",
     "Trace",
+    "TraceApp",
+    "TraceBrowser",
     "TraceInvalid",
     "TraceNotFound",
     "TraceRecord",
     "TraceStore",
     "TraceSummary",
     "TraceTooLarge",
+    "TraceViewer",
     "TunixRTError",
+    "UploadForm",
     "VerifyReport",
     "__version__",
+    "app",
     "errors",
     "examples",
     "json_schema",

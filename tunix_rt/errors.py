@@ -30,10 +30,14 @@ class SettingsInvalid(TunixRTError, ValueError):
 
 
 class Problem(NamedTuple):
-    """One thing wrong with a trace: the path of the field (`steps.3.content`, or None for the whole) and the reason."""
+    """One thing wrong with a trace: the path of the field (`steps.3.content`, or None for the whole) and the reason.
+
+    `place` is where a text stops being JSON: its line and column, in characters from 1.
+    """
 
     field: str | None
     reason: str
+    place: tuple[int, int] | None = None
 
     def __str__(self) -> str:
         return f"{self.field}: {self.reason}" if self.field else self.reason
@@ -48,7 +52,9 @@ class TraceInvalid(TunixRTError, ValueError):
 
     def within(self, path: str) -> Self:
         """The same error for a trace that stands at `path` in something larger."""
-        self.problems = tuple(Problem(f"{path}.{field}" if field else path, reason) for field, reason in self.problems)
+        self.problems = tuple(
+            problem._replace(field=f"{path}.{problem.field}" if problem.field else path) for problem in self.problems
+        )
         self.args = ("\n".join(map(str, self.problems)),)
         return self
 

@@ -5,6 +5,7 @@
 %traces [-n 5] …        a page, newest first, with filters
 %trace ID               one trace, by id, by the beginning of its id, or `latest`
 %%trace                 the JSON in the cell becomes a trace
+%trace_app              the forms: browse, read, upload
 %%trace_sql             the SQL in the cell, over the table `traces`
 """
 
@@ -12,7 +13,7 @@ import functools
 import json
 import re
 from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 from IPython.core.error import UsageError
@@ -26,8 +27,13 @@ from tunix_rt.errors import TunixRTError
 from tunix_rt.model import Trace, TraceRecord
 from tunix_rt.store import LoadReport, Page, SqlResult, StoreInfo, TraceStore
 
+if TYPE_CHECKING:
+    from tunix_rt.widgets import TraceApp
+
 _COMPLETED_IDS = 20
-_OWN_LINE = re.compile(r"^\s*(?:\w+\s*=\s*)?%%?(trace_store|trace_load|trace_sql|traces|trace)\s(.*)$", re.DOTALL)
+_OWN_LINE = re.compile(
+    r"^\s*(?:\w+\s*=\s*)?%%?(trace_store|trace_load|trace_sql|trace_app|traces|trace)\s(.*)$", re.DOTALL
+)
 
 
 def _says_mistakes(magic: Callable[..., Any]) -> Callable[..., Any]:
@@ -169,6 +175,21 @@ class TraceMagics(Magics):
                 raise UsageError("%%trace takes nothing on its line; the JSON of the trace goes into the cell")
             return self.store.add(Trace.from_json(cell.strip()))
         return self.store.latest() if wanted in ("", "latest") else self.store.get(wanted)
+
+    @magic_arguments()
+    @argument("-n", "--limit", type=int, default=20, help="traces on a page, 1–100")
+    @line_magic
+    @_says_mistakes
+    def trace_app(self, line: str) -> "TraceApp":
+        """Shows the forms: browse, read and upload the traces of the store; the result is a TraceApp.
+
+        %trace_app
+        app = %trace_app -n 50
+        """
+        # Here and not above: the other magics do without widgets.
+        from tunix_rt.widgets import TraceApp
+
+        return TraceApp(self.store, limit=parse_argstring(self.trace_app, line).limit)
 
     @magic_arguments()
     @argument("--out", metavar="NAME", help="also put the result into this variable")

@@ -53,22 +53,22 @@ def trace_invalid(
         if found["type"] == "trace":
             problems += found["ctx"]["problems"]
         elif found["type"] == "json_invalid":
-            problems.append(Problem(None, _json_fault(found["ctx"]["error"], text, first_line)))
+            problems.append(_json_fault(found["ctx"]["error"], text, first_line))
         else:
             problems.append(Problem(_path(found), _reason(found, known)))
     return TraceInvalid(*problems)
 
 
-def _json_fault(fault: str, text: str | bytes, first_line: int) -> str:
+def _json_fault(fault: str, text: str | bytes, first_line: int) -> Problem:
     """The parser's own words, with the column in characters: it counts bytes."""
     found = re.fullmatch(r"(.*) at line (\d+) column (\d+)", fault, re.DOTALL)
     if found is None:
-        return f"invalid JSON: {fault}"
+        return Problem(None, f"invalid JSON: {fault}")
     what, line, column = found[1], int(found[2]), int(found[3])
     raw = text.encode(errors="replace") if isinstance(text, str) else text
     before = raw.split(b"\n")[line - 1][:column] if raw else b""
-    characters = len(before.decode(errors="replace"))
-    return f"invalid JSON at line {first_line + line - 1:,}, column {characters:,}: {what}"
+    line, column = first_line + line - 1, len(before.decode(errors="replace"))
+    return Problem(None, f"invalid JSON at line {line:,}, column {column:,}: {what}", (line, column))
 
 
 def _path(found: ErrorDetails) -> str | None:

@@ -5,21 +5,39 @@ Each function takes any object with the right attributes and needs no other room
 trailing spaces, and control characters are shown as symbols in both.
 """
 
-from tunix_rt.render.html import facts_html, info_html, page_html, report_html, style, table_html, trace_html
+from tunix_rt.render.characters import visible
+from tunix_rt.render.html import (
+    facts_html,
+    info_html,
+    note_html,
+    page_html,
+    report_html,
+    saved_html,
+    style,
+    table_html,
+    trace_html,
+)
+from tunix_rt.render.quantities import count, size, utc_exact
 from tunix_rt.render.text import facts_text, info_text, page_text, report_text, table_text, trace_text
 
 __all__ = [
+    "count",
     "facts_html",
     "facts_text",
     "info_html",
     "info_text",
+    "note_html",
     "page_html",
     "page_text",
     "report_html",
     "report_text",
+    "saved_html",
+    "size",
     "style",
     "table_html",
     "table_text",
     "trace_html",
     "trace_text",
+    "utc_exact",
+    "visible",
 ]

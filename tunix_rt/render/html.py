@@ -100,7 +100,7 @@ def page_html(page: PageShape) -> Markup:
     )
 
 
-def report_html(report: ReportShape) -> Markup:
+def report_html(report: ReportShape, *, styled: bool = True) -> Markup:
     """What a load did: the counts, then the first 20 rejected rows with line, field and reason."""
     return _render(
         "report",
@@ -110,6 +110,7 @@ def report_html(report: ReportShape) -> Markup:
         tells_file=bool(wording.report_files(report)),
         rows=report.rejected[: wording.REJECTED_SHOWN],
         more=wording.report_more(report),
+        **_style_of(styled),
     )
 
 
@@ -118,7 +119,7 @@ def facts_html(facts: Sequence[tuple[str, str]]) -> Markup:
     return _render("info", facts=facts, bars=[])
 
 
-def info_html(info: InfoShape) -> Markup:
+def info_html(info: InfoShape, *, styled: bool = True) -> Markup:
     """The store in a few lines, with its ten most frequent sources as bars."""
     most = max((n for _, n in info.sources), default=0) or 1
     shown = info.sources[: wording.SOURCES_SHOWN]
@@ -127,6 +128,7 @@ def info_html(info: InfoShape) -> Markup:
         facts=wording.info_facts(info),
         bars=[{"name": name, "n": n, "percent": max(1, round(100 * n / most))} for name, n in shown],
         n_more=len(info.sources) - len(shown),
+        **_style_of(styled),
     )
 
 
@@ -142,6 +144,23 @@ def table_html(table: TableShape) -> Markup:
         ],
         caption=wording.table_caption(table),
     )
+
+
+def note_html(text: str) -> Markup:
+    """A sentence in place of what there is not."""
+    return _render("note", text=text)
+
+
+def saved_html(picture: str, *, id: str) -> Markup:
+    """The picture that a notebook keeps of a form; `picture` is HTML made in this room.
+
+    The living form hides it by its class `trt-saved-ID`; where there is no kernel, it hides what the host says of that.
+    """
+    return _render("saved", picture=Markup(picture), id=id)  # noqa: S704  made in this room
+
+
+def _style_of(styled: bool) -> dict[str, str]:  # noqa: FBT001  it is the option of its callers
+    return {} if styled else {"style": ""}
 
 
 def _render(name: str, **values: object) -> Markup:

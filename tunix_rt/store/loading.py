@@ -25,6 +25,7 @@ CHUNK_ROWS = 20_480
 CHUNK_BYTES = 64 * 2**20
 # A file of the wrong kind can be rejected row by row; more of them than anyone reads would only fill the memory.
 KEPT_REJECTIONS = 1_000
+KEPT_IDS = 1_000
 # A bar for what is over in a moment only flickers.
 _PROGRESS_AFTER_SECONDS = 1.0
 _ROWS_PER_TICK = 256
@@ -36,7 +37,8 @@ Progress = bool | Callable[[int, int], object]
 class LoadReport:
     """What a load did: `added`, `known` (already there), and `rejected_count` rows that are no traces.
 
-    `rejected` holds the first 1,000 of these, each with file, line, field, reason and how the row begins. `source` and
+    `rejected` holds the first 1,000 of these, each with file, line, field, reason and how the row begins, and `ids` the
+    ids of the first 1,000 traces that were added. `source` and
     `format` say what was read and as what.
     """
 
@@ -47,6 +49,7 @@ class LoadReport:
         self.known = 0
         self.rejected_count = 0
         self.rejected: list[Rejection] = []
+        self.ids: list[UUID] = []
 
     @property
     def format(self) -> str:
@@ -216,6 +219,7 @@ class _Loading:
         for rejection in rejected:
             self._report.reject(rejection)
         self._report.added += len(table)
+        self._report.ids += table["id"][: KEPT_IDS - len(self._report.ids)].to_pylist()
         self._report.known += len(chunk.lines) - len(table) - len(rejected)
 
     def _taken_ids(

@@ -1,0 +1,17 @@
+"""The forms: browse, read and upload traces in the notebook, each alone or all in one panel.
+
+    app ─ TraceApp ┬ TraceBrowser   the list: search, filters, pages, live mode
+                   ├ TraceViewer    one trace: plain, Markdown, JSON
+                   ├ UploadForm     traces in: editor, files, paths
+                   └ StoreStatus    the store's numbers and health
+
+What a form does is in its class, and needs no browser; what it looks like is in `static/`.
+"""
+
+from tunix_rt.widgets.browser import TraceBrowser
+from tunix_rt.widgets.panel import TraceApp, app
+from tunix_rt.widgets.status import StoreStatus
+from tunix_rt.widgets.upload import UploadForm
+from tunix_rt.widgets.viewer import TraceViewer
+
+__all__ = ["StoreStatus", "TraceApp", "TraceBrowser", "TraceViewer", "UploadForm", "app"]

@@ -1,0 +1,215 @@
+"""The list of traces as a form."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+from uuid import UUID
+
+from traitlets import Bool, Dict, Instance, Int, Unicode, observe, validate
+
+from tunix_rt import render
+from tunix_rt.errors import QueryInvalid
+from tunix_rt.model import TraceRecord, TraceSummary
+from tunix_rt.store import Page, TraceStore
+from tunix_rt.store.filters import Filters, as_time
+from tunix_rt.store.paging import cursor_at
+from tunix_rt.widgets.form import Form, action, front_end
+
+_NOT_KNOWN = -1
+_MICROSECOND = timedelta(microseconds=1)
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+_MOST_SOURCES = 100
+
+
+class TraceBrowser(Form):
+    """Traces, newest first, with search, filters, pages and live mode; `selected` is the trace of the chosen row.
+
+    `filters` are those of `store.page` and may be set at any time. `page` is the Page that is shown, `first_place` how
+    many traces are newer than its first, `n_found` how many the filters let through (both -1 while that is counted),
+    `n_new` how many came since the list was made.
+    """
+
+    filters = Dict().tag(sync=True)
+    live = Bool(default_value=False).tag(sync=True)
+    selected_id = Unicode().tag(sync=True)
+    selected = Instance(TraceRecord, allow_none=True)
+    first_place = Int(0).tag(sync=True)
+    n_found = Int(_NOT_KNOWN).tag(sync=True)
+    n_new = Int(0).tag(sync=True)
+    shown = Dict().tag(sync=True)
+    page: Page | None = None
+    _esm: ClassVar[str] = front_end("browser")
+
+    def __init__(self, store: TraceStore | None = None, *, limit: int = 20, **filters: Any) -> None:
+        self.store = store or TraceStore()
+        self.limit = limit
+        self._newest: datetime | None = None
+        self._counting = threading.Lock()
+        self._count_wanted = object()
+        super().__init__(filters=filters)
+        self.first()
+
+    def picture(self) -> Page:
+        """The page that is shown."""
+        assert self.page is not None  # noqa: S101 - made with the form
+        return self.page
+
+    @validate("filters")
+    def _as_json(self, proposal: Any) -> dict[str, Any]:
+        # So that the front end can show them and send them back.
+        given = proposal["value"]
+        Filters(**given)
+        return {name: _plain(name, value) for name, value in given.items() if value is not None}
+
+    @observe("filters")
+    def _filters_changed(self, _change: object) -> None:
+        if self.page is not None:
+            self.first()
+
+    @observe("selected_id")
+    def _selected_changed(self, change: Any) -> None:
+        with self.telling():
+            self.selected = self.store.get(change["new"]) if change["new"] else None
+
+    @action()
+    def find(self, filters: dict[str, Any]) -> None:
+        """Shows the newest of the traces that the filters let through."""
+        before = self.filters
+        self.filters = filters
+        if self.filters == before:
+            self.first()
+
+    @action()
+    def first(self) -> None:
+        """Shows the newest page."""
+        self._show(self.store.page(limit=self.limit, **self.filters), 0)
+        self._newest = self.picture()[0].created_at if self.picture().records else None
+        self.n_new = 0
+        self._count()
+
+    @action()
+    def last(self) -> None:
+        """Shows the oldest page."""
+        found = self.store.page(limit=self.limit, before=cursor_at(_BEGINNING), **self.filters)
+        self._show(found, max(self.n_found - len(found), 0) if self.n_found != _NOT_KNOWN else _NOT_KNOWN)
+
+    @action()
+    def next(self) -> None:
+        """Shows the page behind the one that is shown: older traces."""
+        page = self.picture()
+        if page.next is not None:
+            self._show(page.next_page(), self.first_place + len(page) if self.first_place != _NOT_KNOWN else _NOT_KNOWN)
+
+    @action()
+    def previous(self) -> None:
+        """Shows the page in front of the one that is shown: newer traces."""
+        page = self.picture()
+        if page.previous is None:
+            return
+        found = page.previous_page()
+        if len(found) < self.limit:
+            # Less than a page is newer: the newest page, whole.
+            self.first()
+        else:
+            self._show(found, max(self.first_place - len(found), _NOT_KNOWN))
+
+    @action()
+    def jump(self, date: str) -> None:
+        """Shows the page that begins with the newest trace of a day (UTC, as 2026-01-31), or the next older one."""
+        end = as_time("date", date) + timedelta(days=1)
+        found = self.store.page(limit=self.limit, after=cursor_at(end), **self.filters)
+        if not found.records:
+            raise QueryInvalid(f"no trace is as old as {date}; the list stays where it is")
+        self._show(found, _NOT_KNOWN)
+        self._count(newer_than=end)
+
+    @action(aside=True)
+    def look(self) -> None:
+        """Counts what is newer than the list, without moving it."""
+        since = None if self._newest is None else self._newest + _MICROSECOND
+        self.n_new = self.store.count(**self._from(since))
+
+    @action()
+    def move(self, by: int) -> None:
+        """Chooses the next row (`by` 1) or the one above (-1); where the page ends, on the next page."""
+        before = self._ids()
+        at = before.index(self.selected_id) + by if self.selected_id in before else 0
+        if 0 <= at < len(before):
+            self.selected_id = before[at]
+        elif at < 0 and self.picture().previous is not None:
+            self.previous()
+            now = self._ids()
+            # The newest page is shown whole, so it may hold rows of the page before.
+            self.selected_id = now[now.index(before[0]) - 1] if before[0] in now[1:] else now[-1]
+        elif at > 0 and self.picture().next is not None:
+            self.next()
+            self.selected_id = self._ids()[0]
+
+    @action()
+    def sources(self) -> dict[str, list[str]]:
+        """The most frequent sources, to choose from."""
+        return {"sources": [source for source, _ in self.store.info().sources if source][:_MOST_SOURCES]}
+
+    def _ids(self) -> list[str]:
+        return [str(record.id) for record in self.picture()]
+
+    def _from(self, since: datetime | None) -> dict[str, Any]:
+        """The filters, for what was created at or after a time."""
+        given = self.filters.get("since")
+        return self.filters | {"since": max(filter(None, (since, given and as_time("since", given))), default=None)}
+
+    def _show(self, page: Page, first_place: int) -> None:
+        self.page = page
+        with self.hold_sync():
+            self.first_place = first_place
+            self.shown = {
+                "rows": [_row(record) for record in page],
+                "previous": page.previous is not None,
+                "next": page.next is not None,
+                "empty": "" if page.records else _nothing(page),
+            }
+
+    def _count(self, *, newer_than: datetime | None = None) -> None:
+        """Counts in the background: a rare word in a million traces takes a second. The last one asked for wins."""
+        wanted = self._count_wanted = object()
+        filters, newer = self.filters, None if newer_than is None else self._from(newer_than)
+
+        def count() -> None:
+            with self._counting, self.telling():
+                if self._count_wanted is wanted:
+                    n_found, first_place = (
+                        self.store.count(**filters),
+                        0 if newer is None else self.store.count(**newer),
+                    )
+                    if self._count_wanted is wanted:
+                        self.n_found, self.first_place = n_found, first_place
+
+        self.n_found = _NOT_KNOWN
+        threading.Thread(target=count, name="tunix_rt-count").start()
+
+
+def _plain(name: str, value: Any) -> Any:
+    if name in ("since", "until"):
+        return as_time(name, value).isoformat()
+    if name == "ids":
+        return [str(value)] if isinstance(value, str | UUID) else [str(one) for one in value]
+    return value
+
+
+def _row(record: TraceSummary) -> dict[str, Any]:
+    """A row as the front end shows it; what would act in a text is made visible here."""
+    return {
+        "id": str(record.id),
+        "at": render.utc_exact(record.created_at),
+        "preview": render.visible(record.preview),
+        "n_steps": record.n_steps,
+        "n_chars": record.n_chars,
+        "source": record.source and render.visible(record.source),
+        "answer": record.answer and render.visible(record.answer),
+    }
+
+
+def _nothing(page: Page) -> str:
+    if page.filters:
+        return "No trace matches the search and the filters."
+    return "No traces yet. Upload a file or load an example, or add some in the next cell: store.add(…), store.load(…)."

@@ -1,0 +1,72 @@
+"""All the forms in one panel."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from ipywidgets import widget_serialization
+from traitlets import Instance
+
+from tunix_rt.model import TraceRecord
+from tunix_rt.store import Page, TraceStore
+from tunix_rt.widgets.browser import TraceBrowser
+from tunix_rt.widgets.form import Form, front_end
+from tunix_rt.widgets.status import StoreStatus
+from tunix_rt.widgets.upload import UploadForm
+from tunix_rt.widgets.viewer import TraceViewer
+
+
+class TraceApp(Form):
+    """Browse, read and upload the traces of a store; `selected` is the trace that is shown."""
+
+    browser = Instance(TraceBrowser).tag(sync=True, **widget_serialization)
+    viewer = Instance(TraceViewer).tag(sync=True, **widget_serialization)
+    upload = Instance(UploadForm).tag(sync=True, **widget_serialization)
+    status = Instance(StoreStatus).tag(sync=True, **widget_serialization)
+    _esm: ClassVar[str] = front_end("browser", "viewer", "upload", "status", "app")
+
+    def __init__(self, store: TraceStore | None = None, *, limit: int = 20, **filters: Any) -> None:
+        self.store = store or TraceStore()
+        super().__init__(
+            browser=TraceBrowser(self.store, limit=limit, **filters),
+            viewer=TraceViewer(self.store),
+            upload=UploadForm(self.store),
+            status=StoreStatus(self.store, unfolded=False),
+        )
+        self.browser.observe(self._show, "selected")
+        self.browser.observe(lambda _: self._save_picture(), "shown")
+        self.viewer.can_move = True
+        self.viewer.on_move = self.browser.move
+        self.upload.on_added = self._refresh
+        self.upload.on_open = self._open
+
+    @property
+    def selected(self) -> TraceRecord | None:
+        """The trace that is shown."""
+        return self.viewer.record
+
+    def picture(self) -> Page:
+        """The page that is shown."""
+        return self.browser.picture()
+
+    def close(self) -> None:
+        """Takes the forms away."""
+        for part in (self.browser, self.viewer, self.upload, self.status):
+            part.close()
+        super().close()
+
+    def _show(self, _change: object) -> None:
+        self.viewer.record = self.browser.selected
+
+    def _open(self, id: UUID | str) -> None:
+        self.browser.selected_id = str(id)
+        # Chosen before, and another one read since.
+        self.viewer.record = self.browser.selected
+
+    def _refresh(self) -> None:
+        self.browser.first()
+        self.status.refresh()
+
+
+def app(store: TraceStore | None = None, *, limit: int = 20, **filters: Any) -> TraceApp:
+    """The forms over a store (default: the default one), to browse, read and upload traces; `filters` as for `page`."""
+    return TraceApp(store, limit=limit, **filters)

@@ -1,0 +1,275 @@
+// The list of traces: search, filters, a page of the table, live mode. Arrow keys walk through the rows.
+
+const TYPING_MS = 300; // a pause in typing that means "search now"
+const LOOK_MS = 2000; // how often live mode looks for new traces
+
+function browser({ model, el, toolbarInto }) {
+  const form = open(model, el, { label: "Traces" });
+  // One search at a time, and of those that were asked meanwhile only the last.
+  let searching = false;
+  let wanted = null;
+  async function ask(action, args) {
+    if (searching) {
+      wanted = [action, args];
+      return;
+    }
+    searching = true;
+    list.setAttribute("aria-busy", "true");
+    await form.ask(action, args);
+    searching = false;
+    if (wanted) {
+      const [next, its] = wanted;
+      wanted = null;
+      ask(next, its);
+    } else list.removeAttribute("aria-busy");
+  }
+
+  // The toolbar.
+  const search = h("input", {
+    type: "search",
+    className: "trt-search",
+    placeholder: "Search prompt, steps, answer",
+    "aria-label": "Search in prompt, steps and answer",
+  });
+  let typing;
+  search.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(find, TYPING_MS);
+  });
+  search.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") {
+      clearTimeout(typing);
+      find();
+    } else if (event.key === "ArrowDown") {
+      event.preventDefault();
+      focusRow(0);
+    }
+  });
+
+  const sources = h("datalist", { id: `trt-sources-${form.me}` });
+  const number = (placeholder, label) =>
+    h("input", { type: "number", min: 0, placeholder, "aria-label": label, inputMode: "numeric" });
+  const fields = {
+    source: h("input", { type: "text", placeholder: "any", list: sources.id, "aria-label": "Source" }),
+    since: h("input", { type: "datetime-local", step: 1, "aria-label": "Created since, UTC" }),
+    until: h("input", { type: "datetime-local", step: 1, "aria-label": "Created before, UTC" }),
+    min_steps: number("from", "At least so many steps"),
+    max_steps: number("to", "At most so many steps"),
+    min_chars: number("from", "At least so many characters"),
+    max_chars: number("to", "At most so many characters"),
+  };
+  for (const input of Object.values(fields)) input.addEventListener("change", find);
+  const others = h("div", { className: "trt-chips" });
+  const filters = h(
+    "div",
+    { className: "trt-filters", id: `trt-filters-${form.me}`, hidden: true, role: "group", "aria-label": "Filters" },
+    sources,
+    field("Source", fields.source),
+    h("div", { className: "trt-pair" }, field("Created since, UTC", fields.since), field("before", fields.until)),
+    h("div", { className: "trt-pair" }, field("Steps", fields.min_steps), field("to", fields.max_steps, "trt-unsaid")),
+    h("div", { className: "trt-pair" }, field("Characters", fields.min_chars), field("to", fields.max_chars, "trt-unsaid")),
+    others,
+    button("Clear all", () => ask("find", { filters: {} }), { className: "trt-quietly" }),
+  );
+  const more = button("Filters", async () => {
+    filters.hidden = !filters.hidden;
+    more.setAttribute("aria-expanded", String(!filters.hidden));
+    if (!filters.hidden) {
+      fields.source.focus();
+      const { sources: known = [] } = await form.ask("sources");
+      sources.replaceChildren(...known.map((value) => h("option", { value })));
+    }
+  }, { "aria-expanded": "false", "aria-controls": filters.id });
+  const jump = h("input", { type: "date", "aria-label": "Jump to a date", title: "Jump to a date (UTC)" });
+  jump.addEventListener("change", () => jump.value && ask("jump", { date: jump.value }));
+  const live = button("Live", () => {
+    model.set("live", !model.get("live"));
+    model.save_changes();
+    if (model.get("live")) form.ask("look");
+  }, { title: "Looks for new traces every 2 seconds; what you read stays where it is" });
+  live.prepend(h("span", { className: "trt-dot", "aria-hidden": "true" }));
+  const toolbar = h("div", { className: "trt-toolbar", role: "toolbar", "aria-label": "Find traces" },
+    search, more, field("Jump to", jump, "trt-inline"), live);
+
+  // The table.
+  const columns = [["at", "created"], ["prompt", "prompt"], ["steps", "steps"], ["size", "size"], ["source", "source"], ["answer", "answer"]];
+  const body = h("tbody", { role: "rowgroup" });
+  const table = h("table", { className: "trt-list", role: "grid", "aria-label": "Traces, newest first" },
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map(([name, label]) =>
+      h("th", { role: "columnheader", scope: "col", className: `trt-c-${name}`, title: name === "size" ? "characters of prompt, steps and answer" : undefined }, label)))),
+    body);
+  const empty = h("div", { className: "trt-nothing" });
+  const list = h("div", { className: "trt-scrolled" }, table, empty);
+
+  const place = h("span", { className: "trt-place", role: "status" });
+  const news = button("", () => ask("first", {}), { className: "trt-news", hidden: true });
+  const turns = {
+    first: button("«", () => ask("first", {}), { title: "Newest", "aria-label": "Newest traces", className: "trt-icon" }),
+    previous: button("‹ Newer", () => ask("previous", {}), { title: "Previous page: newer traces" }),
+    next: button("Older ›", () => ask("next", {}), { title: "Next page: older traces" }),
+    last: button("»", () => ask("last", {}), { title: "Oldest", "aria-label": "Oldest traces", className: "trt-icon" }),
+  };
+  const pager = h("nav", { className: "trt-pager", "aria-label": "Pages" },
+    turns.first, turns.previous, place, news, turns.next, turns.last);
+
+  if (toolbarInto) toolbarInto.append(toolbar, filters);
+  else form.root.append(toolbar, filters);
+  form.root.append(list, pager);
+
+  const rows = () => [...body.children];
+
+  function focusRow(at) {
+    const all = rows();
+    if (all.length) choose(all[Math.max(0, Math.min(at, all.length - 1))], true);
+  }
+
+  function choose(row, focus) {
+    if (focus) row.focus();
+    if (model.get("selected_id") !== row.dataset.id) {
+      model.set("selected_id", row.dataset.id);
+      model.save_changes();
+    }
+    mark();
+  }
+
+  function mark() {
+    const selected = model.get("selected_id");
+    const all = rows();
+    const chosen = all.find((row) => row.dataset.id === selected);
+    for (const row of all) {
+      row.setAttribute("aria-selected", String(row === chosen));
+      row.tabIndex = row === (chosen ?? all[0]) ? 0 : -1;
+    }
+    // By hand: scrollIntoView would move the notebook as well.
+    if (chosen) {
+      const head = table.tHead.offsetHeight;
+      if (chosen.offsetTop - head < list.scrollTop) list.scrollTop = chosen.offsetTop - head;
+      else if (chosen.offsetTop + chosen.offsetHeight > list.scrollTop + list.clientHeight)
+        list.scrollTop = chosen.offsetTop + chosen.offsetHeight - list.clientHeight;
+    }
+  }
+
+  /** To the next row or page, and the focus with it. */
+  async function go(action, args, at) {
+    await ask(action, args);
+    if (at !== undefined) focusRow(at);
+    else rows().find((row) => row.dataset.id === model.get("selected_id"))?.focus();
+  }
+
+  body.addEventListener("click", (event) => {
+    const row = event.target.closest("tr");
+    if (row) choose(row, true);
+  });
+  body.addEventListener("keydown", (event) => {
+    const at = rows().indexOf(event.target.closest("tr"));
+    const act = {
+      ArrowDown: () => (at + 1 < rows().length ? focusRow(at + 1) : go("move", { by: 1 })),
+      ArrowUp: () => (at > 0 ? focusRow(at - 1) : go("move", { by: -1 })),
+      Home: () => focusRow(0),
+      End: () => focusRow(rows().length - 1),
+      PageDown: () => turns.next.disabled || go("next", {}, 0),
+      PageUp: () => turns.previous.disabled || go("previous", {}, 0),
+      Enter: () => choose(rows()[at], true),
+      " ": () => choose(rows()[at], true),
+    }[event.key];
+    if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    act();
+  });
+
+  function find() {
+    const asked = { ...model.get("filters") };
+    const text = search.value;
+    if (text) asked.text = text;
+    else delete asked.text;
+    for (const [name, input] of Object.entries(fields)) {
+      if (input.validity.badInput) return form.tell(`${input.getAttribute("aria-label")}: not a number or a date`);
+      if (input.value === "") delete asked[name];
+      // A moment that the field cannot show in full stays as it was given.
+      else if (input.type === "datetime-local") {
+        if (input.value !== seconds(asked[name])) asked[name] = `${input.value}Z`;
+      } else asked[name] = input.type === "number" ? Number(input.value) : input.value;
+    }
+    return ask("find", { filters: asked });
+  }
+
+  /** A moment as a field for it wants it. */
+  const seconds = (iso) => (iso ? iso.replace(" ", "T").slice(0, 19) : "");
+
+  function showFilters() {
+    const given = model.get("filters");
+    if (document.activeElement !== search) search.value = given.text ?? "";
+    for (const [name, input] of Object.entries(fields)) {
+      if (document.activeElement === input) continue;
+      const value = given[name] ?? "";
+      input.value = input.type === "datetime-local" ? seconds(value) : value;
+    }
+    const unknown = Object.keys(given).filter((name) => name !== "text" && !(name in fields));
+    others.replaceChildren(...unknown.map((name) => {
+      const value = typeof given[name] === "string" ? given[name] : JSON.stringify(given[name]);
+      const { [name]: _, ...rest } = given;
+      return button(`${name}: ${value.length > 40 ? value.slice(0, 39) + "…" : value} ×`, () => ask("find", { filters: rest }),
+        { className: "trt-chip", title: "Remove this filter", "aria-label": `Remove the filter ${name}` });
+    }));
+    const active = Object.keys(given).filter((name) => name !== "text").length;
+    more.textContent = active ? `Filters (${active})` : "Filters";
+  }
+
+  function showRows() {
+    const { rows: shown = [], previous, next, empty: hint = "" } = model.get("shown");
+    const hadFocus = body.contains(document.activeElement);
+    body.replaceChildren(...shown.map((row) =>
+      h("tr", { role: "row", tabIndex: -1, "data-id": row.id },
+        h("td", { role: "gridcell", className: "trt-c-at" }, when(row.at)),
+        h("td", { role: "gridcell", className: "trt-c-prompt", dir: "auto", title: row.preview }, row.preview),
+        h("td", { role: "gridcell", className: "trt-c-steps", title: count(row.n_steps, "step") }, n(row.n_steps)),
+        h("td", { role: "gridcell", className: "trt-c-size", title: count(row.n_chars, "character") }, short(row.n_chars)),
+        h("td", { role: "gridcell", className: "trt-c-source", dir: "auto", title: row.source ?? "no source" }, row.source ?? "–"),
+        h("td", { role: "gridcell", className: "trt-c-answer", dir: "auto", title: row.answer ?? "no final answer" }, row.answer ?? "–"))));
+    table.hidden = !shown.length;
+    empty.hidden = shown.length > 0;
+    const clear = Object.keys(model.get("filters")).length
+      ? button("Clear the filters", () => ask("find", { filters: {} })) : null;
+    empty.replaceChildren(h("p", {}, hint), ...(clear ? [clear] : []));
+    const had = document.activeElement;
+    turns.first.disabled = turns.previous.disabled = !previous;
+    turns.next.disabled = turns.last.disabled = !next;
+    // A button that can no longer be pressed would keep the focus, and the keys, to itself.
+    if (had?.disabled) (next ? turns.next : turns.previous).focus();
+    list.scrollTop = 0;
+    mark();
+    if (hadFocus) body.querySelector('[tabindex="0"]')?.focus();
+  }
+
+  function showPlace() {
+    const { rows: shown = [] } = model.get("shown");
+    const found = model.get("n_found");
+    const first = model.get("first_place");
+    const range = first < 0 ? count(shown.length, "trace") : shown.length ? `${n(first + 1)}–${n(first + shown.length)}` : "0";
+    place.textContent = `${range} of ${found < 0 ? "…" : n(found)}`;
+    const fresh = model.get("n_new");
+    news.hidden = !fresh;
+    news.textContent = `${n(fresh)} new ↑`;
+    news.setAttribute("aria-label", `${count(fresh, "new trace")}: show`);
+    const isLive = model.get("live");
+    live.setAttribute("aria-pressed", String(isLive));
+  }
+
+  form.on("change:filters", showFilters);
+  form.on("change:shown", showRows);
+  form.on("change:selected_id", mark);
+  for (const name of ["shown", "n_found", "n_new", "first_place", "live"]) form.on(`change:${name}`, showPlace);
+  let looking = false;
+  form.every(LOOK_MS, async () => {
+    if (!model.get("live") || searching || looking) return;
+    looking = true;
+    await form.ask("look");
+    looking = false;
+  });
+  showFilters();
+  showRows();
+  showPlace();
+  form.onClose(() => clearTimeout(typing));
+  return { close: form.close, ask: form.ask, toolbar, filters, search, list, pager };
+}

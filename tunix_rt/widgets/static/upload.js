@@ -1,0 +1,250 @@
+// Traces in: an example or JSON in the editor, files from this computer in chunks, a path on the kernel's machine.
+
+const CHUNK_BYTES = 512 * 1024; // some hosts lose messages from about a megabyte
+const IN_FLIGHT = 4; // chunks that are on their way at once
+const EDITOR_MAX = 2 ** 20; // characters; more is a file's work, and hosts lose messages of 10 MB
+const CHECK_MS = 250; // a pause in typing that means "is this right?"
+
+function upload({ model, el }) {
+  const form = open(model, el, { label: "Upload traces" });
+
+  // One trace, written or pasted.
+  const choice = h("select", { "aria-label": "Example" }, model.get("examples").map((name) => h("option", { value: name }, name.replaceAll("_", " "))));
+  choice.value = "fahrenheit";
+  const load = button("Load Example", () => form.ask("load_example", { name: choice.value }));
+  const area = h("textarea", {
+    className: "trt-editor", rows: 12, spellcheck: false, placeholder: '{"prompt": "…", "steps": ["…"], "final_answer": "…"}',
+    "aria-label": "A trace as JSON", dir: "ltr",
+  });
+  const problems = h("ul", { className: "trt-problems", id: `trt-problems-${form.me}`, role: "status" });
+  area.setAttribute("aria-describedby", problems.id);
+  const send = button("Upload", async () => {
+    flush();
+    await form.ask("upload");
+  }, { className: "trt-first" });
+  const fetch = button("Fetch", () => form.ask("fetch"));
+  const success = h("div", { className: "trt-success", role: "status" });
+
+  let typing;
+  let tooLong = false;
+  function flush() {
+    clearTimeout(typing);
+    tooLong = area.value.length > EDITOR_MAX;
+    model.set("text", tooLong ? "" : area.value);
+    model.save_changes();
+    enable();
+  }
+  area.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(flush, CHECK_MS);
+    enable();
+  });
+
+  function enable() {
+    send.disabled = !area.value.trim() || tooLong || model.get("problems").length > 0;
+    fetch.disabled = !model.get("uploaded");
+  }
+
+  function showText() {
+    if (model.get("text") !== area.value && !tooLong) area.value = model.get("text");
+    enable();
+  }
+
+  function showProblems() {
+    const found = tooLong
+      ? [{ reason: `${n(area.value.length)} characters: more than the editor takes. Save it as a file, and upload that.` }]
+      : model.get("problems");
+    problems.replaceChildren(...found.map(({ line, column, at, field, reason }) => h("li", {},
+      line ? button(`line ${line}, column ${column}`, () => {
+        area.focus();
+        area.setSelectionRange(at, at);
+        const height = parseFloat(getComputedStyle(area).lineHeight) || 18;
+        area.scrollTop = Math.max(0, (line - 4) * height);
+      }, { className: "trt-link", title: "Go there" }) : null,
+      field ? h("code", {}, field) : null,
+      h("span", {}, reason))));
+    area.setAttribute("aria-invalid", String(found.length > 0));
+    enable();
+  }
+
+  function showUploaded() {
+    const id = model.get("uploaded");
+    success.replaceChildren(...(id ? [h("span", { "aria-hidden": "true" }, "✓ "), "Uploaded: ", h("code", {}, id)] : []));
+    enable();
+  }
+
+  const one = h("div", { className: "trt-part" },
+    h("div", { className: "trt-row" }, choice, load),
+    area, problems,
+    h("div", { className: "trt-row" }, send, fetch, success));
+
+  // Files.
+  const picker = h("input", { type: "file", multiple: true, className: "trt-visually-hidden", tabIndex: -1, "aria-hidden": "true" });
+  const pick = button("Choose files …", () => picker.click());
+  const drop = h("div", { className: "trt-drop" }, pick, h("span", {}, "or drop them here: JSON, JSON Lines, Parquet, also .gz and .zst, of any size"), picker);
+  picker.addEventListener("change", async () => {
+    const files = [...picker.files];
+    picker.value = "";
+    await takeFiles(files);
+  });
+  const carriesFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  for (const type of ["dragenter", "dragover"]) form.root.addEventListener(type, (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    drop.classList.add("trt-over");
+  });
+  form.root.addEventListener("dragleave", (event) => {
+    if (!form.root.contains(event.relatedTarget)) drop.classList.remove("trt-over");
+  });
+  form.root.addEventListener("drop", (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    drop.classList.remove("trt-over");
+    takeFiles([...event.dataTransfer.files]);
+  });
+
+  const path = h("input", { type: "text", placeholder: "runs/*.jsonl", "aria-label": "File, folder or pattern on the kernel's machine", spellcheck: false });
+  const take = button("Load", loadPath);
+  path.addEventListener("input", () => enableFiles());
+  path.addEventListener("keydown", (event) => event.key === "Enter" && !take.disabled && take.click());
+  const kept = h("input", { type: "checkbox" });
+  const known = h("label", { className: "trt-check", title: "Equal traces that the store already holds are added once more" }, kept, "add again what is already there");
+
+  const bar = h("progress", { max: 1, value: 0, "aria-label": "Progress" });
+  const doing = h("span", { className: "trt-place" });
+  const cancel = button("Cancel", () => {
+    cancelled = true;
+    return form.ask("cancel");
+  });
+  const work = h("div", { className: "trt-work", hidden: true }, h("div", { className: "trt-row" }, bar, cancel), doing);
+  const reports = h("div", { className: "trt-reports", "aria-live": "polite" });
+  const many = h("div", { className: "trt-part" },
+    drop, h("div", { className: "trt-row" }, h("span", { className: "trt-grow" }, path), take), known, work, reports);
+
+  let busy = false;
+  let cancelled = false;
+  function enableFiles() {
+    pick.disabled = busy;
+    kept.disabled = busy;
+    path.disabled = busy;
+    take.disabled = busy || !path.value.trim();
+    work.hidden = !busy;
+  }
+
+  async function working(act) {
+    if (busy) return form.tell("One thing after the other: wait until the running load is done, or cancel it.");
+    busy = true;
+    cancelled = false;
+    progress(0, 0, "");
+    enableFiles();
+    try {
+      return await act();
+    } finally {
+      busy = false;
+      enableFiles();
+    }
+  }
+
+  function progress(done, total, text) {
+    if (total) bar.value = done / total;
+    else bar.removeAttribute("value");
+    doing.textContent = total ? `${text} · ${bytes(done)} of ${bytes(total)}` : text;
+  }
+
+  const howKnown = () => (kept.checked ? "add" : "skip");
+
+  function loadPath() {
+    return working(() => form.ask("load_path", { path: path.value.trim(), known: howKnown() }));
+  }
+
+  function takeFiles(files) {
+    return working(async () => {
+      for (const file of files) {
+        if (cancelled || !(await takeFile(file))) break;
+      }
+    });
+  }
+
+  /** Sends a file in chunks, a few ahead of what has arrived, and has it loaded. */
+  async function takeFile(file) {
+    const begun = await form.ask("begin", { name: file.name, size: file.size });
+    if (begun.failed) return false;
+    const onTheirWay = new Set();
+    let arrived = 0;
+    let failed = false;
+    for (let at = 0; at < file.size && !cancelled && !failed; at += CHUNK_BYTES) {
+      let chunk;
+      try {
+        chunk = await file.slice(at, at + CHUNK_BYTES).arrayBuffer();
+      } catch (error) {
+        await form.ask("cancel");
+        form.tell(`${file.name}: cannot be read (${error.message})`);
+        return false;
+      }
+      const sent = form.ask("receive", { at }, [chunk]).then((reply) => {
+        onTheirWay.delete(sent);
+        failed ||= Boolean(reply.failed);
+        arrived += chunk.byteLength;
+        progress(arrived, file.size, `Uploading ${file.name}`);
+      });
+      onTheirWay.add(sent);
+      if (onTheirWay.size >= IN_FLIGHT) await Promise.race(onTheirWay);
+    }
+    await Promise.all(onTheirWay);
+    if (cancelled || failed) {
+      form.ask("cancel");
+      return false;
+    }
+    const loaded = await form.ask("load_received", { known: howKnown() });
+    return !loaded.failed;
+  }
+
+  function showProgress() {
+    const { name, done, total } = model.get("progress");
+    if (busy && name) progress(done, total, `Loading ${name}`);
+  }
+
+  function showReports() {
+    reports.replaceChildren(...model.get("shown_reports").map(({ html, ids, n_added, n_rejected }, at) => {
+      const report = h("div", { className: "trt-report" });
+      // Made by the package's own templates, which escape every text.
+      report.insertAdjacentHTML("beforeend", html);
+      if (ids.length) {
+        report.append(h("div", { className: "trt-ids" }, "added: ",
+          ids.map((id) => button(id.slice(0, 18) + "…", () => form.ask("show", { id }), { className: "trt-link", title: `Show ${id}` })),
+          n_added > ids.length ? ` and ${n(n_added - ids.length)} more` : ""));
+      }
+      if (n_rejected) {
+        report.append(button(`Download the rejected rows`, async () => {
+          const { failed, buffers } = await form.ask("rejected", { report: at });
+          if (!failed) download("rejected.jsonl", buffers[0]);
+        }));
+      }
+      return report;
+    }));
+  }
+
+  const shown = h("div", { className: "trt-fetched" });
+  function showFetched() {
+    // Made by the package's own templates, which escape every text of a trace.
+    shown.innerHTML = model.get("fetched");
+  }
+
+  form.root.append(h("div", { className: "trt-parts" }, one, many), shown);
+  form.on("change:text", showText);
+  form.on("change:problems", showProblems);
+  form.on("change:uploaded", showUploaded);
+  form.on("change:progress", showProgress);
+  form.on("change:shown_reports", showReports);
+  form.on("change:fetched", showFetched);
+  form.onClose(() => clearTimeout(typing));
+  showText();
+  showProblems();
+  showUploaded();
+  showReports();
+  showFetched();
+  enableFiles();
+  return { close: form.close, ask: form.ask };
+}

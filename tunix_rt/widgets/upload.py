@@ -1,0 +1,208 @@
+"""Traces in, as a form: JSON in an editor, files from the user's computer, paths on the kernel's machine."""
+
+import json
+import threading
+import time
+from typing import Any, ClassVar
+
+from traitlets import Callable, Dict, Instance, List, Unicode, observe
+
+from tunix_rt import examples, render
+from tunix_rt.errors import Problem, QueryInvalid, SourceInvalid, TraceInvalid, TraceNotFound, TunixRTError
+from tunix_rt.model import Trace, TraceRecord
+from tunix_rt.places import place_of
+from tunix_rt.store import LoadReport, TraceStore
+from tunix_rt.store.loading import Known
+from tunix_rt.widgets.form import Form, Note, Shows, action, front_end
+from tunix_rt.widgets.receiving import IncomingFile
+
+_SHOWN_IDS = 10
+_KEPT_REPORTS = 20
+_PROGRESS_SECONDS = 0.1
+
+
+class _Cancelled(TunixRTError):
+    """The user stopped a load."""
+
+
+class UploadForm(Form):
+    """Takes traces into the store: `text` is the JSON in the editor, `problems` what is wrong with it.
+
+    `uploaded` is the id of the trace that was uploaded from the editor last, `record` the one that was fetched;
+    `reports` are the LoadReports of the last files. `on_added` is called when traces have come in, `on_open` with the
+    id of a trace to be shown.
+    """
+
+    examples = List(Unicode()).tag(sync=True)
+    text = Unicode().tag(sync=True, echo_update=False)
+    problems = List(Dict()).tag(sync=True)
+    uploaded = Unicode().tag(sync=True)
+    record = Instance(TraceRecord, allow_none=True)
+    fetched = Unicode().tag(sync=True)
+    progress = Dict().tag(sync=True)
+    shown_reports = List(Dict()).tag(sync=True)
+    on_added = Callable(None, allow_none=True)
+    on_open = Callable(None, allow_none=True)
+    _esm: ClassVar[str] = front_end("upload")
+
+    def __init__(self, store: TraceStore | None = None) -> None:
+        self.store = store or TraceStore()
+        self.reports: list[LoadReport] = []
+        self._incoming: IncomingFile | None = None
+        self._cancel = threading.Event()
+        super().__init__(examples=examples.names())
+
+    def picture(self) -> Shows:
+        """What was uploaded last."""
+        if self.reports:
+            return self.reports[-1]
+        return self.record or Note("The form to upload traces; run the cell to use it.")
+
+    @observe("text")
+    def _check(self, _change: object) -> None:
+        self.problems = [self._where(problem) for problem in _problems(self.text)]
+
+    def _where(self, problem: Problem) -> dict[str, Any]:
+        place: dict[str, Any] = {}
+        if found := place_of(self.text, problem.field) if problem.field else _json_place(self.text, problem):
+            line, column, at = found
+            # The editor counts as JavaScript does, in units of UTF-16.
+            place = {"line": line, "column": column, "at": len(self.text[:at].encode("utf-16-le", "replace")) // 2}
+        return {"field": problem.field, "reason": problem.reason, **place}
+
+    @action()
+    def load_example(self, name: str) -> None:
+        """Puts an example into the editor."""
+        trace = examples.get(name)
+        self.text = json.dumps(trace.model_dump(mode="json"), ensure_ascii=False, indent=2)
+
+    @action()
+    def upload(self) -> None:
+        """Stores the trace in the editor."""
+        if not self.text.strip():
+            raise QueryInvalid("the editor is empty; load an example, or write or paste a trace as JSON")
+        record = self.store.add(Trace.from_json(self.text))
+        self.fetched, self.record = "", None
+        self.uploaded = str(record.id)
+        self._added()
+
+    @action()
+    def fetch(self) -> None:
+        """Reads the uploaded trace back from the store, and shows it."""
+        if not self.uploaded:
+            raise TraceNotFound("nothing was uploaded yet; upload a trace first")
+        self.show(self.uploaded)
+
+    @action()
+    def show(self, id: str) -> None:
+        """Shows a stored trace: where `on_open` says, or else in the form."""
+        self.record = self.store.get(id)
+        if self.on_open is not None:
+            self.on_open(id)
+        else:
+            record = self.record
+            self.fetched = render.trace_html(record.payload, id=record.id, created_at=record.created_at, styled=False)
+
+    @action()
+    def begin(self, name: str, size: int) -> None:
+        """Makes ready for a file of so many bytes."""
+        self._drop_incoming()
+        self._cancel.clear()
+        self._incoming = IncomingFile(name, size)
+
+    @action()
+    def receive(self, at: int, buffer: memoryview) -> None:
+        """Takes the part of the file that begins at this byte."""
+        if self._incoming is None:
+            raise SourceInvalid("no file is on its way; choose it again")
+        self._incoming.take(at, buffer)
+
+    @action(aside=True)
+    def load_received(self, known: Known = "skip") -> None:
+        """Loads the file that has arrived."""
+        incoming, self._incoming = self._incoming, None
+        if incoming is None:
+            raise SourceInvalid("no file is on its way; choose it again")
+        try:
+            self._load(str(incoming.finish()), incoming.name, known)
+        finally:
+            incoming.drop()
+
+    @action(aside=True)
+    def load_path(self, path: str, known: Known = "skip") -> None:
+        """Loads a file, a folder or a pattern on the kernel's machine."""
+        self._cancel.clear()
+        self._load(path, path, known)
+
+    @action()
+    def cancel(self) -> None:
+        """Stops what is running; what has been added stays."""
+        self._cancel.set()
+        self._drop_incoming()
+
+    @action()
+    def rejected(self, report: int) -> dict[str, bytes]:
+        """The rejected rows of a report, a line of JSON for each: file, line, field, reason, start of the row."""
+        rows = (json.dumps(row._asdict(), ensure_ascii=False) + "\n" for row in self.reports[report].rejected)
+        return {"rows": "".join(rows).encode(errors="replace")}
+
+    def _load(self, source: str, name: str, known: Known) -> None:
+        told = 0.0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal told
+            if self._cancel.is_set():
+                raise _Cancelled(f"{name}: cancelled")
+            if time.monotonic() - told >= _PROGRESS_SECONDS:
+                told = time.monotonic()
+                self.progress = {"name": name, "done": done, "total": total}
+
+        try:
+            report = self.store.load(source, known=known, progress=progress)
+        except TunixRTError as error:
+            # What was committed before stays, and the note says how much that is.
+            said = ". ".join([str(error), *getattr(error, "__notes__", [])])
+            raise type(error)(said.replace(source, name)) from None
+        finally:
+            self.progress = {}
+            self._added()
+        report.source = name
+        report.rejected = [row._replace(file=row.file.replace(source, name)) for row in report.rejected]
+        self.reports = [*self.reports, report][-_KEPT_REPORTS:]
+        self.shown_reports = [_shown(one) for one in self.reports]
+
+    def _added(self) -> None:
+        if self.on_added is not None:
+            self.on_added()
+
+    def _drop_incoming(self) -> None:
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            incoming.drop()
+
+
+def _problems(text: str) -> tuple[Problem, ...]:
+    if not text.strip():
+        return ()
+    try:
+        Trace.from_json(text)
+    except TraceInvalid as error:
+        return error.problems
+    return ()
+
+
+def _json_place(text: str, problem: Problem) -> tuple[int, int, int] | None:
+    if problem.place is None:
+        return None
+    line, column = problem.place
+    before = text.split("\n")[: line - 1]
+    return line, column, sum(map(len, before)) + len(before) + max(column - 1, 0)
+
+
+def _shown(report: LoadReport) -> dict[str, Any]:
+    return {
+        "html": render.report_html(report, styled=False),
+        "ids": list(map(str, report.ids[:_SHOWN_IDS])),
+        "n_added": report.added,
+        "n_rejected": report.rejected_count,
+    }

@@ -1,0 +1,87 @@
+"""One trace as a form."""
+
+import json
+from collections.abc import Callable
+from typing import ClassVar
+from uuid import UUID
+
+from traitlets import Bool, Dict, Enum, Instance, observe
+
+from tunix_rt import render
+from tunix_rt.errors import QueryInvalid
+from tunix_rt.model import Trace, TraceRecord
+from tunix_rt.store import TraceStore
+from tunix_rt.widgets.form import Form, Note, Shows, action, front_end
+
+_EMPTY = "Choose a trace in the list to read it here."
+
+
+class TraceViewer(Form):
+    """One stored trace: its prompt, steps, answer and meta, as plain text, as Markdown with mathematics, or as JSON.
+
+    `record` is the trace that is shown and may be set at any time. `trace` in the constructor is a record, an id or the
+    beginning of one.
+    """
+
+    record = Instance(TraceRecord, allow_none=True)
+    view = Enum(["plain", "markdown", "json"], "plain").tag(sync=True)
+    can_move = Bool(default_value=False).tag(sync=True)
+    shown = Dict().tag(sync=True)
+    _esm: ClassVar[str] = front_end("viewer")
+
+    def __init__(self, store: TraceStore | None = None, trace: TraceRecord | UUID | str | None = None) -> None:
+        self.store = store or TraceStore()
+        self.on_move: Callable[[int], None] | None = None
+        super().__init__(shown={"empty": _EMPTY})
+        if trace is not None:
+            self.record = trace if isinstance(trace, TraceRecord) else self.store.get(trace)
+
+    def picture(self) -> Shows:
+        """The trace that is shown."""
+        return self.record or Note(_EMPTY)
+
+    @observe("record", "view")
+    def _show(self, _change: object) -> None:
+        record = self.record
+        if record is None:
+            self.shown = {"empty": _EMPTY}
+        elif self.view == "json":
+            self.shown = {"id": str(record.id), "json": render.visible(_json(record))}
+        else:
+            html = render.trace_html(
+                record.payload, id=record.id, created_at=record.created_at, text=self.view, styled=False
+            )
+            self.shown = {"id": str(record.id), "html": html}
+
+    @action()
+    def read_as(self, view: str) -> None:
+        """Shows the trace as "plain" text, as "markdown" or as "json"."""
+        self.view = view
+
+    @action()
+    def move(self, by: int) -> None:
+        """Asks the list, where there is one beside it, for the next trace (`by` 1) or the one before (-1)."""
+        if self.on_move is not None:
+            self.on_move(by)
+
+    @action()
+    def text_of(self, part: str) -> dict[str, str]:
+        """The exact text of "id", "prompt", "steps", "steps.3" (counted from 0), "answer" or "json"."""
+        if self.record is None:
+            raise QueryInvalid("no trace is shown; choose one first")
+        return {"text": _text(self.record, part)}
+
+
+def _text(record: TraceRecord, part: str) -> str:
+    trace: Trace = record.payload
+    if part.startswith("steps."):
+        return trace.steps[int(part.removeprefix("steps."))].content
+    if part == "steps":
+        return "\n\n".join(step.content for step in trace.steps)
+    if part == "json":
+        return _json(record)
+    return {"id": str(record.id), "prompt": trace.prompt, "answer": trace.final_answer or ""}[part]
+
+
+def _json(record: TraceRecord) -> str:
+    return json.dumps(record.model_dump(mode="json"), ensure_ascii=False, indent=2)
