@@ -41,7 +41,7 @@ def front_end(*names: str) -> str:
 
 def style() -> str:
     """The style of all forms, and of the traces and reports in them."""
-    return render.style() + (_STATIC / "forms.css").read_text(encoding="utf-8")
+    return "\n".join([str(render.style()), (_STATIC / "forms.css").read_text(encoding="utf-8")])
 
 
 def action(*, aside: bool = False) -> Callable[[_Method], _Method]:

@@ -64,7 +64,12 @@ class UploadForm(Form):
 
     def _where(self, problem: Problem) -> dict[str, Any]:
         place: dict[str, Any] = {}
-        if found := place_of(self.text, problem.field) if problem.field else _json_place(self.text, problem):
+        of_key = problem.reason.startswith("unknown field")
+        if problem.field:
+            found = place_of(self.text, problem.field, of_key=of_key)
+        else:
+            found = _json_place(self.text, problem)
+        if found:
             line, column, at = found
             # The editor counts as JavaScript does, in units of UTF-16.
             place = {"line": line, "column": column, "at": len(self.text[:at].encode("utf-16-le", "replace")) // 2}

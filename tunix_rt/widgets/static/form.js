@@ -90,7 +90,7 @@ function open(model, el, { label }) {
     said,
     h("button", { type: "button", className: "trt-icon", title: "Dismiss", "aria-label": "Dismiss", onclick: () => tell("") }, "×"),
   );
-  const gone = h("div", { className: "trt-problem", role: "alert", hidden: true },
+  const gone = h("div", { className: "trt-problem trt-lost", role: "alert", hidden: true },
     h("span", { className: "trt-sign", "aria-hidden": "true" }, "⚠"),
     h("span", {}, "The kernel that made this form is gone. Run the cell again to use it."));
   // The picture that the notebook keeps is for readers without a kernel; beside the living form it would be a second one.
