@@ -94,15 +94,14 @@ class Page:
         *,
         wanted: Wanted,
         filters: Filters,
-        more: bool,
+        behind: bool,
+        in_front: bool,
         turn: Callable[..., "Page"],
     ) -> None:
         self.records = records
         self.limit = wanted.limit
         self.offset = wanted.offset
         self.filters = filters.given
-        # `more` lies in the direction of the search; in the other one there is at least the place it came from.
-        behind, in_front = (True, more) if wanted.before else (more, bool(wanted.after or wanted.offset))
         self.next = _place_of(records[-1]) if records and behind else None
         self.next_offset = wanted.offset + len(records) if self.next and not wanted.before else None
         self.previous = _place_of(records[0]) if records and in_front else None
@@ -159,17 +158,15 @@ class Search:
         # One more than is shown tells whether the page is the last one in its direction.
         if wanted.before:
             found = self._nearest(wanted.limit + 1, before=wanted.before)
-            records = found[: wanted.limit][::-1]
+            records = tuple(map(to_summary, found[: wanted.limit][::-1]))
+            in_front = len(found) > wanted.limit
+            # A cursor need not be the place of a trace: `cursor_at` gives the end as well.
+            behind = bool(records and self._newest(1, offset=0, after=Cursor(records[-1].created_at, records[-1].id)))
         else:
             found = self._newest(wanted.limit + 1, offset=wanted.offset, after=wanted.after)
-            records = found[: wanted.limit]
-        return Page(
-            tuple(map(to_summary, records)),
-            wanted=wanted,
-            filters=self._filters,
-            more=len(found) > wanted.limit,
-            turn=turn,
-        )
+            records = tuple(map(to_summary, found[: wanted.limit]))
+            behind, in_front = len(found) > wanted.limit, bool(wanted.after or wanted.offset)
+        return Page(records, wanted=wanted, filters=self._filters, behind=behind, in_front=in_front, turn=turn)
 
     def _newest(self, limit: int, *, offset: int, after: Cursor | None) -> list[tuple[Any, ...]]:
         """At most `limit` rows, behind the cursor and behind `offset` further ones."""

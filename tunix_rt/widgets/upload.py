@@ -64,12 +64,7 @@ class UploadForm(Form):
 
     def _where(self, problem: Problem) -> dict[str, Any]:
         place: dict[str, Any] = {}
-        of_key = problem.reason.startswith("unknown field")
-        if problem.field:
-            found = place_of(self.text, problem.field, of_key=of_key)
-        else:
-            found = _json_place(self.text, problem)
-        if found:
+        if found := _place(self.text, problem):
             line, column, at = found
             # The editor counts as JavaScript does, in units of UTF-16.
             place = {"line": line, "column": column, "at": len(self.text[:at].encode("utf-16-le", "replace")) // 2}
@@ -196,7 +191,10 @@ def _problems(text: str) -> tuple[Problem, ...]:
     return ()
 
 
-def _json_place(text: str, problem: Problem) -> tuple[int, int, int] | None:
+def _place(text: str, problem: Problem) -> tuple[int, int, int] | None:
+    """Line and column from 1, and offset, of what is wrong."""
+    if problem.field:
+        return place_of(text, problem.field, of_key=problem.reason.startswith("unknown field"))
     if problem.place is None:
         return None
     line, column = problem.place

@@ -32,18 +32,22 @@ function browser({ model, el, toolbarInto }) {
     "aria-label": "Search in prompt, steps and answer",
   });
   let typing;
-  search.addEventListener("input", () => {
-    clearTimeout(typing);
-    typing = setTimeout(find, TYPING_MS);
-  });
-  search.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") {
+  function findAsTyped(input) {
+    input.addEventListener("input", () => {
+      clearTimeout(typing);
+      typing = setTimeout(find, TYPING_MS);
+    });
+    input.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter") return;
       clearTimeout(typing);
       find();
-    } else if (event.key === "ArrowDown") {
-      event.preventDefault();
-      focusRow(0);
-    }
+    });
+  }
+  findAsTyped(search);
+  search.addEventListener("keydown", (event) => {
+    if (event.key !== "ArrowDown") return;
+    event.preventDefault();
+    focusRow(0);
   });
 
   const sources = h("datalist", { id: `trt-sources-${form.me}` });
@@ -58,7 +62,7 @@ function browser({ model, el, toolbarInto }) {
     min_chars: number("from", "At least so many characters"),
     max_chars: number("to", "At most so many characters"),
   };
-  for (const input of Object.values(fields)) input.addEventListener("change", find);
+  Object.values(fields).forEach(findAsTyped);
   const others = h("div", { className: "trt-chips" });
   const filters = h(
     "div",
@@ -184,7 +188,8 @@ function browser({ model, el, toolbarInto }) {
     if (text) asked.text = text;
     else delete asked.text;
     for (const [name, input] of Object.entries(fields)) {
-      if (input.validity.badInput) return form.tell(`${input.getAttribute("aria-label")}: not a number or a date`);
+      // Half a date, or half a number: what was asked before stands until it is whole.
+      if (input.validity.badInput) continue;
       if (input.value === "") delete asked[name];
       // A moment that the field cannot show in full stays as it was given.
       else if (input.type === "datetime-local") {
