@@ -66,10 +66,10 @@ class TraceBrowser(Form):
         if self.page is not None:
             self.first()
 
-    @observe("selected_id")
-    def _selected_changed(self, change: Any) -> None:
-        with self.telling():
-            self.selected = self.store.get(change["new"]) if change["new"] else None
+    @validate("selected_id")
+    def _existing(self, proposal: Any) -> str:
+        self.selected = self.store.get(proposal["value"]) if proposal["value"] else None
+        return str(self.selected.id) if self.selected else ""
 
     @action()
     def find(self, filters: dict[str, Any]) -> None:
@@ -123,6 +123,18 @@ class TraceBrowser(Form):
         self._show(found, _NOT_KNOWN)
         self._count(newer_than=end)
 
+    @action()
+    def choose(self, id: str) -> None:
+        """Chooses the trace with this id."""
+        self.selected_id = id
+
+    @action()
+    def watch(self, live: bool) -> None:  # noqa: FBT001 - it comes by name
+        """Switches live mode: the front end then calls `look` every two seconds."""
+        self.live = live
+        if live:
+            self.look()
+
     @action(aside=True)
     def look(self) -> None:
         """Counts what is newer than the list, without moving it."""
@@ -130,10 +142,13 @@ class TraceBrowser(Form):
         self.n_new = self.store.count(**self._from(since))
 
     @action()
-    def move(self, by: int) -> None:
-        """Chooses the next row (`by` 1) or the one above (-1); where the page ends, on the next page."""
-        before = self._ids()
-        at = before.index(self.selected_id) + by if self.selected_id in before else 0
+    def move(self, by: int, start: str | None = None) -> None:
+        """Chooses the row below the chosen one (`by` 1) or above it (-1); where the page ends, on the next page.
+
+        `start` is the row that counts as chosen.
+        """
+        before, start = self._ids(), start or self.selected_id
+        at = before.index(start) + by if start in before else 0
         if 0 <= at < len(before):
             self.selected_id = before[at]
         elif at < 0 and self.picture().previous is not None:

@@ -77,8 +77,10 @@ class UploadForm(Form):
         self.text = json.dumps(trace.model_dump(mode="json"), ensure_ascii=False, indent=2)
 
     @action()
-    def upload(self) -> None:
-        """Stores the trace in the editor."""
+    def upload(self, text: str | None = None) -> None:
+        """Stores the trace in the editor, or in `text`, which goes there."""
+        if text is not None:
+            self.text = text
         if not self.text.strip():
             raise QueryInvalid("the editor is empty; load an example, or write or paste a trace as JSON")
         record = self.store.add(Trace.from_json(self.text))

@@ -5,23 +5,18 @@ const LOOK_MS = 2000; // how often live mode looks for new traces
 
 function browser({ model, el, toolbarInto }) {
   const form = open(model, el, { label: "Traces" });
-  // One search at a time, and of those that were asked meanwhile only the last.
-  let searching = false;
-  let wanted = null;
-  async function ask(action, args) {
-    if (searching) {
-      wanted = [action, args];
-      return;
-    }
-    searching = true;
-    list.setAttribute("aria-busy", "true");
-    await form.ask(action, args);
-    searching = false;
-    if (wanted) {
-      const [next, its] = wanted;
-      wanted = null;
-      ask(next, its);
-    } else list.removeAttribute("aria-busy");
+  // One search at a time, and of those that are asked meanwhile only the last.
+  let latest = 0;
+  let turn = Promise.resolve();
+  function ask(action, args) {
+    const mine = ++latest;
+    turn = turn.then(async () => {
+      if (mine !== latest) return;
+      list.setAttribute("aria-busy", "true");
+      await form.ask(action, args);
+      list.removeAttribute("aria-busy");
+    });
+    return turn;
   }
 
   // The toolbar.
@@ -87,9 +82,7 @@ function browser({ model, el, toolbarInto }) {
   const jump = h("input", { type: "date", "aria-label": "Jump to a date", title: "Jump to a date (UTC)" });
   jump.addEventListener("change", () => jump.value && ask("jump", { date: jump.value }));
   const live = button("Live", () => {
-    model.set("live", !model.get("live"));
-    model.save_changes();
-    if (model.get("live")) form.ask("look");
+    return form.ask("watch", { live: !model.get("live") });
   }, { title: "Looks for new traces every 2 seconds; what you read stays where it is" });
   live.prepend(h("span", { className: "trt-dot", "aria-hidden": "true" }));
   const toolbar = h("div", { className: "trt-toolbar", role: "toolbar", "aria-label": "Find traces" },
@@ -124,57 +117,77 @@ function browser({ model, el, toolbarInto }) {
 
   function focusRow(at) {
     const all = rows();
-    if (all.length) choose(all[Math.max(0, Math.min(at, all.length - 1))], true);
+    if (all.length) choose(all[Math.max(0, Math.min(at, all.length - 1))]);
   }
 
-  function choose(row, focus) {
-    if (focus) row.focus();
-    if (model.get("selected_id") !== row.dataset.id) {
-      model.set("selected_id", row.dataset.id);
-      model.save_changes();
+  // What is chosen is marked at once, and of many choices in a row (a held arrow key) only the last is opened.
+  let selected = model.get("selected_id");
+  let choosing = false;
+  let chosen = Promise.resolve();
+
+  function choose(row) {
+    row.focus();
+    if (selected === row.dataset.id) return;
+    selected = row.dataset.id;
+    mark();
+    if (!choosing) chosen = openChosen();
+  }
+
+  async function openChosen() {
+    choosing = true;
+    for (let last = null; last !== selected; ) {
+      last = selected;
+      await form.ask("choose", { id: last });
     }
+    choosing = false;
+    take();
+  }
+
+  function take() {
+    if (choosing) return;
+    selected = model.get("selected_id");
     mark();
   }
 
   function mark() {
-    const selected = model.get("selected_id");
     const all = rows();
-    const chosen = all.find((row) => row.dataset.id === selected);
+    const its = all.find((row) => row.dataset.id === selected);
     for (const row of all) {
-      row.setAttribute("aria-selected", String(row === chosen));
-      row.tabIndex = row === (chosen ?? all[0]) ? 0 : -1;
+      row.setAttribute("aria-selected", String(row === its));
+      row.tabIndex = row === (its ?? all[0]) ? 0 : -1;
     }
     // By hand: scrollIntoView would move the notebook as well.
-    if (chosen) {
+    if (its) {
       const head = table.tHead.offsetHeight;
-      if (chosen.offsetTop - head < list.scrollTop) list.scrollTop = chosen.offsetTop - head;
-      else if (chosen.offsetTop + chosen.offsetHeight > list.scrollTop + list.clientHeight)
-        list.scrollTop = chosen.offsetTop + chosen.offsetHeight - list.clientHeight;
+      if (its.offsetTop - head < list.scrollTop) list.scrollTop = its.offsetTop - head;
+      else if (its.offsetTop + its.offsetHeight > list.scrollTop + list.clientHeight)
+        list.scrollTop = its.offsetTop + its.offsetHeight - list.clientHeight;
     }
   }
 
   /** To the next row or page, and the focus with it. */
   async function go(action, args, at) {
+    await chosen;
     await ask(action, args);
     if (at !== undefined) focusRow(at);
-    else rows().find((row) => row.dataset.id === model.get("selected_id"))?.focus();
+    else rows().find((row) => row.dataset.id === selected)?.focus();
   }
 
   body.addEventListener("click", (event) => {
     const row = event.target.closest("tr");
-    if (row) choose(row, true);
+    if (row) choose(row);
   });
   body.addEventListener("keydown", (event) => {
     const at = rows().indexOf(event.target.closest("tr"));
     const act = {
-      ArrowDown: () => (at + 1 < rows().length ? focusRow(at + 1) : go("move", { by: 1 })),
-      ArrowUp: () => (at > 0 ? focusRow(at - 1) : go("move", { by: -1 })),
+      ArrowDown: () => (at + 1 < rows().length ? focusRow(at + 1) : go("move", { by: 1, start: selected })),
+      ArrowUp: () => (at > 0 ? focusRow(at - 1) : go("move", { by: -1, start: selected })),
       Home: () => focusRow(0),
       End: () => focusRow(rows().length - 1),
       PageDown: () => turns.next.disabled || go("next", {}, 0),
       PageUp: () => turns.previous.disabled || go("previous", {}, 0),
-      Enter: () => choose(rows()[at], true),
-      " ": () => choose(rows()[at], true),
+      Enter: () => choose(rows()[at]),
+      " ": () => choose(rows()[at]),
     }[event.key];
     if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
@@ -263,11 +276,11 @@ function browser({ model, el, toolbarInto }) {
 
   form.on("change:filters", showFilters);
   form.on("change:shown", showRows);
-  form.on("change:selected_id", mark);
+  form.on("change:selected_id", take);
   for (const name of ["shown", "n_found", "n_new", "first_place", "live"]) form.on(`change:${name}`, showPlace);
   let looking = false;
   form.every(LOOK_MS, async () => {
-    if (!model.get("live") || searching || looking) return;
+    if (!model.get("live") || looking || list.hasAttribute("aria-busy")) return;
     looking = true;
     await form.ask("look");
     looking = false;

@@ -18,9 +18,10 @@ function upload({ model, el }) {
   });
   const problems = h("ul", { className: "trt-problems", id: `trt-problems-${form.me}`, role: "status" });
   area.setAttribute("aria-describedby", problems.id);
-  const send = button("Upload", async () => {
+  const send = button("Upload", () => {
     flush();
-    await form.ask("upload");
+    // Along with the question: the host keeps back traits while others are on their way.
+    return form.ask("upload", { text: area.value });
   }, { className: "trt-first" });
   const fetch = button("Fetch", () => form.ask("fetch"));
   const success = h("div", { className: "trt-success", role: "status" });
