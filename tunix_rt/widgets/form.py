@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
-from uuid import uuid4
 
 import anywidget
 from IPython.display import DisplayHandle, display
@@ -35,8 +34,7 @@ class Shows(Protocol):
 def front_end(*names: str) -> str:
     """The module of a form: what all forms share, the parts it is made of, the last of which is rendered."""
     parts = [(_STATIC / f"{name}.js").read_text(encoding="utf-8") for name in ("form", *names)]
-    last = f"export default {{ render: async (context) => (await {names[-1]}(context)).close }};\n"
-    return "\n".join([*parts, last])
+    return "\n".join([*parts, f"export default {{ render: shownBy({names[-1]}) }};\n"])
 
 
 def style() -> str:
@@ -78,14 +76,11 @@ class Form(anywidget.AnyWidget):
     _css: ClassVar[str] = style()
 
     def __init__(self, **traits: Any) -> None:
-        super().__init__(picture_id=uuid4().hex, **traits)
+        super().__init__(**traits)
+        self.picture_id = self.model_id
         self._saved: DisplayHandle | None = None
         self._turn = threading.RLock()
         self.on_msg(self._answer)
-
-    @action()
-    def hello(self) -> None:
-        """Says that the kernel is there."""
 
     def picture(self) -> Shows:
         """What a reader without a kernel sees in place of the form."""

@@ -32,5 +32,5 @@ async function app({ model, el }) {
     event.stopPropagation();
     list.search.focus();
   });
-  return () => [...views, form].forEach((view) => view.close());
+  return { close: () => [...views, form].forEach((view) => view.close()) };
 }

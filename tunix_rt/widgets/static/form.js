@@ -1,7 +1,5 @@
 // What all forms share. The file of a form follows this one, and both are sent as one module: no build, nothing fetched.
 
-const REPLY_MS = 4000; // a kernel that is only busy answers later; this is how long "is it still there?" waits
-
 /** An element. Strings become text, never HTML, so that a trace's text cannot act. */
 function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -72,6 +70,12 @@ function download(name, content) {
   URL.revokeObjectURL(link.href);
 }
 
+/** Whether the kernel's side of a form is there; restored from a saved notebook, it is not. */
+async function isAlive(model) {
+  const own = await model.widget_manager.get_model(model.get("picture_id"));
+  return own.comm_live !== false;
+}
+
 /**
  * One view of a form: it asks the kernel and tells what failed, and forgets everything when it is closed.
  * `ask(action, args, buffers)` resolves to the kernel's reply, also where the action failed: `{ failed: true }`.
@@ -121,17 +125,14 @@ function open(model, el, { label }) {
     const resolve = waiting.get(message.id);
     if (!resolve) return;
     waiting.delete(message.id);
-    gone.hidden = true;
     tell(message.problem ?? "");
     resolve({ ...message, buffers });
   });
 
-  // The host says that the way to the kernel has changed, not how; a kernel that answers is there.
   on("comm_live_update", async () => {
-    const late = new Promise((resolve) => setTimeout(() => resolve(null), REPLY_MS));
-    const reply = await Promise.race([ask("hello").catch(() => null), late]);
-    gone.hidden = reply !== null;
-    root.classList.toggle("trt-gone", reply === null);
+    const lost = !(await isAlive(model));
+    gone.hidden = !lost;
+    root.classList.toggle("trt-gone", lost);
   });
 
   /** Calls `act` every so many ms while the form can be seen, and when it comes back into sight. */
@@ -183,4 +184,9 @@ function button(label, act, properties = {}) {
 /** A labelled field. */
 function field(label, input, className = "") {
   return h("label", { className: `trt-field-of ${className}` }, h("span", {}, label), input);
+}
+
+/** What the host calls to show a form. Without a kernel it shows nothing, so that the saved picture is seen. */
+function shownBy(form) {
+  return async (context) => (await isAlive(context.model)) && (await form(context)).close;
 }

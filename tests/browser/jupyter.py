@@ -1,0 +1,144 @@
+"""A real Jupyter server with surroundings of its own, and pages on it in Chromium."""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+
+import nbformat
+from playwright.sync_api import Browser, Page, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+APPS = {
+    "lab": ("jupyterlab", "--LabApp.expose_app_in_browser=True", "lab/tree"),
+    "notebook": ("notebook", "--JupyterNotebookApp.expose_app_in_browser=True", "notebooks"),
+}
+# The toolbar's "idle" is shown while there is still no kernel; only the application knows.
+READY = """() => {
+    const context = window.jupyterapp?.shell?.currentWidget?.context;
+    const kernel = context?.sessionContext?.session?.kernel;
+    return context?.isReady && context.sessionContext.isReady
+        && kernel?.connectionStatus === "connected" && kernel.status === "idle";
+}"""
+START_SECONDS = 60
+
+
+def find_chromium() -> str | None:
+    """Where a Chromium is, if there is one."""
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@contextmanager
+def launched(chromium: str) -> Iterator[Browser]:
+    """A Chromium without a window."""
+    with sync_playwright() as playwright:
+        # Root, as in a container, has no sandbox to give; the pages are our own.
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Jupyter:
+    """A running server with a folder of notebooks, and pages on it."""
+
+    def __init__(self, browser: Browser, app: str, url: str, token: str, folder: Path) -> None:
+        self.app, self.folder = app, folder
+        self.url = url
+        self._browser, self._token = browser, token
+
+    def write(self, name: str, *cells: str) -> None:
+        """A notebook with these cells of code."""
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(notebook, self.folder / name)
+
+    @contextmanager
+    def open(self, name: str, width: int = 1200, height: int = 1000) -> Iterator[Page]:
+        """The notebook in a window of its own, its kernel ready; `page.requests` are the addresses it asked for."""
+        page = self._browser.new_page(viewport={"width": width, "height": height})
+        page.requests = []
+        page.on("request", lambda request: page.requests.append(request.url))
+        path = APPS[self.app][2]
+        page.goto(f"{self.url}/{path}/{name}?token={self._token}" + ("&reset" if self.app == "lab" else ""))
+        page.wait_for_function(READY, timeout=START_SECONDS * 1_000)
+        if self.app == "lab":
+            page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+        try:
+            yield page
+        finally:
+            page.close()
+
+    @staticmethod
+    def run_all(page: Page) -> None:
+        """Runs all cells; returns at once."""
+        page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+
+
+@contextmanager
+def running(browser: Browser, home: Path, app: str = "lab", theme: str = "light") -> Iterator[Jupyter]:
+    """A server of "lab" or "notebook", "light" or "dark"; all that it keeps lies in the folder `home`."""
+    folder = home / "notebooks"
+    folder.mkdir(parents=True)
+    settings = home / "settings" / "@jupyterlab"
+    for name, value in {
+        "apputils-extension/themes": {"theme": f"JupyterLab {theme.title()}"},
+        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+        # All cells are drawn, also those out of sight.
+        "notebook-extension/tracker": {"windowingMode": "none"},
+    }.items():
+        file = settings / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(value))
+    own = {
+        "JUPYTER_CONFIG_DIR": home / "config",
+        "JUPYTER_DATA_DIR": home / "data",
+        "JUPYTER_RUNTIME_DIR": home / "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": home / "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces",
+        "IPYTHONDIR": home / "ipython",
+    }
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = secrets.token_hex(16)
+    module, expose, _ = APPS[app]
+    command = [sys.executable, "-m", module, "--no-browser", expose, f"--ServerApp.root_dir={folder}"]
+    command += ["--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
+    command += [f"--IdentityProvider.token={token}"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")
+    with (home / "log").open("w") as log:
+        server = subprocess.Popen(
+            command,
+            env=os.environ | {name: str(path) for name, path in own.items()},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_until_up(f"{url}/api/status?token={token}", server, home / "log")
+        yield Jupyter(browser, app, url, token, folder)
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def wait_until_up(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until and server.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own server
+                return
+        except (URLError, ConnectionError, TimeoutError):
+            time.sleep(0.1)
+    raise RuntimeError(f"the Jupyter server did not start:\n{log.read_text()}")
