@@ -9,15 +9,17 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 import anywidget
-from IPython.display import DisplayHandle, display
+from IPython.display import display, update_display
 from traitlets import Unicode
 
 from tunix_rt import render
-from tunix_rt.errors import TunixRTError
+from tunix_rt.errors import QueryInvalid, TunixRTError
 
 log = logging.getLogger("tunix_rt.widgets")
 
@@ -42,30 +44,45 @@ def style() -> str:
     return "\n".join([str(render.style()), (_STATIC / "forms.css").read_text(encoding="utf-8")])
 
 
-def action(*, aside: bool = False) -> Callable[[_Method], _Method]:
-    """Marks a method that the front end may ask for; `aside` runs it in a thread of its own, so that others are heard.
+def action(*, aside: bool = False, watch: bool = False) -> Callable[[_Method], _Method]:
+    """Marks a method that the front end may ask for, and that Python may call as well: one at a time in a form.
 
-    It may give a dictionary, which goes back with the reply, its value of bytes as a buffer.
+    `aside` runs it in a thread of its own, beside the others; `watch` is for what the form asks again and again by
+    itself. It may give a dictionary, which goes back with the reply, its value of bytes as a buffer.
     """
 
     def mark(method: _Method) -> _Method:
-        method.asked = "aside" if aside else "in turn"  # type: ignore[attr-defined]
-        return method
+        @wraps(method)
+        def in_turn(self: "Form", *args: Any, **options: Any) -> Any:
+            with self._turn:
+                return method(self, *args, **options)
+
+        marked: Any = method if aside else in_turn
+        marked.asked = _Asked(aside, watch)
+        return cast("_Method", marked)
 
     return mark
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """How an action runs."""
+
+    aside: bool
+    watch: bool
+
+
+@dataclass(frozen=True)
 class Note:
     """A sentence that shows itself as text and as HTML."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    text: str
 
     def __str__(self) -> str:
-        return self._text
+        return self.text
 
     def _repr_html_(self) -> str:
-        return render.note_html(self._text)
+        return render.note_html(self.text)
 
 
 class Form(anywidget.AnyWidget):
@@ -76,54 +93,79 @@ class Form(anywidget.AnyWidget):
     _css: ClassVar[str] = style()
 
     def __init__(self, **traits: Any) -> None:
+        self._turn = threading.RLock()
+        self._pictured: Shows | None = None
+        self._watch_failed = ""
         super().__init__(**traits)
         self.picture_id = self.model_id
-        self._saved: DisplayHandle | None = None
-        self._turn = threading.RLock()
         self.on_msg(self._answer)
+        self.observe(lambda _: self._save_picture())
 
     def picture(self) -> Shows:
         """What a reader without a kernel sees in place of the form."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Takes the form away; what it was shown as in a saved notebook stays."""
+        # Python closes also what could not be made, which has none.
+        layout = self.layout if self.comm is not None else None
+        super().close()
+        if layout is not None:
+            layout.close()
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Takes what the front end has set."""
+        with self._turn, self.telling():
+            super().set_state(sync_data)
+
     @contextmanager
-    def telling(self) -> Iterator[None]:
-        """Around an action: what fails is shown in the form, and logged."""
-        self.problem = ""
+    def telling(self, *, watch: str = "") -> Iterator[list[str]]:
+        """Around an action: what fails is shown in the form, logged, and put into the list that this gives.
+
+        The success of what the form does by itself, named by `watch`, takes no other failure away than its own.
+        """
+        told: list[str] = []
+        if not watch:
+            self.problem = self._watch_failed = ""
         try:
-            yield
+            yield told
         except Exception as error:
             if isinstance(error, TunixRTError):
                 log.warning("%s: %s", type(self).__name__, error)
-                self.problem = str(error)
+                problem = str(error)
             else:
                 log.exception("%s: an action failed", type(self).__name__)
-                self.problem = f"{type(error).__name__}: {error} (this is a mistake in the program; the log has more)"
+                problem = f"{type(error).__name__}: {error} (this is a mistake in the program; the log has more)"
+            told.append(render.visible(problem))
+            self.problem, self._watch_failed = told[0], watch
+        else:
+            if watch and self._watch_failed == watch:
+                self.problem = self._watch_failed = ""
 
     def _answer(self, _form: object, asked: Mapping[str, Any], buffers: Sequence[memoryview]) -> None:
-        method = getattr(self, str(asked.get("do")), None)
-        how = getattr(method, "asked", None)
-        if method is None or how is None:
-            log.warning("%s: no such action: %r", type(self).__name__, asked.get("do"))
-            return
-        args = dict(asked.get("args", {}))
-        if buffers:
-            args["buffer"] = buffers[0]
+        name = str(asked.get("do"))
+        method = getattr(type(self), name, None)
+        how = getattr(method, "asked", _Asked(aside=False, watch=False))
 
         def answer() -> None:
             said: dict[str, Any] = {"failed": True}
-            with self.telling():
-                said = method(**args) or {}
-                self._save_picture()
-            parts = [value for value in said.values() if isinstance(value, bytes)]
-            plain = {name: value for name, value in said.items() if not isinstance(value, bytes)}
-            self.send({**plain, "id": asked.get("id"), "problem": self.problem}, buffers=parts or None)
+            told: list[str] = []
+            try:
+                with self.telling(watch=name if how.watch else "") as told:
+                    if method is None or not hasattr(method, "asked"):
+                        raise QueryInvalid(f"no such action: {name!r}")
+                    given = dict(asked.get("args", {})) | ({"buffer": buffers[0]} if buffers else {})
+                    said = method(self, **given) or {}
+            finally:
+                # Also where the user interrupted it: the front end waits.
+                parts = [value for value in said.values() if isinstance(value, bytes)]
+                plain = {name: value for name, value in said.items() if not isinstance(value, bytes)}
+                self.send({**plain, "id": asked.get("id"), "problem": "".join(told)}, buffers=parts or None)
 
-        if how == "aside":
-            threading.Thread(target=answer, name=f"tunix_rt-{asked['do']}").start()
+        if how.aside:
+            threading.Thread(target=answer, name=f"tunix_rt-{name}").start()
         else:
-            with self._turn:
-                answer()
+            answer()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
@@ -131,23 +173,27 @@ class Form(anywidget.AnyWidget):
     def _ipython_display_(self, **_: Any) -> None:
         # Two outputs: the living form, and a picture of it for readers without a kernel. In one output the host would
         # choose the form, and then say that it finds no model.
-        bundle: Any = self._repr_mimebundle_()
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        data["text/plain"] = repr(self)
-        display(data, metadata=metadata, raw=True)
-        self._saved = display(_Saved(self), display_id=True)
+        if self.comm is not None:
+            bundle: Any = self._repr_mimebundle_()
+            data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+            data["text/plain"] = repr(self)
+            display(data, metadata=metadata, raw=True)
+        self._pictured = self.picture()
+        display(_Saved(self._pictured, self.picture_id), display_id=self.picture_id)
 
     def _save_picture(self) -> None:
-        if self._saved is not None:
-            self._saved.update(_Saved(self))
+        """Brings the pictures up to date, wherever the form is shown; one that is the same is not sent again."""
+        if self._pictured is not None and (picture := self.picture()) != self._pictured:
+            self._pictured = picture
+            update_display(_Saved(picture, self.picture_id), display_id=self.picture_id)
 
 
 class _Saved:
     """The picture of a form as an output; the living form beside it hides it."""
 
-    def __init__(self, form: Form) -> None:
-        self._shown = form.picture()
-        self._id = form.picture_id
+    def __init__(self, shown: Shows, id: str) -> None:
+        self._shown = shown
+        self._id = id
 
     def __repr__(self) -> str:
         return str(self._shown)
