@@ -154,9 +154,15 @@ def as_time(name: str, value: Any) -> datetime:
 
 
 def _kind(name: str, value: Any, kind: type) -> Any:
+    if isinstance(value, str) and not _is_text(value):
+        raise QueryInvalid(f"{name}={value!r}: holds a lone surrogate, which is no text and in no trace")
     if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
     raise QueryInvalid(f"{name}={value!r}: must be {FILTERS[name]}")
+
+
+def _is_text(value: str) -> bool:
+    return value.isascii() or value.encode(errors="ignore").decode() == value
 
 
 def _literal_pattern(text: str) -> str:
