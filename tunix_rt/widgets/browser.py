@@ -1,14 +1,15 @@
 """The list of traces as a form."""
 
 import threading
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from uuid import UUID
 
 from traitlets import Bool, Dict, Instance, Int, Unicode, observe, validate
 
 from tunix_rt import render
-from tunix_rt.errors import QueryInvalid
+from tunix_rt.errors import QueryInvalid, TraceNotFound
 from tunix_rt.model import TraceRecord, TraceSummary
 from tunix_rt.store import Page, TraceStore
 from tunix_rt.store.filters import Filters, as_time
@@ -18,6 +19,8 @@ from tunix_rt.widgets.form import Form, action, front_end
 _NOT_KNOWN = -1
 _MICROSECOND = timedelta(microseconds=1)
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
+_LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
+_LAST_DAY = _LAST_MOMENT - timedelta(days=1)
 _MOST_SOURCES = 100
 
 
@@ -46,8 +49,13 @@ class TraceBrowser(Form):
         self._newest: datetime | None = None
         self._counting = threading.Lock()
         self._count_wanted = object()
+        self._point: int | Literal["end"] = 0
+        self._behind_point = 0
+        filters = _as_json(filters)
+        # Before there is a widget: what is wrong with the filters leaves none behind.
+        self._newest_page = self.store.page(limit=limit, **filters)
         super().__init__(filters=filters)
-        self.first()
+        self._show_newest()
 
     def picture(self) -> Page:
         """The page that is shown."""
@@ -55,16 +63,17 @@ class TraceBrowser(Form):
         return self.page
 
     @validate("filters")
-    def _as_json(self, proposal: Any) -> dict[str, Any]:
-        # So that the front end can show them and send them back.
-        given = proposal["value"]
-        Filters(**given)
-        return {name: _plain(name, value) for name, value in given.items() if value is not None}
+    def _answerable(self, proposal: Any) -> dict[str, Any]:
+        # Filters that cannot be answered are not taken, so that they are always those of the list.
+        filters = _as_json(proposal["value"])
+        if self.page is not None:
+            self._newest_page = self.store.page(limit=self.limit, **filters)
+        return filters
 
     @observe("filters")
     def _filters_changed(self, _change: object) -> None:
         if self.page is not None:
-            self.first()
+            self._show_newest()
 
     @validate("selected_id")
     def _existing(self, proposal: Any) -> str:
@@ -77,28 +86,33 @@ class TraceBrowser(Form):
         before = self.filters
         self.filters = filters
         if self.filters == before:
-            self.first()
+            self._show_newest()
 
     @action()
     def first(self) -> None:
         """Shows the newest page."""
-        self._show(self.store.page(limit=self.limit, **self.filters), 0)
-        self._newest = self.picture()[0].created_at if self.picture().records else None
-        self.n_new = 0
-        self._count()
+        self._newest_page = self.store.page(limit=self.limit, **self.filters)
+        self._show_newest()
 
     @action()
     def last(self) -> None:
         """Shows the oldest page."""
         found = self.store.page(limit=self.limit, before=cursor_at(_BEGINNING), **self.filters)
-        self._show(found, max(self.n_found - len(found), 0) if self.n_found != _NOT_KNOWN else _NOT_KNOWN)
+        self._show(found, point="end", behind=-len(found))
 
     @action()
     def next(self) -> None:
         """Shows the page behind the one that is shown: older traces."""
         page = self.picture()
-        if page.next is not None:
-            self._show(page.next_page(), self.first_place + len(page) if self.first_place != _NOT_KNOWN else _NOT_KNOWN)
+        if page.next is None:
+            return
+        found = page.next_page()
+        if found.records:
+            self._show(found, behind=self._behind_point + len(page))
+        else:
+            # What was behind has been deleted.
+            page.next = None
+            self._show(page, behind=self._behind_point)
 
     @action()
     def previous(self) -> None:
@@ -111,22 +125,28 @@ class TraceBrowser(Form):
             # Less than a page is newer: the newest page, whole.
             self.first()
         else:
-            self._show(found, max(self.first_place - len(found), _NOT_KNOWN))
+            self._show(found, behind=self._behind_point - len(found))
 
     @action()
     def jump(self, date: str) -> None:
         """Shows the page that begins with the newest trace of a day (UTC, as 2026-01-31), or the next older one."""
-        end = as_time("date", date) + timedelta(days=1)
+        day = as_time("date", date)
+        end = day + timedelta(days=1) if day < _LAST_DAY else _LAST_MOMENT
         found = self.store.page(limit=self.limit, after=cursor_at(end), **self.filters)
         if not found.records:
             raise QueryInvalid(f"no trace is as old as {date}; the list stays where it is")
-        self._show(found, _NOT_KNOWN)
+        self._show(found, point=_NOT_KNOWN)
         self._count(newer_than=end)
 
     @action()
     def choose(self, id: str) -> None:
         """Chooses the trace with this id."""
-        self.selected_id = id
+        try:
+            self.selected_id = id
+        except TraceNotFound:
+            # Gone since the list was made: it is not shown as the one that was chosen before.
+            self.selected_id = ""
+            raise
 
     @action()
     def watch(self, live: bool) -> None:  # noqa: FBT001 - it comes by name
@@ -135,11 +155,13 @@ class TraceBrowser(Form):
         if live:
             self.look()
 
-    @action(aside=True)
+    @action(aside=True, watch=True)
     def look(self) -> None:
         """Counts what is newer than the list, without moving it."""
         since = None if self._newest is None else self._newest + _MICROSECOND
-        self.n_new = self.store.count(**self._from(since))
+        n_new = self.store.count(**self._from(since))
+        with self._turn:
+            self.n_new = n_new
 
     @action()
     def move(self, by: int, start: str | None = None) -> None:
@@ -147,7 +169,7 @@ class TraceBrowser(Form):
 
         `start` is the row that counts as chosen.
         """
-        before, start = self._ids(), start or self.selected_id
+        page, before, start = self.picture(), self._ids(), start or self.selected_id
         at = before.index(start) + by if start in before else 0
         if 0 <= at < len(before):
             self.selected_id = before[at]
@@ -156,9 +178,10 @@ class TraceBrowser(Form):
             now = self._ids()
             # The newest page is shown whole, so it may hold rows of the page before.
             self.selected_id = now[now.index(before[0]) - 1] if before[0] in now[1:] else now[-1]
-        elif at > 0 and self.picture().next is not None:
+        elif at > 0:
             self.next()
-            self.selected_id = self._ids()[0]
+            if self.picture() is not page:
+                self.selected_id = self._ids()[0]
 
     @action()
     def sources(self) -> dict[str, list[str]]:
@@ -173,10 +196,21 @@ class TraceBrowser(Form):
         given = self.filters.get("since")
         return self.filters | {"since": max(filter(None, (since, given and as_time("since", given))), default=None)}
 
-    def _show(self, page: Page, first_place: int) -> None:
+    def _show_newest(self) -> None:
+        page = self._newest_page
+        self._newest = page[0].created_at if page.records else None
+        self._show(page, point=0)
+        self.n_new = 0
+        self._count()
+
+    def _show(self, page: Page, *, point: int | Literal["end", "as before"] = "as before", behind: int = 0) -> None:
+        """Shows a page that begins so many traces behind a point in the list."""
+        if point != "as before":
+            self._point = point
+        self._behind_point = behind
         self.page = page
         with self.hold_sync():
-            self.first_place = first_place
+            self.first_place = self._place()
             self.shown = {
                 "rows": [_row(record) for record in page],
                 "previous": page.previous is not None,
@@ -184,30 +218,46 @@ class TraceBrowser(Form):
                 "empty": "" if page.records else _nothing(page),
             }
 
+    def _place(self) -> int:
+        point = self.n_found if self._point == "end" else self._point
+        return point if point == _NOT_KNOWN else max(point + self._behind_point, 0)
+
     def _count(self, *, newer_than: datetime | None = None) -> None:
         """Counts in the background: a rare word in a million traces takes a second. The last one asked for wins."""
         wanted = self._count_wanted = object()
         filters, newer = self.filters, None if newer_than is None else self._from(newer_than)
 
         def count() -> None:
-            with self._counting, self.telling():
-                if self._count_wanted is wanted:
-                    n_found, first_place = (
-                        self.store.count(**filters),
-                        0 if newer is None else self.store.count(**newer),
-                    )
+            with self._counting, self.telling(watch="count"):
+                if self._count_wanted is not wanted:
+                    return
+                n_found = self.store.count(**filters)
+                n_newer = None if newer is None else self.store.count(**newer)
+                with self._turn:
                     if self._count_wanted is wanted:
-                        self.n_found, self.first_place = n_found, first_place
+                        if n_newer is not None and self._point == _NOT_KNOWN:
+                            self._point = n_newer
+                        self.n_found = n_found
+                        # The page may have been turned meanwhile.
+                        self.first_place = self._place()
 
         self.n_found = _NOT_KNOWN
         threading.Thread(target=count, name="tunix_rt-count").start()
+
+
+def _as_json(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """The filters so that the front end can show them and send them back; QueryInvalid where they are none."""
+    plain = {name: _plain(name, value) for name, value in filters.items() if value is not None}
+    Filters(**plain)
+    return plain
 
 
 def _plain(name: str, value: Any) -> Any:
     if name in ("since", "until"):
         return as_time(name, value).isoformat()
     if name == "ids":
-        return [str(value)] if isinstance(value, str | UUID) else [str(one) for one in value]
+        ids = [value] if isinstance(value, str | UUID) else value
+        return [str(one) for one in ids] if isinstance(ids, Iterable) else ids
     return value
 
 
