@@ -32,9 +32,10 @@ class TraceViewer(Form):
     def __init__(self, store: TraceStore | None = None, trace: TraceRecord | UUID | str | None = None) -> None:
         self.store = store or TraceStore()
         self.on_move: Callable[[int], None] | None = None
+        # Before there is a widget: a trace that is not there leaves none behind.
+        record = self.store.get(trace) if isinstance(trace, UUID | str) else trace
         super().__init__(shown={"empty": _EMPTY})
-        if trace is not None:
-            self.record = trace if isinstance(trace, TraceRecord) else self.store.get(trace)
+        self.record = record
 
     def picture(self) -> Shows:
         """The trace that is shown."""
@@ -73,14 +74,19 @@ class TraceViewer(Form):
 
 
 def _text(record: TraceRecord, part: str) -> str:
-    trace: Trace = record.payload
-    if part.startswith("steps."):
-        return trace.steps[int(part.removeprefix("steps."))].content
-    if part == "steps":
-        return "\n\n".join(step.content for step in trace.steps)
     if part == "json":
         return _json(record)
-    return {"id": str(record.id), "prompt": trace.prompt, "answer": trace.final_answer or ""}[part]
+    trace: Trace = record.payload
+    texts = {
+        "id": str(record.id),
+        "prompt": trace.prompt,
+        "steps": "\n\n".join(step.content for step in trace.steps),
+        "answer": trace.final_answer or "",
+        **{f"steps.{place}": step.content for place, step in enumerate(trace.steps)},
+    }
+    if part not in texts:
+        raise QueryInvalid(f"part={part!r}: the trace has no such part")
+    return texts[part]
 
 
 def _json(record: TraceRecord) -> str:
