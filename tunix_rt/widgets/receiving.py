@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -31,17 +32,19 @@ class IncomingFile:
             )
         try:
             self._file.write(chunk)
+            self._file.flush()
         except OSError as error:
             raise SourceInvalid(f"{self.name}: cannot be kept while it is uploaded ({error.strerror})") from None
 
     def finish(self) -> Path:
         """The whole file; SourceInvalid where something is missing."""
-        self._file.flush()
         if self._file.tell() != self.size:
             raise SourceInvalid(f"{self.name}: {self._file.tell():,} of {self.size:,} bytes arrived; upload it again")
         return self.path
 
     def drop(self) -> None:
         """Forgets the file."""
-        self._file.close()
+        # On a full disk it fails once more to write what it could not write before.
+        with suppress(OSError):
+            self._file.close()
         self._folder.cleanup()
