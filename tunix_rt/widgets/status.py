@@ -45,7 +45,8 @@ class StoreStatus(Form):
             html = Note(str(error))._repr_html_()
         else:
             self.state = "compaction due" if self.info.compact_due else "healthy"
-            facts = [render.count(self.info.n_traces, "trace"), render.size(self.info.size_bytes), self.store.path.name]
+            name = render.visible(self.store.path.name)
+            facts = [render.count(self.info.n_traces, "trace"), render.size(self.info.size_bytes), name]
             html = render.info_html(self.info, styled=False)
         self.shown = {
             "state": self.state,
