@@ -50,8 +50,10 @@ class TraceApp(Form):
 
     def close(self) -> None:
         """Takes the forms away."""
-        for part in (self.browser, self.viewer, self.upload, self.status):
-            part.close()
+        # Python closes also what could not be made.
+        if self.comm is not None:
+            for part in (self.browser, self.viewer, self.upload, self.status):
+                part.close()
         super().close()
 
     def _show(self, _change: object) -> None:
@@ -63,7 +65,9 @@ class TraceApp(Form):
         self.viewer.record = self.browser.selected
 
     def _refresh(self) -> None:
-        self.browser.first()
+        # A list that cannot be made now says so itself.
+        with self.browser.telling():
+            self.browser.first()
         self.status.refresh()
 
 
