@@ -1,14 +1,18 @@
 """A fresh store in a temporary folder, and traces to put into it."""
 
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 
 import tunix_rt as rt
+
+if TYPE_CHECKING:
+    from tests.front_end import FrontEnd
 
 # No test asserts a time.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -41,6 +45,37 @@ def make_trace() -> Callable[..., rt.Trace]:
         return rt.Trace(prompt=prompt, **given)
 
     return make
+
+
+@pytest.fixture
+def filled(store: rt.TraceStore, make_trace: Callable[..., rt.Trace]) -> rt.TraceStore:
+    """A store of 25 traces, 0 the oldest; every third has the source "thirds"."""
+    store.add_many(make_trace(f"{n} × 2?", meta={"source": "thirds"} if n % 3 == 0 else None) for n in range(25))
+    return store
+
+
+@pytest.fixture
+def front(monkeypatch: pytest.MonkeyPatch) -> Iterator[type["FrontEnd"]]:
+    """Made with a form, the other end of its comm; what a test does not close is closed after it."""
+    # Here and not above: the other tests do without widgets.
+    from tests.front_end import FrontEnd, close_all, record
+
+    record(monkeypatch)
+    yield FrontEnd
+    close_all()
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where temporary files go; at the end of the test nothing may be left in it."""
+    from tests.front_end import settled
+
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    settled()
+    assert list(folder.iterdir()) == []
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
