@@ -30,7 +30,6 @@ def test_the_panel_names_its_parts_to_the_front_end(front, app):
         assert state[name] == f"IPY_MODEL_{getattr(app, name).model_id}"
     assert front(app.viewer).state["can_move"]
     assert not front(app.status).state["unfolded"]
-    assert front(app).do("hello")
 
 
 def test_without_a_store_the_panel_is_over_the_default_one(front, tmp_path):
@@ -47,7 +46,7 @@ def test_the_panel_begins_with_filters(filled):
 
 def test_the_chosen_trace_is_shown(front, app):
     assert app.selected is None
-    front(app.browser).set(selected_id=app.browser.shown["rows"][2]["id"])
+    front(app.browser).do("choose", id=app.browser.shown["rows"][2]["id"])
     assert app.selected == app.viewer.record == app.browser.selected
     assert "22 × 2?" in front(app.viewer).state["shown"]["html"]
     app.browser.selected_id = ""

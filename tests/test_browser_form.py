@@ -173,7 +173,7 @@ def test_a_jump_to_the_last_day_of_all_is_the_newest_page(front, form):
 
 def test_choosing_a_row_selects_its_trace(front, form, filled):
     end = front(form)
-    end.set(selected_id=form.shown["rows"][3]["id"])
+    end.do("choose", id=form.shown["rows"][3]["id"])
     assert form.selected == filled.get(form.page[3].id)
     end.do("next")
     assert form.selected.payload.prompt == "21 × 2?"
@@ -186,17 +186,16 @@ def test_choosing_a_row_selects_its_trace(front, form, filled):
 def test_a_chosen_trace_that_was_deleted_is_not_shown_as_another(front, form, filled, caplog):
     end = front(form)
     first, second = (row["id"] for row in form.shown["rows"][:2])
-    end.set(selected_id=first)
+    end.do("choose", id=first)
     filled.delete(second)
-    end.set(selected_id=second)
-    assert form.selected is None
-    assert f"trace {second!r} not found" in end.state["problem"]
+    assert f"trace {second!r} not found" in end.ask("choose", id=second)["problem"]
+    assert (form.selected, end.state["selected_id"]) == (None, "")
     assert "not found" in caplog.text
-    end.set(selected_id=first)
+    end.do("choose", id=first)
     assert (form.selected.payload.prompt, form.problem) == ("24 × 2?", "")
     with pytest.raises(rt.TraceNotFound):
         form.selected_id = second
-    assert form.selected is None
+    assert (form.selected.payload.prompt, form.selected_id) == ("24 × 2?", first)
     reply = end.ask("move", by=1)
     assert reply["problem"] == ""
     end.do("first")

@@ -36,6 +36,10 @@ class Counter(Form):
         self.tooltip = str(self.n)
         return {"n": self.n}
 
+    @action(watch=True)
+    def hello(self):
+        pass
+
     @action()
     def read(self, buffer):
         return {"first": bytes(buffer[:3]), "n": len(buffer)}

@@ -38,7 +38,7 @@ def test_a_healthy_store_is_told_in_a_line_and_in_numbers(front, store, make_tra
     assert (state, sign, form.state) == ("healthy", "✓", "healthy")
     assert facts[0] == "3 traces"
     assert re.fullmatch(r"[\d.]+ [KM]iB", facts[1])
-    assert facts[2] == str(store.path)
+    assert facts[2] == store.path.name
     assert "tests" in form.shown["html"]
     assert "<style" not in form.shown["html"]
     assert form.info == form.picture() == store.info()
