@@ -85,7 +85,7 @@ def test_contributing_lists_every_room_and_every_file_of_the_store():
         assert f"`{file.name}`" in CONTRIBUTING or file.name == "__init__.py"
 
 
-def test_a_wheel_carries_the_examples_and_the_templates(tmp_path):
+def test_a_wheel_carries_the_examples_the_templates_and_the_front_ends(tmp_path):
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*command, "--wheel-dir", tmp_path, ROOT], check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
@@ -93,7 +93,8 @@ def test_a_wheel_carries_the_examples_and_the_templates(tmp_path):
         archive.extractall(tmp_path / "site")
     program = (
         "import tunix_rt as rt; assert '_examples' in str(rt.examples.folder()), rt.examples.folder(); "
-        "print(rt.__file__, len(rt.examples.names()), 'trt' in rt.examples.get('fahrenheit')._repr_html_())"
+        "print(rt.__file__, len(rt.examples.names()), 'trt' in rt.examples.get('fahrenheit')._repr_html_(), "
+        "'render:' in rt.TraceApp()._esm)"
     )
     said = subprocess.run(
         [sys.executable, "-c", program],
@@ -102,4 +103,4 @@ def test_a_wheel_carries_the_examples_and_the_templates(tmp_path):
         text=True,
         check=True,
     ).stdout
-    assert said == f"{tmp_path / 'site' / 'tunix_rt' / '__init__.py'} 9 True\n"
+    assert said == f"{tmp_path / 'site' / 'tunix_rt' / '__init__.py'} 9 True True\n"

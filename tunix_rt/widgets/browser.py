@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Literal
 from uuid import UUID
@@ -171,14 +172,17 @@ class TraceBrowser(Form):
         """
         page, before, start = self.picture(), self._ids(), start or self.selected_id
         at = before.index(start) + by if start in before else 0
-        if 0 <= at < len(before):
-            self.selected_id = before[at]
-        elif at < 0 and self.picture().previous is not None:
+        for row in before[at:] if by > 0 else before[at::-1] if at >= 0 else ():
+            # One that is gone since the list was made is passed over.
+            with suppress(TraceNotFound):
+                self.selected_id = row
+                return
+        if by < 0 and page.previous is not None:
             self.previous()
             now = self._ids()
             # The newest page is shown whole, so it may hold rows of the page before.
             self.selected_id = now[now.index(before[0]) - 1] if before[0] in now[1:] else now[-1]
-        elif at > 0:
+        elif by > 0:
             self.next()
             if self.picture() is not page:
                 self.selected_id = self._ids()[0]
