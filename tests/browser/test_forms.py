@@ -2,14 +2,17 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 import tunix_rt as rt
 
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "02_forms.ipynb"
 APP = "import tunix_rt as rt\nstore = rt.TraceStore({path!r})\napp = rt.app(store)\napp"
 
 
@@ -252,3 +255,22 @@ def test_a_lost_kernel_is_told_and_the_saved_notebook_shows_the_page(start_jupyt
     ]
     subprocess.run(command, check=True, capture_output=True)
     assert "filters: text=answer 0" in (tmp_path / "forms.html").read_text()
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1200), ("dark", 700)])
+def test_the_notebook_of_the_forms_runs_and_shows_them(start_jupyter, picture, theme, width):
+    jupyter = start_jupyter("lab", theme)
+    shutil.copy(NOTEBOOK, jupyter.folder)
+    with jupyter.open(NOTEBOOK.name, width=width) as page:
+        # What was saved is shown before anything has run.
+        expect(page.locator(".trt-saved").first).to_be_visible()
+        expect(page.get_by_text("model not found").first).to_be_hidden()
+        jupyter.run_all(page)
+        expect(page.locator(".trt-form:not(.trt-app .trt-form)")).to_have_count(5, timeout=60_000)
+        expect(page.get_by_text("healthy").first).to_be_visible()
+        expect(page.locator(".trt-saved:visible")).to_have_count(0)
+        wide = "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.className)"
+        assert page.locator(".trt-form, .trt-toolbar, .trt-scrolled").evaluate_all(wide) == []
+        own = (jupyter.url, jupyter.url.replace("http", "ws"), "data:", "blob:")
+        assert [url for url in page.requests if not url.startswith(own)] == []
+        picture(page, f"forms-notebook-{theme}-{width}")
