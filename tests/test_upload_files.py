@@ -76,13 +76,22 @@ def test_a_name_is_only_a_name(front, form, store, temporary, name):
     assert send(end, name, b"nonsense")["problem"].count("received") == 0
 
 
-def test_a_part_that_is_lost_is_told(front, form, store):
+def test_a_part_that_is_lost_is_told(front, form):
     end = front(form)
     end.do("begin", name="a.jsonl", size=300)
     end.do("receive", b"x" * 100, at=0)
     reply = end.ask("receive", b"x" * 100, at=200)
     assert reply["problem"] == "a.jsonl: a part was lost on the way, at byte 100; upload it again"
     assert end.ask("receive", b"x" * 100, at=0)["failed"]
+    end.do("cancel")
+    # Why the file did not come is still told.
+    assert "upload it again" in end.state["problem"]
+
+
+def test_a_file_of_which_the_end_is_missing_is_told(front, form, store):
+    end = front(form)
+    end.do("begin", name="a.jsonl", size=300)
+    end.do("receive", b"x" * 100, at=0)
     assert end.ask("load_received")["problem"] == "a.jsonl: 100 of 300 bytes arrived; upload it again"
     assert end.ask("receive", b"x" * 100, at=100)["problem"] == "no file is on its way; choose it again"
     assert store.count() == 0

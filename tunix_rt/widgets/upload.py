@@ -143,9 +143,9 @@ class UploadForm(Form):
         self._cancel = threading.Event()
         self._load(path, path, known)
 
-    @action()
+    @action(watch=True)
     def cancel(self) -> None:
-        """Stops what is running; what has been added stays."""
+        """Stops what is running; what has been added stays, and so does what is told of a failure."""
         self._cancel.set()
         self._drop_incoming()
 
