@@ -181,7 +181,7 @@ class TraceBrowser(Form):
             self.previous()
             now = self._ids()
             # The newest page is shown whole, so it may hold rows of the page before.
-            self.selected_id = now[now.index(before[0]) - 1] if before[0] in now[1:] else now[-1]
+            self.selected_id = now[now.index(before[0]) - 1] if before[0] in now[1:] else (now or [""])[-1]
         elif by > 0:
             self.next()
             if self.picture() is not page:

@@ -125,9 +125,11 @@ function open(model, el, { label }) {
     const resolve = waiting.get(message.id);
     if (!resolve) return;
     waiting.delete(message.id);
-    tell(message.problem ?? "");
     resolve({ ...message, buffers });
   });
+
+  on("change:problem", () => tell(model.get("problem")));
+  tell(model.get("problem"));
 
   on("comm_live_update", async () => {
     const lost = !(await isAlive(model));

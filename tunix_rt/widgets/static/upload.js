@@ -47,7 +47,12 @@ function upload({ model, el }) {
   }
 
   function showText() {
-    if (model.get("text") !== area.value && !tooLong) area.value = model.get("text");
+    const text = model.get("text");
+    // What is too long for the editor stays there, though Python has nothing of it.
+    if (text !== area.value && (text || !tooLong)) {
+      tooLong = false;
+      area.value = text;
+    }
     enable();
   }
 
@@ -138,6 +143,7 @@ function upload({ model, el }) {
     if (busy) return form.tell("One thing after the other: wait until the running load is done, or cancel it.");
     busy = true;
     cancelled = false;
+    form.tell("");
     progress(0, 0, "");
     enableFiles();
     try {

@@ -69,6 +69,7 @@ function viewer({ model, el }) {
     if (failed) return;
     try {
       await copy(text);
+      form.tell("");
       say(`Copied ${count(text.length, "character")}`);
     } catch (error) {
       form.tell(`Not copied: ${error.message}`);
