@@ -1,5 +1,6 @@
 """What passes between a file, its format and the store: rows in; drafts of traces, or rejections, out."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -9,6 +10,7 @@ from uuid import UUID
 
 from tunix_rt.errors import Problem, TraceInvalid
 from tunix_rt.formats.fields import TraceFields
+from tunix_rt.formats.reasoning import parse_written, split_steps
 from tunix_rt.model import Step, Trace
 
 REJECTED_TEXT_CHARS = 200
@@ -89,6 +91,45 @@ def outside_draft(
     except TraceInvalid:
         trace = Trace(prompt=prompt, steps=steps, final_answer=final_answer, meta=meta, trace_version="1.1")
         return Draft(row, trace)
+
+
+def written_draft(
+    row: Row,
+    *,
+    prompt: str,
+    source: str,
+    written: str | None = None,
+    reasoning: str | Iterable[Step] = "",
+    answer: str | None = None,
+    known: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Draft:
+    """A trace of what a model wrote: one text with tags (`written`), or reasoning and answer apart.
+
+    `known` goes to the meta keys that are the same whatever the source (None is left out): `expected_answer`, `reward`,
+    `correct`, `model`, `training_step`, `finish_reason`, `truncated`, `group` (what the samples of one prompt share),
+    `sample` (their number). `extra` is what the row has besides, kept unchanged under `meta["extra"]`.
+    """
+    if written is not None:
+        reasoning, answer = parse_written(written)
+    meta: dict[str, Any] = {"source": source}
+    if answer is None:
+        meta["truncated"] = True
+    meta |= {name: value for name, value in (known or {}).items() if value is not None}
+    if extra:
+        meta["extra"] = dict(extra)
+    steps = split_steps(reasoning) if isinstance(reasoning, str) else reasoning
+    return outside_draft(row, prompt=prompt, steps=steps, final_answer=answer or None, meta=meta)
+
+
+def rest_of(value: Mapping[str, Any], *used: str) -> dict[str, Any]:
+    """The fields of a row that a reader has not mapped."""
+    return {name: item for name, item in value.items() if name not in used}
+
+
+def group_of(prompt: str) -> str:
+    """What the samples of one prompt share where the source gives them nothing: 16 digits of the prompt's digest."""
+    return hashlib.blake2b(prompt.encode(errors="replace"), digest_size=8).hexdigest()
 
 
 def required_text(value: Mapping[str, Any], *fields: str) -> Iterator[str]:
