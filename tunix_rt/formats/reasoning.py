@@ -1,6 +1,7 @@
-"""What a model wrote, taken apart: its reasoning and its answer told apart by tags, and long reasoning cut into steps."""
+"""What a model wrote, taken apart: reasoning and answer told apart by tags, and long reasoning cut into steps."""
 
 import re
+from itertools import pairwise
 from typing import NamedTuple
 
 from tunix_rt.model import Step
@@ -46,7 +47,4 @@ def split_steps(text: str) -> list[Step]:
         return []
     ends = [match.end() for match in _BREAK.finditer(text) if match.end() < len(text)]
     bounds = [0, *ends, len(text)]
-    return [
-        Step(i=i, type="step", content=text[start:end])
-        for i, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False))
-    ]
+    return [Step(i=i, type="step", content=text[start:end]) for i, (start, end) in enumerate(pairwise(bounds))]
