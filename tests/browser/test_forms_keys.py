@@ -22,8 +22,9 @@ def tab_to(page, locator, *, most=40):
     raise AssertionError(f"{locator} is not reached by Tab")
 
 
-def test_the_whole_story_by_keyboard_alone(start_jupyter, path):
-    jupyter = start_jupyter()
+@pytest.mark.parametrize("kind", ["lab", "notebook"])
+def test_the_whole_story_by_keyboard_alone(start_jupyter, path, kind):
+    jupyter = start_jupyter(kind)
     jupyter.write("keys.ipynb", APP.format(path=path), "'the next cell'")
     with jupyter.open("keys.ipynb") as page:
         jupyter.run_all(page)

@@ -135,3 +135,31 @@ def test_a_trace_is_read_as_markdown_with_mathematics_searched_and_copied(start_
         expect(reading.get_by_text("zeros does 1000! end in")).to_be_visible()
         app.get_by_role("button", name="Newer trace").click()
         expect(reading.get_by_text('"final_answer": "$$x')).to_be_visible()
+
+
+def test_a_trace_of_a_thousand_steps_and_one_of_a_megabyte_stay_usable(start_jupyter, path):
+    store = rt.TraceStore(path)
+    steps = [f"This is what step {i} has to say." for i in range(1_000)]
+    store.add(rt.Trace(prompt="many", steps=steps, final_answer="so many"))
+    long = ["word " * 7_000 + f"end of {i}" for i in range(29)]
+    store.add(rt.Trace(trace_version="1.1", prompt="long", steps=long, final_answer="so long"))
+    jupyter = start_jupyter()
+    jupyter.write("large.ipynb", APP.format(path=path))
+    with jupyter.open("large.ipynb") as page:
+        jupyter.run_all(page)
+        app = page.locator(".trt-app")
+        expect(app).to_be_visible(timeout=60_000)
+        reading = app.get_by_role("region", name="The trace")
+        find = app.get_by_role("searchbox", name="Find in this trace")
+        app.get_by_role("row", name="many").click()
+        app.get_by_role("button", name="Expand").click()
+        expect(reading.locator("details.trt-step:not([open])")).to_have_count(0)
+        find.fill("step 987 has")
+        expect(app.get_by_text("1 of 1")).to_be_visible()
+        expect(reading.locator(".trt-prose", has_text="This is what step 987 has to say.")).to_be_in_viewport()
+        app.get_by_role("row", name="long").click()
+        find.fill("end of 28")
+        expect(app.get_by_text("1 of 1")).to_be_visible()
+        expect(reading.get_by_text("end of 28")).to_be_visible()
+        app.get_by_text("JSON", exact=True).first.click()
+        expect(app.get_by_text("1 of 1")).to_be_visible()

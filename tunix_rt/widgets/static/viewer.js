@@ -140,7 +140,8 @@ function viewer({ model, el }) {
       const pattern = new RegExp(wanted.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "giu");
       const walk = document.createTreeWalker(page, NodeFilter.SHOW_TEXT);
       for (let node = walk.nextNode(); node && places.length < MOST_FOUND; node = walk.nextNode()) {
-        if (node.parentElement.closest(".trt-copy, style, mjx-container")) continue;
+        // The beginning of a closed step stands in its content again.
+        if (node.parentElement.closest(".trt-copy, .trt-peek, style, mjx-container")) continue;
         for (const match of node.data.matchAll(pattern)) {
           const range = new StaticRange({ startContainer: node, startOffset: match.index, endContainer: node, endOffset: match.index + match[0].length });
           if (places.push(range) >= MOST_FOUND) break;
