@@ -67,6 +67,8 @@ class Jupyter:
         page = self._browser.new_page(viewport={"width": width, "height": height})
         page.requests = []
         page.on("request", lambda request: page.requests.append(request.url))
+        page.on("pageerror", lambda error: print("page error:", error))  # noqa: T201 - pytest shows it with a failure
+        page.on("console", lambda said: said.type == "error" and print("console:", said.text))  # noqa: T201
         path = APPS[self.app][2]
         page.goto(f"{self.url}/{path}/{name}?token={self._token}" + ("&reset" if self.app == "lab" else ""))
         page.wait_for_function(READY, timeout=START_SECONDS * 1_000)

@@ -95,23 +95,20 @@ function viewer({ model, el }) {
     else if (json) page.append(lines(json));
     // Made by the package's own templates, which escape every text of a trace.
     else page.insertAdjacentHTML("beforeend", html);
-    page.querySelectorAll("details.trt-step").forEach((details, at) => {
-      details.dataset.at = at;
-      offerCopy(details);
-    });
+    page.querySelectorAll("details.trt-step").forEach((details, at) => { details.dataset.at = at; });
     typeset(page);
     page.scrollTop = 0;
     search();
   }
 
-  /** Each open step has a button that copies it as it is stored. */
-  function offerCopy(details) {
-    if (!details.open || details.querySelector(":scope > .trt-copy")) return;
+  /** The open step under the pointer or with the focus has a button that copies it as it is stored. */
+  function offerCopy({ target }) {
+    const details = target.closest("details.trt-step");
+    if (!details?.open || details.querySelector(":scope > .trt-copy")) return;
     details.firstElementChild.after(
       button("Copy", () => copyPart(`steps.${details.dataset.at}`), { className: "trt-copy", "aria-label": "Copy this step" }));
   }
-  // Captured: the event does not rise.
-  page.addEventListener("toggle", ({ target }) => target.matches("details.trt-step") && offerCopy(target), true);
+  for (const type of ["pointerover", "focusin"]) page.addEventListener(type, offerCopy);
 
   function lines(json) {
     const all = json.split("\n");
