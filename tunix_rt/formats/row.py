@@ -132,8 +132,10 @@ def group_of(prompt: str) -> str:
     return hashlib.blake2b(prompt.encode(errors="replace"), digest_size=8).hexdigest()
 
 
-def required_text(value: Mapping[str, Any], *fields: str) -> Iterator[str]:
+def required_text(value: Any, *fields: str) -> Iterator[str]:
     """The strings of these fields; TraceInvalid that names the ones that are missing or no strings."""
+    if not isinstance(value, dict):
+        raise TraceInvalid(Problem(None, "must be an object"))
     problems = [
         Problem(field, "must be a string" if field in value else "missing")
         for field in fields
