@@ -16,11 +16,23 @@ from tunix_rt.formats.files import SourceFile
 from tunix_rt.formats.gsm8k import Gsm8kFormat, Gsm8kSolutionsFormat
 from tunix_rt.formats.native import NativeFormat
 from tunix_rt.formats.row import Draft, Format, Rejection, Row
+from tunix_rt.formats.solutions import NuminaMathFormat, OpenR1MathFormat, OpenThoughtsFormat, S1kFormat
 
 __all__ = ["FORMATS", "Draft", "Reading", "Rejection", "Row", "TraceFields", "files_at"]
 
 # In the order in which they are tried: the ones that ask for more come first.
-FORMATS: dict[str, Format] = {known.name: known for known in (Gsm8kSolutionsFormat(), Gsm8kFormat(), NativeFormat())}
+FORMATS: dict[str, Format] = {
+    known.name: known
+    for known in (
+        OpenR1MathFormat(),
+        OpenThoughtsFormat(),
+        S1kFormat(),
+        NuminaMathFormat(),
+        Gsm8kSolutionsFormat(),
+        Gsm8kFormat(),
+        NativeFormat(),
+    )
+}
 
 # A file's format is told by its first rows; a few broken ones among them must not hide it.
 _SAMPLE_ROWS = 20

@@ -1,0 +1,213 @@
+"""Data sets of problems with solutions: OpenR1-Math, OpenThoughts, s1K, NuminaMath.
+
+Sources: the cards of open-r1/OpenR1-Math-220k, open-thoughts/OpenThoughts-114k (its config `metadata`),
+simplescaling/s1K and s1K-1.1, and AI-MO/NuminaMath-1.5 on the Hugging Face hub, which list the columns and their types.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, TypeVar
+
+from tunix_rt.errors import Problem, TraceInvalid
+from tunix_rt.formats.reasoning import Written, parse_written
+from tunix_rt.formats.row import Draft, Row, group_of, rest_of, written_draft
+from tunix_rt.formats.typed import field, fields_in, maybe, source_of, typed
+
+_T = TypeVar("_T")
+# What NuminaMath writes where a problem has no answer that could be compared.
+_NO_ANSWERS = frozenset({"", "proof", "notfound"})
+
+
+class OpenR1MathFormat:
+    """`problem`, `generations` and, parallel to them, whether each is correct and complete, and why it ended."""
+
+    name = "openr1_math"
+    _parallel = ("correctness_math_verify", "finish_reasons", "is_reasoning_complete")
+
+    def misfit(self, value: Mapping[str, Any]) -> str | None:
+        """None where problem and generations are there, and one of the lists beside them."""
+        if not {"problem", "generations"} <= value.keys():
+            return "no fields problem and generations"
+        return None if value.keys() & set(self._parallel) else f"none of {', '.join(self._parallel)}"
+
+    def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
+        """A trace for each generation, in their order; the human solution where there is none."""
+        fields = fields_in(row)
+        problem = field(fields, "problem", str)
+        group = maybe(fields, "uuid", str) or group_of(problem)
+        generations = maybe(fields, "generations", list) or []
+        correct, reasons, complete = (maybe(fields, name, list) or [] for name in self._parallel)
+        if not generations:
+            void = [name for name in ("generations", *self._parallel) if not fields.get(name)]
+            yield _human_solution(row, fields, self.name, group=group, mapped=("uuid", *void))
+            return
+        source, from_field = source_of(fields, self.name)
+        answer, from_answer = _comparable_answer(fields)
+        # A list that does not match the generations stays whole: nobody knows which of its items is missing.
+        matching = [name for name in self._parallel[:2] if len(fields.get(name) or ()) == len(generations)]
+        extra = rest_of(fields, "problem", "generations", "uuid", *from_field, *from_answer, *matching)
+        for i, generation in enumerate(generations):
+            try:
+                known = {
+                    "expected_answer": answer,
+                    "correct": _at(correct, i, bool, "correctness_math_verify"),
+                    "finish_reason": _at(reasons, i, str, "finish_reasons"),
+                    "group": group,
+                    "sample": i,
+                }
+                finished = _at(complete, i, bool, "is_reasoning_complete")
+                text = typed(generation, str, f"generations.{i}")
+                written = parse_written(text)
+                if finished is False and written.answer == text:
+                    # The template wrote the opening tag, and the model never came to the closing one.
+                    written = Written(text, None)
+                yield written_draft(
+                    row,
+                    prompt=problem,
+                    source=source,
+                    reasoning=written.reasoning,
+                    answer=written.answer,
+                    known=known,
+                    extra=extra,
+                )
+            except TraceInvalid as error:
+                yield error
+
+
+class OpenThoughtsFormat:
+    """`problem`, `deepseek_reasoning`, `deepseek_solution`: the config `metadata` of OpenThoughts-114k."""
+
+    name = "open_thoughts"
+    _used = ("problem", "deepseek_reasoning", "deepseek_solution", "ground_truth_solution")
+
+    def misfit(self, value: Mapping[str, Any]) -> str | None:
+        """None where the problem, the reasoning and the solution are there."""
+        needed = self._used[:3]
+        return None if set(needed) <= value.keys() else f"no fields {', '.join(needed)}"
+
+    def drafts(self, row: Row) -> Iterable[Draft]:
+        """The one trace of the row; the solution of the data set is the expected answer."""
+        fields = fields_in(row)
+        problem = field(fields, "problem", str)
+        source, from_field = source_of(fields, self.name)
+        yield written_draft(
+            row,
+            prompt=problem,
+            source=source,
+            reasoning=maybe(fields, "deepseek_reasoning", str) or "",
+            answer=maybe(fields, "deepseek_solution", str) or None,
+            known={
+                "expected_answer": maybe(fields, "ground_truth_solution", str),
+                "model": "deepseek",
+                "group": group_of(problem),
+            },
+            extra=rest_of(fields, *self._used, *from_field),
+        )
+
+
+class S1kFormat:
+    """`question`, `solution` and attempts with their thinking: one in s1K, one of each of two models in s1K-1.1."""
+
+    name = "s1k"
+    _models = ("gemini", "deepseek")
+    _grades: ClassVar = {"Yes": True, "No": False}
+
+    def misfit(self, value: Mapping[str, Any]) -> str | None:
+        """None where there is a question and thinking with its attempt."""
+        if "question" not in value:
+            return "no field question"
+        if any({thinking, attempt} <= value.keys() for _, thinking, attempt in self._attempts()):
+            return None
+        return "no thinking_trajectories and attempt, and no model's thinking_trajectory and attempt"
+
+    def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
+        """A trace for each attempt; the solution of the data set is the expected answer."""
+        fields = fields_in(row)
+        question = field(fields, "question", str)
+        solution = maybe(fields, "solution", str)
+        source, from_field = source_of(fields, self.name)
+        there = [found for found in self._attempts() if any(fields.get(name) is not None for name in found[1:])]
+        if not there:
+            raise TraceInvalid(Problem(None, "no thinking and no attempt of any model"))
+        for model, thinking, attempt in there:
+            grade = f"{model}_grade"
+            correct = self._grades.get(str(fields.get(grade)))
+            used = ("question", "solution", thinking, attempt, *from_field, *((grade,) if correct is not None else ()))
+            others = tuple(f"{other}_" for other, *_ in there if other not in {None, model})
+            try:
+                yield written_draft(
+                    row,
+                    prompt=question,
+                    source=source,
+                    reasoning=_thinking(fields, thinking),
+                    answer=maybe(fields, attempt, str) or None,
+                    known={
+                        "expected_answer": solution,
+                        "correct": correct,
+                        "model": model,
+                        "group": group_of(question),
+                    },
+                    extra={name: item for name, item in rest_of(fields, *used).items() if not name.startswith(others)},
+                )
+            except TraceInvalid as error:
+                yield error
+
+    def _attempts(self) -> Iterable[tuple[str | None, str, str]]:
+        """For each model (None: s1K does not name it) the fields of its thinking and of its attempt."""
+        yield None, "thinking_trajectories", "attempt"
+        for model in self._models:
+            yield model, f"{model}_thinking_trajectory", f"{model}_attempt"
+
+
+class NuminaMathFormat:
+    """`problem`, `solution`, `answer` and `problem_type`; solutions by people."""
+
+    name = "numina_math"
+
+    def misfit(self, value: Mapping[str, Any]) -> str | None:
+        """None where all of these fields are there."""
+        needed = ("problem", "solution", "answer", "problem_type")
+        return None if set(needed) <= value.keys() else f"no fields {', '.join(needed)}"
+
+    def drafts(self, row: Row) -> Iterable[Draft]:
+        """The one trace of the row; where it has no answer to compare, as with a proof, all of the solution is it."""
+        fields = fields_in(row)
+        yield _human_solution(row, fields, self.name, group=group_of(field(fields, "problem", str)))
+
+
+def _human_solution(
+    row: Row, fields: Mapping[str, Any], format: str, *, group: str, mapped: Iterable[str] = ()
+) -> Draft:
+    solution = field(fields, "solution", str)
+    source, from_field = source_of(fields, format)
+    answer, from_answer = _comparable_answer(fields)
+    return written_draft(
+        row,
+        prompt=field(fields, "problem", str),
+        source=source,
+        reasoning=solution if answer else "",
+        answer=answer or solution,
+        known={"expected_answer": answer, "group": group},
+        extra=rest_of(fields, "problem", "solution", *from_field, *from_answer, *mapped),
+    )
+
+
+def _comparable_answer(fields: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...]]:
+    """The answer, and the name of its field; none where it only says that there is nothing to compare."""
+    answer = maybe(fields, "answer", str)
+    if answer is None or answer.strip().lower() in _NO_ANSWERS:
+        return None, ()
+    return answer, ("answer",)
+
+
+def _thinking(fields: Mapping[str, Any], name: str) -> str:
+    """One text, or the parts of one: the authors of s1K join them too."""
+    if name != "thinking_trajectories":
+        return maybe(fields, name, str) or ""
+    parts = maybe(fields, name, list) or []
+    return "\n\n".join(typed(part, str, f"{name}.{i}") for i, part in enumerate(parts))
+
+
+def _at(items: list[Any], i: int, kind: type[_T], path: str) -> _T | None:
+    """The item that belongs to generation `i`; None where there is none."""
+    item = items[i] if i < len(items) else None
+    return None if item is None else typed(item, kind, f"{path}.{i}")
