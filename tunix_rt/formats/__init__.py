@@ -15,6 +15,7 @@ from tunix_rt.formats.fields import TraceFields
 from tunix_rt.formats.files import SourceFile
 from tunix_rt.formats.gsm8k import Gsm8kFormat, Gsm8kSolutionsFormat
 from tunix_rt.formats.native import NativeFormat
+from tunix_rt.formats.process import Prm800kFormat, ProcessBenchFormat
 from tunix_rt.formats.row import Draft, Format, Rejection, Row
 from tunix_rt.formats.solutions import NuminaMathFormat, OpenR1MathFormat, OpenThoughtsFormat, S1kFormat
 
@@ -28,6 +29,8 @@ FORMATS: dict[str, Format] = {
         OpenThoughtsFormat(),
         S1kFormat(),
         NuminaMathFormat(),
+        Prm800kFormat(),
+        ProcessBenchFormat(),
         Gsm8kSolutionsFormat(),
         Gsm8kFormat(),
         NativeFormat(),
