@@ -18,6 +18,7 @@ from tunix_rt.formats.native import NativeFormat
 from tunix_rt.formats.process import Prm800kFormat, ProcessBenchFormat
 from tunix_rt.formats.row import Draft, Format, Rejection, Row
 from tunix_rt.formats.solutions import NuminaMathFormat, OpenR1MathFormat, OpenThoughtsFormat, S1kFormat
+from tunix_rt.formats.trl import PreferenceFormat, PromptCompletionFormat, StepwiseFormat
 
 __all__ = ["FORMATS", "Draft", "Reading", "Rejection", "Row", "TraceFields", "files_at"]
 
@@ -25,15 +26,18 @@ __all__ = ["FORMATS", "Draft", "Reading", "Rejection", "Row", "TraceFields", "fi
 FORMATS: dict[str, Format] = {
     known.name: known
     for known in (
+        Gsm8kSolutionsFormat(),
+        Gsm8kFormat(),
         OpenR1MathFormat(),
         OpenThoughtsFormat(),
         S1kFormat(),
         NuminaMathFormat(),
         Prm800kFormat(),
         ProcessBenchFormat(),
-        Gsm8kSolutionsFormat(),
-        Gsm8kFormat(),
+        StepwiseFormat(),
+        PreferenceFormat(),
         NativeFormat(),
+        PromptCompletionFormat(),
     )
 }
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.reasoning import Written, parse_written
+from tunix_rt.formats.reasoning import parse_written
 from tunix_rt.formats.row import Draft, Row, group_of, rest_of, written_draft
 from tunix_rt.formats.typed import field, fields_in, maybe, source_of, typed
 
@@ -55,17 +55,15 @@ class OpenR1MathFormat:
                     "sample": i,
                 }
                 finished = _at(complete, i, bool, "is_reasoning_complete")
-                text = typed(generation, str, f"generations.{i}")
-                written = parse_written(text)
-                if finished is False and written.answer == text:
-                    # The template wrote the opening tag, and the model never came to the closing one.
-                    written = Written(text, None)
+                written = typed(generation, str, f"generations.{i}")
+                # Without tags all of it is the answer; or the reasoning, where that never came to its closing tag.
+                unfinished = finished is False and parse_written(written).answer == written
                 yield written_draft(
                     row,
                     prompt=problem,
                     source=source,
-                    reasoning=written.reasoning,
-                    answer=written.answer,
+                    written=None if unfinished else written,
+                    reasoning=written,
                     known=known,
                     extra=extra,
                 )
