@@ -18,7 +18,7 @@ OPENR1 = {
     "uuid": "586fd646-76d6-5070-8c81-9993ab9d8559",
     "is_reasoning_complete": [True, True],
     "generations": [
-        "<think>\n27 × 20 = 540.\n\n540 − 27 = 513.\n</think>\n\nIt is \\boxed{513}.",
+        "<think>27 × 20 = 540.\n\n540 − 27 = 513.</think>\n\nIt is \\boxed{513}.",
         "<think>27 × 19 = 503</think>\\boxed{503}",
     ],
     "correctness_math_verify": [True, False],
@@ -51,7 +51,7 @@ def test_openr1_math_gives_a_trace_for_each_generation(store, to):
     assert traces == [
         rt.Trace(
             prompt="27 × 19?",
-            steps=["\n27 × 20 = 540.\n\n", "540 − 27 = 513.\n"],
+            steps=["27 × 20 = 540.\n\n", "540 − 27 = 513."],
             final_answer="It is \\boxed{513}.",
             meta=meta | {"correct": True, "finish_reason": "stop", "sample": 0},
         ),
