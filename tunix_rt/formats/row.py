@@ -110,10 +110,11 @@ def written_draft(
     `correct`, `model`, `training_step`, `finish_reason`, `truncated`, `group` (what the samples of one prompt share),
     `sample` (their number). `extra` is what the row has besides, kept unchanged under `meta["extra"]`.
     """
+    cut = False
     if written is not None:
-        reasoning, answer = parse_written(written)
+        reasoning, answer, cut = parse_written(written)
     meta: dict[str, Any] = {"source": source}
-    if answer is None:
+    if answer is None or cut:
         meta["truncated"] = True
     meta |= {name: value for name, value in (known or {}).items() if value is not None}
     if extra:

@@ -1,0 +1,69 @@
+"""Where in a text a block stands that is one piece: fenced code, a display formula."""
+
+import re
+from collections.abc import Iterator
+
+Span = tuple[int, int]
+
+# No backtick behind the mark: "```x```" in a line is code in that line.
+_FENCE = re.compile(r"^[^\S\n]*(?P<mark>`{3,}|~{3,})(?P<info>[^`\n]*)$", re.MULTILINE)
+# `\\[4pt]` is the end of a line inside a formula.
+_FORMULA = re.compile(r"\$\$|(?<!\\)\\[\[\]]")
+_BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
+_PROSE = re.compile(r"\b[a-z]{2,} [a-z]{2,} [a-z]{2,}\b", re.IGNORECASE)
+# Far more than a formula has, and far less than lies between two strays.
+_FORMULA_CHARS = 5_000
+
+
+def fenced(text: str, *, unclosed: int = 0) -> list[Span]:
+    r"""Where fenced code stands, in order; one that is never closed counts where it has at most `unclosed` characters.
+
+    >>> fenced("So:\n```\n1\n```\nDone.")
+    [(4, 13)]
+    """
+    spans = []
+    opened: re.Match[str] | None = None
+    for fence in _FENCE.finditer(text):
+        mark, info = fence["mark"], fence["info"].strip()
+        if opened is None:
+            opened = fence
+        elif mark.startswith(opened["mark"]):
+            # A fence with a language opens a block; where one is open already, that one was never closed.
+            if info:
+                opened = fence
+            else:
+                spans.append((opened.start(), fence.end()))
+                opened = None
+    if opened is not None and len(text) - opened.start() <= unclosed:
+        spans.append((opened.start(), len(text)))
+    return spans
+
+
+def blocks(text: str, *, unclosed: int = 0) -> list[Span]:
+    r"""Where fenced code and display formulas (`$$…$$`, `\[…\]`) stand, in order and apart from each other."""
+    apart: list[Span] = []
+    for start, end in sorted([*fenced(text, unclosed=unclosed), *_formulas(text)]):
+        if apart and start < apart[-1][1]:
+            apart[-1] = (apart[-1][0], max(end, apart[-1][1]))
+        else:
+            apart.append((start, end))
+    return apart
+
+
+def _formulas(text: str) -> Iterator[Span]:
+    opened: re.Match[str] | None = None
+    for mark in _FORMULA.finditer(text):
+        if mark[0] == "\\[" or opened is None:
+            opened = None if mark[0] == "\\]" else mark
+        elif (opened[0] == "$$") == (mark[0] == "$$"):
+            if _is_formula(text[opened.end() : mark.start()]):
+                yield opened.start(), mark.end()
+                opened = None
+            else:
+                # The mark before it was a stray; this one may open a formula.
+                opened = mark if mark[0] == "$$" else None
+
+
+def _is_formula(inside: str) -> bool:
+    """Not so where paragraphs stand between the marks: then the first closes what it seems to open."""
+    return len(inside) <= _FORMULA_CHARS and not (_BLANK_LINE.search(inside) and _PROSE.search(inside))
