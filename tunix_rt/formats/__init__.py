@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from tunix_rt.errors import SourceInvalid, TraceInvalid
+from tunix_rt.formats.chat import ChatCompletionFormat, MessagesFormat, ShareGptFormat
 from tunix_rt.formats.fields import TraceFields
 from tunix_rt.formats.files import SourceFile
 from tunix_rt.formats.gsm8k import Gsm8kFormat, Gsm8kSolutionsFormat
@@ -38,6 +39,10 @@ FORMATS: dict[str, Format] = {
         PreferenceFormat(),
         NativeFormat(),
         PromptCompletionFormat(),
+        ChatCompletionFormat(),
+        ShareGptFormat(),
+        MessagesFormat(),
+        NativeFormat(),
     )
 }
 
