@@ -17,6 +17,7 @@ from tunix_rt.formats.files import SourceFile
 from tunix_rt.formats.gsm8k import Gsm8kFormat, Gsm8kSolutionsFormat
 from tunix_rt.formats.native import NativeFormat
 from tunix_rt.formats.process import Prm800kFormat, ProcessBenchFormat
+from tunix_rt.formats.providers import AnthropicFormat, GeminiFormat, OpenAiResponsesFormat
 from tunix_rt.formats.row import Draft, Format, Rejection, Row
 from tunix_rt.formats.solutions import NuminaMathFormat, OpenR1MathFormat, OpenThoughtsFormat, S1kFormat
 from tunix_rt.formats.trl import PreferenceFormat, PromptCompletionFormat, StepwiseFormat
@@ -39,6 +40,9 @@ FORMATS: dict[str, Format] = {
         PreferenceFormat(),
         NativeFormat(),
         PromptCompletionFormat(),
+        OpenAiResponsesFormat(),
+        AnthropicFormat(),
+        GeminiFormat(),
         ChatCompletionFormat(),
         ShareGptFormat(),
         MessagesFormat(),

@@ -1,0 +1,267 @@
+"""Responses of the providers' own interfaces: OpenAI Responses, Anthropic Messages, Gemini's generateContent.
+
+Sources: their published references. Each gives reasoning in items of its own, open, summarised or sealed; seals and
+signatures are kept, since a dialogue can be continued only with them. The request, where it was logged beside the
+response, gives the prompt.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tunix_rt.errors import Problem, TraceInvalid
+from tunix_rt.formats.dialogue import Half, answer_draft, half_with, left_of, prompt_at, sample_of
+from tunix_rt.formats.messages import (
+    Part,
+    Turn,
+    as_list,
+    as_object,
+    as_text,
+    first_text,
+    part_of,
+    parts_of,
+    speaker,
+    turn,
+    turn_of,
+    turns_of,
+)
+from tunix_rt.formats.row import Draft, Row, rest_of
+
+_SIGNATURES = {"thoughtSignature", "thought_signature"}
+_FUNCTION_CALLS = {"functionCall", "function_call"}
+
+
+class OpenAiResponsesFormat:
+    """A response with `output`: items of reasoning (open, summarised or sealed), messages, tool calls."""
+
+    name = "openai_responses"
+
+    def misfit(self, value: Mapping[str, Any]) -> str | None:
+        """None where there is an output of typed items, one of them a message, reasoning or a call."""
+        half = half_with(value, "output")
+        kinds = _types(half.fields["output"]) if half else []
+        if any(kind in {"message", "reasoning"} or kind.endswith("_call") for kind in kinds):
+            return None
+        return "no list output of items with type reasoning or message"
+
+    def drafts(self, row: Row) -> Iterable[Draft]:
+        """The one trace of the row: all items of the output are one answer."""
+        value = as_object(row.value, None)
+        half = half_with(value, "output") or Half((), value)
+        path = half.path("output")
+        items = as_list(half.fields.get("output"), path)
+        asked = ("input", "prompt") if isinstance(value.get("prompt"), str) else ("input",)
+        prompt, used = prompt_at(value, asked=asked, system=("instructions",), turns_of=_input_turns)
+        used.append((*half.at, "output"))
+        known = {}
+        if (model := first_text(half.fields, "model")[1]) is not None:
+            known["model"] = model
+            used.append((*half.at, "model"))
+        details = half.fields.get("incomplete_details")
+        finish = first_text(details, "reason")[1] if isinstance(details, dict) else None
+        if finish:
+            used.append((*half.at, "incomplete_details", "reason"))
+        else:
+            finish = first_text(half.fields, "status")[1]
+            used.append((*half.at, "status"))
+        answer = Turn("assistant", _output_parts(items, path), {}, items)
+        yield answer_draft(
+            row,
+            name=self.name,
+            path=path,
+            prompt=prompt,
+            answer=answer,
+            known=known | {"finish_reason": finish},
+            extra=left_of(value, *used),
+        )
+
+
+class AnthropicFormat:
+    """A message with `content`: blocks of thinking with its signature, of redacted thinking, of text, of tool use."""
+
+    name = "anthropic"
+
+    def misfit(self, value: Mapping[str, Any]) -> str | None:
+        """None where there is a content of typed blocks, in an assistant's message or with thinking in it."""
+        half = half_with(value, "content")
+        kinds = _types(half.fields["content"]) if half else []
+        if (
+            half
+            and kinds
+            and (half.fields.get("role") == "assistant" or {"thinking", "redacted_thinking"} & set(kinds))
+        ):
+            return None
+        return "no list content of blocks with type thinking or text by the assistant"
+
+    def drafts(self, row: Row) -> Iterable[Draft]:
+        """The one trace of the row."""
+        value = as_object(row.value, None)
+        half = half_with(value, "content") or Half((), value)
+        path = half.path("content")
+        answer = Turn("assistant", parts_of(as_list(half.fields.get("content"), path), path), {}, value)
+        prompt, used = prompt_at(value, asked=("messages", "prompt"), system=("system",))
+        used.append((*half.at, "content"))
+        known = {
+            "model": first_text(half.fields, "model")[1],
+            "finish_reason": first_text(half.fields, "stop_reason")[1],
+        }
+        used += [
+            (*half.at, field) for field, text in zip(("model", "stop_reason"), known.values(), strict=True) if text
+        ]
+        if half.fields.get("role") == "assistant":
+            used.append((*half.at, "role"))
+        yield answer_draft(
+            row,
+            name=self.name,
+            path=path,
+            prompt=prompt,
+            answer=answer,
+            known=known,
+            extra=left_of(value, *used),
+        )
+
+
+class GeminiFormat:
+    """A response with `candidates`, or the `parts` of one: thoughts, texts and function calls, with signatures."""
+
+    name = "gemini"
+
+    def misfit(self, value: Mapping[str, Any]) -> str | None:
+        """None where there are candidates with content, or parts among which are thoughts or signatures."""
+        half = half_with(value, "candidates", "parts")
+        if half is None:
+            return "no list candidates or parts"
+        found = half.fields.get("candidates")
+        if isinstance(found, list) and any(isinstance(one, dict) and _is_content(one.get("content")) for one in found):
+            return None
+        parts = half.fields.get("parts")
+        if isinstance(parts, list) and any(
+            isinstance(one, dict) and one.keys() & {"thought", *_SIGNATURES} for one in parts
+        ):
+            return None
+        return "no candidates with content.parts, and no parts with thought or thought_signature"
+
+    def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
+        """A trace for each candidate, or the one of the parts."""
+        value = as_object(row.value, None)
+        half = half_with(value, "candidates", "parts") or Half((), value)
+        field = "parts" if half.fields.get("candidates") is None and "parts" in half.fields else "candidates"
+        path = half.path(field)
+        found = as_list(half.fields.get(field), path)
+        prompt, used = prompt_at(
+            value, asked=("contents", "prompt"), system=("systemInstruction", "system_instruction"), turns_of=_contents
+        )
+        used.append((*half.at, field))
+        named, model = first_text(half.fields, "modelVersion", "model_version", "model")
+        if named:
+            used.append((*half.at, named))
+        extra = left_of(value, *used)
+        answers = [found] if field == "parts" else found
+        for n, answer in enumerate(answers):
+            place = path if field == "parts" else f"{path}.{n}"
+            try:
+                yield answer_draft(
+                    row,
+                    name=self.name,
+                    path=place,
+                    prompt=prompt,
+                    answer=_gemini_turn(answer, place) if field == "parts" else _candidate(answer, place, n),
+                    known={"model": model, **sample_of(n, answers, half.fields, prompt)},
+                    extra=extra,
+                )
+            except TraceInvalid as error:
+                yield error
+
+
+def _types(items: Any) -> list[str]:
+    """The types of a list of typed objects; none where it is no such list."""
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        return []
+    types = [item.get("type") for item in items]
+    return types if all(isinstance(kind, str) for kind in types) else []
+
+
+def _input_turns(value: Any, path: str) -> list[Turn]:
+    """The turns of a Responses input: messages, and items of reasoning, calls and their results between them."""
+    if isinstance(value, str):
+        return turns_of(value, path)
+    return [_input_turn(item, f"{path}.{n}") for n, item in enumerate(as_list(value, path))]
+
+
+def _input_turn(value: Any, path: str) -> Turn:
+    item = as_object(value, path)
+    if "role" in item:
+        return turn_of(rest_of(item, "type"), path)._replace(raw=value)
+    part = part_of(item, path)
+    return Turn("tool" if part.kind == "other" else "assistant", [part], {}, value)
+
+
+def _output_parts(items: list[Any], path: str) -> list[Part]:
+    parts: list[Part] = []
+    for n, value in enumerate(items):
+        item = as_object(value, f"{path}.{n}")
+        if item.get("type") != "message":
+            parts.append(part_of(item, f"{path}.{n}"))
+            continue
+        said = parts_of(item.get("content"), f"{path}.{n}.content")
+        if said and any(part.kind == "text" for part in parts):
+            # Two messages in one answer are two paragraphs.
+            said.insert(0, Part("text", "\n\n", {}))
+        parts += [*said, Part("other", "", rest_of(item, "content"))]
+    return parts
+
+
+def _contents(value: Any, path: str) -> list[Turn]:
+    """The turns of Gemini's contents, which may be one text or one content too."""
+    if isinstance(value, str):
+        return turns_of(value, path)
+    if isinstance(value, dict):
+        return [_gemini_turn(value, path)]
+    return [_gemini_turn(content, f"{path}.{n}") for n, content in enumerate(as_list(value, path))]
+
+
+def _is_content(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("parts"), list)
+
+
+def _gemini_turn(value: Any, path: str, *, role: str = "user") -> Turn:
+    """The turn of a content, or of a text or a list of parts that stand for one."""
+    if isinstance(value, str):
+        return turn(role, value, path)
+    if isinstance(value, list):
+        return Turn(role, _gemini_parts(value, path), {}, value)
+    fields = as_object(value, path)
+    if fields.get("role") is not None:
+        role = speaker(as_text(fields["role"], f"{path}.role"))
+    parts = [] if fields.get("parts") is None else _gemini_parts(fields["parts"], f"{path}.parts")
+    return Turn(role, parts, rest_of(fields, "role", "parts"), value)
+
+
+def _candidate(value: Any, path: str, place: int) -> Turn:
+    fields = as_object(value, path)
+    content = {} if fields.get("content") is None else as_object(fields["content"], f"{path}.content")
+    answer = _gemini_turn(content, f"{path}.content", role="assistant")
+    rest = rest_of(fields, "content", "finishReason", "index") | answer.rest
+    if fields.get("finishReason") is not None:
+        rest["finish_reason"] = as_text(fields["finishReason"], f"{path}.finishReason")
+    if fields.get("index", place) != place:
+        rest["index"] = fields["index"]
+    return answer._replace(rest=rest)
+
+
+def _gemini_parts(value: Any, path: str) -> list[Part]:
+    return [_gemini_part(part, f"{path}.{n}") for n, part in enumerate(as_list(value, path))]
+
+
+def _gemini_part(value: Any, path: str) -> Part:
+    fields = {name: item for name, item in as_object(value, path).items() if item is not None}
+    if fields.keys() & _FUNCTION_CALLS:
+        return Part("call", "", fields)
+    if "text" not in fields:
+        return Part("other", "", fields)
+    text, thought = as_text(fields["text"], f"{path}.text"), fields.get("thought", False)
+    if not isinstance(thought, bool):
+        raise TraceInvalid(Problem(f"{path}.thought", "must be true or false"))
+    rest = rest_of(fields, "text", "thought")
+    if not thought:
+        return Part("text", text, rest)
+    return Part("redacted" if rest.keys() & _SIGNATURES and not text.strip() else "reasoning", text, rest)
