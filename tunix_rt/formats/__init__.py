@@ -21,6 +21,7 @@ from tunix_rt.formats.providers import AnthropicFormat, GeminiFormat, OpenAiResp
 from tunix_rt.formats.row import Draft, Format, Rejection, Row
 from tunix_rt.formats.solutions import NuminaMathFormat, OpenR1MathFormat, OpenThoughtsFormat, S1kFormat
 from tunix_rt.formats.trl import PreferenceFormat, PromptCompletionFormat, StepwiseFormat
+from tunix_rt.formats.spans import OpenInferenceFormat, OtelGenAiFormat
 
 __all__ = ["FORMATS", "Draft", "Reading", "Rejection", "Row", "TraceFields", "files_at"]
 
@@ -40,6 +41,8 @@ FORMATS: dict[str, Format] = {
         PreferenceFormat(),
         NativeFormat(),
         PromptCompletionFormat(),
+        OtelGenAiFormat(),
+        OpenInferenceFormat(),
         OpenAiResponsesFormat(),
         AnthropicFormat(),
         GeminiFormat(),

@@ -1,0 +1,267 @@
+"""Spans of calls to a model, as telemetry records them: OpenTelemetry's GenAI conventions, and OpenInference.
+
+Sources: open-telemetry/semantic-conventions (gen-ai) and Arize-ai/openinference (spec). The attributes of a span stand
+in the row itself (a table of spans, maybe named `attributes.…`), in `attributes` as an object, or there as OTLP's list
+of `{key, value: {stringValue}}`; a row may also be a whole OTLP document with `resourceSpans`.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from tunix_rt.errors import Problem, TraceInvalid
+from tunix_rt.formats.dialogue import Prompt, answer_draft, prompt_of, sample_of, split_at_answer, system_turns
+from tunix_rt.formats.messages import Turn, as_list, as_object, as_text, first_text, part_of, turn_of
+from tunix_rt.formats.row import Draft, Row, rest_of
+
+# An index of more digits is none, and Python refuses to read one of thousands.
+_INDEX_DIGITS = 9
+
+
+class _Call(NamedTuple):
+    """A call to a model: the turns that went in, those that came out, and what is known besides."""
+
+    asked: list[Turn]
+    answers: list[Turn]
+    model: str | None
+    finishes: list[Any]
+    used: Callable[[str], bool]
+
+
+class _SpanFormat:
+    """What the two conventions have in common: a span, wherever it has its attributes."""
+
+    name: str
+    output: str
+
+    def misfit(self, value: Mapping[str, Any]) -> str | None:
+        """None where a span has attributes with the messages that a model put out."""
+        try:
+            if any(
+                name == self.output or name.startswith(f"{self.output}.")
+                for fields, _ in _spans(value)
+                for name in _attributes(fields)
+            ):
+                return None
+        except (TraceInvalid, RecursionError):
+            return "attributes that are no attributes of a span"
+        return f"no attribute {self.output}"
+
+    def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
+        """A trace for each answer in the span, or in each of the spans."""
+        try:
+            for fields, path in _spans(as_object(row.value, None)):
+                try:
+                    yield from self._drafts(row, fields)
+                except TraceInvalid as error:
+                    yield error.within(path) if path else error
+        except RecursionError:
+            raise TraceInvalid(Problem(None, "nested too deeply")) from None
+
+    def _drafts(self, row: Row, fields: Mapping[str, Any]) -> Iterator[Draft]:
+        attributes = _attributes(fields)
+        call = self._call(attributes)
+        answers = _answers(call.asked, call.answers, self.output)
+        for n, (prompt, answer, path) in enumerate(answers):
+            finish = call.finishes[n] if n < len(call.finishes) and not answer.rest.get("finish_reason") else None
+            known = {
+                "model": call.model,
+                "finish_reason": finish if isinstance(finish, str) else None,
+                **sample_of(n, answers, attributes, prompt),
+            }
+            extra = _without(fields, call.used)
+            yield answer_draft(row, name=self.name, path=path, prompt=prompt, answer=answer, known=known, extra=extra)
+
+    def _call(self, attributes: Mapping[str, Any]) -> _Call:
+        raise NotImplementedError
+
+
+class OtelGenAiFormat(_SpanFormat):
+    """`gen_ai.input.messages` and `gen_ai.output.messages`, as JSON text or lists, of messages with typed parts."""
+
+    name = "otel_genai"
+    output = "gen_ai.output.messages"
+
+    def _call(self, attributes: Mapping[str, Any]) -> _Call:
+        asked = _parsed(attributes.get("gen_ai.input.messages"), "gen_ai.input.messages")
+        system = attributes.get("gen_ai.system_instructions")
+        if isinstance(system, str):
+            # Some write the bare text where the convention wants a list of parts.
+            system = _parsed(system, "gen_ai.system_instructions") if system.lstrip().startswith("[") else system
+        turns = [] if system is None else system_turns(system, "gen_ai.system_instructions")
+        turns += [turn_of(message, path) for path, message in _numbered(asked, "gen_ai.input.messages")]
+        answers = [
+            turn_of({"role": "assistant"} | as_object(message, path), path)
+            for path, message in _numbered(_parsed(attributes.get(self.output), self.output), self.output)
+        ]
+        named, model = first_text(attributes, "gen_ai.response.model", "gen_ai.request.model")
+        finishes = attributes.get("gen_ai.response.finish_reasons")
+        used = {"gen_ai.input.messages", "gen_ai.system_instructions", self.output, named}
+        return _Call(turns, answers, model, finishes if isinstance(finishes, list) else [], used.__contains__)
+
+
+class OpenInferenceFormat(_SpanFormat):
+    """`llm.input_messages` and `llm.output_messages`, flattened: `llm.output_messages.0.message.content`."""
+
+    name = "openinference"
+    output = "llm.output_messages"
+
+    def _call(self, attributes: Mapping[str, Any]) -> _Call:
+        asked = [
+            _openinference_turn(*one)
+            for one in _numbered(_tree(attributes, "llm.input_messages"), "llm.input_messages")
+        ]
+        answers = [
+            _openinference_turn(*one, role="assistant")
+            for one in _numbered(_tree(attributes, self.output), self.output)
+        ]
+        named, model = first_text(attributes, "llm.model_name")
+        ended, finish = first_text(attributes, "llm.finish_reason")
+
+        def used(name: str) -> bool:
+            return name in {named, ended} or f"{name}.".startswith(("llm.input_messages.", f"{self.output}."))
+
+        return _Call(asked, answers, model, [finish], used)
+
+
+def _spans(value: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """The spans of a row, each with its path: the row itself, or those of an OTLP document."""
+    if "resourceSpans" not in value:
+        yield value, ""
+        return
+    for at_resource, of_resource in _each(value, "resourceSpans", ""):
+        for at_scope, of_scope in _each(of_resource, "scopeSpans", at_resource):
+            around = {"resource": of_resource.get("resource"), "scope": of_scope.get("scope")}
+            around = {name: held for name, held in around.items() if held}
+            for path, span in _each(of_scope, "spans", at_scope):
+                yield around | span, path
+
+
+def _each(value: Mapping[str, Any], field: str, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    path = f"{path}.{field}" if path else field
+    for n, item in enumerate(as_list(value.get(field), path)):
+        yield f"{path}.{n}", as_object(item, f"{path}.{n}")
+
+
+def _attributes(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of a span, by name."""
+    named = {name.removeprefix("attributes."): item for name, item in fields.items() if name != "attributes"}
+    held = fields.get("attributes")
+    if isinstance(held, dict):
+        return named | held
+    if isinstance(held, list):
+        return named | _from_otlp(held, "attributes")
+    return named
+
+
+def _without(fields: Mapping[str, Any], used: Callable[[str], bool]) -> dict[str, Any]:
+    """The span without the attributes that were mapped."""
+    left = {name: item for name, item in fields.items() if not used(name.removeprefix("attributes."))}
+    held = left.pop("attributes", None)
+    if isinstance(held, dict):
+        held = {name: item for name, item in held.items() if not used(name)}
+    elif isinstance(held, list):
+        held = [item for item in held if not used(item["key"])]
+    return left | ({"attributes": held} if held else {})
+
+
+def _from_otlp(pairs: Any, path: str) -> dict[str, Any]:
+    named = {}
+    for n, pair in enumerate(as_list(pairs, path)):
+        fields = as_object(pair, f"{path}.{n}")
+        named[as_text(fields.get("key"), f"{path}.{n}.key")] = _otlp_value(fields.get("value"), f"{path}.{n}.value")
+    return named
+
+
+def _otlp_value(value: Any, path: str) -> Any:
+    """The plain value of one that names its type: `{"stringValue": "…"}`."""
+    if value is None:
+        return None
+    held = {name: item for name, item in as_object(value, path).items() if item is not None}
+    kind, item = next(iter(held.items()), ("", None))
+    if kind not in {"arrayValue", "kvlistValue"}:
+        return item
+    path = f"{path}.{kind}"
+    values = as_object(item, path).get("values") or []
+    if kind == "kvlistValue":
+        return _from_otlp(values, f"{path}.values")
+    return [_otlp_value(one, f"{path}.values.{n}") for n, one in enumerate(as_list(values, f"{path}.values"))]
+
+
+def _parsed(value: Any, path: str) -> Any:
+    """The value of an attribute that may be JSON text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise TraceInvalid(Problem(path, f"invalid JSON: {error}")) from None
+
+
+def _numbered(value: Any, path: str) -> list[tuple[str, Any]]:
+    """The items of a list, or of an object whose keys are numbers, each with its path; none where there is nothing."""
+    if value is None:
+        return []
+    if isinstance(value, dict) and all(name.isdecimal() and len(name) <= _INDEX_DIGITS for name in value):
+        return [(f"{path}.{name}", value[name]) for name in sorted(value, key=int)]
+    return [(f"{path}.{n}", item) for n, item in enumerate(as_list(value, path))]
+
+
+def _answers(asked: list[Turn], output: list[Turn], path: str) -> list[tuple[Prompt, Turn, str]]:
+    """The answers in an output, each with its prompt and its path.
+
+    Several texts are several samples; several messages with one text between them are pieces of one answer; and the
+    output of an agent, with the results of its tools, is a dialogue whose last message is the answer.
+    """
+    if not output or any(turn.role != "assistant" for turn in output):
+        _, answer, prompt = split_at_answer([*asked, *output] if output else [], path)
+        return [(prompt, answer, path)]
+    prompt = prompt_of(asked)
+    if len(output) == 1 or len([turn for turn in output if turn.text]) > 1:
+        return [(prompt, turn, f"{path}.{n}") for n, turn in enumerate(output)]
+    *before, last = output
+    rest = last.rest | ({"before": held} if (held := [turn.rest for turn in before if turn.rest]) else {})
+    return [(prompt, Turn("assistant", [part for turn in output for part in turn.parts], rest, None), path)]
+
+
+def _tree(attributes: Mapping[str, Any], prefix: str) -> Any:
+    """The attributes below a prefix, in the shape that their names had before they were flattened."""
+    below = {name[len(prefix) + 1 :]: item for name, item in attributes.items() if name.startswith(f"{prefix}.")}
+    whole = _parsed(attributes.get(prefix), prefix)
+    if below and whole is not None:
+        raise TraceInvalid(Problem(prefix, "is there flattened and as a whole"))
+    return _grown(below or whole, prefix)
+
+
+def _grown(value: Any, path: str) -> Any:
+    if isinstance(value, list):
+        return [_grown(item, f"{path}.{n}") for n, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    tree: dict[str, Any] = {}
+    for name, item in value.items():
+        *heads, last = name.split(".")
+        at: Any = tree
+        for head in heads:
+            at = at.setdefault(head, {}) if isinstance(at, dict) else at
+        if not isinstance(at, dict) or last in at:
+            raise TraceInvalid(Problem(f"{path}.{name}", "stands where another attribute does"))
+        at[last] = _grown(item, f"{path}.{name}")
+    return tree
+
+
+def _openinference_turn(path: str, value: Any, *, role: str | None = None) -> Turn:
+    path = f"{path}.message"
+    message = as_object(as_object(value, path).get("message"), path)
+    parts = [
+        part_of(as_object(content, at).get("message_content"), f"{at}.message_content")
+        for at, content in _numbered(message.get("contents"), f"{path}.contents")
+    ]
+    calls = [
+        as_object(as_object(call, at).get("tool_call"), f"{at}.tool_call")
+        for at, call in _numbered(message.get("tool_calls"), f"{path}.tool_calls")
+    ]
+    fields = ({"role": role} if role else {}) | rest_of(message, "contents", "tool_calls")
+    beside = {"content": fields.pop("content")} if parts and fields.get("content") is not None else {}
+    turn = turn_of(fields | ({"tool_calls": calls} if calls else {}), path)
+    return turn._replace(parts=[*parts, *turn.parts], rest=turn.rest | beside, raw=message)
