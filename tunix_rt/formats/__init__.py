@@ -22,6 +22,9 @@ from tunix_rt.formats.row import Draft, Format, Rejection, Row
 from tunix_rt.formats.solutions import NuminaMathFormat, OpenR1MathFormat, OpenThoughtsFormat, S1kFormat
 from tunix_rt.formats.trl import PreferenceFormat, PromptCompletionFormat, StepwiseFormat
 from tunix_rt.formats.spans import OpenInferenceFormat, OtelGenAiFormat
+from tunix_rt.formats.rollouts import NemoRlFormat, TrlCompletionsFormat, VerifiersFormat, VerlFormat
+from tunix_rt.formats.row import Draft, Format, Rejection, Row
+from tunix_rt.formats.tunix_log import TunixTrajectoriesFormat
 
 __all__ = ["FORMATS", "Draft", "Reading", "Rejection", "Row", "TraceFields", "files_at"]
 
@@ -49,6 +52,11 @@ FORMATS: dict[str, Format] = {
         ChatCompletionFormat(),
         ShareGptFormat(),
         MessagesFormat(),
+        TunixTrajectoriesFormat(),
+        VerifiersFormat(),
+        TrlCompletionsFormat(),
+        VerlFormat(),
+        NemoRlFormat(),
         NativeFormat(),
     )
 }

@@ -1,0 +1,155 @@
+"""Values from outside, of whatever type, to what a trace's meta can hold; or the reason why they are none of it."""
+
+import ast
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tunix_rt.errors import Problem, TraceInvalid
+from tunix_rt.formats.row import Row, rest_of
+from tunix_rt.problems import MAX_META_DEPTH
+
+_TOKEN_ARRAY = re.compile(
+    r"(?:^|_)(?:(?:token|input|prompt|completion|response|output)_ids|tokens|masks?|logprobs?|experts)$"
+)
+_NUMBER = (int, float)
+_NOT_FINITE = {"nan", "inf"}
+
+
+def object_of(row: Row, *required: str) -> Mapping[str, Any]:
+    """The fields of a row; TraceInvalid where it is no JSON object, or has not all that are required."""
+    if not isinstance(row.value, dict):
+        raise TraceInvalid(Problem(None, "must be an object"))
+    problems = [Problem(field, "missing") for field in required if field not in row.value]
+    if problems:
+        raise TraceInvalid(*problems)
+    return row.value
+
+
+def lacking(value: Mapping[str, Any], *fields: str) -> str | None:
+    """Which of these fields a row has not, in words; None where it has them all."""
+    missing = [field for field in fields if field not in value]
+    return f"no field {', '.join(missing)}" if missing else None
+
+
+def is_for_tokens(name: str) -> bool:
+    """Whether a field is named as one that holds something for each token."""
+    return _TOKEN_ARRAY.search(name) is not None
+
+
+def is_token_array(name: str, value: Any) -> bool:
+    """Whether a field holds a number for each token: of use to a trainer, not in a trace, and larger than the trace."""
+    return is_for_tokens(name) and isinstance(value, list) and _only_numbers(value)
+
+
+def as_json(value: Any, *, depth: int = 0) -> Any:
+    """The value as JSON can hold it: NaN and infinities become null, and arrays of tokens are left out."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if depth > MAX_META_DEPTH:
+        raise TraceInvalid(Problem("meta", f"nested more than {MAX_META_DEPTH} deep"))
+    if isinstance(value, Mapping):
+        return {
+            str(name): as_json(item, depth=depth + 1)
+            for name, item in value.items()
+            if not is_token_array(str(name), item)
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [as_json(item, depth=depth + 1) for item in value]
+    return str(value)
+
+
+def extra_of(value: Mapping[str, Any], *used: str) -> dict[str, Any]:
+    """The fields of a row that a reader has not mapped, as JSON can hold them."""
+    extra: dict[str, Any] = as_json(rest_of(value, *used))
+    return extra
+
+
+def number(value: Any, path: str) -> int | float | None:
+    """The number, also where it is written as a text; None for null, NaN and infinities; else TraceInvalid."""
+    if isinstance(value, str) and value.strip():
+        try:
+            value = float(value) if not value.strip().lstrip("+-").isdecimal() else int(value)
+        except ValueError:
+            raise TraceInvalid(Problem(path, "must be a number")) from None
+    if value is None or value == "":
+        return None
+    if not isinstance(value, _NUMBER):
+        raise TraceInvalid(Problem(path, "must be a number"))
+    if isinstance(value, bool):
+        return int(value)
+    return value if isinstance(value, int) or math.isfinite(value) else None
+
+
+def text(value: Any, path: str) -> str:
+    """The text; empty for null; TraceInvalid where it is something else."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise TraceInvalid(Problem(path, "must be a string"))
+    return value
+
+
+def objects(value: Any, path: str) -> list[Mapping[str, Any]]:
+    """The list of objects; empty for null; TraceInvalid that names what is none."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise TraceInvalid(Problem(path, "must be a list"))
+    problems = [
+        Problem(f"{path}.{place}", "must be an object")
+        for place, item in enumerate(value)
+        if not isinstance(item, dict)
+    ]
+    if problems:
+        raise TraceInvalid(*problems)
+    return value
+
+
+def as_line(value: Any) -> str:
+    """The value as a line of JSON; a text as it stands."""
+    return value if isinstance(value, str) else json.dumps(as_json(value), ensure_ascii=False)
+
+
+def step_in_name(file: str) -> int | None:
+    """The training step that a file is named for: 40 in `40.jsonl` and `train_data_step40.jsonl`."""
+    found = re.fullmatch(r"(?:.*step_?)?(\d{1,18})", Path(file).name.partition(".")[0])
+    return int(found[1]) if found else None
+
+
+def literal(written: str, path: str) -> Any:
+    """The value of a Python literal, with None for `nan` and `inf`; TraceInvalid where it is none. Nothing is run.
+
+    >>> literal("[{'reward': nan, 'n': -2}]", "cell")
+    [{'reward': None, 'n': -2}]
+    """
+    try:
+        tree = ast.parse(written.strip(), mode="eval")
+        return ast.literal_eval(_Finite().visit(tree))
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
+        reason = str(error).partition("\n")[0][:80] or type(error).__name__
+        raise TraceInvalid(Problem(path, f"is no Python literal: {reason}")) from None
+
+
+class _Finite(ast.NodeTransformer):
+    """Puts None where a literal has a number that JSON has not, with its sign."""
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.copy_location(ast.Constant(None), node) if node.id in _NOT_FINITE else node
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        inner = self.visit(node.operand)
+        if isinstance(inner, ast.Constant) and inner.value is None:
+            return inner
+        return node
+
+
+def _only_numbers(value: list[Any]) -> bool:
+    return all(
+        item is None or isinstance(item, _NUMBER) or (isinstance(item, list) and _only_numbers(item)) for item in value
+    )
