@@ -64,7 +64,9 @@ FORMATS: dict[str, Format] = {
 # A file's format is told by its first rows; a few broken ones among them must not hide it.
 _SAMPLE_ROWS = 20
 _ENDINGS = tuple(
-    kind + packed for kind in (".json", ".jsonl", ".ndjson", ".parquet") for packed in ("", ".gz", ".zst", ".zstd")
+    kind + packed
+    for kind in (".json", ".jsonl", ".ndjson", ".parquet", ".csv")
+    for packed in ("", ".gz", ".zst", ".zstd")
 )
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tunix_rt.errors import SourceInvalid
+from tunix_rt.formats.csv_rows import csv_rows, separator_of
 from tunix_rt.formats.documents import documents, is_document
 from tunix_rt.formats.row import Rejection, Row
 
@@ -69,6 +70,8 @@ class SourceFile:
             head = head[len(_UTF8_MARK) :]
         if not head.strip() and len(head) < _HEAD_BYTES:
             raise SourceInvalid(f"{self.path}: is empty; there is nothing to load")
+        if separator := separator_of(head):
+            return csv_rows(stream, str(self.path), separator, MAX_ROW_BYTES)
         if is_document(head):
             return documents(stream, str(self.path), MAX_ROW_BYTES)
         return _lines(stream, str(self.path))
