@@ -15,6 +15,7 @@ from tunix_rt.formats.chat import ChatCompletionFormat, MessagesFormat, ShareGpt
 from tunix_rt.formats.fields import TraceFields
 from tunix_rt.formats.files import SourceFile
 from tunix_rt.formats.gsm8k import Gsm8kFormat, Gsm8kSolutionsFormat
+from tunix_rt.formats.inspect_logs import InspectFormat
 from tunix_rt.formats.native import NativeFormat
 from tunix_rt.formats.process import Prm800kFormat, ProcessBenchFormat
 from tunix_rt.formats.providers import AnthropicFormat, GeminiFormat, OpenAiResponsesFormat
@@ -57,6 +58,7 @@ FORMATS: dict[str, Format] = {
         TrlCompletionsFormat(),
         VerlFormat(),
         NemoRlFormat(),
+        InspectFormat(),
         NativeFormat(),
     )
 }
@@ -65,7 +67,7 @@ FORMATS: dict[str, Format] = {
 _SAMPLE_ROWS = 20
 _ENDINGS = tuple(
     kind + packed
-    for kind in (".json", ".jsonl", ".ndjson", ".parquet", ".csv")
+    for kind in (".json", ".jsonl", ".ndjson", ".parquet", ".csv", ".eval")
     for packed in ("", ".gz", ".zst", ".zstd")
 )
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tunix_rt.errors import SourceInvalid
+from tunix_rt.formats import archives
 from tunix_rt.formats.csv_rows import csv_rows, separator_of
 from tunix_rt.formats.documents import documents, is_document
 from tunix_rt.formats.row import Rejection, Row
@@ -65,6 +66,8 @@ class SourceFile:
                 raise SourceInvalid(f"{self.path}: is {encoding} text; save it as UTF-8")
         if head.startswith(b"PAR1"):
             return self._parquet_rows(stream)
+        if head.startswith(archives.MAGIC):
+            return self._archived_rows(stream)
         if head.startswith(_UTF8_MARK):
             stream.read(len(_UTF8_MARK))
             head = head[len(_UTF8_MARK) :]
@@ -95,8 +98,12 @@ class SourceFile:
             except (pa.ArrowException, OSError) as error:
                 raise SourceInvalid(f"{self.path}: damaged Parquet file: {error}") from None
 
+    def _archived_rows(self, stream: io.BufferedReader) -> Iterator[Row | Rejection]:
+        with self._seekable(stream) as seekable:
+            yield from archives.sample_rows(seekable, self.path, MAX_ROW_BYTES)
+
     def _seekable(self, stream: io.BufferedReader) -> IO[bytes]:
-        """Parquet is read from its end, so one that is packed once more is unpacked to a temporary file."""
+        """What is read from its end, as Parquet is; packed once more, it is unpacked to a temporary file."""
         if cast("_Readable", stream.raw).source is self._file:
             self._file.seek(0)
             return cast("IO[bytes]", self._file)
