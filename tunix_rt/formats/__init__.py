@@ -12,8 +12,10 @@ from typing import Self
 
 from tunix_rt.errors import SourceInvalid, TraceInvalid
 from tunix_rt.formats.chat import ChatCompletionFormat, MessagesFormat, ShareGptFormat
+from tunix_rt.formats.atif import AtifFormat
 from tunix_rt.formats.fields import TraceFields
-from tunix_rt.formats.files import SourceFile
+from tunix_rt.formats.files import MAX_ROW_BYTES, SourceFile
+from tunix_rt.formats.folders import TrajectoryFolder, is_trajectory
 from tunix_rt.formats.gsm8k import Gsm8kFormat, Gsm8kSolutionsFormat
 from tunix_rt.formats.inspect_logs import InspectFormat
 from tunix_rt.formats.native import NativeFormat
@@ -53,6 +55,7 @@ FORMATS: dict[str, Format] = {
         ChatCompletionFormat(),
         ShareGptFormat(),
         MessagesFormat(),
+        AtifFormat(),
         TunixTrajectoriesFormat(),
         VerifiersFormat(),
         TrlCompletionsFormat(),
@@ -79,7 +82,11 @@ def files_at(place: str | Path) -> list[Path]:
     """
     path = Path(place).expanduser()
     if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.name.lower().endswith(_ENDINGS) and file.is_file())
+        if is_trajectory(path):
+            return [path]
+        files = [file for file in path.rglob("*") if file.name.lower().endswith(_ENDINGS) and file.is_file()]
+        whole = {folder for folder in {file.parent for file in files} if is_trajectory(folder)}
+        found = sorted({file.parent if file.parent in whole else file for file in files})
         if not found:
             raise SourceInvalid(f"{path}: a folder without traces; looked for files ending in {', '.join(_ENDINGS)}")
         return found
@@ -90,7 +97,7 @@ def files_at(place: str | Path) -> list[Path]:
     found = [
         Path(name)
         for name in sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
-        if Path(name).is_file()
+        if Path(name).is_file() or is_trajectory(Path(name))
     ]
     if not found:
         raise SourceInvalid(f"{path}: no file has such a name (looked from {Path.cwd()})")
@@ -106,7 +113,7 @@ class Reading:
     def __init__(self, path: Path, *, format: str | None = None) -> None:
         if format is not None and format not in FORMATS:
             raise SourceInvalid(f"unknown format {format!r}; known are {', '.join(FORMATS)}")
-        self._file = SourceFile(path)
+        self._file = TrajectoryFolder(path, MAX_ROW_BYTES) if is_trajectory(path) else SourceFile(path)
         try:
             self._rows = self._file.rows()
             sample = []

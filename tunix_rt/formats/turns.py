@@ -135,15 +135,15 @@ def parts(content: Any, path: str) -> tuple[str, str]:
         if not isinstance(part, dict):
             raise TraceInvalid(Problem(here, "must be an object or a string"))
         kind = part.get("type")
+        if not isinstance(kind, str):
+            raise TraceInvalid(Problem(f"{here}.type", "must be a string" if "type" in part else "missing"))
         if kind in _TEXT_PARTS:
             said.append(text(part.get("text"), f"{here}.text"))
         elif kind in _REASONING_PARTS:
             field = "thinking" if "thinking" in part else "reasoning"
             thought.append(text(part.get(field), f"{here}.{field}"))
-        elif isinstance(kind, str):
-            said.append(f"[{kind}]")
         else:
-            raise TraceInvalid(Problem(f"{here}.type", "must be a string" if "type" in part else "missing"))
+            said.append(f"[{kind}]")
     return "".join(said), "\n\n".join(thought)
 
 

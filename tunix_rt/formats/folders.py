@@ -1,0 +1,67 @@
+"""A folder that is one row: a trajectory with a file for each step, as google/tunix writes ATIF during a rollout.
+
+`traj_<id>/` holds `metadata.json`, which is the document without its steps, and `step_000001.json` and so on.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tunix_rt.errors import SourceInvalid
+from tunix_rt.formats.row import Row
+
+_STEP = re.compile(r"step_(\d{1,18})\.json")
+
+
+def is_trajectory(folder: Path) -> bool:
+    """Whether a folder is one trajectory."""
+    if not folder.name.startswith("traj_"):
+        return False
+    try:
+        return (folder / "metadata.json").is_file() and any(_STEP.fullmatch(file.name) for file in folder.iterdir())
+    except OSError:
+        return False
+
+
+class TrajectoryFolder:
+    """Reads such a folder as `SourceFile` reads a file; no more than `most_bytes` of it."""
+
+    def __init__(self, path: Path, most_bytes: int) -> None:
+        self.path = path
+        # What the loader reckons with, though the files in it are larger.
+        self.size = path.stat().st_size
+        self.position = 0
+        self._left = most_bytes
+        self._most_bytes = most_bytes
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+    def rows(self) -> Iterator[Row]:
+        """The one row. Raises SourceInvalid for the file in the folder that cannot be read."""
+        steps = [(int(found[1]), file) for file in self.path.iterdir() if (found := _STEP.fullmatch(file.name))]
+        metadata = self._value(self.path / "metadata.json")
+        told = [self._value(file) for _, file in sorted(steps)]
+        self.position = self.size
+        yield Row(str(self.path), 1, value={"schema_version": "ATIF", **metadata, "steps": told})
+
+    def _value(self, file: Path) -> dict[str, Any]:
+        # Opening what is no file, a pipe for one, may never end.
+        if not file.is_file():
+            raise SourceInvalid(f"{file}: is no file")
+        try:
+            with file.open("rb") as stream:
+                raw = stream.read(self._left + 1)
+            self._left -= len(raw)
+            value = json.loads(raw) if self._left >= 0 else None
+        except OSError as error:
+            raise SourceInvalid(f"{file}: cannot be read ({error.strerror})") from None
+        except (ValueError, RecursionError) as error:
+            raise SourceInvalid(f"{file}: invalid JSON: {error}") from None
+        if self._left < 0:
+            raise SourceInvalid(f"{self.path}: exceeds maximum of {self._most_bytes:,} bytes for a row")
+        if not isinstance(value, dict):
+            raise SourceInvalid(f"{file}: must be an object")
+        return value
