@@ -1,0 +1,18 @@
+"""What became of the traces of an export."""
+
+from collections import Counter
+
+NO_ANSWER = "no final answer"
+
+
+class Tally:
+    """How many traces were read and how many rows they made; why the others are `left_out`, and what was `shortened`.
+
+    The two last count traces by reason.
+    """
+
+    def __init__(self) -> None:
+        self.traces = 0
+        self.rows = 0
+        self.left_out: Counter[str] = Counter()
+        self.shortened: Counter[str] = Counter()
