@@ -29,7 +29,7 @@ from tunix_rt.formats.rollouts import NemoRlFormat, TrlCompletionsFormat, Verifi
 from tunix_rt.formats.row import Draft, Format, Rejection, Row
 from tunix_rt.formats.tunix_log import TunixTrajectoriesFormat
 
-__all__ = ["FORMATS", "Draft", "Reading", "Rejection", "Row", "TraceFields", "files_at"]
+__all__ = ["FORMATS", "MANIFEST_ENDING", "Draft", "Reading", "Rejection", "Row", "TraceFields", "files_at"]
 
 # In the order in which they are tried: the ones that ask for more come first.
 FORMATS: dict[str, Format] = {
@@ -75,10 +75,14 @@ _ENDINGS = tuple(
 )
 
 
+# What an export writes beside its file; no traces are in it.
+MANIFEST_ENDING = ".manifest.json"
+
+
 def files_at(place: str | Path) -> list[Path]:
     """The files meant by a path, a folder (with all below it) or a pattern (`runs/*.jsonl`), in order of name.
 
-    Raises SourceInvalid where there is none.
+    A folder and a pattern pass over the manifests of exports.     Raises SourceInvalid where there is none.
     """
     path = Path(place).expanduser()
     if path.is_dir():
@@ -87,6 +91,7 @@ def files_at(place: str | Path) -> list[Path]:
         files = [file for file in path.rglob("*") if file.name.lower().endswith(_ENDINGS) and file.is_file()]
         whole = {folder for folder in {file.parent for file in files} if is_trajectory(folder)}
         found = sorted({file.parent if file.parent in whole else file for file in files})
+        found = sorted(file for file in path.rglob("*") if file.name.lower().endswith(_ENDINGS) and _is_source(file))
         if not found:
             raise SourceInvalid(f"{path}: a folder without traces; looked for files ending in {', '.join(_ENDINGS)}")
         return found
@@ -98,10 +103,15 @@ def files_at(place: str | Path) -> list[Path]:
         Path(name)
         for name in sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
         if Path(name).is_file() or is_trajectory(Path(name))
+        if _is_source(Path(name))
     ]
     if not found:
         raise SourceInvalid(f"{path}: no file has such a name (looked from {Path.cwd()})")
     return found
+
+
+def _is_source(file: Path) -> bool:
+    return file.is_file() and not file.name.endswith(MANIFEST_ENDING)
 
 
 class Reading:

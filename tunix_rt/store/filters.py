@@ -57,7 +57,12 @@ class Filters:
         if unknown:
             known = "; ".join(f"{name}: {meaning}" for name, meaning in FILTERS.items())
             raise QueryInvalid(f"unknown filter {', '.join(map(repr, unknown))}; known are {known}")
-        self.given = {name: value for name, value in given.items() if value is not None}
+        # What can be gone through only once would be empty for whoever is told what was asked.
+        self.given = {
+            name: list(value) if isinstance(value, Iterator) else value
+            for name, value in given.items()
+            if value is not None
+        }
         self.conditions = tuple(
             condition for name, value in self.given.items() for condition in getattr(self, f"_{name}")(value)
         )

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -80,6 +80,8 @@ RECORD_JSON = (
 # A time as microseconds: fetching a TIMESTAMPTZ as it is would need pytz.
 TIME = "epoch_us(created_at)"
 _VECTOR_ROWS = 2_048
+# Of a batch, which has up to 64 MB of text, so many are texts of Python at a time; more of them were no faster.
+_ROWS_AT_ONCE = 256
 _META = {"meta"}
 # Kept: `json.dumps` would make one for each trace.
 _SORTED_JSON = json.JSONEncoder(sort_keys=True)
@@ -153,6 +155,15 @@ def to_record(row: tuple[UUID, int, str]) -> TraceRecord:
     return TraceRecord.model_construct(
         id=row[0], created_at=from_microseconds(row[1]), trace_version=trace.trace_version, payload=trace
     )
+
+
+def records_in(batch: pa.RecordBatch) -> Iterator[TraceRecord]:
+    """The stored traces in a batch of RECORD_COLUMNS, made as they are asked for."""
+    for start in range(0, len(batch), _ROWS_AT_ONCE):
+        columns = (column.to_pylist() for column in batch.slice(start, _ROWS_AT_ONCE).columns)
+        for trace_id, microseconds, line in zip(*columns, strict=True):
+            # Arrow carries a UUID as text.
+            yield to_record((UUID(trace_id), microseconds, line))
 
 
 def to_summary(row: tuple[Any, ...]) -> TraceSummary:

@@ -17,13 +17,13 @@ from tunix_rt.store import schema
 from tunix_rt.store.backup import backup
 from tunix_rt.store.clock import new_id, new_time
 from tunix_rt.store.compacting import Compaction, compact, disorder, is_due
-from tunix_rt.store.exporting import export
+from tunix_rt.store.exporting import ExportOptions, export
 from tunix_rt.store.filters import Filters, id_range, where
 from tunix_rt.store.info import StoreInfo
 from tunix_rt.store.loading import Known, LoadReport, Progress, load
 from tunix_rt.store.paging import Page, Search, Wanted, whole_number
 from tunix_rt.store.result import SqlResult, run_sql
-from tunix_rt.store.rows import RECORD_COLUMNS, NewRow, encode, from_microseconds, to_record
+from tunix_rt.store.rows import RECORD_COLUMNS, NewRow, encode, from_microseconds, records_in, to_record
 from tunix_rt.store.ruler import Ruler, RulerKeeper
 from tunix_rt.store.scanning import scan
 from tunix_rt.store.schema import COLUMNS
@@ -191,24 +191,27 @@ class TraceStore:
     def records(self, *, newest_first: bool = True, **filters: Any) -> Iterator[TraceRecord]:
         """The stored traces one by one, sorted by (created_at, id), read as they are asked for."""
         for batch in self._scan(RECORD_COLUMNS, Filters(**filters), newest_first=newest_first):
-            for trace_id, microseconds, line in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                # Arrow carries a UUID as text.
-                yield to_record((UUID(trace_id), microseconds, line))
+            yield from records_in(batch)
 
-    def export(self, path: str | Path, *, format: str | None = None, **filters: Any) -> int:
-        """Writes the traces to a file, oldest first, and says how many.
+    def export(
+        self,
+        path: str | Path,
+        *,
+        format: str | None = None,
+        tags: tuple[str, str] | None = None,
+        manifest: bool = True,
+        **filters: Any,
+    ) -> int:
+        """Writes the traces to a file, oldest first, whole or not at all, and says how many rows.
 
-        `format` is "trace" (JSON Lines; loaded into an empty store it gives the same store) or "parquet" (the table's
-        columns); by default the file's ending tells. `.gz` and `.zst` pack JSON Lines. The file is there whole or not
-        at all. Raises ExportFailed where it cannot be written.
+        `format` is "trace" (JSON Lines; loaded into an empty store it gives the same store), "parquet" (the table's
+        columns), or one that trainers take: "messages", "prompt_completion", "preference", "stepwise", "tunix_rl",
+        "tunix_sft", "training_example", "atif"; by default the file's ending tells which of the first two. `.gz` and
+        `.zst` pack lines. `tags` stand around the reasoning (default `<think>`, `</think>`). What does not fit a format
+        is left out; NAME.manifest.json beside the file counts it by reason. Raises ExportFailed where it cannot write.
         """
-        selection = Filters(**filters)
-        return export(
-            Path(path).expanduser(),
-            lambda select: self._scan(select, selection, newest_first=False),
-            format=format,
-            store=self.path,
-        )
+        options = ExportOptions(format, tags, manifest)
+        return export(Path(path).expanduser(), self._session, self._ruler, Filters(**filters), options, store=self.path)
 
     def sql(self, query: str, *parameters: Any) -> SqlResult:
         """The result of one reading SQL statement over the table `traces`; `?` stands for a parameter.
