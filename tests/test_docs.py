@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tunix_rt as rt
 from tunix_rt.formats import FORMATS
+from tunix_rt.store.exporting import EXPORT_FORMATS
 from tunix_rt.store.filters import FILTERS
 
 ROOT = Path(__file__).parent.parent
@@ -47,7 +48,7 @@ def test_the_readme_lists_every_call_filter_format_and_setting():
     assert {name for row in table("Filters") for name in re.findall(r"`(\w+)`", row[0])} == set(FILTERS)
     formats = {row[0].strip("`"): row[1:3] for row in table("Formats")}
     assert {name for name, (read, _) in formats.items() if read == "yes"} == set(FORMATS)
-    assert {name for name, (_, written) in formats.items() if written == "yes"} == {"trace", "parquet"}
+    assert {name for name, (_, written) in formats.items() if written == "yes"} == set(EXPORT_FORMATS)
     settings = {row[0].strip("`"): row[1:3] for row in table("Settings")}
     assert set(settings) == {f"TUNIX_RT_{name.upper()}" for name in rt.Settings.model_fields}
     for name, field in rt.Settings.model_fields.items():
