@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Self
 
 from tunix_rt.errors import SourceInvalid, TraceInvalid
-from tunix_rt.formats.chat import ChatCompletionFormat, MessagesFormat, ShareGptFormat
 from tunix_rt.formats.atif import AtifFormat
+from tunix_rt.formats.chat import ChatCompletionFormat, MessagesFormat, ShareGptFormat
 from tunix_rt.formats.fields import TraceFields
 from tunix_rt.formats.files import MAX_ROW_BYTES, SourceFile
 from tunix_rt.formats.folders import TrajectoryFolder, is_trajectory
@@ -21,12 +21,11 @@ from tunix_rt.formats.inspect_logs import InspectFormat
 from tunix_rt.formats.native import NativeFormat
 from tunix_rt.formats.process import Prm800kFormat, ProcessBenchFormat
 from tunix_rt.formats.providers import AnthropicFormat, GeminiFormat, OpenAiResponsesFormat
-from tunix_rt.formats.row import Draft, Format, Rejection, Row
-from tunix_rt.formats.solutions import NuminaMathFormat, OpenR1MathFormat, OpenThoughtsFormat, S1kFormat
-from tunix_rt.formats.trl import PreferenceFormat, PromptCompletionFormat, StepwiseFormat
-from tunix_rt.formats.spans import OpenInferenceFormat, OtelGenAiFormat
 from tunix_rt.formats.rollouts import NemoRlFormat, TrlCompletionsFormat, VerifiersFormat, VerlFormat
 from tunix_rt.formats.row import Draft, Format, Rejection, Row
+from tunix_rt.formats.solutions import NuminaMathFormat, OpenR1MathFormat, OpenThoughtsFormat, S1kFormat
+from tunix_rt.formats.spans import OpenInferenceFormat, OtelGenAiFormat
+from tunix_rt.formats.trl import PreferenceFormat, PromptCompletionFormat, StepwiseFormat
 from tunix_rt.formats.tunix_log import TunixTrajectoriesFormat
 
 __all__ = ["FORMATS", "MANIFEST_ENDING", "Draft", "Reading", "Rejection", "Row", "TraceFields", "files_at"]
@@ -45,8 +44,13 @@ FORMATS: dict[str, Format] = {
         ProcessBenchFormat(),
         StepwiseFormat(),
         PreferenceFormat(),
-        NativeFormat(),
-        PromptCompletionFormat(),
+        InspectFormat(),
+        AtifFormat(),
+        TunixTrajectoriesFormat(),
+        VerifiersFormat(),
+        TrlCompletionsFormat(),
+        VerlFormat(),
+        NemoRlFormat(),
         OtelGenAiFormat(),
         OpenInferenceFormat(),
         OpenAiResponsesFormat(),
@@ -55,14 +59,8 @@ FORMATS: dict[str, Format] = {
         ChatCompletionFormat(),
         ShareGptFormat(),
         MessagesFormat(),
-        AtifFormat(),
-        TunixTrajectoriesFormat(),
-        VerifiersFormat(),
-        TrlCompletionsFormat(),
-        VerlFormat(),
-        NemoRlFormat(),
-        InspectFormat(),
         NativeFormat(),
+        PromptCompletionFormat(),
     )
 }
 
@@ -82,7 +80,7 @@ MANIFEST_ENDING = ".manifest.json"
 def files_at(place: str | Path) -> list[Path]:
     """The files meant by a path, a folder (with all below it) or a pattern (`runs/*.jsonl`), in order of name.
 
-    A folder and a pattern pass over the manifests of exports.     Raises SourceInvalid where there is none.
+    A folder and a pattern pass over the manifests of exports. Raises SourceInvalid where there is none.
     """
     path = Path(place).expanduser()
     if path.is_dir():
