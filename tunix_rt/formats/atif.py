@@ -85,9 +85,9 @@ class _Said:
         if self.reasoning:
             answer, self.message = self.message, ""
             return answer or None
-        self.reasoning, found = parse_written(self.message)
-        self.message = ""
-        return found or None
+        written = parse_written(self.message)
+        self.reasoning, self.message = written.reasoning, ""
+        return written.answer or None
 
     def kinds(self) -> Iterator[tuple[str, str]]:
         """Types and contents of the steps that this one becomes, in the order in which it came about."""

@@ -159,7 +159,8 @@ def _prompted(row: Row, source: str, known: Mapping[str, Any], extra: dict[str, 
         if not (len(turns) == 1 and turns[0].whole and turns[0].by_the_model):
             extra["completion"] = as_json(completion)
     else:
-        reasoning, answer = parse_written(text(completion, "completion"))
+        written = parse_written(text(completion, "completion"))
+        reasoning, answer = written.reasoning, written.answer
     return written_draft(
         row, prompt=prompt, source=source, reasoning=reasoning, answer=answer or None, known=known, extra=extra
     )

@@ -178,5 +178,5 @@ def _call(call: Any) -> str:
 def _taken_apart(turn: Turn) -> Told:
     if turn.reasoning:
         return Told(turn.reasoning, turn.text or None)
-    reasoning, answer = parse_written(turn.text)
-    return Told(reasoning, answer or None)
+    written = parse_written(turn.text)
+    return Told(written.reasoning, written.answer or None)
