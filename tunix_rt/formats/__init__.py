@@ -7,8 +7,9 @@ for each trace and a Rejection for each row that is none.
 import glob
 from collections.abc import Iterator
 from itertools import chain
+from os import PathLike
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from tunix_rt.errors import SourceInvalid, TraceInvalid
 from tunix_rt.formats.atif import AtifFormat
@@ -18,17 +19,37 @@ from tunix_rt.formats.files import MAX_ROW_BYTES, SourceFile
 from tunix_rt.formats.folders import TrajectoryFolder, is_trajectory
 from tunix_rt.formats.gsm8k import Gsm8kFormat, Gsm8kSolutionsFormat
 from tunix_rt.formats.inspect_logs import InspectFormat
+from tunix_rt.formats.mapped import MappedFormat
 from tunix_rt.formats.native import NativeFormat
 from tunix_rt.formats.process import Prm800kFormat, ProcessBenchFormat
 from tunix_rt.formats.providers import AnthropicFormat, GeminiFormat, OpenAiResponsesFormat
 from tunix_rt.formats.rollouts import NemoRlFormat, TrlCompletionsFormat, VerifiersFormat, VerlFormat
 from tunix_rt.formats.row import Draft, Format, Rejection, Row
 from tunix_rt.formats.solutions import NuminaMathFormat, OpenR1MathFormat, OpenThoughtsFormat, S1kFormat
+from tunix_rt.formats.sources import Borrowed, Source, SourceRows, in_memory
 from tunix_rt.formats.spans import OpenInferenceFormat, OtelGenAiFormat
 from tunix_rt.formats.trl import PreferenceFormat, PromptCompletionFormat, StepwiseFormat
 from tunix_rt.formats.tunix_log import TunixTrajectoriesFormat
+from tunix_rt.render.characters import one_line
 
-__all__ = ["FORMATS", "MANIFEST_ENDING", "Draft", "Reading", "Rejection", "Row", "TraceFields", "files_at"]
+__all__ = [
+    "FORMATS",
+    "MANIFEST_ENDING",
+    "Borrowed",
+    "Draft",
+    "Format",
+    "MappedFormat",
+    "Reading",
+    "Rejection",
+    "Row",
+    "Source",
+    "SourceFile",
+    "SourceRows",
+    "TraceFields",
+    "files_at",
+    "format_named",
+    "sources_in",
+]
 
 # In the order in which they are tried: the ones that ask for more come first.
 FORMATS: dict[str, Format] = {
@@ -66,6 +87,7 @@ FORMATS: dict[str, Format] = {
 
 # A file's format is told by its first rows; a few broken ones among them must not hide it.
 _SAMPLE_ROWS = 20
+_FIELDS_TOLD = 12
 _ENDINGS = tuple(
     kind + packed
     for kind in (".json", ".jsonl", ".ndjson", ".parquet", ".csv", ".eval")
@@ -112,16 +134,37 @@ def _is_source(file: Path) -> bool:
     return file.is_file() and not file.name.endswith(MANIFEST_ENDING)
 
 
-class Reading:
-    """One file being read: its `format`, and the drafts and rejections in it, in order.
+def sources_in(given: Any) -> tuple[str, list[Path] | list[Source]]:
+    """What is to be loaded, by name, and the files or other sources in it; see `TraceStore.load`.
 
-    Raises SourceInvalid where the file is empty, cannot be read, or is of no known format.
+    Raises SourceInvalid where there is none.
+    """
+    if isinstance(given, str | PathLike):
+        return str(given), files_at(Path(given))
+    sources = in_memory(given)
+    return str(sources[0].path) if len(sources) == 1 else type(given).__name__, sources
+
+
+def format_named(name: str | None) -> Format | None:
+    """The format with this name, none for None; SourceInvalid where it is unknown."""
+    if name is not None and name not in FORMATS:
+        raise SourceInvalid(f"unknown format {name!r}; known are {', '.join(FORMATS)}")
+    return None if name is None else FORMATS[name]
+
+
+def _opened(path: Path) -> Source:
+    return TrajectoryFolder(path, MAX_ROW_BYTES) if is_trajectory(path) else SourceFile(path)
+
+
+class Reading:
+    """One source being read: its `format`, and the drafts and rejections in it, in order.
+
+    Without a `format` its first rows tell. Raises SourceInvalid where the source is empty, cannot be read, or is of no
+    known format.
     """
 
-    def __init__(self, path: Path, *, format: str | None = None) -> None:
-        if format is not None and format not in FORMATS:
-            raise SourceInvalid(f"unknown format {format!r}; known are {', '.join(FORMATS)}")
-        self._file = TrajectoryFolder(path, MAX_ROW_BYTES) if is_trajectory(path) else SourceFile(path)
+    def __init__(self, source: Path | Source, *, format: Format | None = None) -> None:
+        self._file: Source = _opened(source) if isinstance(source, Path) else source
         try:
             self._rows = self._file.rows()
             sample = []
@@ -130,7 +173,7 @@ class Reading:
                 if len(sample) == _SAMPLE_ROWS:
                     break
             self._rows = chain(sample, self._rows)
-            self.format = FORMATS[format] if format else _detect(path, sample)
+            self.format = format or _detect(self._file.path, sample)
         except BaseException:
             self._file.close()
             raise
@@ -143,7 +186,7 @@ class Reading:
 
     @property
     def size(self) -> int:
-        """Bytes of the file as it lies on disk."""
+        """Bytes of the file as it lies on disk, or rows of what is in memory; 0 where nobody knows."""
         return self._file.size
 
     @property
@@ -167,9 +210,10 @@ class Reading:
             yield Rejection(str(self._file.path), None, None, str(error), "")
 
 
-def _detect(path: Path, sample: list[Row | Rejection]) -> Format:
+def _detect(path: Path | str, sample: list[Row | Rejection]) -> Format:
     misfits: dict[str, str] = {}
     faults: list[str] = []
+    fields: dict[str, None] = {}
     for row in sample:
         if isinstance(row, Rejection):
             faults.append(row.reason)
@@ -182,6 +226,7 @@ def _detect(path: Path, sample: list[Row | Rejection]) -> Format:
         if not isinstance(value, dict):
             misfits.setdefault("any", f"row {row.line:,} is no JSON object")
             continue
+        fields |= dict.fromkeys(map(str, value))
         for known in FORMATS.values():
             misfit = known.misfit(value)
             if misfit is None:
@@ -190,4 +235,14 @@ def _detect(path: Path, sample: list[Row | Rejection]) -> Format:
     if not misfits:
         raise SourceInvalid(f"{path}: no traces in it: {faults[0] if faults else 'it holds no rows'}")
     tried = "; ".join(f"{name}: {why}" for name, why in misfits.items())
-    raise SourceInvalid(f"{path}: of no known format ({tried}); name it with format= if it is one of these")
+    raise SourceInvalid(f"{path}: of no known format ({tried}); {_by_hand(list(fields))}")
+
+
+def _by_hand(fields: list[str]) -> str:
+    """What to do about rows with these fields."""
+    more = f" and {len(fields) - _FIELDS_TOLD:,} more" if len(fields) > _FIELDS_TOLD else ""
+    told = f"; its fields are {', '.join(one_line(name, 40) for name in fields[:_FIELDS_TOLD])}{more}" if fields else ""
+    return (
+        "name it with format= if it is one of these, or say which fields hold what: "
+        f'mapping={{"prompt": "question", "reasoning": "cot", "final_answer": "answer"}}{told}'
+    )

@@ -30,7 +30,7 @@ class _MemberInvalid(Exception):
     pass
 
 
-def sample_rows(seekable: IO[bytes], path: Path, most_bytes: int) -> Iterator[Row | Rejection]:
+def sample_rows(seekable: IO[bytes], path: Path | str, most_bytes: int) -> Iterator[Row | Rejection]:
     """The samples of the archive in the order in which they lie, each as a row with the log's `eval` beside its fields.
 
     A member that cannot be read, or is larger than `most_bytes` when unpacked, is a Rejection. Raises SourceInvalid
@@ -67,7 +67,7 @@ def _is_sample(name: str) -> bool:
     return name.startswith("samples/") and name.endswith(".json")
 
 
-def _refuse_overlaps(members: list[zipfile.ZipInfo], path: Path) -> None:
+def _refuse_overlaps(members: list[zipfile.ZipInfo], path: Path | str) -> None:
     """Members that share their bytes are how a small archive holds more than any disk."""
     end = 0
     for member in members:

@@ -17,6 +17,7 @@ from tunix_rt.errors import SourceInvalid
 from tunix_rt.formats import archives
 from tunix_rt.formats.csv_rows import csv_rows, separator_of
 from tunix_rt.formats.documents import documents, is_document
+from tunix_rt.formats.plain import plain_rows
 from tunix_rt.formats.row import Rejection, Row
 
 # The largest row read, in bytes: room for a data set's row with dozens of long generations, well within memory.
@@ -34,17 +35,23 @@ _OTHER_ENCODINGS = {
 _UTF8_MARK = b"\xef\xbb\xbf"
 
 
+def packing_of(head: bytes) -> str | None:
+    """What a file that begins so is packed with."""
+    return next((name for sign, name in _COMPRESSIONS.items() if head.startswith(sign)), None)
+
+
 class SourceFile:
     """An open file of rows; iterate over `rows()` once.
 
-    Raises SourceInvalid where the file cannot be read at all: missing, a folder, empty, of another encoding.
+    `opened` is what is read in place of the file at `path`, which then is only a name for it. Raises SourceInvalid
+    where the file cannot be read at all: missing, a folder, empty, of another encoding.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str, opened: Any = None) -> None:
         self.path = path
         try:
-            self._file = path.open("rb")
-            self.size = path.stat().st_size
+            self._file = opened or Path(path).open("rb")  # noqa: SIM115 - open until close()
+            self.size = Path(path).stat().st_size if opened is None else opened.size
         except OSError as error:
             raise SourceInvalid(f"{path}: cannot be read ({error.strerror})") from None
 
@@ -80,11 +87,11 @@ class SourceFile:
         return _lines(stream, str(self.path))
 
     def _unpacked(self) -> io.BufferedReader:
-        magic = self._file.read(4)
-        self._file.seek(0)
-        packed = next((name for sign, name in _COMPRESSIONS.items() if magic.startswith(sign)), None)
-        raw: Any = self._file if packed is None else pa.CompressedInputStream(self._file, packed)
-        return io.BufferedReader(_Readable(raw, self.path), _HEAD_BYTES)
+        plain: Any = io.BufferedReader(_Readable(self._file, self.path), _HEAD_BYTES)
+        packed = packing_of(plain.peek(_HEAD_BYTES))
+        if packed is None:
+            return cast("io.BufferedReader", plain)
+        return io.BufferedReader(_Readable(pa.CompressedInputStream(plain, packed), self.path), _HEAD_BYTES)
 
     def _parquet_rows(self, stream: io.BufferedReader) -> Iterator[Row]:
         with self._seekable(stream) as seekable:
@@ -92,7 +99,7 @@ class SourceFile:
                 parquet = pq.ParquetFile(seekable)
                 line = 0
                 for batch in parquet.iter_batches(batch_size=_PARQUET_ROWS):
-                    for value in batch.to_pylist():
+                    for value in plain_rows(batch):
                         line += 1
                         yield Row(str(self.path), line, value=value)
             except (pa.ArrowException, OSError) as error:
@@ -104,7 +111,7 @@ class SourceFile:
 
     def _seekable(self, stream: io.BufferedReader) -> IO[bytes]:
         """What is read from its end, as Parquet is; packed once more, it is unpacked to a temporary file."""
-        if cast("_Readable", stream.raw).source is self._file:
+        if cast("_Readable", stream.raw).source is self._file and self._file.seekable():
             self._file.seek(0)
             return cast("IO[bytes]", self._file)
         unpacked = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
@@ -116,7 +123,7 @@ class SourceFile:
 class _Readable(io.RawIOBase):
     """A plain or unpacking stream whose faults name the file."""
 
-    def __init__(self, source: Any, path: Path) -> None:
+    def __init__(self, source: Any, path: Path | str) -> None:
         self.source = source
         self._path = path
 

@@ -23,7 +23,7 @@ class Row:
         self.file = file
         self.line = line
         self.raw = raw
-        if raw is None:
+        if raw is None or value is not None:
             self.value = value
 
     @cached_property
@@ -40,7 +40,11 @@ class Row:
     def start(self) -> str:
         """The first characters of the row, for a report."""
         if self.raw is None:
-            return str(self.value)[:REJECTED_TEXT_CHARS]
+            try:
+                return str(self.value)[:REJECTED_TEXT_CHARS]
+            except (ValueError, RecursionError):
+                # Python writes no numbers of thousands of digits, and nothing that is nested without end.
+                return ""
         return self.raw[: 4 * REJECTED_TEXT_CHARS].decode(errors="replace")[:REJECTED_TEXT_CHARS]
 
     def rejection(self, error: TraceInvalid) -> "Rejection":

@@ -3,8 +3,8 @@
 from tunix_rt.formats import Rejection
 from tunix_rt.store.compacting import Compaction
 from tunix_rt.store.info import StoreInfo
-from tunix_rt.store.loading import LoadReport
 from tunix_rt.store.paging import Page, cursor_at
+from tunix_rt.store.report import LoadReport
 from tunix_rt.store.result import SqlResult
 from tunix_rt.store.store import TraceStore
 from tunix_rt.store.verifying import VerifyReport

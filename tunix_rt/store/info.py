@@ -2,9 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from tunix_rt import render
+from tunix_rt.store import schema
+from tunix_rt.store.compacting import disorder, is_due
+from tunix_rt.store.rows import from_microseconds
 
 
 @dataclass(frozen=True)
@@ -31,3 +37,25 @@ class StoreInfo:
 
     def _repr_html_(self) -> str:
         return render.info_html(self)
+
+
+def collect_info(cursor: duckdb.DuckDBPyConnection, path: Path) -> StoreInfo:
+    """The numbers of the store at `path`."""
+    sources = cursor.execute(_SOURCES).fetchall()
+    oldest, newest = cursor.execute(_ENDS).fetchall()[0]
+    version = schema.current_version(cursor)
+    compact_due = is_due(disorder(cursor))
+    return StoreInfo(
+        path=str(path),
+        n_traces=sum(n for _, n in sources),
+        size_bytes=sum(file.stat().st_size for file in (path, Path(f"{path}.wal")) if file.exists()),
+        oldest=None if oldest is None else from_microseconds(oldest),
+        newest=None if newest is None else from_microseconds(newest),
+        schema_version=version,
+        compact_due=compact_due,
+        sources=tuple(sources),
+    )
+
+
+_SOURCES = "select source, count(*) from traces group by source order by count(*) desc, source"
+_ENDS = "select epoch_us(min(created_at)), epoch_us(max(created_at)) from traces"

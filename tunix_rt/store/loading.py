@@ -1,6 +1,6 @@
 """Bulk loading: files read, rows validated, and what is new stored, chunk by chunk, so that memory stays bounded."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -11,10 +11,22 @@ import duckdb
 import pyarrow as pa
 from tqdm.auto import tqdm
 
-from tunix_rt import render
 from tunix_rt.errors import Problem, QueryInvalid, SourceInvalid, TraceInvalid
-from tunix_rt.formats import Draft, Reading, Rejection, Row, files_at
+from tunix_rt.formats import (
+    Draft,
+    Format,
+    MappedFormat,
+    Reading,
+    Rejection,
+    Row,
+    Source,
+    SourceRows,
+    format_named,
+    sources_in,
+)
 from tunix_rt.store.clock import new_ids, new_times
+from tunix_rt.store.copies import Copies
+from tunix_rt.store.report import KEPT_IDS, LoadReport
 from tunix_rt.store.rows import columns, encode, insert, to_microseconds, uuids
 from tunix_rt.store.session import Session
 
@@ -23,9 +35,6 @@ from tunix_rt.store.session import Session
 CHUNK_ROWS = 20_480
 # Large traces fill a chunk by their size; several copies of it are in memory while it is written.
 CHUNK_BYTES = 64 * 2**20
-# A file of the wrong kind can be rejected row by row; more of them than anyone reads would only fill the memory.
-KEPT_REJECTIONS = 1_000
-KEPT_IDS = 1_000
 # A bar for what is over in a moment only flickers.
 _PROGRESS_AFTER_SECONDS = 1.0
 _ROWS_PER_TICK = 256
@@ -34,110 +43,94 @@ Known = Literal["skip", "add"]
 Progress = bool | Callable[[int, int], object]
 
 
-class LoadReport:
-    """What a load did: `added`, `known` (already there), and `rejected_count` rows that are no traces.
-
-    `rejected` holds the first 1,000 of these, each with file, line, field, reason and how the row begins, and `ids` the
-    ids of the first 1,000 traces that were added. `source` and
-    `format` say what was read and as what.
-    """
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self.formats: list[str] = []
-        self.added = 0
-        self.known = 0
-        self.rejected_count = 0
-        self.rejected: list[Rejection] = []
-        self.ids: list[UUID] = []
-
-    @property
-    def format(self) -> str:
-        """The formats found, in the order of the files."""
-        return ", ".join(dict.fromkeys(self.formats))
-
-    def reject(self, rejection: Rejection) -> None:
-        """Counts a row that is no trace."""
-        self.rejected_count += 1
-        if len(self.rejected) < KEPT_REJECTIONS:
-            self.rejected.append(rejection)
-
-    def __repr__(self) -> str:
-        return f"<LoadReport: {self.added:,} added, {self.known:,} already there, {self.rejected_count:,} rejected>"
-
-    def __str__(self) -> str:
-        return render.report_text(self)
-
-    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
-        printer.text(str(self))
-
-    def _repr_html_(self) -> str:
-        return render.report_html(self)
-
-
 def load(
-    session: Session, source: str | Path, *, format: str | None, known: Known, progress: Progress, trace_max_bytes: int
+    session: Session,
+    source: Any,
+    *,
+    format: str | None,
+    mapping: Mapping[str, str] | None,
+    known: Known,
+    progress: Progress,
 ) -> LoadReport:
-    """Loads what `source` names; see `TraceStore.load`."""
+    """Loads what `source` names or holds; see `TraceStore.load`."""
     session.refuse_read_only()
     if known not in ("skip", "add"):
         raise QueryInvalid(f'known={known!r}: must be "skip" (what is there is not added again) or "add"')
-    files = files_at(source)
-    n_bytes = sum(file.stat().st_size for file in files)
-    report = LoadReport(str(source))
-    loading = _Loading(session, report, known=known, trace_max_bytes=trace_max_bytes)
-    try:
-        with _telling(progress, n_bytes) as tell:
-            for found in _everything_in(files, format, report, tell):
-                loading.take(found)
-            loading.store()
-            tell(n_bytes)
-    except BaseException as error:
-        # An interrupt, `progress` that raises, a full disk, a busy store: what was committed stays, and is said.
-        error.add_note(f"{report!r} before this; loading the same again adds only what is missing")
-        raise
+    insisted = insisted_format(format, mapping)
+    name, sources = sources_in(source)
+    report = LoadReport(name)
+    copies = Copies() if known == "skip" else None
+    loading = Loading(session, report, copies=copies)
+    total = sum(one.stat().st_size if isinstance(one, Path) else one.size for one in sources)
+    unit = "rows" if isinstance(sources[0], SourceRows) else "B"
+    with loading.noting(), _telling(progress, total, unit) as tell:
+        for found in _everything_in(sources, insisted, report, tell):
+            loading.take(found)
+        loading.store()
+        tell(total or tell.done)
     return report
 
 
+def insisted_format(format: str | None, mapping: Mapping[str, str] | None) -> Format | None:
+    """The format that is not to be told by the content: the one with this name, or one made of a mapping."""
+    if mapping is None:
+        return format_named(format)
+    if format is not None:
+        raise QueryInvalid(f"format={format!r} and mapping=…: give one of the two; a mapping is a format of its own")
+    return MappedFormat(mapping)
+
+
+class _Teller:
+    """Tells how far the load is, in bytes or rows: the caller's own function, or a bar; `done` was told last."""
+
+    def __init__(self, show: Callable[[int], object]) -> None:
+        self._show = show
+        self.done = 0
+
+    def __call__(self, done: int) -> None:
+        self.done = done
+        self._show(done)
+
+
 @contextmanager
-def _telling(progress: Progress, n_bytes: int) -> Iterator[Callable[[int], object]]:
-    """What takes the number of bytes done and shows it: the caller's own function, or a bar."""
+def _telling(progress: Progress, total: int, unit: str) -> Iterator[_Teller]:
     if callable(progress):
-        yield lambda done: progress(done, n_bytes)
+        yield _Teller(lambda done: progress(done, total))
         return
     # None: no bar where standard error is no terminal, as in a training job's log.
     with tqdm(
-        total=n_bytes,
+        total=total or None,
         desc="loading",
-        unit="B",
+        unit=unit,
         unit_scale=True,
         leave=False,
         delay=_PROGRESS_AFTER_SECONDS,
         disable=None if progress else True,
     ) as bar:
-        yield lambda done: bar.update(done - bar.n)
+        yield _Teller(lambda done: bar.update(done - bar.n))
 
 
 def _everything_in(
-    files: list[Path], format: str | None, report: LoadReport, tell: Callable[[int], object]
+    sources: Sequence[Path | Source], format: Format | None, report: LoadReport, tell: _Teller
 ) -> Iterator[Draft | Rejection]:
     done = 0
-    for path in files:
+    for source in sources:
         try:
-            reading = Reading(path, format=format)
+            reading = Reading(source, format=format)
         except SourceInvalid as error:
-            if len(files) == 1:
+            if len(sources) == 1:
                 raise
             # One file of a folder that is something else does not stop the others.
-            report.reject(Rejection(str(path), None, None, str(error), ""))
+            report.reject(Rejection(str(getattr(source, "path", source)), None, None, str(error), ""))
             continue
         with reading:
-            report.formats.append(reading.format.name)
+            report.begin(reading.format.name)
             for place, found in enumerate(reading):
                 yield found
                 if place % _ROWS_PER_TICK == 0:
                     tell(done + reading.position)
-            done += reading.size
+            done += reading.size or reading.position
+            tell(done)
 
 
 class _Given(NamedTuple):
@@ -173,15 +166,28 @@ class _Chunk:
         return times, ids
 
 
-class _Loading:
-    """Drafts gathered to chunks and stored; counts into the report what was committed."""
+class Loading:
+    """Drafts gathered to chunks and stored; counts into the report what was committed.
 
-    def __init__(self, session: Session, report: LoadReport, *, known: Known, trace_max_bytes: int) -> None:
+    `copies` tell which of them the store holds already; without them all are added.
+    """
+
+    def __init__(self, session: Session, report: LoadReport, *, copies: Copies | None) -> None:
         self._session = session
         self._report = report
-        self._trace_max_bytes = trace_max_bytes
-        self._copies = _Copies() if known == "skip" else None
+        self._trace_max_bytes = session.settings.trace_max_bytes
+        self._copies = copies
         self._chunk = _Chunk()
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Whatever ends the load early carries a note of what was committed before."""
+        try:
+            yield
+        except BaseException as error:
+            # An interrupt, `progress` that raises, a full disk, a busy store: what was committed stays, and is said.
+            error.add_note(f"{self._report!r} before this; loading the same again adds only what is missing")
+            raise
 
     def take(self, found: Draft | Rejection) -> None:
         """Counts a rejection, gathers a draft, and stores the chunk when it is full."""
@@ -193,6 +199,7 @@ class _Loading:
         except TraceInvalid as error:
             self._report.reject(found.row.rejection(error))
             return
+        self._report.sample(found.trace)
         chunk = self._chunk
         if found.id is not None or found.created_at is not None:
             chunk.given[len(chunk.lines)] = _Given(found.row, found.id, found.created_at)
@@ -252,40 +259,3 @@ class _Loading:
 
 
 _STORED_UNDER = "select id, digest from traces where id in (select id from given)"
-
-_NUMBER_COPIES = """
-select place, digest, coalesce(earlier.n, 0) + row_number() over (partition by digest order by place) as copy
-from chunk
-left join (
-    select digest, count(*) as n from seen where digest in (select digest from chunk) group by digest
-) as earlier using (digest)
-"""
-
-_KNOWN_PLACES = """
-select place from copies
-join (
-    select digest, count(*) as n from traces where digest in (select digest from copies) group by digest
-) as stored using (digest)
-where copy <= stored.n
-"""
-
-
-class _Copies:
-    """Tells the known rows of a load: the k-th copy of a trace in the files answers to the k-th copy in the store.
-
-    Equal rollouts of one prompt are data, so a second copy is new unless the store holds two. The digests of all rows
-    so far, 16 bytes each, lie in a database of their own that spills to disk before it fills the memory.
-    """
-
-    def __init__(self) -> None:
-        # Lossless: a UUID stays one on its way through Arrow, and is not compared as text.
-        self._seen = duckdb.connect(config={"arrow_lossless_conversion": True})
-        self._seen.execute("create table seen (digest uuid)")
-
-    def known(self, cursor: duckdb.DuckDBPyConnection, digests: pa.Array) -> set[int]:
-        """The places of the rows of a chunk that the store holds already, by the digests of the chunk."""
-        self._seen.register("chunk", pa.table({"place": range(len(digests)), "digest": digests}))
-        copies = self._seen.sql(_NUMBER_COPIES).to_arrow_table()
-        self._seen.execute("insert into seen select digest from chunk")
-        cursor.register("copies", copies)
-        return {place for (place,) in cursor.execute(_KNOWN_PLACES).fetchall()}

@@ -26,6 +26,7 @@ class Session:
     """What the calls of one TraceStore work through; any thread may use it."""
 
     def __init__(self, path: Path, settings: Settings, *, read_only: bool, accept_loss: bool) -> None:
+        self.settings = settings
         self.read_only = read_only
         self._timeout = settings.pool_timeout
         self._most_threads = settings.pool_size + settings.max_overflow

@@ -10,25 +10,28 @@ from uuid import UUID
 import duckdb
 import pyarrow as pa
 
-from tunix_rt.errors import IdAmbiguous, QueryInvalid, TraceInvalid, TraceNotFound
+from tunix_rt.errors import QueryInvalid, TraceInvalid, TraceNotFound
 from tunix_rt.model import Trace, TraceRecord
 from tunix_rt.settings import Settings
 from tunix_rt.store import schema
 from tunix_rt.store.backup import backup
 from tunix_rt.store.clock import new_id, new_time
-from tunix_rt.store.compacting import Compaction, compact, disorder, is_due
+from tunix_rt.store.compacting import Compaction, compact
 from tunix_rt.store.exporting import ExportOptions, export
-from tunix_rt.store.filters import Filters, id_range, where
-from tunix_rt.store.info import StoreInfo
-from tunix_rt.store.loading import Known, LoadReport, Progress, load
+from tunix_rt.store.filters import Filters, where
+from tunix_rt.store.finding import find
+from tunix_rt.store.info import StoreInfo, collect_info
+from tunix_rt.store.loading import Known, Progress, insisted_format, load
 from tunix_rt.store.paging import Page, Search, Wanted, whole_number
+from tunix_rt.store.report import LoadReport
 from tunix_rt.store.result import SqlResult, run_sql
-from tunix_rt.store.rows import RECORD_COLUMNS, NewRow, encode, from_microseconds, records_in, to_record
+from tunix_rt.store.rows import RECORD_COLUMNS, NewRow, encode, records_in
 from tunix_rt.store.ruler import Ruler, RulerKeeper
 from tunix_rt.store.scanning import scan
 from tunix_rt.store.schema import COLUMNS
 from tunix_rt.store.session import Session
 from tunix_rt.store.verifying import VerifyReport, verify
+from tunix_rt.store.watching import Stop, watch
 
 
 class TraceStore:
@@ -98,41 +101,53 @@ class TraceStore:
         ]
 
     def load(
-        self, source: str | Path, *, format: str | None = None, known: Known = "skip", progress: Progress = True
+        self,
+        source: Any,
+        *,
+        format: str | None = None,
+        mapping: Mapping[str, str] | None = None,
+        known: Known = "skip",
+        progress: Progress = True,
     ) -> LoadReport:
-        """Adds the traces of a file, a folder or a pattern (`runs/*.jsonl`); streams, so that any size goes.
+        """Adds the traces of a file, a folder or a pattern (`runs/*.jsonl`), or of what Python holds; any size goes.
 
-        JSON, JSON Lines and Parquet, plain or packed with gzip or zstd; the format is told by content, `format` insists
-        on one. A row that is no trace is in the report with file, line, field and reason, and stops nothing. What was
-        loaded before is not added again, unless `known="add"`: the k-th copy of a trace in the files answers to the
-        k-th in the store. `progress` shows a bar where a load takes long, or is a function that is called now and then
-        with the bytes done and all bytes; what it raises stops the load, and what was stored until then stays. Raises
-        SourceInvalid where there is nothing to load at all.
+        Files are JSON, JSON Lines or Parquet, plain or packed with gzip or zstd; in place of files, bytes, an open
+        binary file, dictionaries or traces in any iterable, a DataFrame, an Arrow table, a Hugging Face Dataset. The
+        content tells the format; `format` insists on one; `mapping` names the fields by hand:
+        `{"prompt": "question", "reasoning": "cot", "final_answer": "choices.0.text", "meta.reward": "score"}`. A row
+        that is no trace is in the report with line, field and reason, and stops nothing. What was loaded before is not
+        added again, unless `known="add"`: the k-th copy of a trace in the files answers to the k-th in the store.
+
+        `progress` shows a bar where a load takes long, or is a function that is called with the bytes done (in memory,
+        the rows) and all of them (0: not known); what it raises stops the load, and what was stored until then stays.
+        Raises SourceInvalid where there is nothing to load at all, and QueryInvalid for a bad mapping.
         """
-        return load(
-            self._session,
-            source,
-            format=format,
-            known=known,
-            progress=progress,
-            trace_max_bytes=self.settings.trace_max_bytes,
-        )
+        return load(self._session, source, format=format, mapping=mapping, known=known, progress=progress)
+
+    def watch(
+        self,
+        path: str | Path,
+        *,
+        format: str | None = None,
+        mapping: Mapping[str, str] | None = None,
+        every: float = 2.0,
+        stop: Stop | None = None,
+    ) -> Iterator[LoadReport]:
+        """Loads the files of a running job as they appear and grow; a report for each look that brought something.
+
+        It looks at the path, folder or pattern, there or not yet, every so many seconds. What is half-written waits
+        until it is whole. When `stop` (a function or an Event) says so, a last look takes what there is; an interrupt
+        ends it at once. Raises what `load` raises for `format` and `mapping`, and QueryInvalid for `every`.
+        """
+        return watch(self._session, path, insisted_format(format, mapping), every=every, stop=stop)
 
     def get(self, id: UUID | str) -> TraceRecord:
         """The trace with this id, or with the only id that begins so.
 
         Raises TraceNotFound, and IdAmbiguous where several ids begin so.
         """
-        low, high = id_range(id)
-        query = f"select {RECORD_COLUMNS} from traces where id between ? and ? limit 2"
         with self._session.cursor() as cursor:
-            found = cursor.execute(query, [low, high]).fetchall()
-            if len(found) > 1:
-                n = cursor.execute("select count(*) from traces where id between ? and ?", [low, high]).fetchall()[0][0]
-                raise IdAmbiguous(f"id {str(id)!r} is ambiguous: {n:,} ids begin so; give more digits")
-        if not found:
-            raise TraceNotFound(f"trace {str(id)!r} not found in {self.path}")
-        return to_record(found[0])
+            return find(cursor, id, store=self.path)
 
     def latest(self, **filters: Any) -> TraceRecord:
         """The newest trace, of those that the filters let through; TraceNotFound where there is none."""
@@ -254,20 +269,7 @@ class TraceStore:
     def info(self) -> StoreInfo:
         """Which store this is, and its numbers."""
         with self._session.cursor() as cursor:
-            sources = cursor.execute(_SOURCES).fetchall()
-            oldest, newest = cursor.execute(_ENDS).fetchall()[0]
-            version = schema.current_version(cursor)
-            compact_due = is_due(disorder(cursor))
-        return StoreInfo(
-            path=str(self.path),
-            n_traces=sum(n for _, n in sources),
-            size_bytes=sum(file.stat().st_size for file in (self.path, Path(f"{self.path}.wal")) if file.exists()),
-            oldest=None if oldest is None else from_microseconds(oldest),
-            newest=None if newest is None else from_microseconds(newest),
-            schema_version=version,
-            compact_due=compact_due,
-            sources=tuple(sources),
-        )
+            return collect_info(cursor, self.path)
 
     def compact(self, *, progress: bool = True) -> Compaction:
         """Puts the traces on disk back into the order of time, so that pages are fast again, and says what it did.
@@ -290,7 +292,3 @@ class TraceStore:
 
     def _scan(self, select: str, filters: Filters, *, newest_first: bool) -> Iterator[pa.RecordBatch]:
         return scan(self._session, self._ruler, select, filters, newest_first=newest_first)
-
-
-_SOURCES = "select source, count(*) from traces group by source order by count(*) desc, source"
-_ENDS = "select epoch_us(min(created_at)), epoch_us(max(created_at)) from traces"

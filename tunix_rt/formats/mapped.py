@@ -1,0 +1,143 @@
+"""Rows of any shape, by a mapping of their fields that was given by hand."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tunix_rt.errors import Problem, QueryInvalid, TraceInvalid
+from tunix_rt.formats.reasoning import parse_written, split_steps
+from tunix_rt.formats.row import Draft, Row, outside_draft
+from tunix_rt.model import Step
+
+_TARGETS = ("prompt", "final_answer", "steps", "reasoning", "completion")
+_KNOWN = f"{', '.join(_TARGETS)} and meta.KEY"
+# Each of these says what the steps are; a completion also holds the answer.
+_EXCLUSIVE = (
+    ("steps", "reasoning"),
+    ("completion", "steps"),
+    ("completion", "reasoning"),
+    ("completion", "final_answer"),
+)
+_MISSING = object()
+
+
+class MappedFormat:
+    """Fields by hand: the targets on the left, on the right the fields of the row, into which dots reach.
+
+    `prompt`; `final_answer`, a text or a number; `steps`, a list of texts or of steps; `reasoning`, a text that is
+    split into steps; `completion`, what a model wrote, with reasoning and answer told apart by tags such as `<think>`;
+    and any `meta.KEY`. What is not mapped stays under `meta["extra"]`. Raises QueryInvalid for a mapping that is none.
+    """
+
+    name = "mapping"
+
+    def __init__(self, mapping: Mapping[str, str]) -> None:
+        if not isinstance(mapping, Mapping):
+            raise QueryInvalid(f'mapping={mapping!r}: must be a dictionary, as in mapping={{"prompt": "question"}}')
+        for target, field in mapping.items():
+            if target not in _TARGETS and not str(target).removeprefix("meta.").strip(".") != str(target):
+                raise QueryInvalid(
+                    f"mapping: unknown target {target!r}; known are {_KNOWN} "
+                    '(the target stands on the left, the field of the row on the right: {"prompt": "question"})'
+                )
+            if not isinstance(field, str) or not field:
+                raise QueryInvalid(f"mapping: {target} must name a field of the row, not {field!r}")
+        if "prompt" not in mapping:
+            raise QueryInvalid('mapping: says no prompt; every trace has one, as in {"prompt": "question"}')
+        for one, other in _EXCLUSIVE:
+            if one in mapping and other in mapping:
+                raise QueryInvalid(f"mapping: {one} and {other} say the same thing twice; leave out one of them")
+        self._mapping = dict(mapping)
+        self._meta = {target.split(".", 1)[1]: field for target, field in mapping.items() if target not in _TARGETS}
+        for key in self._meta:
+            if key.split(".")[0] == "extra" or any(other.startswith(f"{key}.") for other in self._meta):
+                raise QueryInvalid(f"mapping: meta.{key} has no place; meta.extra holds what is not mapped")
+
+    def misfit(self, value: Mapping[str, Any]) -> str | None:
+        """None where the row has all fields that the mapping names."""
+        missing = [field for field in self._mapping.values() if _at(value, field) is _MISSING]
+        return f"no {', '.join(missing)}" if missing else None
+
+    def drafts(self, row: Row) -> Iterable[Draft]:
+        """The one trace of the row."""
+        value = row.value
+        if not isinstance(value, dict):
+            raise TraceInvalid(Problem(None, "must be an object"))
+        found = {target: _at(value, field) for target, field in self._mapping.items()}
+        if missing := [target for target in found if found[target] is _MISSING]:
+            raise TraceInvalid(
+                *(Problem(self._mapping[target], f"missing; the mapping takes {target} from it") for target in missing)
+            )
+        answer, steps = _number_as_text(found.get("final_answer")), found.get("steps") or []
+        meta: dict[str, Any] = {"source": self.name}
+        if "reasoning" in found:
+            steps = split_steps(self._text(found, "reasoning"))
+        elif "completion" in found:
+            written = parse_written(self._text(found, "completion"))
+            steps, answer = split_steps(written.reasoning), written.answer
+        elif isinstance(steps, list):
+            steps = [_whole_step(i, step) for i, step in enumerate(steps)]
+        if answer is None and not self._mapping.keys().isdisjoint({"completion", "final_answer"}):
+            meta["truncated"] = True
+        for key in self._meta:
+            _put(meta, key.split("."), found[f"meta.{key}"])
+        extra = value
+        for field in self._mapping.values():
+            extra = _without(extra, [field] if field in value else field.split("."))
+        if extra:
+            meta["extra"] = extra
+        yield outside_draft(row, prompt=found["prompt"], steps=steps, final_answer=answer or None, meta=meta)
+
+    def _text(self, found: Mapping[str, Any], target: str) -> str:
+        text = found[target]
+        if text is not None and not isinstance(text, str):
+            raise TraceInvalid(Problem(self._mapping[target], f"must be a string; the mapping takes {target} from it"))
+        return text or ""
+
+
+def _at(value: Any, path: str) -> Any:
+    """What stands at the path, _MISSING where nothing does; a field whose own name has dots comes first."""
+    if path in value:
+        return value[path]
+    for key in path.split("."):
+        if isinstance(value, dict) and key in value:
+            value = value[key]
+        elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+            value = value[int(key)]
+        else:
+            return _MISSING
+    return value
+
+
+def _without(value: Any, path: list[str]) -> Any:
+    """A copy without what stands at the path, nor the objects that hold nothing else; elements of lists stay."""
+    key, *deeper = path
+    if isinstance(value, list):
+        if not deeper:
+            return value
+        at = int(key)
+        return [*value[:at], _without(value[at], deeper), *value[at + 1 :]]
+    if not isinstance(value, dict) or key not in value:
+        # Taken by another target already.
+        return value
+    left = {name: item for name, item in value.items() if name != key}
+    inner = _without(value[key], deeper) if deeper else None
+    return {name: inner if name == key else item for name, item in value.items()} if inner else left
+
+
+def _put(meta: dict[str, Any], path: list[str], value: Any) -> None:
+    for key in path[:-1]:
+        if not isinstance(meta.get(key), dict):
+            meta[key] = {}
+        meta = meta[key]
+    meta[path[-1]] = value
+
+
+def _number_as_text(answer: Any) -> Any:
+    return json.dumps(answer) if isinstance(answer, int | float) else answer
+
+
+def _whole_step(i: int, step: Any) -> str | Step:
+    if isinstance(step, dict):
+        return {"i": i, "type": "step"} | step  # type: ignore[return-value]
+    return step  # type: ignore[no-any-return]

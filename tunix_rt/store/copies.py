@@ -1,0 +1,47 @@
+"""Which rows of a load the store holds already."""
+
+import duckdb
+import pyarrow as pa
+
+_NUMBER_COPIES = """
+select place, digest, coalesce(earlier.n, 0) + row_number() over (partition by digest order by place) as copy
+from chunk
+left join (
+    select digest, count(*) as n from seen where digest in (select digest from chunk) group by digest
+) as earlier using (digest)
+"""
+
+_KNOWN_PLACES = """
+select place from copies
+join (
+    select digest, count(*) as n from traces where digest in (select digest from copies) group by digest
+) as stored using (digest)
+where copy <= stored.n
+"""
+
+
+class Copies:
+    """Tells the known rows of a load: the k-th copy of a trace in the files answers to the k-th copy in the store.
+
+    Equal rollouts of one prompt are data, so a second copy is new unless the store holds two. The digests of all rows
+    so far, 16 bytes each, lie in a database of their own that spills to disk before it fills the memory.
+    """
+
+    def __init__(self) -> None:
+        # Lossless: a UUID stays one on its way through Arrow, and is not compared as text.
+        self._seen = duckdb.connect(config={"arrow_lossless_conversion": True})
+        self._seen.execute("create table seen (digest uuid, part varchar)")
+        self._part = ""
+
+    def begin(self, part: str) -> None:
+        """What comes from now on is this part, read from its start; what was read of it before is forgotten."""
+        self._part = part
+        self._seen.execute("delete from seen where part = ?", [part])
+
+    def known(self, cursor: duckdb.DuckDBPyConnection, digests: pa.Array) -> set[int]:
+        """The places of the rows of a chunk that the store holds already, by the digests of the chunk."""
+        self._seen.register("chunk", pa.table({"place": range(len(digests)), "digest": digests}))
+        copies = self._seen.sql(_NUMBER_COPIES).to_arrow_table()
+        self._seen.execute("insert into seen select digest, ? from chunk", [self._part])
+        cursor.register("copies", copies)
+        return {place for (place,) in cursor.execute(_KNOWN_PLACES).fetchall()}

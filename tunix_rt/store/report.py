@@ -1,0 +1,72 @@
+"""What a load tells of itself."""
+
+from itertools import zip_longest
+from typing import Any
+from uuid import UUID
+
+from tunix_rt import render
+from tunix_rt.formats import Rejection, TraceFields
+from tunix_rt.model import Trace
+
+# A file of the wrong kind can be rejected row by row; more of them than anyone reads would only fill the memory.
+KEPT_REJECTIONS = 1_000
+KEPT_IDS = 1_000
+KEPT_SAMPLES = 3
+
+
+class LoadReport:
+    """What a load did: `added`, `known` (already there), and `rejected_count` rows that are no traces.
+
+    `rejected` holds the first 1,000 of these, each with file, line, field, reason and how the row begins, and `ids` the
+    ids of the first 1,000 traces that were added. `source` and `format` say what was read and as what, and `samples`
+    holds up to three of the traces that were read, to see whether they were read as they were meant.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.formats: list[str] = []
+        self.added = 0
+        self.known = 0
+        self.rejected_count = 0
+        self.rejected: list[Rejection] = []
+        self.ids: list[UUID] = []
+        self._samples: dict[str, list[Trace]] = {}
+
+    @property
+    def format(self) -> str:
+        """The formats found, in the order of the files."""
+        return ", ".join(dict.fromkeys(self.formats))
+
+    @property
+    def samples(self) -> list[Trace]:
+        """Up to three traces that were read, added or known; of several formats some of each."""
+        by_turns = zip_longest(*self._samples.values())
+        return [trace for turn in by_turns for trace in turn if trace is not None][:KEPT_SAMPLES]
+
+    def begin(self, format: str) -> None:
+        """What comes from now on is of this format."""
+        self.formats.append(format)
+
+    def sample(self, trace: Trace | TraceFields) -> None:
+        """Keeps the trace if it is one of the first of its format."""
+        kept = self._samples.setdefault(self.formats[-1], [])
+        if len(kept) < KEPT_SAMPLES:
+            kept.append(trace if isinstance(trace, Trace) else Trace.from_dict(trace))
+
+    def reject(self, rejection: Rejection) -> None:
+        """Counts a row that is no trace."""
+        self.rejected_count += 1
+        if len(self.rejected) < KEPT_REJECTIONS:
+            self.rejected.append(rejection)
+
+    def __repr__(self) -> str:
+        return f"<LoadReport: {self.added:,} added, {self.known:,} already there, {self.rejected_count:,} rejected>"
+
+    def __str__(self) -> str:
+        return render.report_text(self)
+
+    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
+        printer.text(str(self))
+
+    def _repr_html_(self) -> str:
+        return render.report_html(self)
