@@ -64,7 +64,7 @@ def a_rejected(file="a.jsonl", line=7, field="steps.3.content", reason="it is em
     return SimpleNamespace(file=file, line=line, field=field, reason=reason, text=text)
 
 
-def a_report(rejected=(), *, count=None, source="a.jsonl", format="native"):
+def a_report(rejected=(), *, count=None, source="a.jsonl", format="trace", samples=()):
     return SimpleNamespace(
         source=source,
         format=format,
@@ -72,6 +72,7 @@ def a_report(rejected=(), *, count=None, source="a.jsonl", format="native"):
         known=3,
         rejected=tuple(rejected),
         rejected_count=len(rejected) if count is None else count,
+        samples=samples,
     )
 
 
@@ -99,7 +100,7 @@ def shown_with(text):
     page = a_page([a_summary(preview=text[:80], answer=text[:80], source=text)], next=text, filters={"text": text})
     empty = a_page(filters={text: text})
     report = a_report([a_rejected(*[text] * 1, reason=text, field=text, text=text[:200]), a_rejected()], source=text)
-    report.format = text
+    report.format, report.samples = text, (trace,)
     info = an_info(((text, 2), (None, 1)), path=text)
     table = a_table((text, "n"), (text, "INTEGER"), [(text, 1), ([text], None), ({text: text}, 2)])
     yield render.trace_html(trace, id=ID, created_at=AT), render.trace_text(trace, id=ID, created_at=AT)
@@ -488,6 +489,18 @@ def test_a_report_says_what_was_added_and_why_a_row_was_not():
         assert "steps.3.content" in shown
         assert "not JSON" in shown
         assert "report.rejected" not in shown
+
+
+def test_a_report_shows_samples_to_check_what_was_guessed():
+    samples = (a_trace("How many\nclips?", final_answer="1,024"), a_trace("<b>no answer</b>", [], None))
+    report = a_report(format="gsm8k", samples=samples)
+    for shown in render.report_text(report), Reader(render.report_html(report)).text:
+        for part in "How many clips?", "1,024", "<b>no answer</b>", "–":
+            assert part in shown
+    for shown in render.report_text(report), str(render.report_html(report)):
+        assert "check by eye" in shown
+    own = a_report(format="trace", samples=samples)
+    assert "How many" not in render.report_text(own) + render.report_html(own)
 
 
 def test_a_report_shows_twenty_rejected_rows_and_where_the_rest_is():

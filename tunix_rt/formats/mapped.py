@@ -61,8 +61,6 @@ class MappedFormat:
     def drafts(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row."""
         value = row.value
-        if not isinstance(value, dict):
-            raise TraceInvalid(Problem(None, "must be an object"))
         found = {target: _at(value, field) for target, field in self._mapping.items()}
         if missing := [target for target in found if found[target] is _MISSING]:
             raise TraceInvalid(

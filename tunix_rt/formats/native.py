@@ -7,11 +7,11 @@ from typing import Any
 
 from tunix_rt.errors import Problem, TraceInvalid
 from tunix_rt.formats.fields import StoredId, StoredTime, fields_of
-from tunix_rt.formats.row import Draft, Row
+from tunix_rt.formats.row import Draft, Row, not_an_object
 from tunix_rt.model import Trace
 
-# Columns that the store derives from a trace; a Parquet export carries them for analysis.
-DERIVED_COLUMNS = ("preview", "n_steps", "n_chars", "source")
+# Columns that the store derives from a trace; a Parquet export carries them for analysis, a query also the digest.
+DERIVED_COLUMNS = ("preview", "n_steps", "n_chars", "source", "digest")
 
 
 class _Exported(Trace):
@@ -35,6 +35,8 @@ class NativeFormat:
     def drafts(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row."""
         if row.raw is None:
+            if not isinstance(row.value, dict):
+                raise not_an_object(row.value)
             exported = _Exported.from_dict(_from_columns(row.value))
         elif (found := fields_of(row.raw)) is not None:
             return [Draft(row, *found)]

@@ -17,7 +17,7 @@ REJECTED_TEXT_CHARS = 200
 
 
 class Row:
-    """One row: its file, its line (from 1; in Parquet its row), and its content as JSON text or as a value."""
+    """One row: its file, its line (from 1; in Parquet its row), and its content as JSON text, as a value, or both."""
 
     def __init__(self, file: str, line: int, *, raw: bytes | None = None, value: Any = None) -> None:
         self.file = file
@@ -83,6 +83,15 @@ class Format(Protocol):
 
     def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
         """The traces of a row, one or several, with what is wrong in the place of each bad one; raises where all is."""
+
+
+def not_an_object(value: Any) -> TraceInvalid:
+    """What is wrong with a row that has no fields."""
+    try:
+        Trace.from_dict(value)
+    except TraceInvalid as error:
+        return error
+    return TraceInvalid(Problem(None, "must be an object"))
 
 
 def outside_draft(

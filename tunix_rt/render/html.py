@@ -101,13 +101,16 @@ def page_html(page: PageShape) -> Markup:
 
 
 def report_html(report: ReportShape, *, styled: bool = True) -> Markup:
-    """What a load did: the counts, then the first 20 rejected rows with line, field and reason."""
+    """What a load did: the counts, some traces to check, the first 20 rejected rows with line, field and reason."""
     return _render(
         "report",
         headline=wording.report_headline(report),
         source=report.source,
         format=report.format,
         tells_file=bool(wording.report_files(report)),
+        samples=wording.report_samples(report),
+        samples_caption=wording.SAMPLES,
+        answer_chars=_ANSWER,
         rows=report.rejected[: wording.REJECTED_SHOWN],
         more=wording.report_more(report),
         **_style_of(styled),

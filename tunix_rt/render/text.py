@@ -16,6 +16,7 @@ _GAP = "  "
 _NARROWEST = 8  # columns of a terminal below which most values say nothing
 _STEPS_SHOWN = 100
 _BAR = 30
+_SAMPLE = 40  # columns of a sample's answer
 _SOURCE = 14  # leaves more than 30 columns to the prompt
 _PROMPT = 24  # columns below which no answer stands beside the prompt
 
@@ -100,9 +101,15 @@ def page_text(page: PageShape) -> str:
 
 
 def report_text(report: ReportShape) -> str:
-    """What a load did: the counts, then the first 20 rejected rows with line, field and reason."""
+    """What a load did: the counts, some traces to check, the first 20 rejected rows with line, field and reason."""
     lines = [wording.report_headline(report)]
     lines.append(f"from {report.source} · format {report.format}")
+    if samples := wording.report_samples(report):
+        rows = [
+            [one_line(trace.prompt, _COLUMNS), f"{len(trace.steps):,}", one_line(trace.final_answer or "–", _SAMPLE)]
+            for trace in samples
+        ]
+        lines += ["", *_table([f"prompt, {wording.SAMPLES}", "steps", "answer"], rows, right={1}, firm={1, 2})]
     tells_file = bool(wording.report_files(report))
     for row in report.rejected[: wording.REJECTED_SHOWN]:
         where = [one_line(row.file, _COLUMNS)] if tells_file else []

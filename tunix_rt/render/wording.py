@@ -1,7 +1,7 @@
 """The words around what is shown, the same in HTML and in plain text."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,8 @@ from tunix_rt.render.shapes import InfoShape, PageShape, ReportShape, TableShape
 REJECTED_SHOWN = 20
 """Rejected rows that a report shows; the rest is in `report.rejected`."""
 SOURCES_SHOWN = 10
+SAMPLES = "read as, to check by eye"
+_OWN_FORMAT = "trace"
 TRUNCATED = "no final answer (truncated)"
 _FILTER = 60  # characters of one filter's value in a caption
 
@@ -77,6 +79,11 @@ def report_files(report: ReportShape) -> list[str]:
     """The files that the rejected rows come from, when a reader needs to be told."""
     files = list(dict.fromkeys(row.file for row in report.rejected))
     return files if len(files) > 1 else []
+
+
+def report_samples(report: ReportShape) -> Sequence[TraceShape]:
+    """The traces to check by eye; of the package's own format nothing was guessed."""
+    return () if report.format == _OWN_FORMAT else report.samples
 
 
 def report_more(report: ReportShape) -> str:

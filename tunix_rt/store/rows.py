@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 from pydantic_core import to_json
 
-from tunix_rt.errors import TraceTooLarge
+from tunix_rt.errors import Problem, TraceInvalid, TraceTooLarge
 from tunix_rt.formats import TraceFields
 from tunix_rt.model import PREVIEW_CHARS, Trace, TraceRecord, TraceSummary
 from tunix_rt.render.characters import one_line
@@ -112,7 +112,11 @@ def encode(trace: Trace | TraceFields, trace_max_bytes: int) -> tuple[bytes, byt
     meta = trace.meta if isinstance(trace, Trace) else trace.get("meta")
     if meta is not None:
         # Objects that differ only in the order of their keys are equal.
-        digest.update(_SORTED_JSON.encode(meta).encode())
+        try:
+            digest.update(_SORTED_JSON.encode(meta).encode())
+        except ValueError as error:
+            # Python writes, and reads, no integers of more than 4,300 digits.
+            raise TraceInvalid(Problem("meta", f"cannot be written as JSON: {error}")) from None
         line = b'%b,"meta":%b}' % (line[:-1], to_json(meta))
     if len(line) > trace_max_bytes:
         raise TraceTooLarge(len(line), trace_max_bytes)
