@@ -174,7 +174,7 @@ class Loading:
 
     def __init__(self, session: Session, report: LoadReport, *, copies: Copies | None) -> None:
         self._session = session
-        self._report = report
+        self.report = report
         self._trace_max_bytes = session.settings.trace_max_bytes
         self._copies = copies
         self._chunk = _Chunk()
@@ -186,20 +186,20 @@ class Loading:
             yield
         except BaseException as error:
             # An interrupt, `progress` that raises, a full disk, a busy store: what was committed stays, and is said.
-            error.add_note(f"{self._report!r} before this; loading the same again adds only what is missing")
+            error.add_note(f"{self.report!r} before this; loading the same again adds only what is missing")
             raise
 
     def take(self, found: Draft | Rejection) -> None:
         """Counts a rejection, gathers a draft, and stores the chunk when it is full."""
         if isinstance(found, Rejection):
-            self._report.reject(found)
+            self.report.reject(found)
             return
         try:
             line, digest = encode(found.trace, self._trace_max_bytes)
         except TraceInvalid as error:
-            self._report.reject(found.row.rejection(error))
+            self.report.reject(found.row.rejection(error))
             return
-        self._report.sample(found.trace)
+        self.report.sample(found.trace)
         chunk = self._chunk
         if found.id is not None or found.created_at is not None:
             chunk.given[len(chunk.lines)] = _Given(found.row, found.id, found.created_at)
@@ -224,10 +224,10 @@ class Loading:
                 table = table.filter([place not in gone for place in range(len(table))])
             insert(cursor, table)
         for rejection in rejected:
-            self._report.reject(rejection)
-        self._report.added += len(table)
-        self._report.ids += table["id"][: KEPT_IDS - len(self._report.ids)].to_pylist()
-        self._report.known += len(chunk.lines) - len(table) - len(rejected)
+            self.report.reject(rejection)
+        self.report.added += len(table)
+        self.report.ids += table["id"][: KEPT_IDS - len(self.report.ids)].to_pylist()
+        self.report.known += len(chunk.lines) - len(table) - len(rejected)
 
     def _taken_ids(
         self, cursor: duckdb.DuckDBPyConnection, chunk: _Chunk, times: list[int], ids: list[bytes], known: set[int]

@@ -42,7 +42,7 @@ def watch(
 
 
 def _reports(watch: "_Watch", every: float, stop: Stop | None) -> Iterator[LoadReport]:
-    stopped = stop.is_set if isinstance(stop, threading.Event) else stop or bool
+    stopped = stop.is_set if isinstance(stop, threading.Event) else stop or (lambda: False)
     last = False
     while not last:
         try:
@@ -75,9 +75,10 @@ class _Seen:
     def __init__(self) -> None:
         self.stamp: _Stamp | None = None
         self.quiet_looks = 0
-        # How much of it was loaded: -1 of bytes that are there no longer, as the file was replaced.
-        self.loaded = -1
+        # How many of its bytes were loaded, and what was told of them.
+        self.loaded = 0
         self.told_line = 0
+        self.told_reason = ""
         self.not_before = 0.0
 
     def look(self, stamp: _Stamp) -> None:
@@ -85,10 +86,27 @@ class _Seen:
         if stamp == self.stamp:
             self.quiet_looks += 1
             return
-        grown = self.stamp is not None and stamp.inode == self.stamp.inode and stamp.size > self.stamp.size
-        if not grown:
-            self.loaded, self.told_line = -1, 0
+        if self.stamp is None or stamp.inode != self.stamp.inode or stamp.size <= self.stamp.size:
+            # Another file, or written anew: nothing of it has been seen.
+            self.loaded, self.told_line, self.told_reason = 0, 0, ""
         self.stamp, self.quiet_looks = stamp, 0
+
+    def is_due(self, *, last: bool) -> bool:
+        """Whether it may have become whole in this look; so a look opens none of the thousands that are done."""
+        if self.stamp is None or self.loaded >= self.stamp.size:
+            return False
+        return last or self.quiet_looks in (1, _QUIET_LOOKS) or (not self.quiet_looks and self._has_rested())
+
+    def _has_rested(self) -> bool:
+        return time.monotonic() >= self.not_before
+
+    def is_news(self, rejection: Rejection, told_line: int) -> bool:
+        """Whether it was not told in an earlier look; `told_line` is the last line of which something was."""
+        if rejection.line is None:
+            known, self.told_reason = rejection.reason == self.told_reason, rejection.reason
+            return not known
+        self.told_line = max(self.told_line, rejection.line)
+        return rejection.line > told_line
 
 
 class _Watch:
@@ -111,12 +129,17 @@ class _Watch:
                 try:
                     status = path.stat()
                     seen.look(_Stamp(status.st_size, status.st_mtime_ns, status.st_ino))
-                    end = _end_of_whole(path, status.st_size, quiet_looks=seen.quiet_looks, last=last)
-                except (OSError, SourceInvalid):
-                    # It is gone again, or cannot be read yet.
+                    if not seen.is_due(last=last):
+                        continue
+                    file = path.open("rb")
+                except OSError:
+                    # It is gone again, or not for us to read.
                     continue
-                if end > max(0, seen.loaded) and (last or seen.quiet_looks or time.monotonic() >= seen.not_before):
-                    self._load(path, end, seen, report, loading)
+                with file:
+                    end = status.st_size if last else _end_of_whole(file, path, status.st_size, seen.quiet_looks)
+                    file.seek(0)
+                    if end > seen.loaded:
+                        self._load(path, file, end, seen, loading)
         return report
 
     def _files(self) -> list[Path]:
@@ -125,47 +148,36 @@ class _Watch:
         except SourceInvalid:
             return []
 
-    def _load(self, path: Path, end: int, seen: _Seen, report: LoadReport, loading: Loading) -> None:
+    def _load(self, path: Path, file: IO[bytes], end: int, seen: _Seen, loading: Loading) -> None:
         started = time.monotonic()
-        told = seen.told_line
+        told_line = seen.told_line
         self._copies.begin(str(path))
         try:
-            with (
-                path.open("rb") as file,
-                Reading(SourceFile(path, Borrowed(file, str(path), end)), format=self._format) as reading,
-            ):
-                report.begin(reading.format.name)
+            with Reading(SourceFile(path, Borrowed(file, str(path), end)), format=self._format) as reading:
+                loading.report.begin(reading.format.name)
                 for found in reading:
-                    if isinstance(found, Rejection) and found.line is not None:
-                        # What stands before the growth was told when it was new.
-                        seen.told_line = max(seen.told_line, found.line)
-                        if found.line <= told:
-                            continue
-                    loading.take(found)
+                    if not isinstance(found, Rejection) or seen.is_news(found, told_line):
+                        loading.take(found)
         except SourceInvalid as error:
-            report.reject(Rejection(str(path), None, None, str(error), ""))
-        except OSError:
-            return
+            found = Rejection(str(path), None, None, str(error), "")
+            if seen.is_news(found, told_line):
+                loading.take(found)
         loading.store()
         seen.loaded = end
         seen.not_before = time.monotonic() + (time.monotonic() - started) / _SHARE_OF_TIME
 
 
-def _end_of_whole(path: Path, size: int, *, quiet_looks: int, last: bool) -> int:
+def _end_of_whole(file: IO[bytes], path: Path, size: int, quiet_looks: int) -> int:
     """How many bytes of the file can be loaded now; 0 where it must become whole first."""
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
-        if not head.strip():
-            return 0
-        if last:
-            return size
-        file.seek(max(0, size - _TAIL_BYTES))
-        tail = file.read(size - file.tell())
-        if not _stands_in_lines(head):
-            return size if quiet_looks and _is_whole(path, head, tail) else 0
-        if quiet_looks >= _QUIET_LOOKS or tail.endswith(b"\n"):
-            return size
-        return _after_last_line(file, size)
+    head = file.read(_HEAD_BYTES)
+    file.seek(max(0, size - _TAIL_BYTES))
+    tail = file.read(size - file.tell())
+    if not head.strip():
+        return 0
+    if _stands_in_lines(head):
+        is_whole = quiet_looks >= _QUIET_LOOKS or tail.endswith(b"\n")
+        return size if is_whole else _after_last_line(file, size)
+    return size if quiet_looks and _is_whole(path, head, tail, quiet_looks) else 0
 
 
 def _stands_in_lines(head: bytes) -> bool:
@@ -174,15 +186,16 @@ def _stands_in_lines(head: bytes) -> bool:
     return first.startswith(b"{") and (b"\n" not in first.rstrip() or not is_document(first))
 
 
-def _is_whole(path: Path, head: bytes, tail: bytes) -> bool:
+def _is_whole(path: Path, head: bytes, tail: bytes, quiet_looks: int) -> bool:
     """Whether a file that has been left alone for a look ends as one of its kind does."""
     if head.startswith(b"PAR1"):
-        return tail.endswith(b"PAR1") and len(tail) > len(head[:4])
+        return len(head) > len(b"PAR1") and tail.endswith(b"PAR1")
     if packing := packing_of(head):
         return _unpacks(path, packing)
-    ends = {ord("["): b"]", ord("{"): b"}"}
-    first, end = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1], tail.rstrip()[-1:]
-    return end == ends[first[0]] if first and first[0] in ends else tail.endswith(b"\n")
+    first = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if first.startswith((b"[", b"{")):
+        return tail.rstrip().endswith(b"]" if first.startswith(b"[") else b"}")
+    return quiet_looks >= _QUIET_LOOKS or tail.endswith(b"\n")
 
 
 def _unpacks(path: Path, packing: str) -> bool:
