@@ -53,8 +53,8 @@ _KINDS = {
     for pair in pairs
     for place, tag in enumerate(pair)
 }
-# Code in a line is passed over whole: a tag that it names is none.
-_TAG = re.compile(r"`[^`\n]{1,200}`|" + "|".join(map(re.escape, _KINDS)), re.IGNORECASE)
+# Code in a line is passed over whole: a tag that it names is none. Without ASCII <anſwer> would be found, and unknown.
+_TAG = re.compile(r"`[^`\n]{1,200}`|" + "|".join(map(re.escape, _KINDS)), re.IGNORECASE | re.ASCII)
 _QUOTES = frozenset("\"'“”‘’«»„")
 # What some decoders leave at the end of a turn.
 _TURN_ENDS = (
@@ -116,8 +116,8 @@ def _tagged(text: str) -> Written | None:
     if not tags:
         return None
     begun = tags[0].opens and not text[: tags[0].start].strip()
-    inside = None if begun else _orphan(tags, len(text))
-    if not (begun or inside):
+    orphan = None if begun else _orphan(tags, len(text))
+    if not (begun or orphan):
         return None
     closings = {tag.pair: place for place, tag in enumerate(tags) if not tag.opens}
     sure_closings = {tag.pair: place for place, tag in enumerate(tags) if not tag.opens and not tag.doubtful}
@@ -125,8 +125,11 @@ def _tagged(text: str) -> Written | None:
     parts: list[_Part] = []
     position = 0
     content = _content_from(text, position)
+    inside = orphan
     for place, tag in enumerate(tags):
-        if inside:
+        if inside and inside is orphan:
+            taken = tag is orphan
+        elif inside:
             taken = tag.pair == inside.pair and not tag.opens
             taken = taken and (not tag.doubtful or place > sure_closings.get(tag.pair, -1))
         elif tag.opens:
