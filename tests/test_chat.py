@@ -24,7 +24,7 @@ MESSAGES = {
 }
 SHAREGPT = {
     "system": "Be brief.",
-    "conversations": [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": "<think>2 + 2 = 4</think>4"}],
+    "conversations": [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": "<think>Two and two make four</think>4"}],
     "tools": "[]",
 }
 COMPLETION = {
@@ -34,7 +34,7 @@ COMPLETION = {
     "choices": [
         {
             "index": 0,
-            "message": {"role": "assistant", "reasoning": "2 + 2 = 4", "content": "4", "refusal": None},
+            "message": {"role": "assistant", "reasoning": "Two and two make four", "content": "4", "refusal": None},
             "finish_reason": "stop",
             "logprobs": None,
         }
@@ -69,20 +69,20 @@ def test_messages(store):
 @pytest.mark.parametrize(
     "answer",
     [
-        {"reasoning_content": "2 + 2 = 4", "content": "4"},
-        {"reasoning": "2 + 2 = 4", "content": "4"},
-        {"thinking": "2 + 2 = 4", "content": "4", "reasoning_content": ""},
-        {"reasoning": "2 + 2 = 4", "reasoning_content": "2 + 2 = 4", "content": "4"},
-        {"content": "<think>2 + 2 = 4</think>4"},
-        {"content": [{"type": "text", "text": "<think>2 + 2 = 4</think>"}, {"type": "text", "text": "4"}]},
-        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "2 + 2 = 4"}]}, "4"]},
-        {"content": [{"type": "reasoning", "text": "2 + 2 = 4"}, {"type": "text", "text": "4"}]},
-        {"reasoning_details": [{"type": "reasoning.text", "text": "2 + 2 = 4"}], "content": "4", "reasoning": None},
+        {"reasoning_content": "Two and two make four", "content": "4"},
+        {"reasoning": "Two and two make four", "content": "4"},
+        {"thinking": "Two and two make four", "content": "4", "reasoning_content": ""},
+        {"reasoning": "Two and two make four", "reasoning_content": "Two and two make four", "content": "4"},
+        {"content": "<think>Two and two make four</think>4"},
+        {"content": [{"type": "text", "text": "<think>Two and two make four</think>"}, {"type": "text", "text": "4"}]},
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "Two and two make four"}]}, "4"]},
+        {"content": [{"type": "reasoning", "text": "Two and two make four"}, {"type": "text", "text": "4"}]},
+        {"reasoning_details": [{"type": "reasoning.text", "text": "Two and two make four"}], "content": "4", "reasoning": None},
     ],
 )
 def test_reasoning_is_found_wherever_a_server_puts_it(answer):
     (trace,) = read("messages", chat({"role": "assistant", **answer}))
-    assert trace == rt.Trace(prompt="2 + 2?", steps=["2 + 2 = 4"], final_answer="4", meta={"source": "messages"})
+    assert trace == rt.Trace(prompt="2 + 2?", steps=["Two and two make four"], final_answer="4", meta={"source": "messages"})
 
 
 def test_another_reasoning_beside_the_first_is_kept():
@@ -196,7 +196,7 @@ def test_sharegpt(store):
     assert loaded(store, SHAREGPT, "sharegpt") == [
         rt.Trace(
             prompt="2 + 2?",
-            steps=["2 + 2 = 4"],
+            steps=["Two and two make four"],
             final_answer="4",
             meta={"source": "sharegpt", "system": "Be brief.", "extra": {"tools": "[]"}},
         )
@@ -223,7 +223,7 @@ def test_a_chat_completion_with_its_request(store):
     assert loaded(store, {"messages": [ASKED], **COMPLETION}, "chat_completion") == [
         rt.Trace(
             prompt="2 + 2?",
-            steps=["2 + 2 = 4"],
+            steps=["Two and two make four"],
             final_answer="4",
             meta={
                 "source": "chat_completion",

@@ -60,7 +60,7 @@ def test_a_mark_and_the_index_of_pandas_are_no_hindrance(store):
 def test_a_trajectory_log_of_google_tunix(store):
     conversation = [
         {"role": "user", "content": "2 + 2?\n'It's \"simple\"'"},
-        {"role": "assistant", "content": "<think>" + "2 + 2 = 4. " * 20_000 + "</think>4"},
+        {"role": "assistant", "content": "<think>" + "Two and two make four. " * 20_000 + "</think>4"},
     ]
     header = ["conversation_text", "prompt_tokens", "old_logprobs", "status", "trajectory_reward", "policy_version"]
     header += ["original_input", "group_id", "env_time", "note"]
@@ -74,7 +74,7 @@ def test_a_trajectory_log_of_google_tunix(store):
     first, second = [record.payload for record in store.records(newest_first=False)]
     assert first == rt.Trace(
         prompt=conversation[0]["content"],
-        steps=["2 + 2 = 4. " * 20_000],
+        steps=["Two and two make four. " * 20_000],
         final_answer="4",
         trace_version="1.1",
         meta={

@@ -59,7 +59,7 @@ def sample(**fields):
         "target": "4",
         "messages": [
             {"id": "m1", "role": "user", "content": "2 + 2?", "source": "input"},
-            {"id": "m2", "role": "assistant", "content": "<think>2 + 2 = 4</think>4", "model": "m"},
+            {"id": "m2", "role": "assistant", "content": "<think>Two and two make four</think>4", "model": "m"},
         ],
         "output": {"model": "m", "choices": [{"message": {}, "stop_reason": "stop"}], "usage": {"m": {"total": 9}}},
         "scores": {"match": {"value": "C", "answer": "4"}},
@@ -77,7 +77,7 @@ def expected(epoch=1, *, task=True):
     extra = {"scores": {"match": {"value": "C", "answer": "4"}}, "output": {"usage": {"m": {"total": 9}}}}
     return rt.Trace(
         prompt="2 + 2?",
-        steps=["2 + 2 = 4"],
+        steps=["Two and two make four"],
         final_answer="4",
         meta={
             "source": "inspect",

@@ -21,7 +21,7 @@ RESPONSE = {
             "id": "rs_1",
             "summary": [
                 {"type": "summary_text", "text": "**A sum**"},
-                {"type": "summary_text", "text": "2 + 2 = 4"},
+                {"type": "summary_text", "text": "Two and two make four"},
             ],
         },
         {
@@ -33,7 +33,7 @@ RESPONSE = {
     ],
     "usage": {"output_tokens": 9},
 }
-THINKING = {"type": "thinking", "thinking": "2 + 2 = 4", "signature": "EqQB"}
+THINKING = {"type": "thinking", "thinking": "Two and two make four", "signature": "EqQB"}
 MESSAGE = {
     "id": "msg_1",
     "type": "message",
@@ -50,7 +50,7 @@ GEMINI = {
         {
             "content": {
                 "role": "model",
-                "parts": [{"text": "2 + 2 = 4", "thought": True}, {"text": "4", "thoughtSignature": "CiQB"}],
+                "parts": [{"text": "Two and two make four", "thought": True}, {"text": "4", "thoughtSignature": "CiQB"}],
             },
             "finishReason": "STOP",
             "index": 0,
@@ -66,7 +66,7 @@ def test_openai_responses(store):
     assert loaded(store, RESPONSE, "openai_responses") == [
         rt.Trace(
             prompt="2 + 2?",
-            steps=["**A sum**\n\n", "2 + 2 = 4"],
+            steps=["**A sum**\n\n", "Two and two make four"],
             final_answer="4",
             meta={
                 "source": "openai_responses",
@@ -91,10 +91,10 @@ def test_reasoning_that_is_open_goes_before_its_summary():
     item = {
         "type": "reasoning",
         "summary": [{"type": "summary_text", "text": "A sum"}],
-        "content": [{"type": "reasoning_text", "text": "2 + 2 = 4"}],
+        "content": [{"type": "reasoning_text", "text": "Two and two make four"}],
     }
     (trace,) = read("openai_responses", output(item))
-    assert [step.content for step in trace.steps] == ["2 + 2 = 4"]
+    assert [step.content for step in trace.steps] == ["Two and two make four"]
     assert trace.meta["parts"] == [{"step": 0, "type": "reasoning", "summary": item["summary"]}]
     assert trace.meta["truncated"] is True
 
@@ -141,7 +141,7 @@ def test_anthropic(store):
     assert loaded(store, {"system": "Be brief.", "messages": [ASKED], **MESSAGE}, "anthropic") == [
         rt.Trace(
             prompt="2 + 2?",
-            steps=["2 + 2 = 4"],
+            steps=["Two and two make four"],
             final_answer="4",
             meta={
                 "source": "anthropic",
@@ -161,9 +161,9 @@ def test_redacted_thinking_stands_where_it_was_thought():
     content = [THINKING, redacted, redacted, {"type": "text", "text": "I add."}, THINKING, use]
     (trace,) = read("anthropic", {"messages": [ASKED], "content": content})
     assert [(step.i, step.type, step.content) for step in trace.steps] == [
-        (0, "step", "2 + 2 = 4"),
+        (0, "step", "Two and two make four"),
         (1, "redacted", "(redacted by the provider)"),
-        (2, "step", "2 + 2 = 4"),
+        (2, "step", "Two and two make four"),
     ]
     assert trace.final_answer == "I add."
     assert trace.meta["tool_calls"] == [use]
@@ -201,7 +201,7 @@ def test_gemini(store):
     assert loaded(store, GEMINI, "gemini") == [
         rt.Trace(
             prompt="2 + 2?",
-            steps=["2 + 2 = 4"],
+            steps=["Two and two make four"],
             final_answer="4",
             meta={
                 "source": "gemini",
@@ -326,7 +326,7 @@ def test_a_bad_part_of_a_candidate_is_told_by_its_path(part, field):
     [
         *STRANGERS,
         {"input": "2 + 2?", "output": "4", "gts": "4", "score": 1.0, "step": 3},
-        {"content": "2 + 2 = 4", "rewards": 1.0},
+        {"content": "Two and two make four", "rewards": 1.0},
         {"content": [{"type": "text", "text": "4"}], "isError": False},
         {"parts": [{"text": "4"}]},
         {"candidates": ["A", "B"], "parts": 3},

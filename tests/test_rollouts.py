@@ -37,13 +37,13 @@ def loaded(store, path, rows, *, source):
     return [record.payload for record in store.records(newest_first=False)]
 
 
-def trace(meta, prompt="2 + 2?", steps=("2 + 2 = 4",), final_answer="4"):
+def trace(meta, prompt="2 + 2?", steps=("Two and two make four",), final_answer="4"):
     version = "1.0" if steps and prompt and final_answer is not None else "1.1"
     return rt.Trace(prompt=prompt, steps=steps, final_answer=final_answer, meta=meta, trace_version=version)
 
 
 def test_trl_completions_with_one_reward(store):
-    row = {"step": 10, "prompt": "2 + 2?", "completion": "<think>2 + 2 = 4</think>4", "exact": 1.0, "advantage": 0.5}
+    row = {"step": 10, "prompt": "2 + 2?", "completion": "<think>Two and two make four</think>4", "exact": 1.0, "advantage": 0.5}
     (found,) = loaded(store, "completions/completions_00010.parquet", [row], source="trl_completions")
     meta = {"training_step": 10, "group": GROUP, "reward": 1.0, "extra": {"advantage": 0.5}}
     assert found == trace({"source": "trl_completions"} | meta)
@@ -53,7 +53,7 @@ def test_trl_completions_with_several_rewards_and_messages(store):
     row = {
         "step": "3",
         "prompt": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}],
-        "completion": [{"role": "assistant", "content": "4", "reasoning_content": "2 + 2 = 4"}],
+        "completion": [{"role": "assistant", "content": "4", "reasoning_content": "Two and two make four"}],
         "exact": 1.0,
         "brevity": None,
         "advantage": float("nan"),
@@ -96,7 +96,7 @@ def test_a_completion_with_tools_has_a_step_for_each_thing_said_done_and_seen(st
 
 def test_verl_keeps_the_rendered_prompt_and_takes_the_step_from_the_row_or_the_file(store):
     prompt = "<|im_start|>user\n2 + 2?<|im_end|>\n<|im_start|>assistant\n"
-    row = {"input": prompt, "output": "<think>2 + 2 = 4</think>4", "gts": "4", "score": 1.0, "acc": True}
+    row = {"input": prompt, "output": "<think>Two and two make four</think>4", "gts": "4", "score": 1.0, "acc": True}
     found = loaded(store, "rollouts/40.jsonl", [row | {"step": 7}, row], source="verl")
     meta = {"source": "verl", "expected_answer": "4", "reward": 1.0, "group": group_of(prompt), "extra": {"acc": True}}
     assert found == [trace(meta | {"training_step": 7}, prompt), trace(meta | {"training_step": 40}, prompt)]
@@ -113,7 +113,7 @@ NEMO = {"token_ids": [[1, 2, 3]], "generation_logprobs": [[-0.1, -0.2, float("na
 
 
 def test_nemo_rl_writes_batches_of_one(store):
-    row = {"content": [["2 + 2?", "<think>2 + 2 = 4</think>4"]], "rewards": [1.0], "advantages": [[0.1, 0.1]]} | NEMO
+    row = {"content": [["2 + 2?", "<think>Two and two make four</think>4"]], "rewards": [1.0], "advantages": [[0.1, 0.1]]} | NEMO
     (found,) = loaded(store, "train_data_step12.jsonl", [row], source="nemo_rl")
     meta = {"reward": 1.0, "training_step": 12, "group": GROUP, "extra": {"input_lengths": 3, "idx": 0}}
     assert found == trace({"source": "nemo_rl"} | meta)
@@ -146,7 +146,7 @@ def test_verifiers(store):
     row = {
         "example_id": 5,
         "prompt": [{"role": "user", "content": "2 + 2?"}],
-        "completion": [{"role": "assistant", "content": "<think>2 + 2 = 4</think>4"}],
+        "completion": [{"role": "assistant", "content": "<think>Two and two make four</think>4"}],
         "answer": "4",
         "reward": 1.0,
         "metrics": {"format": 1.0, "speed": float("inf")},
@@ -172,7 +172,7 @@ def test_google_tunix_s_trajectories_as_json(store):
         "conversation_text": [
             {"role": "system", "content": "Be brief."},
             {"role": "user", "content": "2 + 2?"},
-            {"role": "assistant", "content": "<think>2 + 2 = 4</think>4"},
+            {"role": "assistant", "content": "<think>Two and two make four</think>4"},
         ],
         "prompt_tokens": [1, 2],
         "conversation_masks": [0, 1],

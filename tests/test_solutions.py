@@ -10,7 +10,7 @@ from tunix_rt.formats.row import group_of
 
 OPENR1 = {
     "problem": "27 × 19?",
-    "solution": "27 × 19 = 27 × 20 − 27 = 513.",
+    "solution": "Twenty of them less one.",
     "answer": "513",
     "problem_type": "Number Theory",
     "question_type": "math-word-problem",
@@ -18,7 +18,7 @@ OPENR1 = {
     "uuid": "586fd646-76d6-5070-8c81-9993ab9d8559",
     "is_reasoning_complete": [True, True],
     "generations": [
-        "<think>27 × 20 = 540.\n\n540 − 27 = 513.</think>\n\nIt is \\boxed{513}.",
+        "<think>Twenty of them.\n\nLess one of them.</think>\n\nIt is \\boxed{513}.",
         "<think>27 × 19 = 503</think>\\boxed{503}",
     ],
     "correctness_math_verify": [True, False],
@@ -28,7 +28,7 @@ OPENR1 = {
     "messages": [{"role": "user", "content": "27 × 19?"}],
 }
 OPENR1_EXTRA = {
-    "solution": "27 × 19 = 27 × 20 − 27 = 513.",
+    "solution": "Twenty of them less one.",
     "problem_type": "Number Theory",
     "question_type": "math-word-problem",
     "is_reasoning_complete": [True, True],
@@ -51,7 +51,7 @@ def test_openr1_math_gives_a_trace_for_each_generation(store, to):
     assert traces == [
         rt.Trace(
             prompt="27 × 19?",
-            steps=["27 × 20 = 540.\n\n", "540 − 27 = 513."],
+            steps=["Twenty of them.\n\n", "Less one of them."],
             final_answer="It is \\boxed{513}.",
             meta=meta | {"correct": True, "finish_reason": "stop", "sample": 0},
         ),
@@ -126,7 +126,7 @@ def test_without_generations_the_human_solution_is_the_trace(store):
     assert traces[2:] == [
         rt.Trace(
             prompt="27 × 19?",
-            steps=["27 × 19 = 27 × 20 − 27 = 513."],
+            steps=["Twenty of them less one."],
             final_answer="513",
             meta={
                 "source": "olympiads",
@@ -140,7 +140,7 @@ def test_without_generations_the_human_solution_is_the_trace(store):
 
 OPEN_THOUGHTS = {
     "problem": "27 × 19? Return your final response within \\boxed{}.",
-    "deepseek_reasoning": "27 × 20 = 540.\n\nLess 27.",
+    "deepseek_reasoning": "Twenty of them.\n\nLess 27.",
     "deepseek_solution": "It is \\boxed{513}.",
     "ground_truth_solution": "540 − 27 = \\boxed{513}",
     "domain": "math",
@@ -157,7 +157,7 @@ def test_open_thoughts(store, to):
     assert traces == [
         rt.Trace(
             prompt=OPEN_THOUGHTS["problem"],
-            steps=["27 × 20 = 540.\n\n", "Less 27."],
+            steps=["Twenty of them.\n\n", "Less 27."],
             final_answer="It is \\boxed{513}.",
             meta={
                 "source": "numina_math",
@@ -254,7 +254,7 @@ def test_an_attempt_of_one_model_stands_for_itself(store):
 
 NUMINA = {
     "problem": "27 × 19?",
-    "solution": "27 × 20 = 540.\n\n540 − 27 = $\\boxed{513}$.",
+    "solution": "Twenty of them.\n\n540 − 27 = $\\boxed{513}$.",
     "answer": "513",
     "problem_type": "Algebra",
     "question_type": "math-word-problem",
@@ -279,7 +279,7 @@ def test_numina_math(store, to):
     assert traces == [
         rt.Trace(
             prompt="27 × 19?",
-            steps=["27 × 20 = 540.\n\n", "540 − 27 = $\\boxed{513}$."],
+            steps=["Twenty of them.\n\n", "540 − 27 = $\\boxed{513}$."],
             final_answer="513",
             meta={
                 "source": "cn_contest",
