@@ -169,7 +169,7 @@ def test_the_last_look_takes_what_there_is_and_tells_what_is_wrong_with_it(runs,
 def test_a_file_written_anew_is_read_anew(runs, watcher):
     write(runs / "a.jsonl", lines(rows(3)) + "[]\n")
     assert watcher() == (3, 0, 1)
-    write(runs / "a.jsonl", "[]\n" + lines([ROW]))
+    write(runs / "a.jsonl", "{}\n" + lines([ROW | {"prompt": "anew"}]))
     assert watcher() == (1, 0, 1)
     write("new", lines(rows(9)[5:]))
     Path("new").replace(runs / "a.jsonl")
