@@ -1,6 +1,7 @@
 """Rows of any shape, by a mapping of their fields that was given by hand."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ _EXCLUSIVE = (
     ("completion", "reasoning"),
     ("completion", "final_answer"),
 )
+_META = re.compile(r"meta(\.[^.]+)+")
 _MISSING = object()
 
 
@@ -35,7 +37,7 @@ class MappedFormat:
         if not isinstance(mapping, Mapping):
             raise QueryInvalid(f'mapping={mapping!r}: must be a dictionary, as in mapping={{"prompt": "question"}}')
         for target, field in mapping.items():
-            if target not in _TARGETS and not str(target).removeprefix("meta.").strip(".") != str(target):
+            if target not in _TARGETS and not _META.fullmatch(str(target)):
                 raise QueryInvalid(
                     f"mapping: unknown target {target!r}; known are {_KNOWN} "
                     '(the target stands on the left, the field of the row on the right: {"prompt": "question"})'
@@ -72,8 +74,10 @@ class MappedFormat:
             steps = split_steps(self._text(found, "reasoning"))
         elif "completion" in found:
             written = parse_written(self._text(found, "completion"))
-            steps, answer = split_steps(written.reasoning), written.answer
-        elif isinstance(steps, list):
+            steps, answer = split_steps(written.reasoning), written.answer or None
+        elif not isinstance(steps, list):
+            raise TraceInvalid(Problem(self._mapping["steps"], "must be a list; map a text as reasoning"))
+        else:
             steps = [_whole_step(i, step) for i, step in enumerate(steps)]
         if answer is None and not self._mapping.keys().isdisjoint({"completion", "final_answer"}):
             meta["truncated"] = True
@@ -84,7 +88,8 @@ class MappedFormat:
             extra = _without(extra, [field] if field in value else field.split("."))
         if extra:
             meta["extra"] = extra
-        yield outside_draft(row, prompt=found["prompt"], steps=steps, final_answer=answer or None, meta=meta)
+        answer = None if answer == "" else answer
+        yield outside_draft(row, prompt=found["prompt"], steps=steps, final_answer=answer, meta=meta)
 
     def _text(self, found: Mapping[str, Any], target: str) -> str:
         text = found[target]
