@@ -109,7 +109,7 @@ def report_text(report: ReportShape) -> str:
             [one_line(trace.prompt, _COLUMNS), f"{len(trace.steps):,}", one_line(trace.final_answer or "–", _SAMPLE)]
             for trace in samples
         ]
-        lines += ["", *_table([f"prompt, {wording.SAMPLES}", "steps", "answer"], rows, right={1}, firm={1, 2})]
+        lines += ["", *_table([wording.SAMPLES, "steps", "answer"], rows, right={1}, firm={1, 2})]
     tells_file = bool(wording.report_files(report))
     for row in report.rejected[: wording.REJECTED_SHOWN]:
         where = [one_line(row.file, _COLUMNS)] if tells_file else []

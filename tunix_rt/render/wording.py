@@ -13,7 +13,7 @@ from tunix_rt.render.shapes import InfoShape, PageShape, ReportShape, TableShape
 REJECTED_SHOWN = 20
 """Rejected rows that a report shows; the rest is in `report.rejected`."""
 SOURCES_SHOWN = 10
-SAMPLES = "read as, to check by eye"
+SAMPLES = "prompt, as read: check by eye"
 _OWN_FORMAT = "trace"
 TRUNCATED = "no final answer (truncated)"
 _FILTER = 60  # characters of one filter's value in a caption
