@@ -24,7 +24,10 @@ MESSAGES = {
 }
 SHAREGPT = {
     "system": "Be brief.",
-    "conversations": [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": "<think>Two and two make four</think>4"}],
+    "conversations": [
+        {"from": "human", "value": "2 + 2?"},
+        {"from": "gpt", "value": "<think>Two and two make four</think>4"},
+    ],
     "tools": "[]",
 }
 COMPLETION = {
@@ -77,12 +80,18 @@ def test_messages(store):
         {"content": [{"type": "text", "text": "<think>Two and two make four</think>"}, {"type": "text", "text": "4"}]},
         {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "Two and two make four"}]}, "4"]},
         {"content": [{"type": "reasoning", "text": "Two and two make four"}, {"type": "text", "text": "4"}]},
-        {"reasoning_details": [{"type": "reasoning.text", "text": "Two and two make four"}], "content": "4", "reasoning": None},
+        {
+            "reasoning_details": [{"type": "reasoning.text", "text": "Two and two make four"}],
+            "content": "4",
+            "reasoning": None,
+        },
     ],
 )
 def test_reasoning_is_found_wherever_a_server_puts_it(answer):
     (trace,) = read("messages", chat({"role": "assistant", **answer}))
-    assert trace == rt.Trace(prompt="2 + 2?", steps=["Two and two make four"], final_answer="4", meta={"source": "messages"})
+    assert trace == rt.Trace(
+        prompt="2 + 2?", steps=["Two and two make four"], final_answer="4", meta={"source": "messages"}
+    )
 
 
 def test_another_reasoning_beside_the_first_is_kept():

@@ -74,7 +74,7 @@ def test_a_trajectory_log_of_google_tunix(store):
     first, second = [record.payload for record in store.records(newest_first=False)]
     assert first == rt.Trace(
         prompt=conversation[0]["content"],
-        steps=["Two and two make four. " * 20_000],
+        steps=[("Two and two make four. " * 20_000).rstrip()],
         final_answer="4",
         trace_version="1.1",
         meta={

@@ -386,7 +386,7 @@ def test_gsm8k(store):
 def test_a_row_that_is_no_object_is_told_behind_ones_that_are(store):
     report = store.load(write("t.jsonl", lines([GSM8K]) + "[1]\n3\n"))
     assert counts(report) == (1, 0, 2)
-    assert (report.rejected[0].line, report.rejected[0].reason) == (2, "must be an object")
+    assert (report.rejected[0].line, report.rejected[0].reason) == (2, "must be an object, not a list")
 
 
 def test_gsm8k_without_reasoning_or_without_an_answer_takes_format_1_1(store):

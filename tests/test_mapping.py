@@ -10,7 +10,7 @@ from tests.test_load import ROW, counts, lines, write
 
 OUTSIDE = {
     "question": "27 × 19?",
-    "cot": "27 × 20 = 540.\n\n540 − 27 = 513.",
+    "cot": "Twenty of them.\n\nLess one of them.",
     "answer": "513",
     "score": 0.5,
     "id": 7,
@@ -34,7 +34,7 @@ def test_prompt_reasoning_answer_and_meta(store):
     mapping = {"prompt": "question", "reasoning": "cot", "final_answer": "answer", "meta.reward": "score"}
     assert load(store, OUTSIDE, mapping) == rt.Trace(
         prompt="27 × 19?",
-        steps=["27 × 20 = 540.\n\n", "540 − 27 = 513."],
+        steps=["Twenty of them.\n\n", "Less one of them."],
         final_answer="513",
         meta={"source": "mapping", "reward": 0.5, "extra": {"id": 7}},
     )

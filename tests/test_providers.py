@@ -50,7 +50,10 @@ GEMINI = {
         {
             "content": {
                 "role": "model",
-                "parts": [{"text": "Two and two make four", "thought": True}, {"text": "4", "thoughtSignature": "CiQB"}],
+                "parts": [
+                    {"text": "Two and two make four", "thought": True},
+                    {"text": "4", "thoughtSignature": "CiQB"},
+                ],
             },
             "finishReason": "STOP",
             "index": 0,
@@ -66,7 +69,7 @@ def test_openai_responses(store):
     assert loaded(store, RESPONSE, "openai_responses") == [
         rt.Trace(
             prompt="2 + 2?",
-            steps=["**A sum**\n\n", "Two and two make four"],
+            steps=["**A sum**\n\nTwo and two make four"],
             final_answer="4",
             meta={
                 "source": "openai_responses",

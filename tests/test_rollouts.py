@@ -43,7 +43,13 @@ def trace(meta, prompt="2 + 2?", steps=("Two and two make four",), final_answer=
 
 
 def test_trl_completions_with_one_reward(store):
-    row = {"step": 10, "prompt": "2 + 2?", "completion": "<think>Two and two make four</think>4", "exact": 1.0, "advantage": 0.5}
+    row = {
+        "step": 10,
+        "prompt": "2 + 2?",
+        "completion": "<think>Two and two make four</think>4",
+        "exact": 1.0,
+        "advantage": 0.5,
+    }
     (found,) = loaded(store, "completions/completions_00010.parquet", [row], source="trl_completions")
     meta = {"training_step": 10, "group": GROUP, "reward": 1.0, "extra": {"advantage": 0.5}}
     assert found == trace({"source": "trl_completions"} | meta)
@@ -113,7 +119,11 @@ NEMO = {"token_ids": [[1, 2, 3]], "generation_logprobs": [[-0.1, -0.2, float("na
 
 
 def test_nemo_rl_writes_batches_of_one(store):
-    row = {"content": [["2 + 2?", "<think>Two and two make four</think>4"]], "rewards": [1.0], "advantages": [[0.1, 0.1]]} | NEMO
+    row = {
+        "content": [["2 + 2?", "<think>Two and two make four</think>4"]],
+        "rewards": [1.0],
+        "advantages": [[0.1, 0.1]],
+    } | NEMO
     (found,) = loaded(store, "train_data_step12.jsonl", [row], source="nemo_rl")
     meta = {"reward": 1.0, "training_step": 12, "group": GROUP, "extra": {"input_lengths": 3, "idx": 0}}
     assert found == trace({"source": "nemo_rl"} | meta)
@@ -242,7 +252,7 @@ def test_a_wrong_type_is_told_by_its_path(store, name, row, field, reason):
 
 def test_a_row_that_is_no_object_is_told(store):
     report = store.load(write("r.jsonl", [TRL, [1]]))
-    assert [(found.field, found.reason) for found in report.rejected] == [(None, "must be an object")]
+    assert [(found.field, found.reason) for found in report.rejected] == [(None, "must be an object, not a list")]
 
 
 def test_what_nests_too_deeply_is_told(store):
@@ -310,4 +320,6 @@ def test_rows_of_one_source_are_not_taken_for_those_of_another():
         "trace": {"prompt": "p", "steps": ["s"], "final_answer": "a"},
     }
     for name, row in rows.items():
-        assert [known.name for known in FORMATS.values() if known.misfit(row) is None] == [name]
+        # The generic one, which comes last, takes what has a prompt and a completion.
+        taken = [known.name for known in FORMATS.values() if known.misfit(row) is None]
+        assert [one for one in taken if one != "prompt_completion"] == [name]

@@ -19,7 +19,7 @@ OPENR1 = {
     "is_reasoning_complete": [True, True],
     "generations": [
         "<think>Twenty of them.\n\nLess one of them.</think>\n\nIt is \\boxed{513}.",
-        "<think>27 × 19 = 503</think>\\boxed{503}",
+        "<think>Wrongly twenty of them</think>\\boxed{503}",
     ],
     "correctness_math_verify": [True, False],
     "correctness_llama": None,
@@ -57,7 +57,7 @@ def test_openr1_math_gives_a_trace_for_each_generation(store, to):
         ),
         rt.Trace(
             prompt="27 × 19?",
-            steps=["27 × 19 = 503"],
+            steps=["Wrongly twenty of them"],
             final_answer="\\boxed{503}",
             meta=meta | {"correct": False, "finish_reason": "length", "sample": 1},
         ),
@@ -117,7 +117,7 @@ def test_a_bad_generation_does_not_lose_the_others(store):
 def test_a_wrong_type_is_told_with_its_field(store, change, field, reason):
     report, traces = load(store, OPENR1, OPENR1 | change, [OPENR1])
     assert len(traces) == 2
-    assert told(report) == [(field, reason), (None, "must be an object")]
+    assert told(report) == [(field, reason), (None, "must be an object, not a list")]
 
 
 def test_without_generations_the_human_solution_is_the_trace(store):
@@ -279,7 +279,7 @@ def test_numina_math(store, to):
     assert traces == [
         rt.Trace(
             prompt="27 × 19?",
-            steps=["Twenty of them.\n\n", "540 − 27 = $\\boxed{513}$."],
+            steps=["Twenty of them.\n\n", rt.Step(i=1, type="result", content="540 − 27 = $\\boxed{513}$.")],
             final_answer="513",
             meta={
                 "source": "cn_contest",

@@ -210,7 +210,9 @@ def test_openinference(store):
 def test_openinference_with_whole_messages_and_with_more_than_ten():
     whole = {
         "llm.input_messages": [{"message.role": "user", "message.content": "2 + 2?"}],
-        "llm.output_messages": json.dumps([{"message": {"role": "assistant", "content": "<think>Two and two make four</think>4"}}]),
+        "llm.output_messages": json.dumps(
+            [{"message": {"role": "assistant", "content": "<think>Two and two make four</think>4"}}]
+        ),
     }
     (trace,) = read("openinference", whole)
     assert (trace.prompt, trace.steps[0].content, trace.final_answer) == ("2 + 2?", "Two and two make four", "4")

@@ -108,10 +108,9 @@ def files_at(place: str | Path) -> list[Path]:
     if path.is_dir():
         if is_trajectory(path):
             return [path]
-        files = [file for file in path.rglob("*") if file.name.lower().endswith(_ENDINGS) and file.is_file()]
+        files = [file for file in path.rglob("*") if file.name.lower().endswith(_ENDINGS) and _is_source(file)]
         whole = {folder for folder in {file.parent for file in files} if is_trajectory(folder)}
         found = sorted({file.parent if file.parent in whole else file for file in files})
-        found = sorted(file for file in path.rglob("*") if file.name.lower().endswith(_ENDINGS) and _is_source(file))
         if not found:
             raise SourceInvalid(f"{path}: a folder without traces; looked for files ending in {', '.join(_ENDINGS)}")
         return found
@@ -122,8 +121,7 @@ def files_at(place: str | Path) -> list[Path]:
     found = [
         Path(name)
         for name in sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
-        if Path(name).is_file() or is_trajectory(Path(name))
-        if _is_source(Path(name))
+        if _is_source(Path(name)) or is_trajectory(Path(name))
     ]
     if not found:
         raise SourceInvalid(f"{path}: no file has such a name (looked from {Path.cwd()})")
