@@ -87,7 +87,7 @@ function upload({ model, el }) {
   // Files.
   const picker = h("input", { type: "file", multiple: true, className: "trt-visually-hidden", tabIndex: -1, "aria-hidden": "true" });
   const pick = button("Choose files …", () => picker.click());
-  const drop = h("div", { className: "trt-drop" }, pick, h("span", {}, "or drop them here: JSON, JSON Lines, Parquet, also .gz and .zst, of any size"), picker);
+  const drop = h("div", { className: "trt-drop" }, pick, h("span", {}, "or drop them here, of any size and format: JSON, JSON Lines, Parquet, CSV, .eval, also packed"), picker);
   picker.addEventListener("change", async () => {
     const files = [...picker.files];
     picker.value = "";

@@ -1,0 +1,116 @@
+"""`python -m tests.benchmarks.formats`: how fast traces come in from each format, and go out to each, beside `trace`.
+
+The same traces, of about 2 KB each, stand in files of each shape; a ratio is the format's rate to that of `trace`.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import tunix_rt as rt
+from tests.benchmarks.data import Traces
+from tunix_rt.store.exporting import EXPORT_FORMATS
+
+Row = Mapping[str, Any]
+
+
+def _written(trace: rt.Trace) -> str:
+    return "<think>" + "\n\n".join(step.content for step in trace.steps) + f"</think>\n\n{trace.final_answer}"
+
+
+def _messages(trace: rt.Trace) -> list[Row]:
+    return [{"role": "user", "content": trace.prompt}, {"role": "assistant", "content": _written(trace)}]
+
+
+# One trace as a row of each shape that comes in; the readers' tests hold every detail of them.
+_SHAPES: dict[str, Callable[[rt.Trace], Row]] = {
+    "trace": lambda trace: trace.model_dump(mode="json", exclude_none=True),
+    "gsm8k": lambda trace: {
+        "question": trace.prompt,
+        "answer": "\n".join(step.content for step in trace.steps) + f"\n#### {trace.final_answer}",
+    },
+    "messages": lambda trace: {"messages": _messages(trace)},
+    "sharegpt": lambda trace: {
+        "conversations": [{"from": "human", "value": trace.prompt}, {"from": "gpt", "value": _written(trace)}]
+    },
+    "prompt_completion": lambda trace: {"prompt": trace.prompt, "completion": _written(trace)},
+    "openr1_math": lambda trace: {
+        "problem": trace.prompt,
+        "solution": "",
+        "answer": trace.final_answer,
+        "generations": [_written(trace)],
+        "is_reasoning_complete": [True],
+        "correctness_math_verify": [True],
+        "uuid": trace.prompt[:20],
+    },
+    "verl": lambda trace: {
+        "input": trace.prompt,
+        "output": _written(trace),
+        "gts": trace.final_answer,
+        "score": 1.0,
+        "step": 1,
+    },
+    "anthropic": lambda trace: {
+        "request": {"messages": _messages(trace)[:1]},
+        "response": {
+            "type": "message",
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "\n\n".join(step.content for step in trace.steps), "signature": "s"},
+                {"type": "text", "text": trace.final_answer},
+            ],
+        },
+    },
+}
+
+
+def main() -> None:
+    """Prints the tables to standard output."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.formats", description=main.__doc__)
+    parser.add_argument("--size", type=int, default=20_000, help="traces")
+    parser.add_argument("--data", type=Path, metavar="FILE", help="a file to take the traces from, of any known format")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="tunix-rt-") as name:
+        folder = Path(name)
+        source = folder / "source.jsonl"
+        Traces(given.data, folder).write(source, given.size)
+        store = rt.TraceStore(folder / "all.duckdb")
+        store.load(source, progress=False)
+        _show("in", given.size, _loads(folder, store))
+        _show("out", given.size, _exports(folder, store))
+
+
+def _loads(folder: Path, store: rt.TraceStore) -> Iterator[tuple[str, float]]:
+    for name, shape in _SHAPES.items():
+        path = folder / f"{name}.in.jsonl"
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(shape(record.payload), ensure_ascii=False) + "\n" for record in store.records())
+        into = rt.TraceStore(folder / f"{name}.duckdb")
+        started = time.perf_counter()
+        report = into.load(path, progress=False)
+        yield name, report.added / (time.perf_counter() - started)
+        assert (report.format, report.rejected) == (name, []), report
+
+
+def _exports(folder: Path, store: rt.TraceStore) -> Iterator[tuple[str, float]]:
+    for name in EXPORT_FORMATS:
+        started = time.perf_counter()
+        store.export(folder / f"{name}.out", format=name)
+        # What has nothing to write, as preferences without verdicts, has read all traces to find that out.
+        yield name, store.count() / (time.perf_counter() - started)
+
+
+def _show(way: str, size: int, rates: Iterator[tuple[str, float]]) -> None:
+    found = dict(rates)
+    print(f"| {way}, {size:,} traces | traces/s | to `trace` |\n| --- | ---: | ---: |")  # noqa: T201
+    for name, rate in found.items():
+        print(f"| `{name}` | {rate:,.0f} | {rate / found['trace']:.2f} |")  # noqa: T201
+    print()  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
