@@ -1,6 +1,7 @@
 """A fresh store in a temporary folder, and traces to put into it."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ hypothesis.settings.load_profile("patient")
 @pytest.fixture(autouse=True)
 def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the settings, the `.env` or the store of whoever runs it."""
+    # IPython's shell puts a module of its own in the place, from which no process can be spawned.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     for name in os.environ:
         if name.startswith("TUNIX_RT_"):
             monkeypatch.delenv(name)
