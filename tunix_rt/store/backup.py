@@ -4,7 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
-from tunix_rt.errors import ExportFailed, StoreFull, TunixRTError
+from tunix_rt.errors import ExportFailed, StoreFull
+from tunix_rt.store.placing import placed
 from tunix_rt.store.session import Session
 
 try:
@@ -19,19 +20,10 @@ def backup(session: Session, path: Path) -> None:
     """Copies the file of a store to `path`; see `TraceStore.backup`."""
     if path.exists() or path.is_symlink():
         raise ExportFailed(f"{path}: is there already and was left as it is; name another file for the backup")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with session.alone() as file:
-            if Path(f"{file}.wal").exists():
-                raise StoreFull(f"{file}: could not be written out whole, so no copy was made; make room on its disk")
-            _copy(file, partial)
-        partial.rename(path)
-    except TunixRTError:
-        raise
-    except OSError as error:
-        raise ExportFailed(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with placed(path) as partial, session.alone() as file:
+        if Path(f"{file}.wal").exists():
+            raise StoreFull(f"{file}: could not be written out whole, so no copy was made; make room on its disk")
+        _copy(file, partial)
 
 
 def _copy(file: Path, target: Path) -> None:
