@@ -6,6 +6,7 @@ of `{key, value: {stringValue}}`; a row may also be a whole OTLP document with `
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ class _Call(NamedTuple):
     used: Callable[[str], bool]
 
 
-class _SpanFormat:
+class _SpanFormat(ABC):
     """What the two conventions have in common: a span, wherever it has its attributes."""
 
     name: str
@@ -72,8 +73,9 @@ class _SpanFormat:
             extra = _without(fields, call.used)
             yield answer_draft(row, name=self.name, path=path, prompt=prompt, answer=answer, known=known, extra=extra)
 
+    @abstractmethod
     def _call(self, attributes: Mapping[str, Any]) -> _Call:
-        raise NotImplementedError
+        """The call that the attributes tell of."""
 
 
 class OtelGenAiFormat(_SpanFormat):

@@ -7,6 +7,7 @@ from a thread of their own, beside the cells that run.
 
 import logging
 import threading
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -101,9 +102,9 @@ class Form(anywidget.AnyWidget):
         self.on_msg(self._answer)
         self.observe(lambda _: self._save_picture())
 
+    @abstractmethod
     def picture(self) -> Shows:
         """What a reader without a kernel sees in place of the form."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Takes the form away; what it was shown as in a saved notebook stays."""
