@@ -22,11 +22,13 @@ FLOORS = {
     "problems": 2,
     "settings": 2,
     "model": 3,
+    "services": 3,
     "examples": 4,
     "formats": 4,
     "store": 5,
-    "widgets": 6,
-    "magics": 7,
+    "checks": 6,
+    "widgets": 7,
+    "magics": 8,
 }
 
 

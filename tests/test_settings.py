@@ -30,6 +30,7 @@ def test_the_environment_goes_before_dotenv_and_dotenv_before_the_defaults(monke
         ("max_overflow", 0, 50),
         ("pool_timeout", 1, 300),
         ("trace_max_bytes", 1_024, 10_485_760),
+        ("rediai_health_cache_ttl_seconds", 0, 300),
     ],
 )
 def test_each_number_has_its_bounds(monkeypatch, name, lowest, highest):
@@ -54,6 +55,43 @@ def test_the_database_must_be_a_file(monkeypatch, nowhere):
     monkeypatch.setenv("TUNIX_RT_DATABASE", nowhere)
     with pytest.raises(rt.SettingsInvalid, match=r"^TUNIX_RT_DATABASE=.*: must be the path of a file$"):
         rt.Settings()
+
+
+def test_rediai_is_off_at_a_local_address():
+    settings = rt.Settings()
+    assert (settings.rediai_mode, settings.rediai_base_url, settings.rediai_health_path) == (
+        "off",
+        "http://localhost:8080",
+        "/health",
+    )
+
+
+def test_the_mode_of_rediai_is_one_of_three(monkeypatch):
+    monkeypatch.setenv("TUNIX_RT_REDIAI_MODE", "on")
+    with pytest.raises(rt.SettingsInvalid, match=r"^TUNIX_RT_REDIAI_MODE=on: must be one of off, mock, real$"):
+        rt.Settings()
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("localhost:8080", "must be a URL that begins with http:// or https://"),
+        ("file:///etc/passwd", "must be a URL that begins with http:// or https://"),
+        ("http://", "must be a URL that begins with http:// or https://"),
+        ("http://me:secret@host", "must be scheme, host, port and path alone"),
+        ("http://host?key=1", "must be scheme, host, port and path alone"),
+    ],
+)
+def test_the_address_of_rediai_must_be_one(url, why):
+    with pytest.raises(rt.SettingsInvalid) as caught:
+        rt.Settings(rediai_base_url=url)
+    assert str(caught.value).startswith(f"TUNIX_RT_REDIAI_BASE_URL={url}: {why}")
+
+
+@pytest.mark.parametrize("path", ["health", "", "/a b", "/health?x=1", "/health#x", "/ä", "/a\r\nHost: x"])
+def test_the_path_of_rediai_must_be_one(path):
+    with pytest.raises(rt.SettingsInvalid, match="must begin with / and hold neither spaces nor"):
+        rt.Settings(rediai_health_path=path)
 
 
 def test_an_unknown_setting_is_refused():

@@ -14,6 +14,7 @@ from tunix_rt._version import __version__
 
 if TYPE_CHECKING:
     from tunix_rt import errors, examples
+    from tunix_rt.checks import Health, health
     from tunix_rt.errors import (
         ExportFailed,
         IdAmbiguous,
@@ -32,21 +33,34 @@ if TYPE_CHECKING:
     )
     from tunix_rt.magics import load_ipython_extension, unload_ipython_extension
     from tunix_rt.model import Step, Trace, TraceRecord, TraceSummary, json_schema
+    from tunix_rt.services import ServiceHealth
     from tunix_rt.settings import Settings
-    from tunix_rt.store import Compaction, LoadReport, Page, Rejection, SqlResult, StoreInfo, TraceStore, VerifyReport
+    from tunix_rt.store import (
+        Compaction,
+        LoadReport,
+        Page,
+        Rejection,
+        SqlResult,
+        StoreHealth,
+        StoreInfo,
+        TraceStore,
+        VerifyReport,
+    )
     from tunix_rt.widgets import StoreStatus, TraceApp, TraceBrowser, TraceViewer, UploadForm, app
 
 # Where each public name lives. A name brings its module in when it is first used, so that a script pays for nothing
 # that it does not need.
 _HOMES = {
+    "checks": "Health health",
     "errors": (
         "ExportFailed IdAmbiguous QueryInvalid SettingsInvalid SourceInvalid StoreBusy StoreDamaged StoreFull "
         "StoreReadOnly StoreUnusable TraceInvalid TraceNotFound TraceTooLarge TunixRTError"
     ),
     "magics": "load_ipython_extension unload_ipython_extension",
     "model": "Step Trace TraceRecord TraceSummary json_schema",
+    "services": "ServiceHealth",
     "settings": "Settings",
-    "store": "Compaction LoadReport Page Rejection SqlResult StoreInfo TraceStore VerifyReport",
+    "store": "Compaction LoadReport Page Rejection SqlResult StoreHealth StoreInfo TraceStore VerifyReport",
     "widgets": "StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -54,11 +68,13 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = [
     "Compaction",
     "ExportFailed",
+    "Health",
     "IdAmbiguous",
     "LoadReport",
     "Page",
     "QueryInvalid",
     "Rejection",
+    "ServiceHealth",
     "Settings",
     "SettingsInvalid",
     "SourceInvalid",
@@ -67,6 +83,7 @@ __all__ = [
     "StoreBusy",
     "StoreDamaged",
     "StoreFull",
+    "StoreHealth",
     "StoreInfo",
     "StoreReadOnly",
     "StoreStatus",
@@ -88,6 +105,7 @@ __all__ = [
     "app",
     "errors",
     "examples",
+    "health",
     "json_schema",
     "load_ipython_extension",
     "unload_ipython_extension",

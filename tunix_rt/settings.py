@@ -1,15 +1,18 @@
 """The settings of a store, from the environment (`TUNIX_RT_*`) and from a `.env` file in the working directory."""
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import platformdirs
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AnyHttpUrl, Field, TypeAdapter, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tunix_rt.errors import SettingsInvalid
 
 _PREFIX = "TUNIX_RT_"
+_URL = TypeAdapter(AnyHttpUrl)
+_PATH = re.compile(r'/[!-"$->@-~]*')
 
 
 def default_database() -> Path:
@@ -18,7 +21,7 @@ def default_database() -> Path:
 
 
 class Settings(BaseSettings):
-    """Where the store lies and how much it takes on: from the environment, then `.env`, then the defaults.
+    """Where the store lies, how much it takes on, and RediAI: from the environment, then `.env`, then the defaults.
 
     Raises SettingsInvalid, which names the variable, its value and what is allowed.
 
@@ -41,6 +44,15 @@ class Settings(BaseSettings):
         default=1_048_576, ge=1_024, le=10_485_760, description="The largest trace as JSON, in bytes."
     )
 
+    rediai_mode: Literal["off", "mock", "real"] = Field(
+        default="off", description="Whether health asks RediAI: not, as a mock that is always healthy, or over HTTP."
+    )
+    rediai_base_url: str = Field(default="http://localhost:8080", description="Where RediAI answers.")
+    rediai_health_path: str = Field(default="/health", description="The path there that tells its health.")
+    rediai_health_cache_ttl_seconds: int = Field(
+        default=30, ge=0, le=300, description="Seconds for which an answer of RediAI is good."
+    )
+
     def __init__(self, **given: Any) -> None:
         for name in given.keys() - type(self).model_fields.keys():
             # Unknown lines of .env are other programs'; an unknown option is a slip.
@@ -57,11 +69,31 @@ class Settings(BaseSettings):
             raise ValueError("must be the path of a file")
         return path.expanduser()
 
+    @field_validator("rediai_base_url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        try:
+            parts = _URL.validate_python(url)
+        except ValidationError:
+            raise ValueError("must be a URL that begins with http:// or https://") from None
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("must be scheme, host, port and path alone, without user, password, query and fragment")
+        return str(parts).rstrip("/")
+
+    @field_validator("rediai_health_path")
+    @classmethod
+    def _check_path(cls, path: str) -> str:
+        if not _PATH.fullmatch(path):
+            raise ValueError("must begin with / and hold neither spaces nor ?, # or what is not ASCII")
+        return path
+
 
 def _words(fault: Any) -> str:
     name = ".".join(map(str, fault["loc"]))
     shown = f"{_PREFIX}{name.upper()}={fault['input']}"
     field = Settings.model_fields.get(name)
+    if field is not None and get_origin(field.annotation) is Literal:
+        return f"{shown}: must be one of {', '.join(get_args(field.annotation))}"
     if field is None or field.annotation is not int:
         return f"{shown}: {fault['msg'].removeprefix('Value error, ')}"
     bounds = {key: getattr(bound, key) for bound in field.metadata for key in ("ge", "le") if hasattr(bound, key)}

@@ -122,13 +122,13 @@ def facts_html(facts: Sequence[tuple[str, str]]) -> Markup:
     return _render("info", facts=facts, bars=[])
 
 
-def info_html(info: InfoShape, *, styled: bool = True) -> Markup:
-    """The store in a few lines, with its ten most frequent sources as bars."""
+def info_html(info: InfoShape, *, more: Sequence[tuple[str, str]] = (), styled: bool = True) -> Markup:
+    """The store in a few lines (`more` are facts to add to them), with its ten most frequent sources as bars."""
     most = max((n for _, n in info.sources), default=0) or 1
     shown = info.sources[: wording.SOURCES_SHOWN]
     return _render(
         "info",
-        facts=wording.info_facts(info),
+        facts=[*wording.info_facts(info), *more],
         bars=[{"name": name, "n": n, "percent": max(1, round(100 * n / most))} for name, n in shown],
         n_more=len(info.sources) - len(shown),
         **_style_of(styled),

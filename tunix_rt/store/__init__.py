@@ -2,6 +2,7 @@
 
 from tunix_rt.formats import Rejection
 from tunix_rt.store.compacting import Compaction
+from tunix_rt.store.health import StoreHealth
 from tunix_rt.store.info import StoreInfo
 from tunix_rt.store.paging import Page, cursor_at
 from tunix_rt.store.report import LoadReport
@@ -15,6 +16,7 @@ __all__ = [
     "Page",
     "Rejection",
     "SqlResult",
+    "StoreHealth",
     "StoreInfo",
     "TraceStore",
     "VerifyReport",

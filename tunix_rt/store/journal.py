@@ -68,6 +68,12 @@ class Journal:
         with self._open() as connection:
             return int(connection.execute("select coalesce(max(number), 0) from pending").fetchone()[0])
 
+    @property
+    def n_rows(self) -> int:
+        """How many rows are not yet folded."""
+        with self._open() as connection:
+            return int(connection.execute("select count(*) from pending").fetchone()[0])
+
     def has_up_to(self, number: int) -> bool:
         """Whether a row of this number or an older one is not yet folded."""
         with self._open() as connection:

@@ -50,6 +50,11 @@ class Session:
         """How many traces the file held when it was last opened or changed here."""
         return self._files.standing.n_traces
 
+    @property
+    def n_in_journal(self) -> int | None:
+        """How many traces wait to be folded; None where the store is only read, and may have no journal."""
+        return None if self.read_only else self._files.journal.n_rows
+
     def add(self, rows: Sequence[NewRow]) -> None:
         """Stores the rows, all or none, without waiting for the file."""
         self.refuse_read_only()

@@ -20,6 +20,7 @@ from tunix_rt.store.compacting import Compaction, compact
 from tunix_rt.store.exporting import ExportOptions, export
 from tunix_rt.store.filters import Filters, where
 from tunix_rt.store.finding import find
+from tunix_rt.store.health import StoreHealth, look_at
 from tunix_rt.store.info import StoreInfo, collect_info
 from tunix_rt.store.loading import Known, Progress, insisted_format, load
 from tunix_rt.store.paging import Page, Search, Wanted, whole_number
@@ -270,6 +271,10 @@ class TraceStore:
         """Which store this is, and its numbers."""
         with self._session.cursor() as cursor:
             return collect_info(cursor, self.path)
+
+    def health(self) -> StoreHealth:
+        """Whether the store can do its work; `tunix_rt.health` asks outside services too. Never raises."""
+        return look_at(self._session, self.path, self.info)
 
     def compact(self, *, progress: bool = True) -> Compaction:
         """Puts the traces on disk back into the order of time, so that pages are fast again, and says what it did.

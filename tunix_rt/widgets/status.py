@@ -6,7 +6,7 @@ from typing import ClassVar
 from traitlets import Bool, Dict, Unicode
 
 from tunix_rt import render
-from tunix_rt.errors import StoreBusy, TunixRTError
+from tunix_rt.checks import Health, health
 from tunix_rt.store import StoreInfo, TraceStore
 from tunix_rt.widgets.form import Form, Note, Shows, action, front_end
 
@@ -14,14 +14,16 @@ from tunix_rt.widgets.form import Form, Note, Shows, action, front_end
 class StoreStatus(Form):
     """A line about the store, all its numbers behind a click; made anew every 30 s while it is shown.
 
-    `state` is "healthy", "busy" (another process holds the store for too long), "compaction due" or "unusable"; `info`
-    holds the numbers as they were seen last.
+    `state` is "healthy", "busy" (another process holds the store for too long), "compaction due", "disk nearly full",
+    "service down" (RediAI, where it is configured) or "unusable"; `info` holds the numbers as they were seen last, and
+    `health` all that was found.
     """
 
     state = Unicode("unusable")
     unfolded = Bool(default_value=True).tag(sync=True)
     shown = Dict().tag(sync=True)
     info: StoreInfo | None = None
+    health: Health
     _esm: ClassVar[str] = front_end("status")
 
     def __init__(self, store: TraceStore | None = None, *, unfolded: bool = True) -> None:
@@ -35,19 +37,19 @@ class StoreStatus(Form):
 
     @action(aside=True)
     def refresh(self) -> None:
-        """Looks at the store."""
+        """Looks at the store, and at the services."""
+        self.health = found = health(self.store)
+        info = found.store.info
+        self.state = found.store.state
+        if found.store.status == "healthy" != found.status:
+            self.state = "service down"
         facts: list[str] = []
-        html = ""
-        try:
-            self.info = self.store.info()
-        except TunixRTError as error:
-            self.state = "busy" if isinstance(error, StoreBusy) else "unusable"
-            html = Note(str(error))._repr_html_()
-        else:
-            self.state = "compaction due" if self.info.compact_due else "healthy"
+        html = str(Note(found.store.error or "")._repr_html_())
+        if info:
+            self.info = info
             name = render.visible(self.store.path.name)
-            facts = [render.count(self.info.n_traces, "trace"), render.size(self.info.size_bytes), name]
-            html = render.info_html(self.info, styled=False)
+            facts = [render.count(info.n_traces, "trace"), render.size(info.size_bytes), name]
+            html = str(render.info_html(info, more=found.facts, styled=False))
         self.shown = {
             "state": self.state,
             "sign": _SIGNS[self.state],
@@ -57,4 +59,11 @@ class StoreStatus(Form):
         }
 
 
-_SIGNS = {"healthy": "✓", "compaction due": "△", "busy": "…", "unusable": "✕"}
+_SIGNS = {
+    "healthy": "✓",
+    "compaction due": "△",
+    "disk nearly full": "△",
+    "service down": "△",
+    "busy": "…",
+    "unusable": "✕",
+}

@@ -13,7 +13,7 @@ function status({ model, el }) {
   function show() {
     const { state, sign, facts = [], html = "", at } = model.get("shown");
     line.replaceChildren(
-      h("span", { className: `trt-health trt-is-${state}` }, h("span", { "aria-hidden": "true" }, sign), ` ${state}`),
+      h("span", { className: `trt-health` }, h("span", { "aria-hidden": "true" }, sign), ` ${state}`),
       ...facts.flatMap((fact) => [" · ", fact]),
       ...(at ? [" · seen ", when(at)] : []),
     );
