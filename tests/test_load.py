@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tunix_rt as rt
+from tunix_rt.formats.row import group_of
 from tunix_rt.store import loading
 
 ROW = {"prompt": "2 + 2?", "steps": ["2 + 2 = 4"], "final_answer": "4"}
@@ -379,7 +380,12 @@ def test_gsm8k(store):
         prompt="How many clips?",
         steps=["In April 48/2 = <<48/2=24>>24.", "Together 1,000+24 = <<1000+24=1024>>1,024."],
         final_answer="1024",
-        meta={"source": "gsm8k", "extra": {"answer": "1,024"}},
+        meta={
+            "source": "gsm8k",
+            "group": group_of("How many clips?"),
+            "expected_answer": "1024",
+            "extra": {"answer": "1,024"},
+        },
     )
 
 
@@ -393,9 +399,16 @@ def test_gsm8k_without_reasoning_or_without_an_answer_takes_format_1_1(store):
     store.load(write("t.jsonl", lines([{"question": "q", "answer": "#### 5", "split": "x"}])))
     trace = store.latest().payload
     assert (trace.trace_version, trace.steps, trace.final_answer) == ("1.1", (), "5")
-    assert trace.meta == {"source": "gsm8k", "extra": {"split": "x"}}
+    assert trace.meta == {
+        "source": "gsm8k",
+        "group": group_of("q"),
+        "expected_answer": "5",
+        "extra": {"split": "x"},
+    }
     store.load(write("u.jsonl", lines([{"question": "q", "answer": "step"}])), format="gsm8k")
-    assert store.latest().payload.final_answer is None
+    unanswered = store.latest().payload
+    assert unanswered.final_answer is None
+    assert "expected_answer" not in unanswered.meta
 
 
 def test_gsm8k_model_solutions_give_a_trace_for_each_model(store):
@@ -418,8 +431,10 @@ def test_gsm8k_model_solutions_give_a_trace_for_each_model(store):
         "model": "6b",
         "correct": True,
         "expected_answer": "4",
+        "group": group_of("How many?"),
         "extra": {"ground_truth": "2 + 2 = 4\nA: 4", "lines": 7},
     }
+    assert wrong.meta["group"] == right.meta["group"]
     assert (wrong.final_answer, wrong.meta["truncated"], wrong.trace_version) == (None, True, "1.1")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunix_rt.errors import TraceInvalid
-from tunix_rt.formats.row import Draft, Row, outside_draft, required_text
+from tunix_rt.formats.row import Draft, Row, group_of, outside_draft, required_text
 
 
 class Gsm8kFormat:
@@ -27,16 +27,18 @@ class Gsm8kFormat:
         question, answer = required_text(row.value, "question", "answer")
         reasoning, mark, final = answer.rpartition("####")
         final = final.strip()
-        meta: dict[str, Any] = {"source": "gsm8k"}
+        if not mark:
+            reasoning, final = answer, ""
+        meta: dict[str, Any] = {"source": "gsm8k", "group": group_of(question)}
+        if final:
+            meta["expected_answer"] = final.replace(",", "")
         extra = {name: item for name, item in row.value.items() if name not in {"question", "answer"}}
         if "," in final:
             extra["answer"] = final
         if extra:
             meta["extra"] = extra
-        if not mark:
-            reasoning, final = answer, ""
         yield outside_draft(
-            row, prompt=question, steps=_lines(reasoning), final_answer=final.replace(",", "") or None, meta=meta
+            row, prompt=question, steps=_lines(reasoning), final_answer=meta.get("expected_answer"), meta=meta
         )
 
 
@@ -63,6 +65,7 @@ class Gsm8kSolutionsFormat:
                 "model": model,
                 "correct": solution["is_correct"],
                 "expected_answer": _split_at_answer(truth)[1],
+                "group": group_of(question),
                 "extra": extra | {k: v for k, v in solution.items() if k not in {"solution", "is_correct"}},
             }
             if answer is None:
