@@ -4,7 +4,6 @@ import hashlib
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,14 +14,15 @@ _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 
 
 class HashedFile(io.RawIOBase):
-    """A new file that is written from its beginning to its end; closed, it has the `sha256` of what is in it.
+    """An open file or pipe, written from where it stands to its end; closed, it has the `sha256` of what was written.
 
     The digest is taken in a thread of its own, while the next rows are fetched: SHA-256 does 900 MB/s, of which a plain
     export in one thread would lose a fifth of its speed.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("wb", buffering=0)
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._at = 0
         self._digest = hashlib.sha256()
         self._hashing = ThreadPoolExecutor(max_workers=1)
         self._pending: Future[None] | None = None
@@ -38,7 +38,7 @@ class HashedFile(io.RawIOBase):
 
     def tell(self) -> int:
         """How many bytes have been written."""
-        return self._file.tell()
+        return self._at
 
     def write(self, data: Any) -> int:
         """Writes all of the bytes."""
@@ -49,16 +49,16 @@ class HashedFile(io.RawIOBase):
         self._pending = self._hashing.submit(self._digest.update, left)
         while left:
             left = left[self._file.write(left) :]
+        self._at += size
         return size
 
     def close(self) -> None:
-        """Closes the file."""
+        """Ends the writing; the file itself is left open."""
         if not self.closed:
             try:
                 self._settle()
             finally:
                 self._hashing.shutdown()
-                self._file.close()
                 super().close()
 
     def _settle(self) -> None:

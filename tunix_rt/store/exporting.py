@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -119,7 +120,7 @@ class ExportOptions(NamedTuple):
 
 
 def export(
-    path: Path,
+    path: str | Path | IO[bytes],
     session: Session,
     ruler: Callable[[duckdb.DuckDBPyConnection], Ruler],
     filters: Filters,
@@ -127,22 +128,29 @@ def export(
     *,
     store: Path,
 ) -> int:
-    """Writes the selection to `path`; see `TraceStore.export`."""
-    name = options.format or ("parquet" if path.name.lower().endswith(".parquet") else "trace")
+    """Writes the selection to a path or an open file; see `TraceStore.export`."""
+    target = Path(path).expanduser() if isinstance(path, str | PathLike) else path
+    file_name = target.name if isinstance(target, Path) else ""
+    name = options.format or ("parquet" if file_name.lower().endswith(".parquet") else "trace")
     chosen = EXPORT_FORMATS.get(name)
     if chosen is None:
         raise QueryInvalid(f"unknown export format {options.format!r}; known are {', '.join(EXPORT_FORMATS)}")
     tags = _checked_tags(name, chosen, options.tags)
-    if path.resolve() == store.resolve():
-        raise ExportFailed(f"{path}: is the store itself; name another file")
-    if path.is_dir():
-        raise ExportFailed(f"{path}: is a folder; name a file in it")
     work = _Work(session, ruler, filters, tags, Tally())
-    with placed(path) as partial_path, HashedFile(partial_path) as file:
-        chosen.write(file, path.name, _counted(chosen.batches(work), work.tally))
+    batches = _counted(chosen.batches(work), work.tally)
+    if not isinstance(target, Path):
+        with HashedFile(target) as file:
+            chosen.write(file, file_name, batches)
+        return work.tally.rows
+    if target.resolve() == store.resolve():
+        raise ExportFailed(f"{target}: is the store itself; name another file")
+    if target.is_dir():
+        raise ExportFailed(f"{target}: is a folder; name a file in it")
+    with placed(target) as partial_path, partial_path.open("wb", buffering=0) as raw, HashedFile(raw) as file:
+        chosen.write(file, file_name, batches)
     if options.manifest:
         write_manifest(
-            path,
+            target,
             format=name,
             store=store,
             filters=filters.given,
@@ -151,7 +159,7 @@ def export(
             tally=work.tally,
         )
     else:
-        remove_manifest(path)
+        remove_manifest(target)
     return work.tally.rows
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from uuid import UUID
 
 import duckdb
@@ -211,7 +211,7 @@ class TraceStore:
 
     def export(
         self,
-        path: str | Path,
+        path: str | Path | IO[bytes],
         *,
         format: str | None = None,
         tags: tuple[str, str] | None = None,
@@ -224,10 +224,11 @@ class TraceStore:
         columns), or one that trainers take: "messages", "prompt_completion", "preference", "stepwise", "tunix_rl",
         "tunix_sft", "training_example", "atif"; by default the file's ending tells which of the first two. `.gz` and
         `.zst` pack lines. `tags` stand around the reasoning (default `<think>`, `</think>`). What does not fit a format
-        is left out; NAME.manifest.json beside the file counts it by reason. Raises ExportFailed where it cannot write.
+        is left out; NAME.manifest.json beside the file counts it by reason. In place of a path, an open binary file or
+        pipe gets the rows as they come, and no manifest. Raises ExportFailed where it cannot write.
         """
         options = ExportOptions(format, tags, manifest)
-        return export(Path(path).expanduser(), self._session, self._ruler, Filters(**filters), options, store=self.path)
+        return export(path, self._session, self._ruler, Filters(**filters), options, store=self.path)
 
     def sql(self, query: str, *parameters: Any) -> SqlResult:
         """The result of one reading SQL statement over the table `traces`; `?` stands for a parameter.
