@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -10,12 +11,12 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.error import URLError
 
 import nbformat
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 APPS = {
@@ -30,6 +31,7 @@ READY = """() => {
         && kernel?.connectionStatus === "connected" && kernel.status === "idle";
 }"""
 START_SECONDS = 60
+FAILURES = Path(__file__).parents[2] / "failures"
 
 
 def find_chromium() -> str | None:
@@ -70,12 +72,15 @@ class Jupyter:
         page.on("pageerror", lambda error: print("page error:", error))  # noqa: T201 - pytest shows it with a failure
         page.on("console", lambda said: said.type == "error" and print("console:", said.text))  # noqa: T201
         path = APPS[self.app][2]
-        page.goto(f"{self.url}/{path}/{name}?token={self._token}" + ("&reset" if self.app == "lab" else ""))
-        page.wait_for_function(READY, timeout=START_SECONDS * 1_000)
-        if self.app == "lab":
-            page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
         try:
+            page.goto(f"{self.url}/{path}/{name}?token={self._token}" + ("&reset" if self.app == "lab" else ""))
+            page.wait_for_function(READY, timeout=START_SECONDS * 1_000)
+            if self.app == "lab":
+                page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
             yield page
+        except BaseException:
+            keep_failure(page)
+            raise
         finally:
             page.close()
 
@@ -83,6 +88,14 @@ class Jupyter:
     def run_all(page: Page) -> None:
         """Runs all cells; returns at once."""
         page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+
+
+def keep_failure(page: Page) -> None:
+    """What the browser showed when a test failed, under the test's name, for CI to keep."""
+    test = re.sub(r"\W+", "-", os.environ.get("PYTEST_CURRENT_TEST", "unknown").rpartition("/")[2]).strip("-")
+    # A page that is gone shows nothing.
+    with suppress(Error):
+        page.screenshot(path=FAILURES / f"{test}.png")
 
 
 @contextmanager

@@ -1,0 +1,125 @@
+"""Every message of the package, read from its source: what it raises, says of a trace, or rejects a row with.
+
+A call speaks if it makes a TunixRTError, a Problem or a Rejection, or if it is raised. Its words are the texts in its
+argument, and those that names in it stand for in the same file: constants, variables, what functions return.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+PACKAGE = Path(__file__).parent.parent / "tunix_rt"
+# What speaks wherever it stands, and where among its arguments the words are.
+_PLACES = {"Problem": 1, "PydanticCustomError": 1, "Rejection": 3, "HTTPError": 1}
+# Python's own protocols: nobody reads what they say.
+_PROTOCOLS = {
+    "AttributeError",
+    "KeyError",
+    "IndexError",
+    "StopIteration",
+    "NotImplementedError",
+    "UnsupportedOperation",
+}
+# In the front ends: what is told in a form, or thrown to be told there.
+_TOLD_IN_FORMS = re.compile(r"""(?:tell\(|new Error\(|reason: )(["`])(.+?)\1""")
+
+
+class Message(NamedTuple):
+    """A message as its source writes it, `…` where a value stands."""
+
+    place: str
+    text: str
+
+    @property
+    def fragment(self) -> str:
+        """What is searched for: the longest of its own words between two values."""
+        return max((part.strip(" ;:,.()") for part in self.text.split("…")), key=len)
+
+
+def messages() -> list[Message]:
+    """The messages of all files, in order."""
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
+    errors = _errors(trees.values())
+    found = [message for path, tree in trees.items() for message in _File(path, tree, errors).messages()]
+    for path in sorted(PACKAGE.rglob("*.js")):
+        for told in _TOLD_IN_FORMS.finditer(path.read_text(encoding="utf-8")):
+            found.append(Message(str(path.relative_to(PACKAGE.parent)), re.sub(r"\$\{.*?\}", "…", told[2])))
+    return [message for message in found if re.search(r"[a-z]{2}", message.fragment)]
+
+
+def _errors(trees) -> set[str]:
+    """The classes that derive from TunixRTError, wherever they stand."""
+    found = {"TunixRTError"}
+    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    for _ in range(9):
+        found |= {
+            one.name for one in classes if any(isinstance(base, ast.Name) and base.id in found for base in one.bases)
+        }
+    return found
+
+
+class _File:
+    """One file: its calls that say something, and what the names in them stand for."""
+
+    def __init__(self, path: Path, tree: ast.Module, errors: set[str]) -> None:
+        self._path = path
+        self._tree = tree
+        self._errors = errors
+        self._functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        self._values: dict[str, list[ast.expr]] = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
+                for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                    if isinstance(target, ast.Name):
+                        self._values.setdefault(target.id, []).append(node.value)
+
+    def messages(self) -> Iterator[Message]:
+        raised = {id(node.exc) for node in ast.walk(self._tree) if isinstance(node, ast.Raise)}
+        for node in ast.walk(self._tree):
+            if isinstance(node, ast.Call):
+                name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+                speaks = name in self._errors or name in _PLACES or (id(node) in raised and name not in _PROTOCOLS)
+                for argument in node.args[_PLACES.get(name, 0) :][:1] if speaks else []:
+                    for text in self._said(argument, set()):
+                        # A single word is the name of something.
+                        if " " in text.strip():
+                            yield Message(f"{self._path.relative_to(PACKAGE.parent)}:{node.lineno}", text)
+
+    def _said(self, node: ast.AST, seen: set[int]) -> Iterator[str]:
+        """The texts that an expression can become, its names followed inside the file."""
+        if id(node) in seen:
+            return
+        seen.add(id(node))
+        inner: list[ast.AST] = []
+        match node:
+            case ast.Constant(value=str(text)):
+                yield re.sub(r"{[^}]*}", "…", text)
+            case ast.JoinedStr(values=parts):
+                yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in parts)
+                inner = [part.value for part in parts if isinstance(part, ast.FormattedValue)]
+            case ast.IfExp(body=one, orelse=other):
+                inner = [one, other]
+            case ast.BinOp(left=one, right=other):
+                inner = [one, other]
+            case ast.BoolOp(values=inner) | ast.Dict(values=inner):
+                pass
+            case ast.Subscript(value=value) | ast.Starred(value=value):
+                inner = [value]
+            case ast.Name(id=name):
+                inner = [*self._values.get(name, []), *self._returned(name)]
+            case ast.Call(func=ast.Name(id="map"), args=[function, *_]):
+                inner = [function]
+            case ast.Call(func=ast.Name() as function):
+                inner = [function]
+            case ast.Call(func=ast.Attribute(value=value, attr=name), args=arguments):
+                # "\n".join(map(words, faults)): what is joined is said, but not a list of names.
+                inner = [value, *(one for one in arguments if name == "join" and isinstance(one, ast.Call))]
+        for one in inner:
+            yield from self._said(one, seen)
+
+    def _returned(self, name: str) -> list[ast.expr]:
+        """What the function with this name returns, if the file has one."""
+        inside = ast.walk(self._functions[name]) if name in self._functions else ()
+        return [node.value for node in inside if isinstance(node, ast.Return) and node.value]

@@ -1,0 +1,69 @@
+"""TROUBLESHOOTING.md has every message of the package, and none that is gone."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import tunix_rt as rt
+from tests.messages import PACKAGE, messages
+
+GUIDE = (Path(__file__).parent.parent / "TROUBLESHOOTING.md").read_text(encoding="utf-8")
+# The first cells of the tables of messages: all that stands there is a message.
+CELLS = [
+    line.split(" | ")[0].removeprefix("| ")
+    for block in re.split(r"\n\n+", GUIDE)
+    if block.startswith(("| message |", "| reason |"))
+    for line in block.splitlines()[2:]
+]
+SAID = messages()
+
+
+def test_every_message_of_the_package_is_in_the_guide():
+    missing = {said.text: said.place for said in SAID if not any(said.fragment in cell for cell in CELLS)}
+    assert not missing, (
+        "TROUBLESHOOTING.md lacks messages. Add a row for each to the table where a reader would look, or put it beside "
+        "one that means the same (<br> between them):\n"
+        + "\n".join(f"| `{text}` | … |   <- {place}" for text, place in missing.items())
+    )
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_guide_has_no_message_that_is_gone(cell):
+    for text in re.split(r"<br>|`, `", cell):
+        parts = [part.strip(" `") for part in text.split("…")]
+        assert any(all(part in said.text for part in parts) for said in SAID), (
+            f"nothing says {text}; drop or correct it"
+        )
+
+
+def test_the_guide_names_every_class_of_errors():
+    for name in dir(rt.errors):
+        one = getattr(rt.errors, name)
+        if isinstance(one, type) and issubclass(one, rt.TunixRTError):
+            assert f"`{name}`" in GUIDE or f"rt.{name}" in GUIDE, name
+
+
+def test_links_of_the_documents_lead_somewhere():
+    root = PACKAGE.parent
+    for document in root.glob("*.md"):
+        text = document.read_text(encoding="utf-8")
+        for name, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", text):
+            target = root / name if name else document
+            assert target.exists(), f"{document.name}: {name}"
+            if anchor:
+                headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+                anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+                assert anchor in anchors, f"{document.name}: {name}#{anchor}"
+
+
+def test_messages_are_read_as_they_are_said(store):
+    """The reading of the source is held to what is really said."""
+    with pytest.raises(rt.QueryInvalid) as raised:
+        store.page(limit=0)
+    assert any(said.text == "…=…: must be a whole number …" for said in SAID)
+    assert re.fullmatch(r".*=.*: must be a whole number .*", str(raised.value))
+    texts = {said.text for said in SAID}
+    for behind_a_name in ("from … to …", "must be a string, not …", "cells; the header has"):
+        assert any(behind_a_name in text for text in texts), behind_a_name
+    assert "One thing after the other: wait until the running load is done, or cancel it." in texts
