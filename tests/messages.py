@@ -44,19 +44,23 @@ def messages() -> list[Message]:
     errors = _errors(trees.values())
     found = [message for path, tree in trees.items() for message in _File(path, tree, errors).messages()]
     for path in sorted(PACKAGE.rglob("*.js")):
-        for told in _TOLD_IN_FORMS.finditer(path.read_text(encoding="utf-8")):
-            found.append(Message(str(path.relative_to(PACKAGE.parent)), re.sub(r"\$\{.*?\}", "…", told[2])))
+        told = _TOLD_IN_FORMS.findall(path.read_text(encoding="utf-8"))
+        place = str(path.relative_to(PACKAGE.parent))
+        found += [Message(place, re.sub(r"\$\{.*?\}", "…", text)) for _, text in told]
     return [message for message in found if re.search(r"[a-z]{2}", message.fragment)]
 
 
 def _errors(trees) -> set[str]:
     """The classes that derive from TunixRTError, wherever they stand."""
+    bases = {
+        node.name: {base.id for base in node.bases if isinstance(base, ast.Name)}
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    }
     found = {"TunixRTError"}
-    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
-    for _ in range(9):
-        found |= {
-            one.name for one in classes if any(isinstance(base, ast.Name) and base.id in found for base in one.bases)
-        }
+    while more := {name for name, above in bases.items() if above & found} - found:
+        found |= more
     return found
 
 
@@ -92,32 +96,34 @@ class _File:
         if id(node) in seen:
             return
         seen.add(id(node))
-        inner: list[ast.AST] = []
         match node:
             case ast.Constant(value=str(text)):
                 yield re.sub(r"{[^}]*}", "…", text)
             case ast.JoinedStr(values=parts):
                 yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in parts)
-                inner = [part.value for part in parts if isinstance(part, ast.FormattedValue)]
-            case ast.IfExp(body=one, orelse=other):
-                inner = [one, other]
-            case ast.BinOp(left=one, right=other):
-                inner = [one, other]
-            case ast.BoolOp(values=inner) | ast.Dict(values=inner):
-                pass
-            case ast.Subscript(value=value) | ast.Starred(value=value):
-                inner = [value]
-            case ast.Name(id=name):
-                inner = [*self._values.get(name, []), *self._returned(name)]
-            case ast.Call(func=ast.Name(id="map"), args=[function, *_]):
-                inner = [function]
-            case ast.Call(func=ast.Name() as function):
-                inner = [function]
-            case ast.Call(func=ast.Attribute(value=value, attr=name), args=arguments):
-                # "\n".join(map(words, faults)): what is joined is said, but not a list of names.
-                inner = [value, *(one for one in arguments if name == "join" and isinstance(one, ast.Call))]
-        for one in inner:
+        for one in self._behind(node):
             yield from self._said(one, seen)
+
+    def _behind(self, node: ast.AST) -> list[ast.AST]:
+        """The expressions that an expression takes its texts from."""
+        found: list[ast.AST] = []
+        match node:
+            case ast.JoinedStr(values=parts):
+                found = [part.value for part in parts if isinstance(part, ast.FormattedValue)]
+            case ast.IfExp(body=one, orelse=other) | ast.BinOp(left=one, right=other):
+                found = [one, other]
+            case ast.BoolOp(values=several) | ast.Dict(values=several):
+                found = several
+            case ast.Subscript(value=one) | ast.Starred(value=one):
+                found = [one]
+            case ast.Name(id=name):
+                found = [*self._values.get(name, []), *self._returned(name)]
+            case ast.Call(func=ast.Name(id="map"), args=[one, *_]) | ast.Call(func=ast.Name() as one):
+                found = [one]
+            case ast.Call(func=ast.Attribute(value=one, attr=name), args=arguments):
+                # "\n".join(map(words, faults)): what is joined is said, but not a list of names.
+                found = [one, *(joined for joined in arguments if name == "join" and isinstance(joined, ast.Call))]
+        return found
 
     def _returned(self, name: str) -> list[ast.expr]:
         """What the function with this name returns, if the file has one."""

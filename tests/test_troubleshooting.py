@@ -22,8 +22,8 @@ SAID = messages()
 def test_every_message_of_the_package_is_in_the_guide():
     missing = {said.text: said.place for said in SAID if not any(said.fragment in cell for cell in CELLS)}
     assert not missing, (
-        "TROUBLESHOOTING.md lacks messages. Add a row for each to the table where a reader would look, or put it beside "
-        "one that means the same (<br> between them):\n"
+        "TROUBLESHOOTING.md lacks messages. Add a row for each to the table where a reader would look, or put it "
+        "beside one that means the same (<br> between them):\n"
         + "\n".join(f"| `{text}` | … |   <- {place}" for text, place in missing.items())
     )
 
