@@ -1,7 +1,8 @@
 """Every message of the package, read from its source: what it raises, says of a trace, or rejects a row with.
 
-A call speaks if it makes a TunixRTError, a Problem or a Rejection, or if it is raised. Its words are the texts in its
-argument, and those that names in it stand for in the same file: constants, variables, what functions return.
+A call speaks if it makes a TunixRTError, a Problem, a Rejection or a ServiceHealth, or if it is raised. Its words are
+the texts in its argument, and those that names in it stand for in the same file: constants, variables, what functions
+return.
 """
 
 import ast
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 PACKAGE = Path(__file__).parent.parent / "tunix_rt"
 # What speaks wherever it stands, and where among its arguments the words are.
-_PLACES = {"Problem": 1, "PydanticCustomError": 1, "Rejection": 3, "HTTPError": 1}
+_PLACES = {"Problem": 1, "PydanticCustomError": 1, "HTTPError": 1, "Rejection": 3, "ServiceHealth": 3}
 # Python's own protocols: nobody reads what they say.
 _PROTOCOLS = {
     "AttributeError",

@@ -6,6 +6,7 @@ import sys
 import tomllib
 import zipfile
 from pathlib import Path
+from typing import get_args
 
 import tunix_rt as rt
 from tunix_rt.formats import FORMATS
@@ -56,6 +57,10 @@ def test_the_readme_lists_every_call_filter_format_and_setting():
         if field.annotation is int:
             bounds = {k: getattr(m, k) for m in field.metadata for k in ("ge", "le") if hasattr(m, k)}
             assert (int(default), allowed) == (field.default, f"{bounds['ge']:,}–{bounds['le']:,}")
+        elif field.default_factory is None:
+            assert default == f"`{field.default}`"
+            choices = get_args(field.annotation)
+            assert not choices or allowed == ", ".join(f"`{one}`" for one in choices)
 
 
 def test_the_two_commands_are_single_lines_that_name_what_is_there():

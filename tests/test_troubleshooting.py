@@ -2,11 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import tunix_rt as rt
 from tests.messages import PACKAGE, messages
+from tunix_rt.store.health import State
 
 GUIDE = (Path(__file__).parent.parent / "TROUBLESHOOTING.md").read_text(encoding="utf-8")
 # The first cells of the tables of messages: all that stands there is a message.
@@ -42,6 +44,11 @@ def test_the_guide_names_every_class_of_errors():
         one = getattr(rt.errors, name)
         if isinstance(one, type) and issubclass(one, rt.TunixRTError):
             assert f"`{name}`" in GUIDE or f"rt.{name}" in GUIDE, name
+
+
+def test_the_guide_names_every_state_of_a_store():
+    for state in set(get_args(State)) - {"healthy"}:
+        assert f"| `{state}` |" in GUIDE, state
 
 
 def test_links_of_the_documents_lead_somewhere():
