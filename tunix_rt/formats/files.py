@@ -61,8 +61,10 @@ class SourceFile:
 
     @property
     def position(self) -> int:
-        """Bytes of the file read so far, before unpacking."""
-        return self.size if self._file.closed else min(self._file.tell(), self.size)
+        """Bytes of the file read so far, before unpacking; 0 of a named pipe, which does not tell."""
+        if self._file.closed or not (self._file.seekable() or self.size):
+            return self.size
+        return min(self._file.tell(), self.size)
 
     def rows(self) -> Iterator[Row | Rejection]:
         """The file's rows in order; a Rejection for a part that is no row."""

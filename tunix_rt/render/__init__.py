@@ -18,7 +18,7 @@ from tunix_rt.render.html import (
     trace_html,
 )
 from tunix_rt.render.quantities import count, size, utc_exact
-from tunix_rt.render.text import facts_text, info_text, page_text, report_text, table_text, trace_text
+from tunix_rt.render.text import facts_text, info_text, page_text, report_line, report_text, table_text, trace_text
 
 __all__ = [
     "count",
@@ -30,6 +30,7 @@ __all__ = [
     "page_html",
     "page_text",
     "report_html",
+    "report_line",
     "report_text",
     "saved_html",
     "size",

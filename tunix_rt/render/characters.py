@@ -77,3 +77,34 @@ def fit(text: str, columns: int) -> str:
         if left < 0:
             return text[:n].rstrip() + "…"
     return text
+
+
+def folded(line: str, columns: int) -> list[str]:
+    """The line in lines of at most so many columns, broken at spaces where there are any.
+
+    >>> folded("a line to fold", 8), folded("日本語", 4)
+    (['a line', 'to fold'], ['日本', '語'])
+    """
+    lines = []
+    start = 0
+    while (end := _reach(line, start, columns)) < len(line):
+        space = line.rfind(" ", start, end + 1)
+        broken = space if line[start : max(space, start)].strip() else end
+        lines.append(line[start:broken].rstrip())
+        start = broken
+        while line.startswith(" ", start):
+            start += 1
+    return [*lines, line[start:]]
+
+
+def _reach(line: str, start: int, columns: int) -> int:
+    """The end of the part from `start` that so many columns hold; of one character at least."""
+    part = line[start : start + columns]
+    if part.isascii():
+        return start + len(part)
+    left = columns
+    for place in range(start, len(line)):
+        left -= _character_width(line[place])
+        if left < 0:
+            return max(place, start + 1)
+    return len(line)

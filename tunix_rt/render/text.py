@@ -1,17 +1,16 @@
-"""Objects as plain text for a terminal of 100 columns."""
+"""Objects as plain text for a terminal, of 100 columns unless another width is given."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from textwrap import wrap
 from uuid import UUID
 
 from tunix_rt.render import cells, wording
-from tunix_rt.render.characters import fit, one_line, visible, width
+from tunix_rt.render.characters import fit, folded, one_line, visible, width
 from tunix_rt.render.passages import LONG, SHOWN
 from tunix_rt.render.quantities import count, prefix_length, utc
 from tunix_rt.render.shapes import InfoShape, PageShape, ReportShape, TableShape, TraceShape
 
-_COLUMNS = 100
+COLUMNS = 100
 _GAP = "  "
 _NARROWEST = 8  # columns of a terminal below which most values say nothing
 _STEPS_SHOWN = 100
@@ -21,10 +20,18 @@ _SOURCE = 14  # leaves more than 30 columns to the prompt
 _PROMPT = 24  # columns below which no answer stands beside the prompt
 
 
-def trace_text(trace: TraceShape, *, id: UUID | None = None, created_at: datetime | None = None) -> str:
+def trace_text(
+    trace: TraceShape,
+    *,
+    id: UUID | None = None,
+    created_at: datetime | None = None,
+    columns: int | None = None,
+    whole: bool = False,
+) -> str:
     """The trace as lines; of a text over 3,000 characters the first 2,000, and of many steps the first 100.
 
-    What is left out is said, with where to find it.
+    What is left out is said, with where to find it; `whole` leaves nothing out. Lines are as long as they are stored,
+    or folded where there are only so many `columns`.
 
     >>> from types import SimpleNamespace as Any
     >>> steps = [Any(i=0, type="compute", content="1 + 1 = 2")]
@@ -49,77 +56,99 @@ def trace_text(trace: TraceShape, *, id: UUID | None = None, created_at: datetim
         count(wording.n_chars(trace), "character"),
         f"format {trace.trace_version}",
     ]
+
+    def told(text: str, where: str, by: int = 2) -> list[str]:
+        return _indented(text if whole else _shortened(text, where), by, columns)
+
     lines = [f"Trace {id}" if id else "Trace", " · ".join(head), "", "Prompt"]
-    lines += _indented(_shortened(trace.prompt, "trace.prompt"), 2)
+    lines += told(trace.prompt, "trace.prompt")
     lines += ["", "Steps"]
-    for n, step in enumerate(trace.steps[:_STEPS_SHOWN]):
+    n_shown = len(trace.steps) if whole else _STEPS_SHOWN
+    for n, step in enumerate(trace.steps[:n_shown]):
         lines += ["", f"  [{step.i}] {step.type}"] if n else [f"  [{step.i}] {step.type}"]
-        lines += _indented(_shortened(step.content, f"trace.steps[{n}].content"), 6)
+        lines += told(step.content, f"trace.steps[{n}].content", 6)
     if not trace.steps:
         lines.append("  no steps")
-    if len(trace.steps) > _STEPS_SHOWN:
-        lines += ["", f"  … {count(len(trace.steps) - _STEPS_SHOWN, 'more step')} in trace.steps"]
+    if len(trace.steps) > n_shown:
+        lines += ["", f"  … {count(len(trace.steps) - n_shown, 'more step')} in trace.steps"]
     lines += ["", "Answer"]
-    answer = trace.final_answer
-    lines += _indented(_shortened(answer, "trace.final_answer") if answer else wording.TRUNCATED, 2)
+    lines += told(trace.final_answer or wording.TRUNCATED, "trace.final_answer")
     if trace.meta:
         lines += ["", "Meta"]
         for name, value in trace.meta.items():
             shown = value if isinstance(value, str) else wording.as_json(value)
-            lines += _indented(f"{name}: {_shortened(shown, 'trace.meta')}", 2)
+            lines += told(f"{name}: {shown}", "trace.meta")
     return _clean(lines)
 
 
-def page_text(page: PageShape) -> str:
-    """The page as aligned columns, newest first; or what to do when it is empty."""
+def page_text(page: PageShape, *, columns: int = COLUMNS, more: str = "more: page.next_page()") -> str:
+    """The page as aligned columns, newest first; or what to do when it is empty. `more` stands where more follows."""
     if not page.records:
         return visible(wording.page_empty(page))
     prefix = prefix_length(record.id for record in page.records)
-    columns = {
+    table = {
         "created, UTC": [utc(record.created_at) for record in page.records],
-        "prompt": [one_line(record.preview, _COLUMNS) for record in page.records],
-        "answer": [one_line(record.answer or "–", _COLUMNS) for record in page.records],
+        "prompt": [one_line(record.preview, columns) for record in page.records],
+        "answer": [one_line(record.answer or "–", columns) for record in page.records],
         "steps": [f"{record.n_steps:,}" for record in page.records],
         "chars": [f"{record.n_chars:,}" for record in page.records],
         "source": [one_line(record.source or "–", _SOURCE) for record in page.records],
         "id": [str(record.id)[:prefix] for record in page.records],
     }
-    widths = {name: max(map(width, [name, *values])) for name, values in columns.items()}
+    widths = {name: max(map(width, [name, *values])) for name, values in table.items()}
+    prompt = min(_PROMPT, widths["prompt"])
     others = sum(widths.values()) + len(_GAP) * (len(widths) - 1) - widths["prompt"] - widths["answer"]
-    room = _COLUMNS - others - min(_PROMPT, widths["prompt"])
+    room = columns - others - prompt
     if room < min(_NARROWEST, widths["answer"]):
-        del columns["answer"]
+        del table["answer"]
+        # In 80 columns, too, the prompt tells the traces apart.
+        for name in ("chars", "source"):
+            if columns - others + len(_GAP) < prompt:
+                others -= widths[name] + len(_GAP)
+                del table[name]
     else:
-        columns["answer"] = [fit(answer, room) for answer in columns["answer"]]
-    right = {n for n, name in enumerate(columns) if name in ("steps", "chars")}
-    firm = {n for n, name in enumerate(columns) if name != "prompt"}
-    rows = list(zip(*columns.values(), strict=True))
-    lines = [wording.page_caption(page), "", *_table(list(columns), rows, right=right, firm=firm)]
-    if page.next is not None:
-        lines += ["", "more: page.next_page()"]
+        table["answer"] = [fit(answer, room) for answer in table["answer"]]
+    right = {n for n, name in enumerate(table) if name in ("steps", "chars")}
+    firm = {n for n, name in enumerate(table) if name != "prompt"}
+    rows = list(zip(*table.values(), strict=True))
+    lines = [wording.page_caption(page), "", *_table(list(table), rows, right=right, firm=firm, columns=columns)]
+    if page.next is not None and more:
+        lines += ["", more]
     return _clean(lines)
 
 
-def report_text(report: ReportShape) -> str:
-    """What a load did: the counts, some traces to check, the first 20 rejected rows with line, field and reason."""
+def report_text(report: ReportShape, *, columns: int = COLUMNS, rest: str = "report.rejected") -> str:
+    """What a load did: the counts, some traces to check, the first 20 rejected rows with line, field and reason.
+
+    `rest` says where the other rejected rows are.
+    """
     lines = [wording.report_headline(report)]
     lines.append(f"from {report.source} · format {report.format}")
     if samples := wording.report_samples(report):
         rows = [
-            [one_line(trace.prompt, _COLUMNS), f"{len(trace.steps):,}", one_line(trace.final_answer or "–", _SAMPLE)]
+            [one_line(trace.prompt, columns), f"{len(trace.steps):,}", one_line(trace.final_answer or "–", _SAMPLE)]
             for trace in samples
         ]
-        lines += ["", *_table([wording.SAMPLES, "steps", "answer"], rows, right={1}, firm={1, 2})]
+        lines += ["", *_table([wording.SAMPLES, "steps", "answer"], rows, right={1}, firm={1, 2}, columns=columns)]
     tells_file = bool(wording.report_files(report))
     for row in report.rejected[: wording.REJECTED_SHOWN]:
-        where = [one_line(row.file, _COLUMNS)] if tells_file else []
+        where = [one_line(row.file, columns)] if tells_file else []
         where += [] if row.line is None else [f"line {row.line:,}"]
         where += [row.field] if row.field else []
         lines += ["", "  " + (", ".join(where) or "somewhere in the file")]
-        lines += wrap(row.reason, _COLUMNS, initial_indent="    ", subsequent_indent="    ")
-        lines += ["    " + fit(one_line(visible(row.text), _COLUMNS), _COLUMNS - 4)] if row.text else []
-    more = wording.report_more(report)
+        lines += _indented(row.reason, 4, columns)
+        lines += ["    " + fit(one_line(visible(row.text), columns), columns - 4)] if row.text else []
+    more = wording.report_more(report, rest)
     return _clean([*lines, "", more] if more else lines)
+
+
+def report_line(report: ReportShape, *, at: datetime, columns: int = COLUMNS) -> str:
+    """What a look at a running job's files brought, as a line of a log; below it the first 20 rejected rows."""
+    lines = [f"{utc(at)} UTC  {wording.report_headline(report)} · {report.format}"]
+    for row in report.rejected[: wording.REJECTED_SHOWN]:
+        where = [row.file, *([] if row.line is None else [f"line {row.line:,}"]), *([row.field] if row.field else [])]
+        lines += _indented(f"{', '.join(where)}: {row.reason}", 4, columns)
+    return _clean(lines)
 
 
 def facts_text(facts: Sequence[tuple[str, str]]) -> str:
@@ -137,9 +166,9 @@ def _fact_lines(facts: Sequence[tuple[str, str]]) -> list[str]:
     return [f"{name:<{widest}}{_GAP}{value}" for name, value in facts]
 
 
-def info_text(info: InfoShape) -> str:
-    """The store in a few lines, with its ten most frequent sources as bars."""
-    lines = _fact_lines(wording.info_facts(info))
+def info_text(info: InfoShape, *, columns: int = COLUMNS, compact: str = "store.compact()") -> str:
+    """The store in a few lines, with its ten most frequent sources as bars; `compact` is how it is compacted."""
+    lines = _fact_lines(wording.info_facts(info, compact))
     shown = info.sources[: wording.SOURCES_SHOWN]
     if shown:
         most = max(n for _, n in info.sources) or 1
@@ -147,7 +176,7 @@ def info_text(info: InfoShape) -> str:
             ["no source" if name is None else one_line(name, 40), f"{n:,}", "█" * max(1, round(_BAR * n / most))]
             for name, n in shown
         ]
-        lines += ["", *_table(["source", "traces", ""], rows, right={1}, firm={1, 2})]
+        lines += ["", *_table(["source", "traces", ""], rows, right={1}, firm={1, 2}, columns=columns)]
     if len(info.sources) > len(shown):
         lines.append(f"and {len(info.sources) - len(shown):,} more")
     return _clean(lines)
@@ -172,13 +201,14 @@ def table_text(table: TableShape) -> str:
     n_columns = _fitting([header, *rows])
     right = {n for n, column in enumerate(columns) if column.is_number}
     moments = {n for n, column in enumerate(columns) if column.type.startswith(("TIMESTAMP", "DATE"))}
-    lines = _table(header[:n_columns], [row[:n_columns] for row in rows], right=right, firm=right | moments)
+    shown = [row[:n_columns] for row in rows]
+    lines = _table(header[:n_columns], shown, right=right, firm=right | moments)
     return _clean([*lines, wording.table_caption(table, n_columns)])
 
 
 def _fitting(grid: Sequence[Sequence[str]]) -> int:
     """How many of the columns, at least one, have room for their values or for the start of them."""
-    left = _COLUMNS + len(_GAP)
+    left = COLUMNS + len(_GAP)
     for n, column in enumerate(zip(*grid, strict=True)):
         left -= min(_NARROWEST, max(len(text) for text in column)) + len(_GAP)
         if left < 0:
@@ -192,15 +222,25 @@ def _shortened(text: str, where: str) -> str:
     return f"{text[:SHOWN]}\n… {count(len(text) - SHOWN, 'more character')} in {where}"
 
 
-def _indented(text: str, by: int) -> list[str]:
-    return [" " * by + line for line in visible(text).split("\n")]
+def _indented(text: str, by: int, columns: int | None = None) -> list[str]:
+    lines = visible(text).split("\n")
+    if columns is not None:
+        lines = [part for line in lines for part in folded(line, max(_NARROWEST, columns - by))]
+    return [" " * by + line for line in lines]
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int], firm: set[int]) -> list[str]:
-    """Lines of aligned columns within 100; too wide, the widest columns yield, and the `firm` ones only at last."""
-    grid = [[one_line(visible(text), _COLUMNS) for text in row] for row in [header, *rows]]
+def _table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: set[int],
+    firm: set[int],
+    columns: int = COLUMNS,
+) -> list[str]:
+    """Lines of aligned columns; too wide, the widest columns yield, and the `firm` ones only at last."""
+    grid = [[one_line(visible(text), columns) for text in row] for row in [header, *rows]]
     widths = [max(width(row[n]) for row in grid) for n in range(len(header))]
-    for _ in range(sum(widths) + len(_GAP) * (len(widths) - 1) - _COLUMNS):
+    for _ in range(sum(widths) + len(_GAP) * (len(widths) - 1) - columns):
         yielding = [n for n in range(len(widths)) if n not in firm and widths[n] > _NARROWEST] or range(len(widths))
         widths[max(yielding, key=widths.__getitem__)] -= 1
     lines = [_GAP.join(_aligned(text, widths[n], right=n in right) for n, text in enumerate(row)) for row in grid]

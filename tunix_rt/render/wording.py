@@ -86,24 +86,22 @@ def report_samples(report: ReportShape) -> Sequence[TraceShape]:
     return () if report.format == _OWN_FORMAT else report.samples
 
 
-def report_more(report: ReportShape) -> str:
+def report_more(report: ReportShape, rest: str = "report.rejected") -> str:
     """How many rejected rows are not shown, and where they are, or nothing."""
     more = report.rejected_count - min(len(report.rejected), REJECTED_SHOWN)
     if more <= 0:
         return ""
     kept = "" if len(report.rejected) >= report.rejected_count else f", which keeps the first {len(report.rejected):,}"
-    return f"{more:,} more in report.rejected{kept}"
+    return f"{more:,} more in {rest}{kept}"
 
 
-def info_facts(info: InfoShape) -> list[tuple[str, str]]:
+def info_facts(info: InfoShape, compact: str = "store.compact()") -> list[tuple[str, str]]:
     """What is known of a store, by name."""
     facts = [("store", str(info.path)), ("traces", f"{info.n_traces:,}"), ("size", size(info.size_bytes))]
     facts.extend((name, f"{utc(moment)} UTC") for name, moment in _moments(info) if moment)
     facts.append(("schema version", str(info.schema_version)))
     if info.compact_due:
-        facts.append(
-            ("compact", "due: many traces lie out of the order of time; store.compact() makes pages fast again")
-        )
+        facts.append(("compact", f"due: many traces lie out of the order of time; {compact} makes pages fast again"))
     return facts
 
 
