@@ -1,0 +1,48 @@
+"""`tunix-rt`, the command line: load, list, show, export, watch, the store and its health.
+
+Standard output has what was asked for, standard error what is said about it. Exit status: 0 where all went well; 1
+where something was rejected, is damaged, missing, busy or not healthy; 2 where the call or a setting is wrong; 130
+after Ctrl-C; 141 where whoever read the output went away.
+
+Only what a command needs is imported when it runs, so that `--help` and completion are there at once.
+"""
+
+from typing import Annotated
+
+import typer
+
+from tunix_rt._version import __version__
+from tunix_rt.cli.command import Call, command, expanded
+from tunix_rt.cli.keeping import health, store
+from tunix_rt.cli.loading import load, watch
+from tunix_rt.cli.reading import export, list_, show
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def _tell_version(asked: bool) -> None:  # noqa: FBT001 - so it is called
+    if asked:
+        print(f"tunix_rt {__version__}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+@expanded
+def every(
+    *,
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version and end.")
+    ] = False,
+    call: Call,
+) -> None:
+    """Keep, see and curate the reasoning traces of language models."""
+    del version
+    context.obj = call
+
+
+for run in (load, list_, show, export, watch, health):
+    command(app)(run)
+app.add_typer(store, name="store", help="Look after the store: numbers, checks, copies, order, schema.")

@@ -1,0 +1,158 @@
+"""What the commands share: the options that each of them takes, and how each of them ends."""
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tunix_rt.cli.output import put, put_json, tell
+from tunix_rt.errors import QueryInvalid, SettingsInvalid, StoreUnusable, TunixRTError
+
+if TYPE_CHECKING:
+    from tunix_rt.store import TraceStore
+
+FAILED, USAGE, INTERRUPTED, NO_READER = 1, 2, 130, 141
+_PANEL = "Any command"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One call of the command: which store it is about, and how it answers."""
+
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            help="The store's file; default: TUNIX_RT_DATABASE, or else the one in your data folder.",
+            metavar="PATH",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Open the store for reading only.", rich_help_panel=_PANEL)
+    ] = False
+    json: Annotated[
+        bool,
+        typer.Option("--json", help="Answer in JSON: one document, or a line for each row.", rich_help_panel=_PANEL),
+    ] = False
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="Say nothing of what went well; no progress.", rich_help_panel=_PANEL),
+    ] = False
+
+    def over(self, before: "Call") -> "Call":
+        """This call, with what was said before the command's name."""
+        return Call(
+            store=self.store or before.store,
+            read_only=self.read_only or before.read_only,
+            json=self.json or before.json,
+            quiet=self.quiet or before.quiet,
+        )
+
+    def open_store(self, *, new: bool = False) -> "TraceStore":
+        """The store; one that is named and not there is made only where it may be `new`."""
+        from tunix_rt.store import TraceStore
+
+        if self.store and not new and not self.store.expanduser().exists():
+            raise StoreUnusable(f"{self.store}: no store is there; tunix-rt load --store {self.store} FILE makes one")
+        return TraceStore(self.store, read_only=self.read_only)
+
+    def answer(self, data: Any, text: str) -> None:
+        """Puts out what was asked for: the data with --json, else the text."""
+        if self.json:
+            put_json(data)
+        else:
+            put(text)
+
+    def report(self, data: Any, text: str, *, well: bool = True) -> None:
+        """Puts out how it went; with --quiet, which is for people, not if it went well."""
+        if self.json or not (self.quiet and well):
+            self.answer(data, text)
+
+    def note(self, text: str) -> None:
+        """Says something beside what was asked for."""
+        if not self.quiet:
+            tell(text)
+
+
+def command(app: typer.Typer) -> Callable[[Callable[..., int | None]], None]:
+    """Makes a function a command of the app, named as it is; it gives the exit status, None for 0."""
+
+    def register(run: Callable[..., int | None]) -> None:
+        filled = expanded(run)
+
+        def called(context: typer.Context, **given: Any) -> None:
+            with _ending():
+                status = filled(**given, _before=context.find_root().obj)
+                sys.stdout.flush()
+                raise typer.Exit(status or 0)
+
+        context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+        _declare(called, [context, *inspect.signature(filled).parameters.values()])
+        app.command(run.__name__.rstrip("_"), help=run.__doc__)(called)
+
+    return register
+
+
+def expanded(run: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, taking one by one the fields of each parameter that is a dataclass."""
+    parameters = inspect.signature(run).parameters.values()
+    groups: dict[str, Any] = {each.name: each.annotation for each in parameters if is_dataclass(each.annotation)}
+
+    def filled(*, _before: Call | None = None, **given: Any) -> Any:
+        for name, group in groups.items():
+            given[name] = group(**{field: given.pop(field) for field in inspect.signature(group).parameters})
+            if _before is not None and isinstance(given[name], Call):
+                given[name] = given[name].over(_before)
+        return run(**given)
+
+    _declare(
+        filled,
+        [
+            each
+            for parameter in parameters
+            for each in (
+                inspect.signature(groups[parameter.name]).parameters.values()
+                if parameter.name in groups
+                else [parameter]
+            )
+        ],
+    )
+    filled.__doc__ = run.__doc__
+    return filled
+
+
+def _declare(function: Any, parameters: list[inspect.Parameter]) -> None:
+    """Lets the function say, to whoever asks for its signature, that it takes these parameters by keyword."""
+    named = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+    function.__signature__ = inspect.Signature(named)
+    function.__annotations__ = {each.name: each.annotation for each in named}
+
+
+@contextmanager
+def _ending() -> Iterator[None]:
+    """Around a command: what it raises becomes a message and an exit status."""
+    try:
+        yield
+    except TunixRTError as error:
+        _tell(str(error), error)
+        raise typer.Exit(USAGE if isinstance(error, QueryInvalid | SettingsInvalid) else FAILED) from None
+    except KeyboardInterrupt as interrupt:
+        _tell("interrupted", interrupt)
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        # What is still in the buffer would be written, in vain and with a complaint, at the end of Python.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(NO_READER) from None
+    except OSError as error:
+        _tell(str(error), error)
+        raise typer.Exit(FAILED) from None
+
+
+def _tell(message: str, error: BaseException) -> None:
+    tell("; ".join([f"tunix-rt: {message}", *getattr(error, "__notes__", [])]))

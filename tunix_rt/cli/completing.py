@@ -1,0 +1,66 @@
+"""What the shell offers at Tab: ids, sources and formats."""
+
+import re
+from typing import TYPE_CHECKING
+
+import typer
+
+from tunix_rt.errors import TunixRTError
+
+if TYPE_CHECKING:
+    from tunix_rt.store import TraceStore
+
+_IDS = 100
+# Shells evaluate what they are offered, and a source is whatever a file said: others are not offered, nor any prompt.
+_PLAIN = re.compile(r"[\w./@+-]+")
+# Nobody waits longer at Tab.
+_SECONDS = 1
+
+
+def _store(context: typer.Context) -> "TraceStore":
+    """The store of the call that is being typed; TunixRTError where it cannot be had at once."""
+    from tunix_rt.settings import Settings
+    from tunix_rt.store import TraceStore
+
+    named = context.params.get("store") or context.find_root().params.get("store")
+    settings = Settings(pool_timeout=_SECONDS)
+    path = (named or settings.database).expanduser()
+    if not path.exists():
+        # Looking makes no store.
+        raise TunixRTError(path)
+    return TraceStore(path, settings=settings)
+
+
+def ids(context: typer.Context, incomplete: str) -> list[str]:
+    """The newest ids."""
+    found = ["latest"]
+    try:
+        store = _store(context)
+        found += [str(one.id) for one in store.page(limit=_IDS)]
+    except TunixRTError:
+        pass
+    return [each for each in found if each.startswith(incomplete)]
+
+
+def sources(context: typer.Context, incomplete: str) -> list[str]:
+    """The sources of the traces that are there."""
+    try:
+        store = _store(context)
+        found = [source for source, _ in store.info().sources if source]
+    except TunixRTError:
+        return []
+    return [source for source in found if source.startswith(incomplete) and _PLAIN.fullmatch(source)]
+
+
+def formats_in(incomplete: str) -> list[str]:
+    """The formats that load."""
+    from tunix_rt.formats import FORMATS
+
+    return [name for name in FORMATS if name.startswith(incomplete)]
+
+
+def formats_out(incomplete: str) -> list[str]:
+    """The formats that are written."""
+    from tunix_rt.store.exporting import EXPORT_FORMATS
+
+    return [name for name in EXPORT_FORMATS if name.startswith(incomplete)]

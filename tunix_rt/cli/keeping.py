@@ -1,0 +1,77 @@
+"""The commands that look after a store: store info, verify, backup, compact, migrate; and health."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from tunix_rt.cli.command import FAILED, Call, command
+from tunix_rt.cli.output import columns
+from tunix_rt.errors import StoreUnusable
+
+store = typer.Typer(no_args_is_help=True)
+
+
+@command(store)
+def info(call: Call) -> None:
+    """Say which store it is, and its numbers."""
+    from tunix_rt.render import info_text
+
+    found = call.open_store().info()
+    call.answer(asdict(found), info_text(found, columns=columns(), compact="tunix-rt store compact"))
+
+
+@command(store)
+def verify(call: Call) -> int:
+    """Read every trace and compare it with what was stored; the exit status is 1 where something is damaged."""
+    report = call.open_store().verify(progress=not call.quiet)
+    call.report({"ok": report.ok, **asdict(report)}, str(report), well=report.ok)
+    return 0 if report.ok else FAILED
+
+
+@command(store)
+def backup(
+    call: Call,
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A new file; one that is there is left as it is.")],
+) -> None:
+    """Copy the store as it is at one moment, while others go on; prints the path of the copy."""
+    copy = call.open_store().backup(path)
+    call.report({"path": copy}, str(copy))
+
+
+@command(store)
+def compact(call: Call) -> None:
+    """Put the traces back into the order of time, so that lists are fast again; others go on meanwhile."""
+    from tunix_rt.render import count, facts_text, size
+
+    done = call.open_store().compact(progress=not call.quiet)
+    facts = [
+        ("moved", count(done.moved, "trace")),
+        ("disorder", f"{done.disorder_before:.1f} → {done.disorder_after:.1f}"),
+        ("size", f"{size(done.size_before)} → {size(done.size_after)}"),
+    ]
+    call.report(asdict(done), facts_text(facts))
+
+
+@command(store)
+def migrate(*, call: Call, to: Annotated[int, typer.Option(help="The schema version that it knows.")]) -> None:
+    """Bring the store to an older schema, for an older tunix_rt; whatever opens it with this one brings it up again."""
+    store = call.open_store()
+    store.migrate(to=to)
+    call.report({"path": store.path, "schema_version": to}, f"{store.path}: schema version {to}")
+
+
+def health(call: Call) -> int:
+    """Say whether the store and the configured services are healthy; the exit status is 0 only if they are."""
+    from tunix_rt.checks import health as look
+
+    try:
+        found = look(call.open_store())
+    except StoreUnusable as error:
+        if not call.json:
+            raise
+        call.answer({"status": "down", "error": str(error)}, "")
+        return FAILED
+    healthy = found.status == "healthy"
+    call.report(found.to_dict(), str(found), well=healthy)
+    return 0 if healthy else FAILED

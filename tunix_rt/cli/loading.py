@@ -1,0 +1,179 @@
+"""The commands that bring traces in: load and watch."""
+
+import io
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+import typer
+
+from tunix_rt.cli.command import FAILED, Call
+from tunix_rt.cli.completing import formats_in
+from tunix_rt.cli.filters import key_and_value
+from tunix_rt.cli.output import columns, tell
+from tunix_rt.errors import SourceInvalid
+
+if TYPE_CHECKING:
+    from tunix_rt.store import LoadReport
+
+_STDIN = "-"
+
+
+def _checked_format(name: str | None) -> str | None:
+    if name is not None:
+        from tunix_rt.formats import format_named
+
+        try:
+            format_named(name)
+        except SourceInvalid as error:
+            raise typer.BadParameter(str(error)) from None
+    return name
+
+
+Format = Annotated[
+    str | None,
+    typer.Option(
+        help="Insist on a format; by default the content tells.",
+        callback=_checked_format,
+        autocompletion=formats_in,
+        metavar="NAME",
+    ),
+]
+Map = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Say by hand which field is what: prompt=question, meta.reward=score. May be repeated.",
+        metavar="TARGET=FIELD",
+    ),
+]
+
+
+def load(
+    *,
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(help="Files, folders, patterns in quotes, or - for standard input.", metavar="SOURCE"),
+    ] = None,
+    format: Format = None,
+    map: Map = None,
+    known: Annotated[
+        Literal["skip", "add"], typer.Option(help="What to do with traces that are already there.")
+    ] = "skip",
+    examples: Annotated[bool, typer.Option("--examples", help="Load the traces that ship with tunix_rt.")] = False,
+    call: Call,
+) -> int:
+    """Load traces from files of any known format; what is already there is not added again.
+
+    Rows that are no traces stop nothing: they are told with file, line, field and reason, and make the exit status 1.
+    """
+    from tunix_rt.render import report_text
+
+    given = list(_named_sources(sources or [], examples=examples))
+    if not given:
+        raise typer.BadParameter("name files, folders or patterns to load, - for standard input, or --examples")
+    failed = False
+    store = call.open_store(new=True)
+    for place, (name, source) in enumerate(given):
+        try:
+            report = store.load(source, format=format, mapping=_mapping(map), known=known, progress=not call.quiet)
+        except SourceInvalid as error:
+            # One file that is something else does not stop the others.
+            tell(f"tunix-rt: {error}")
+            failed = True
+            continue
+        report.source = name
+        failed |= bool(report.rejected_count)
+        text = report_text(report, columns=columns(), rest="--json")
+        call.report(_report_data(report), f"\n{text}" if place else text, well=not report.rejected_count)
+        if isinstance(source, _StandardInput) and source.interrupted:
+            raise KeyboardInterrupt
+    return FAILED if failed else 0
+
+
+def _named_sources(sources: list[str], *, examples: bool) -> Iterator[tuple[str, Any]]:
+    for source in sources:
+        yield ("standard input", _StandardInput()) if source == _STDIN else (source, source)
+    if examples:
+        from tunix_rt import examples as shipped
+
+        yield "the examples that ship with tunix_rt", shipped.folder()
+
+
+class _StandardInput:
+    """What is piped in; Ctrl-C, which also ends the program in front of the pipe, is an end like any other.
+
+    So what that program had written is stored, and the load can be told to have been interrupted.
+    """
+
+    name = "standard input"
+
+    def __init__(self) -> None:
+        self.interrupted = False
+
+    def read(self, size: int) -> bytes:
+        """At most so many bytes, as they come; none at the end."""
+        if self.interrupted:
+            return b""
+        try:
+            return cast("io.BufferedReader", sys.stdin.buffer).read1(size)
+        except KeyboardInterrupt:
+            self.interrupted = True
+            return b""
+
+
+def _mapping(pairs: list[str] | None) -> dict[str, str] | None:
+    return dict(key_and_value("--map", pair) for pair in pairs) if pairs else None
+
+
+def _report_data(report: "LoadReport") -> dict[str, Any]:
+    return {
+        "source": report.source,
+        "format": report.format,
+        "added": report.added,
+        "known": report.known,
+        "rejected": report.rejected_count,
+        "rejections": [rejection._asdict() for rejection in report.rejected],
+        "ids": report.ids,
+    }
+
+
+def watch(
+    *,
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="A file, a folder or a pattern in quotes, there or not yet.")
+    ],
+    format: Format = None,
+    map: Map = None,
+    every: Annotated[float, typer.Option(help="Seconds between two looks.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Look once, take what there is, and end.")] = False,
+    call: Call,
+) -> int:
+    """Load the files of a running job as they appear and grow; a line for each look that brought something.
+
+    Ctrl-C ends it at once; SIGTERM after a last look, which also takes what is not whole.
+    """
+    stop = threading.Event()
+    if once:
+        stop.set()
+    rejected = 0
+    store = call.open_store(new=True)
+    if not once:
+        signal.signal(signal.SIGTERM, lambda *_: stop.set())
+        call.note(f"watching {path} every {every:g} s; Ctrl-C ends it")
+    for report in store.watch(path, format=format, mapping=_mapping(map), every=every, stop=stop):
+        rejected += report.rejected_count
+        call.report(_report_data(report), _line_of(report), well=not report.rejected_count)
+        sys.stdout.flush()
+    if not stop.is_set():
+        # A watch takes an interrupt as its end.
+        raise KeyboardInterrupt
+    return FAILED if once and rejected else 0
+
+
+def _line_of(report: "LoadReport") -> str:
+    from tunix_rt.render import report_line
+
+    return report_line(report, at=datetime.now(UTC), columns=columns())

@@ -1,0 +1,57 @@
+"""What goes out: data to standard output, messages to standard error, and nothing that a terminal would obey."""
+
+import io
+import json
+import shutil
+import sys
+from typing import Any
+
+from tunix_rt.errors import ExportFailed
+
+# So many columns where nobody knows how many there are; fewer than the other number hold no table.
+_COLUMNS, _FEWEST = 100, 40
+
+
+def put(text: str) -> None:
+    """Writes text, which `render` made, to standard output."""
+    print(text)  # noqa: T201
+
+
+def put_json(value: Any) -> None:
+    """Writes the value as a line of JSON, in ASCII: it is the same in every encoding, and no terminal obeys it."""
+    print(json.dumps(value, default=str))  # noqa: T201
+
+
+def tell(message: str) -> None:
+    """Writes a message to standard error."""
+    from tunix_rt.render import visible
+
+    print(visible(message), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def columns() -> int:
+    """How wide the terminal is; 100 where standard output is none."""
+    return max(_FEWEST, shutil.get_terminal_size((_COLUMNS, 0)).columns)
+
+
+def on_terminal() -> bool:
+    """Whether somebody reads standard output."""
+    return sys.stdout.isatty()
+
+
+class Screen(io.RawIOBase):
+    """A terminal to export to: lines of text pass with their control characters shown, and nothing else does."""
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Shows whole lines of text; ExportFailed for what is none."""
+        from tunix_rt.render import visible
+
+        lines = bytes(data)
+        if lines.startswith(b"PAR1"):
+            raise ExportFailed("-: Parquet is nothing for a terminal; name a file, or put a pipe behind it")
+        sys.stdout.write(visible(lines.decode()))
+        return len(lines)

@@ -1,0 +1,138 @@
+"""The commands that give traces: list, show, export."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from tunix_rt.cli.command import Call
+from tunix_rt.cli.completing import formats_out, ids
+from tunix_rt.cli.filters import Filters
+from tunix_rt.cli.output import Screen, columns, on_terminal, put, put_json
+
+if TYPE_CHECKING:
+    from tunix_rt.store import Page, TraceStore
+
+_STDOUT = "-"
+_PAGE = 100
+
+
+def list_(
+    *,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 20,
+    everything: Annotated[bool, typer.Option("--all", help="All there are.")] = False,
+    offset: Annotated[int, typer.Option(min=0, help="Leave out so many of the newest.")] = 0,
+    after: Annotated[
+        str | None, typer.Option(help="What comes behind a cursor that a list told.", metavar="CURSOR")
+    ] = None,
+    filters: Filters,
+    call: Call,
+) -> None:
+    """List stored traces, newest first.
+
+    With --json each trace is a line, and its "cursor" leads on from it.
+    """
+    from tunix_rt.render import page_text
+    from tunix_rt.store.paging import Cursor
+
+    asked = filters.asked()
+    store = call.open_store()
+    for page in _pages(store, None if everything else limit, offset, after, asked):
+        if call.json:
+            for one in page:
+                put_json(one.model_dump(mode="json") | {"cursor": str(Cursor(one.created_at, one.id))})
+        elif page.records:
+            put(page_text(page, columns=columns(), more=""))
+        elif asked or offset or after:
+            call.note("no trace is like that")
+        else:
+            call.note(f"no traces yet in {store.path}; tunix-rt load FILE adds some")
+    if page.next and not call.json:
+        call.note(f"more: --after {page.next}")
+
+
+def _pages(
+    store: "TraceStore", wanted: int | None, offset: int, after: str | None, asked: dict[str, Any]
+) -> Iterator["Page"]:
+    """Pages with so many traces together, one after the other as they are asked for; None for all there are."""
+    while True:
+        page = store.page(limit=min(wanted or _PAGE, _PAGE), offset=offset, after=after, **asked)
+        yield page
+        if wanted is not None:
+            wanted -= len(page)
+        if page.next is None or wanted == 0:
+            return
+        offset, after = 0, page.next
+
+
+def show(
+    *,
+    id: Annotated[
+        str,
+        typer.Argument(
+            help="An id, the beginning of one, or latest.", metavar="ID", autocompletion=ids, show_default=True
+        ),
+    ] = "latest",
+    call: Call,
+) -> None:
+    """Show one trace, whole."""
+    from tunix_rt.render import trace_text
+
+    store = call.open_store()
+    record = store.latest() if id == "latest" else store.get(id)
+    if call.json:
+        put_json(record.model_dump(mode="json"))
+        return
+    width = columns() if on_terminal() else None
+    put(trace_text(record.payload, id=record.id, created_at=record.created_at, columns=width, whole=True))
+
+
+def export(
+    *,
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH", help="A file (.gz and .zst are packed, .parquet is Parquet), or - for standard output."
+        ),
+    ],
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="trace (default), parquet, or what a trainer takes.", metavar="NAME", autocompletion=formats_out
+        ),
+    ] = None,
+    tags: Annotated[
+        tuple[str, str] | None,
+        typer.Option(help="What stands around the reasoning, such as <think> </think>.", metavar="BEGIN END"),
+    ] = None,
+    manifest: Annotated[
+        bool, typer.Option("--manifest/--no-manifest", help="Write PATH.manifest.json, which says what is in it.")
+    ] = True,
+    filters: Filters,
+    call: Call,
+) -> None:
+    """Write traces, oldest first, to a file or to standard output: for exchange, or for a trainer."""
+    options = {"format": format, "tags": tags, "manifest": manifest, **filters.asked()}
+    store = call.open_store()
+    if path == _STDOUT:
+        sys.stdout.flush()
+        n_rows = store.export(cast("IO[bytes]", Screen()) if on_terminal() else sys.stdout.buffer, **options)
+        call.note(f"{n_rows:,} rows")
+        return
+    n_rows = store.export(path, **options)
+    told = {"file": path, "rows": n_rows}
+    if manifest:
+        told |= json.loads(Path(f"{path}.manifest.json").expanduser().read_bytes())
+    call.report(told, _told(path, told))
+
+
+def _told(path: str, told: dict[str, Any]) -> str:
+    from tunix_rt.render import facts_text
+
+    facts = [("file", path), ("rows", f"{told['rows']:,}")]
+    for name in ("left_out", "shortened"):
+        facts += [(name.replace("_", " "), f"{n:,}: {why}") for why, n in told.get(name, {}).items()]
+    return facts_text(facts)
