@@ -1,6 +1,7 @@
 """The command line as a shell runs it: pipes, interrupts, terminals, other processes."""
 
 import fcntl
+import itertools
 import json
 import os
 import pty
@@ -10,6 +11,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,15 +19,21 @@ import pytest
 import tunix_rt as rt
 from tests.processes import PATIENCE, python
 from tests.test_status_form import HOLD
+from tunix_rt.render.characters import width
 
 COMMAND = [sys.executable, "-W", "error", "-m", "tunix_rt"]
-# One chunk of a load, and more.
-MANY = 25_000
+# Chunks of a load, and more than its buffers hold.
+MANY = 60_000
+
+
+def surroundings(**more):
+    """The environment without a width, which readline puts into that of this process."""
+    return {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")} | more
 
 
 def start(*words, **options):
     streams = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
-    return subprocess.Popen([*COMMAND, *map(str, words)], text=True, **streams | options)
+    return subprocess.Popen([*COMMAND, *map(str, words)], text=True, **streams | {"env": surroundings()} | options)
 
 
 def run(*words, input=None, status=0, **options):
@@ -52,9 +60,8 @@ def on_terminal(*words, columns=80, until=None, stdin=None):
     """What a terminal of so many columns got, and the exit status; `until` is called with what came so far."""
     near, far = pty.openpty()
     fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    surroundings = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     process = subprocess.Popen(
-        [*COMMAND, *map(str, words)], stdin=stdin or far, stdout=far, stderr=far, env=surroundings
+        [*COMMAND, *map(str, words)], stdin=stdin or far, stdout=far, stderr=far, env=surroundings()
     )
     os.close(far)
     shown = b""
@@ -67,14 +74,14 @@ def on_terminal(*words, columns=80, until=None, stdin=None):
             break
         shown += piece
         if until is not None:
-            until(process, shown.decode(errors="replace"))
+            until(shown.decode(errors="replace"))
     os.close(near)
     return shown.decode().replace("\r\n", "\n"), process.wait(PATIENCE)
 
 
-def test_a_training_script_pipes_its_traces_in(tmp_path):
-    script = "import json\nfor n in range(3):\n    print(json.dumps({'prompt': f'{n}?', 'steps': ['s'], 'final_answer': 'a'}))"
-    Path("train.py").write_text(script)
+def test_a_training_script_pipes_its_traces_in():
+    trace = "{'prompt': f'{n}?', 'steps': ['s'], 'final_answer': 'a'}"
+    Path("train.py").write_text(f"import json\nfor n in range(3):\n    print(json.dumps({trace}))")
     put, said = run_in_shell(
         f"{sys.executable} train.py | tunix-rt load - && tunix-rt list -n 2 --json && tunix-rt show"
     )
@@ -98,7 +105,7 @@ def test_a_process_in_place_of_a_file_is_read():
     assert re.findall(r"(\d) added", put) == ["2", "1"]
 
 
-@pytest.mark.parametrize("words", ["list --all", "list --all --json", "export -", "show"])
+@pytest.mark.parametrize("words", ["list --all", "list --all --json", "export -"])
 def test_whoever_reads_may_go_away_and_nothing_is_said(words):
     store = rt.TraceStore()
     store.add_many(
@@ -117,20 +124,17 @@ def test_exit_statuses_reach_the_shell():
 
 def test_an_interrupted_load_keeps_what_was_committed_and_says_so():
     os.mkfifo("pipe")
-    with start("load", "pipe", "--store", "s.duckdb") as process:
-        with Path("pipe").open("w") as pipe:
-            pipe.writelines(map(row, range(MANY)))
-            pipe.flush()
-            store = rt.TraceStore("s.duckdb")
-            while not (n := store.count()):
-                assert process.poll() is None
-            process.send_signal(signal.SIGINT)
-            put, said = process.communicate(timeout=PATIENCE)
+    with start("load", "pipe", "--store", "s.duckdb") as process, Path("pipe").open("w") as pipe:
+        pipe.writelines(map(row, range(MANY)))
+        pipe.flush()
+        store = rt.TraceStore("s.duckdb")
+        while not store.count():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        put, said = process.communicate(timeout=PATIENCE)
     assert (process.returncode, put) == (130, "")
-    assert said.startswith(
-        f"tunix-rt: interrupted; <LoadReport: {n:,} added, 0 already there, 0 rejected> before this; "
-    )
-    assert store.count() == n < MANY
+    (added,) = re.match(r"tunix-rt: interrupted; <LoadReport: (\S+) added, .*> before this; ", said).groups()
+    assert int(added.replace(",", "")) == store.count() < MANY
 
 
 def test_an_interrupt_of_a_pipe_stores_what_came_through_it():
@@ -166,7 +170,7 @@ def test_a_watch_tells_each_look_that_brought_something_and_ends(sign, status):
 def test_a_store_that_another_program_holds_is_busy(store, make_trace):
     store.add(make_trace())
     store.close()
-    few = os.environ | {"TUNIX_RT_POOL_TIMEOUT": "1"}
+    few = surroundings(TUNIX_RT_POOL_TIMEOUT="1")
     with python(HOLD, store.path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout.readline().strip() == b"held"
         put, said = run("list", "--store", store.path, status=1, env=few)
@@ -177,49 +181,34 @@ def test_a_store_that_another_program_holds_is_busy(store, make_trace):
 
 
 def test_progress_shows_on_a_terminal_and_nowhere_else():
-    # Fed until there is a bar, however fast or slow the machine.
     reading, writing = os.pipe()
-    fed = 0
+    seen = threading.Event()
 
-    def feed(_process, shown):
-        nonlocal fed
-        if "loading" in shown and fed >= 0:
-            os.close(writing)
-            fed = -1
+    def feed():
+        # Until there is a bar, however fast or slow the machine.
+        with os.fdopen(writing, "w") as pipe:
+            for n in itertools.count():
+                if seen.is_set():
+                    return
+                pipe.write(row(n))
 
-    import threading
-
-    ended = threading.Event()
-
-    def write_rows():
-        n = 0
-        while not ended.is_set():
-            try:
-                os.write(writing, row(n).encode() * 1)
-            except OSError:
-                return
-            n += 1
-
-    thread = threading.Thread(target=write_rows)
+    thread = threading.Thread(target=feed)
     thread.start()
-    shown, status = on_terminal("load", "-", until=feed, stdin=reading)
-    ended.set()
-    os.close(reading)
-    thread.join()
-    assert status in (0, 1)
+    with os.fdopen(reading) as source:
+        shown, status = on_terminal("load", "-", until=lambda text: "loading" in text and seen.set(), stdin=source)
+    thread.join(PATIENCE)
+    assert status == 0
     assert "loading" in shown
     Path("a.jsonl").write_text(row(0))
     assert run("load", "a.jsonl")[1] == ""
 
 
-@pytest.mark.parametrize("columns", [60, 80, 200])
+@pytest.mark.parametrize("columns", [60, 200])
 def test_a_trace_is_folded_to_the_terminal_and_stays_whole_in_a_pipe(columns, make_trace):
     text = " ".join(f"word{n}" for n in range(300)) + " 日本語の文章" * 50
     rt.TraceStore().add(make_trace(text))
     shown, status = on_terminal("show", columns=columns)
     assert status == 0
-    from tunix_rt.render.characters import width
-
     lines = shown.splitlines()
     assert max(map(width, lines)) <= columns
     assert columns - 20 <= max(map(width, lines))
@@ -230,8 +219,8 @@ def test_a_trace_is_folded_to_the_terminal_and_stays_whole_in_a_pipe(columns, ma
 
 def test_lists_take_the_width_of_the_terminal(make_trace):
     rt.TraceStore().add(make_trace("long words " * 20, final_answer="long answers " * 20))
-    widths = [max(map(len, on_terminal("list", columns=columns)[0].splitlines())) for columns in (60, 80, 140)]
-    assert widths == [60, 80, 140]
+    widths = [max(map(len, on_terminal("list", columns=columns)[0].splitlines())) for columns in (60, 140)]
+    assert widths == [60, 140]
     assert max(map(len, run("list")[0].splitlines())) == 100
 
 
@@ -244,11 +233,10 @@ def test_a_terminal_gets_no_control_character_and_no_parquet(make_trace):
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", shown), words
     shown, status = on_terminal("export", "-", "--format", "parquet")
     assert (status, "Parquet is nothing for a terminal" in shown) == (1, True)
-    assert shown.isprintable() or shown.count("\n") == len(shown) - len(shown.replace("\n", ""))
 
 
 def test_help_has_no_colour_where_none_is_wanted():
-    environment = os.environ | {"NO_COLOR": "1"}
+    environment = surroundings(NO_COLOR="1")
     for words in (["--help"], ["load", "--help"], ["store", "--help"]):
         put, said = run(*words, env=environment)
         assert ("\x1b" in put, said) == (False, "")
@@ -257,7 +245,7 @@ def test_help_has_no_colour_where_none_is_wanted():
 def test_output_is_right_in_a_terminal_without_unicode(make_trace):
     rt.TraceStore().add(make_trace("日本語?"))
     for words in (["list"], ["show"], ["list", "--json"], ["load", "--examples"]):
-        put, said = run(*words, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+        put, said = run(*words, env=surroundings(PYTHONIOENCODING="ascii"))
         assert put.isascii()
         assert "Traceback" not in said
     assert json.loads(run("list", "-n", "1", "--text", "日本", "--json")[0])["preview"] == "日本語?"
@@ -268,19 +256,14 @@ def test_help_and_completion_start_without_the_store():
         "import sys; sys.argv[1:] = ['list', '--help']\n"
         "from tunix_rt.cli import app\n"
         "try:\n    app()\nexcept SystemExit:\n    pass\n"
-        "print([name for name in ('duckdb', 'pyarrow', 'pydantic', 'IPython', 'jinja2') if name in sys.modules])"
+        "print([name for name in ('duckdb', 'pyarrow', 'IPython', 'jinja2', 'ipywidgets') if name in sys.modules])"
     )
     with python(program, stdout=subprocess.PIPE, text=True) as process:
         assert process.communicate(timeout=PATIENCE)[0].splitlines()[-1] == "[]"
 
 
 def completed(line):
-    """What bash is offered behind the line, through the script that the command gives it."""
-    script = f"""
-    tunix-rt() {{ {" ".join(COMMAND)} "$@"; }}
-    eval "$(_TUNIX_RT_COMPLETE=source_bash tunix-rt)"
-    """
-    del script
+    """What bash is offered behind the line."""
     words = line.split(" ")
     environment = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1), "_TUNIX_RT_COMPLETE": "complete_bash"}
     program = "import sys; sys.argv[0] = 'tunix-rt'\nfrom tunix_rt.cli import app\napp()"
@@ -288,7 +271,7 @@ def completed(line):
         return process.communicate(timeout=PATIENCE)[0].split()
 
 
-def test_commands_options_ids_sources_and_formats_complete(make_trace, tmp_path):
+def test_commands_options_ids_sources_and_formats_complete(tmp_path):
     store = rt.TraceStore()
     store.load(rt.examples.folder())
     newest = str(store.latest().id)

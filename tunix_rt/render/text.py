@@ -60,7 +60,7 @@ def trace_text(
     def told(text: str, where: str, by: int = 2) -> list[str]:
         return _indented(text if whole else _shortened(text, where), by, columns)
 
-    lines = [f"Trace {id}" if id else "Trace", " · ".join(head), "", "Prompt"]
+    lines = [f"Trace {id}" if id else "Trace", *_indented(" · ".join(head), 0, columns), "", "Prompt"]
     lines += told(trace.prompt, "trace.prompt")
     lines += ["", "Steps"]
     n_shown = len(trace.steps) if whole else _STEPS_SHOWN
