@@ -29,6 +29,8 @@ FLOORS = {
     "checks": 6,
     "widgets": 7,
     "magics": 8,
+    "cli": 8,
+    "__main__": 9,
 }
 
 
