@@ -1,10 +1,12 @@
 """The documentation is held to the code: what the README and CONTRIBUTING say is so."""
 
+import os
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import get_args
 
@@ -80,6 +82,45 @@ def test_the_two_commands_are_single_lines_that_name_what_is_there():
     )
     assert found.stdout.strip() == test
     assert found.args[2] in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_the_readme_s_commands_run_in_a_shell(tmp_path):
+    section = README.split("## On the command line")[1].split("\n## ")[0]
+    (block,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    commands = tmp_path / "commands"
+    commands.mkdir()
+    for name, module in {"tunix-rt": "-m tunix_rt", "python": ""}.items():
+        (commands / name).write_text(f'#!/bin/sh\nexec {sys.executable} {module} "$@"\n')
+        (commands / name).chmod(0o755)
+    trace = '{"prompt": "%s?", "steps": ["s"], "final_answer": "a", "meta": {"source": "rollouts", "correct": true}}'
+    for folder in ("runs", "outputs"):
+        Path(folder).mkdir()
+    for name in ("rollouts", "runs/1", "outputs/1"):
+        Path(f"{name}.jsonl").write_text(trace % name)
+    Path("train.py").write_text(f"print({trace % 'train'!r})")
+    surroundings = os.environ | {"PATH": f"{commands}:{os.environ['PATH']}"}
+    command = ["bash", "-e", "-c", block]
+    done = subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert rt.TraceStore().count() == 4
+    assert Path("sft.jsonl").read_text().count("\n") == 3
+    assert rt.TraceStore("back.duckdb").load("rollouts.jsonl.gz").added == 3
+    assert len(Path("ids.jsonl").read_text().splitlines()) == 3
+    assert '"healthy"' in done.stdout
+
+
+def test_the_command_is_installed_with_the_package():
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    assert callable(EntryPoint("tunix-rt", scripts["tunix-rt"], "console_scripts").load())
+
+
+def test_the_readme_names_every_command():
+    from tunix_rt.cli import app, store
+
+    section = README.split("## On the command line")[1].split("\n## ")[0]
+    for one in (app, store):
+        for command in one.registered_commands:
+            assert f"`{command.name}`" in section
 
 
 def test_contributing_lists_every_room_and_every_file_of_the_store():

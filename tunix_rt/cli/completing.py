@@ -17,18 +17,15 @@ _PLAIN = re.compile(r"[\w./@+-]+")
 _SECONDS = 1
 
 
-def _store(context: typer.Context) -> "TraceStore":
-    """The store of the call that is being typed; TunixRTError where it cannot be had at once."""
+def _store(context: typer.Context) -> "TraceStore | None":
+    """The store of the call that is being typed, if it is there: looking makes none."""
     from tunix_rt.settings import Settings
     from tunix_rt.store import TraceStore
 
     named = context.params.get("store") or context.find_root().params.get("store")
     settings = Settings(pool_timeout=_SECONDS)
     path = (named or settings.database).expanduser()
-    if not path.exists():
-        # Looking makes no store.
-        raise TunixRTError(path)
-    return TraceStore(path, settings=settings)
+    return TraceStore(path, settings=settings) if path.exists() else None
 
 
 def ids(context: typer.Context, incomplete: str) -> list[str]:
@@ -36,7 +33,7 @@ def ids(context: typer.Context, incomplete: str) -> list[str]:
     found = ["latest"]
     try:
         store = _store(context)
-        found += [str(one.id) for one in store.page(limit=_IDS)]
+        found += [str(one.id) for one in store.page(limit=_IDS)] if store else []
     except TunixRTError:
         pass
     return [each for each in found if each.startswith(incomplete)]
@@ -46,7 +43,7 @@ def sources(context: typer.Context, incomplete: str) -> list[str]:
     """The sources of the traces that are there."""
     try:
         store = _store(context)
-        found = [source for source, _ in store.info().sources if source]
+        found = [source for source, _ in store.info().sources if source] if store else []
     except TunixRTError:
         return []
     return [source for source in found if source.startswith(incomplete) and _PLAIN.fullmatch(source)]
