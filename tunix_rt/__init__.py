@@ -112,6 +112,13 @@ __all__ = [
 ]
 
 
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    """Where Jupyter Server finds the HTTP API."""
+    from tunix_rt.server.extension import TraceServer
+
+    return [{"module": "tunix_rt.server", "app": TraceServer}]
+
+
 def __getattr__(name: str) -> Any:
     if name in ("errors", "examples"):
         return import_module(f"tunix_rt.{name}")

@@ -1,0 +1,43 @@
+"""The extension as Jupyter Server loads it, stops it, and finds its routes."""
+
+from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.utils import url_path_join
+
+from tunix_rt.errors import SettingsInvalid
+from tunix_rt.server import routes
+from tunix_rt.server.served import ServedStore
+
+API = "tunix-rt/api"
+
+
+class TraceServer(ExtensionApp):
+    """Serves the default store of the settings under `tunix-rt/api`, by Jupyter's own rules of who may ask."""
+
+    name = "tunix_rt"
+    description = "The traces of the default store over HTTP."
+
+    def initialize_settings(self) -> None:
+        """Bad settings are told in the log, and by each route; Jupyter starts all the same."""
+        self.served = ServedStore()
+        try:
+            settings = self.served.settings
+        except SettingsInvalid as error:
+            # In one line: a traceback would say no more.
+            self.log.error(  # noqa: TRY400
+                "tunix_rt: no store is served: %s", "; ".join(str(error).splitlines())
+            )
+        else:
+            self.log.info("tunix_rt: %s is served under %s", settings.database, url_path_join(self._base_url, API))
+
+    def initialize_handlers(self) -> None:
+        """The routes, and one for all that is none, so that nobody learns which are there."""
+        given = {"served": self.served, "root": url_path_join(self._base_url, API)}
+        self.handlers.extend((f"/{API}{path}", route, given) for path, route in routes.ROUTES.items())
+
+    async def stop_extension(self) -> None:
+        """Ends the exports that are on their way, and gives the file up."""
+        await self.served.stop()
+
+    @property
+    def _base_url(self) -> str:
+        return str(self.settings["base_url"])

@@ -1,0 +1,73 @@
+"""What a client is told when a request fails: a status, and a `detail` that names the field."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from tunix_rt.errors import (
+    IdAmbiguous,
+    Problem,
+    QueryInvalid,
+    SettingsInvalid,
+    StoreBusy,
+    StoreFull,
+    StoreReadOnly,
+    TraceInvalid,
+    TraceNotFound,
+    TraceTooLarge,
+    TunixRTError,
+)
+
+
+class BatchInvalid(TraceInvalid):
+    """A batch of no traces, or of too many."""
+
+
+class RequestInvalid(QueryInvalid):
+    """Parts of a request that mean nothing: `place` is "query" or "path", the problems name its parameters."""
+
+    def __init__(self, place: str, *problems: Problem) -> None:
+        self.place, self.problems = place, problems
+        super().__init__("\n".join(map(str, problems)))
+
+
+# What is more than so much wrong with one body is told when this is mended.
+_MOST_PROBLEMS = 100
+# The first that fits; all others are the server's own trouble.
+_STATUS = {
+    BatchInvalid: 400,
+    TraceTooLarge: 413,
+    TraceInvalid: 422,
+    IdAmbiguous: 409,
+    TraceNotFound: 404,
+    QueryInvalid: 422,
+    StoreBusy: 503,
+    StoreFull: 507,
+    StoreReadOnly: 409,
+    SettingsInvalid: 503,
+}
+
+
+def status_of(error: TunixRTError) -> int:
+    """The status of the reply to a request that failed so."""
+    return next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
+
+
+def detail_of(error: TunixRTError) -> str | list[dict[str, Any]]:
+    """What went wrong: a list of `{loc, field, msg}` where parts of the request are at fault, otherwise a text."""
+    if isinstance(error, RequestInvalid):
+        return _faults(error.place, error.problems)
+    if isinstance(error, TraceInvalid) and not isinstance(error, BatchInvalid | TraceTooLarge):
+        return _faults("body", error.problems)
+    return str(error)
+
+
+def _faults(place: str, problems: Iterable[Problem]) -> list[dict[str, Any]]:
+    return [
+        {"loc": [place, *_location(problem.field)], "field": problem.field, "msg": problem.reason}
+        for problem in list(problems)[:_MOST_PROBLEMS]
+    ]
+
+
+def _location(field: str | None) -> list[str | int]:
+    parts = field.split(".") if field else []
+    return [int(part) if part.isascii() and part.isdigit() else part for part in parts]

@@ -1,0 +1,87 @@
+"""What the routes reply, as models: the replies are made of them, and so is their description."""
+
+from datetime import datetime
+from typing import Any, Literal, Self
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from tunix_rt.model import TraceRecord, TraceSummary
+from tunix_rt.store import Page
+
+
+class Created(BaseModel):
+    """A trace that was stored: its id (UUIDv7), its time (UTC), its format."""
+
+    id: UUID
+    created_at: datetime
+    trace_version: str
+
+    @classmethod
+    def of(cls, record: TraceRecord) -> Self:
+        """What is told of a new record."""
+        return cls(id=record.id, created_at=record.created_at, trace_version=record.trace_version)
+
+
+class BatchCreated(BaseModel):
+    """The traces of a batch, in its order; all of them were stored."""
+
+    created_count: int
+    traces: list[Created]
+
+    @classmethod
+    def of(cls, records: list[TraceRecord]) -> Self:
+        """What is told of new records."""
+        return cls(created_count=len(records), traces=[Created.of(record) for record in records])
+
+
+class Pagination(BaseModel):
+    """Where a page lies, and how to ask for the one behind it: by offset, or by the cursor `next` given as `after`."""
+
+    limit: int
+    offset: int
+    next_offset: int | None
+    next: str | None
+
+
+class TraceList(BaseModel):
+    """A page of summaries, newest first."""
+
+    data: list[TraceSummary]
+    pagination: Pagination
+
+    @classmethod
+    def of(cls, page: Page) -> Self:
+        """The page as it is told."""
+        pagination = Pagination(limit=page.limit, offset=page.offset, next_offset=page.next_offset, next=page.next)
+        return cls(data=list(page.records), pagination=pagination)
+
+
+class ServiceReply(BaseModel):
+    """A service beside the store: whether it is well, and the error where it is not."""
+
+    status: Literal["healthy", "down", "off"]
+    mode: Literal["off", "mock", "real"]
+    error: str | None = None
+
+
+class HealthReply(BaseModel):
+    """The health of the store and of the services beside it."""
+
+    status: Literal["healthy", "degraded", "down"]
+    store: dict[str, Any]
+    services: dict[str, ServiceReply]
+
+
+class Fault(BaseModel):
+    """A part of the request that is at fault: where it stands, and what is wrong with it."""
+
+    loc: list[str | int]
+    field: str | None
+    msg: str
+
+
+class Refusal(BaseModel):
+    """Why a request failed."""
+
+    detail: str | list[Fault]

@@ -1,0 +1,137 @@
+"""What all routes share: who may ask, how large a body may be, and how a failure is told."""
+
+import re
+from http import HTTPStatus
+from http.client import responses
+from types import TracebackType
+from typing import Any
+
+from jupyter_server.auth.utils import HTTP_METHOD_TO_AUTH_ACTION
+from jupyter_server.base.handlers import APIHandler
+from jupyter_server.utils import ensure_async
+from pydantic_core import to_json
+from tornado.web import HTTPError, RequestHandler, stream_request_body
+
+from tunix_rt.errors import StoreBusy, TunixRTError
+from tunix_rt.server.faults import detail_of, status_of
+from tunix_rt.server.served import ServedStore
+
+_RETRY_AFTER_SECONDS = 5
+
+
+@stream_request_body
+class Route(APIHandler):
+    """A route under Jupyter's rules: nothing of a body is taken from whom they refuse, or where it is too large.
+
+    `root` is the path of the API, without the slash at its end.
+    """
+
+    auth_resource = "tunix_rt"
+
+    def initialize(self, served: ServedStore, root: str) -> None:
+        """What the extension gives to each request."""
+        self.served, self.root = served, root
+        self.is_admitted = False
+        self._body = bytearray()
+        self._body_max_bytes: int | None = None
+
+    def body_max_bytes(self) -> int:
+        """The largest body of a POST; what comes with other methods is passed over."""
+        return 0
+
+    @property
+    def body(self) -> bytes:
+        """The whole body."""
+        return bytes(self._body)
+
+    def set_default_headers(self) -> None:
+        """Jupyter's, and that nobody keeps a reply."""
+        super().set_default_headers()
+        self.set_header("Cache-Control", "no-store")
+
+    def decode_argument(self, value: bytes, name: str | None = None) -> str:  # noqa: ARG002
+        """A part of the path; what is no UTF-8 is no id, which its route says when it is known who asks."""
+        return value.decode(errors="replace")
+
+    async def prepare(self) -> None:  # type: ignore[override]
+        """Admits the request or refuses it, when its headers are there and its body is not."""
+        await self.admit()
+        method = str(self.request.method)
+        if not self._implements(method):
+            raise HTTPError(405)
+        if method != "POST":
+            return
+        maximum = self._body_max_bytes = self.body_max_bytes()
+        length = self.request.headers.get("Content-Length", "")
+        if re.fullmatch(r"\d+", length, re.ASCII) and int(length) > maximum:
+            raise HTTPError(413, _too_large(f"{int(length):,}", maximum))
+        if self.request.headers.get("Content-Encoding", "identity") != "identity":
+            raise HTTPError(415, "a packed body is not taken; send it as it is")
+
+    async def admit(self) -> None:
+        """Refuses whom Jupyter would refuse."""
+        # Host, user, XSRF and origin; a user that is not known is refused by us, whatever Jupyter's default is.
+        await super().prepare()
+        method = str(self.request.method)
+        if method == "OPTIONS":
+            return
+        if self.current_user is None:
+            raise HTTPError(403)
+        action = HTTP_METHOD_TO_AUTH_ACTION[method]
+        if not await ensure_async(self.authorizer.is_authorized(self, self.current_user, action, self.auth_resource)):
+            raise HTTPError(403, f"not authorized to {action} {self.auth_resource}")
+        self.is_admitted = True
+
+    def data_received(self, chunk: bytes) -> None:
+        """A piece of the body; one of unknown length ends where it becomes too large."""
+        maximum = self._body_max_bytes
+        if maximum is None:
+            return
+        self._body += chunk
+        if len(self._body) > maximum:
+            self._body.clear()
+            self.send_error(413, exc_info=(None, HTTPError(413, _too_large(f"more than {maximum:,}", maximum)), None))
+
+    def send_json(self, content: Any, status: int = 200) -> None:
+        """Ends the reply with this content: a model, what JSON knows, or bytes of JSON."""
+        self.set_status(status)
+        self.finish(content if isinstance(content, bytes) else to_json(content))
+
+    def send_error(self, status_code: int = 500, **given: Any) -> None:
+        """Ends the reply as a failure; those of the package have a status of their own."""
+        error = given.get("exc_info", (None, None))[1]
+        super().send_error(status_of(error) if isinstance(error, TunixRTError) else status_code, **given)
+
+    def write_error(self, status_code: int, **given: Any) -> None:
+        """The failure as JSON, without any traceback."""
+        error = given.get("exc_info", (None, None))[1]
+        detail: Any = responses.get(status_code, "Unknown")
+        if isinstance(error, TunixRTError):
+            detail = detail_of(error)
+        elif isinstance(error, HTTPError):
+            detail = error.get_message() or detail
+        if isinstance(error, StoreBusy):
+            self.set_header("Retry-After", _RETRY_AFTER_SECONDS)
+        if status_code == HTTPStatus.METHOD_NOT_ALLOWED and self.is_admitted:
+            self.set_header("Allow", ", ".join(filter(self._implements, self.SUPPORTED_METHODS)))
+        self.finish(to_json({"detail": detail}))
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Errors that say themselves what to do are one line of the log, and none where the client is at fault."""
+        if not isinstance(value, TunixRTError):
+            super().log_exception(typ, value, tb)
+        elif status_of(value) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self.log.warning("%s %s: %s", self.request.method, self.request.path, value)
+
+    def _implements(self, method: str) -> bool:
+        # Jupyter asks in the same way.
+        return getattr(type(self), method.lower()) is not RequestHandler._unimplemented_method  # noqa: SLF001
+
+
+def _too_large(size: str, maximum: int) -> str:
+    return f"body of {size} bytes exceeds maximum of {maximum:,} bytes"

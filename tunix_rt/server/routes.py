@@ -1,0 +1,187 @@
+"""The routes: each a few calls of the store, under Jupyter's rules."""
+
+import asyncio
+import re
+from typing import IO, cast
+
+from tornado.iostream import StreamClosedError
+from tornado.web import HTTPError, authenticated
+
+from tunix_rt.checks import health
+from tunix_rt.errors import Problem, TraceNotFound
+from tunix_rt.model import Trace
+from tunix_rt.server.bodies import MAX_BATCH_BYTES, traces_in
+from tunix_rt.server.faults import RequestInvalid
+from tunix_rt.server.openapi import document
+from tunix_rt.server.parameters import EXPORT, PAGE, SELECTION, parameters_in
+from tunix_rt.server.replies import BatchCreated, Created, HealthReply, ServiceReply, TraceList
+from tunix_rt.server.reply_stream import ReplyStream
+from tunix_rt.server.route import Route
+from tunix_rt.services import rediai_health
+
+_ID_DIGITS = 32
+_ENDINGS = {"parquet": ".parquet", "tunix_rl": ".parquet"}
+
+
+class Traces(Route):
+    """All traces: a page of them; one more."""
+
+    def body_max_bytes(self) -> int:
+        """The largest trace."""
+        return self.served.settings.trace_max_bytes
+
+    @authenticated
+    async def get(self) -> None:
+        """A page of summaries."""
+        asked = parameters_in(self.request.query, PAGE | SELECTION)
+        self.send_json(
+            await self.served.read(lambda store: TraceList.of(store.page(**asked)).model_dump_json().encode())
+        )
+
+    @authenticated
+    async def post(self) -> None:
+        """Stores the trace in the body."""
+        parameters_in(self.request.query, {})
+        record = await self.served.add(lambda store: store.add(Trace.from_json(self.body)))
+        self.set_header("Location", f"{self.root}/traces/{record.id}")
+        self.send_json(Created.of(record), 201)
+
+
+class Batch(Route):
+    """Many traces at once."""
+
+    def body_max_bytes(self) -> int:
+        """The largest batch."""
+        return MAX_BATCH_BYTES
+
+    @authenticated
+    async def post(self) -> None:
+        """Stores the traces in the body, all or none."""
+        parameters_in(self.request.query, {})
+        records = await self.served.add(lambda store: store.add_many(traces_in(self.body)))
+        self.send_json(BatchCreated.of(records), 201)
+
+
+class OneTrace(Route):
+    """One trace, by its id."""
+
+    @authenticated
+    async def get(self, given: str) -> None:
+        """The trace with this id, or with the only id that begins so."""
+        _digits(given)
+        parameters_in(self.request.query, {})
+        self.send_json(await self.served.read(lambda store: store.get(given).model_dump_json().encode()))
+
+    @authenticated
+    async def delete(self, given: str) -> None:
+        """Deletes it; half an id is not enough for that."""
+        if len(_digits(given)) < _ID_DIGITS:
+            raise RequestInvalid("path", Problem("id", f"{given!r}: to delete, give the whole id"))
+        parameters_in(self.request.query, {})
+        # Somebody else may delete it between the look for it and the deletion.
+        if not await self.served.read(lambda store: store.delete(given)):
+            raise TraceNotFound(f"trace {given!r} not found")
+        self.set_status(204)
+        self.finish()
+
+
+class Export(Route):
+    """A selection of the traces as a file, oldest first, sent as it is read."""
+
+    stream: ReplyStream | None = None
+
+    @authenticated
+    async def get(self) -> None:
+        """The file; where it fails in the middle, the connection is cut."""
+        asked = {"format": "trace"} | parameters_in(self.request.query, EXPORT | SELECTION)
+        ending = _ENDINGS.get(asked["format"], ".jsonl")
+        content_type = "application/vnd.apache.parquet" if ending == ".parquet" else "application/x-ndjson"
+        self.set_header("Content-Type", content_type)
+        self.set_attachment_header(f"traces{ending}")
+        stream = self.stream = ReplyStream(self)
+        file = cast("IO[bytes]", stream)
+        try:
+            await self.served.stream(stream, lambda store: store.export(file, **asked))
+        except StreamClosedError as error:
+            self.log.info("tunix_rt: an export ended early: %s", error)
+            stream.cut()
+        except Exception as error:
+            # Half a file shall not look like a whole one.
+            if not stream.begun:
+                raise
+            self.log_exception(type(error), error, error.__traceback__)
+            stream.cut()
+        else:
+            self.finish(set_content_type=content_type)
+
+    def on_connection_close(self) -> None:
+        """Ends the reading as well."""
+        super().on_connection_close()
+        if self.stream is not None:
+            self.stream.lose()
+
+
+class Health(Route):
+    """Whether the store can do its work, and the services beside it."""
+
+    # Who looks after the server shall not keep it awake.
+    _track_activity = False
+
+    @authenticated
+    async def get(self) -> None:
+        """What was found; 503 where the store is down."""
+        parameters_in(self.request.query, {})
+        found = HealthReply.model_validate((await self.served.look(health)).to_dict())
+        self.send_json(found.model_dump_json(exclude_unset=True).encode(), 503 if found.status == "down" else 200)
+
+
+class RediAI(Route):
+    """Whether RediAI is well."""
+
+    _track_activity = False
+
+    @authenticated
+    async def get(self) -> None:
+        """What it said, at most `rediai_health_cache_ttl_seconds` ago."""
+        parameters_in(self.request.query, {})
+        found = await asyncio.to_thread(rediai_health, self.served.settings)
+        self.send_json(ServiceReply.model_validate(found.to_dict()).model_dump_json(exclude_unset=True).encode())
+
+
+class Description(Route):
+    """The API described, for programs."""
+
+    @authenticated
+    async def get(self) -> None:
+        """The OpenAPI document."""
+        parameters_in(self.request.query, {})
+        self.send_json(await asyncio.to_thread(document, self.root))
+
+
+class Nothing(Route):
+    """All other paths: whoever may not ask does not learn that they are none."""
+
+    async def prepare(self) -> None:  # type: ignore[override]
+        """Refuses everybody."""
+        await self.admit()
+        if self.request.method != "OPTIONS":
+            raise HTTPError(404, f"there is no such route; {self.root}/openapi.json tells which there are")
+
+
+def _digits(given: str) -> str:
+    digits = given.replace("-", "").lower()
+    if not re.fullmatch(r"[0-9a-f]{1,32}", digits):
+        raise RequestInvalid("path", Problem("id", f"{given!r}: is no id, which is 32 hexadecimal digits"))
+    return digits
+
+
+ROUTES: dict[str, type[Route]] = {
+    "/traces": Traces,
+    "/traces/batch": Batch,
+    "/traces/export": Export,
+    "/traces/([^/]+)": OneTrace,
+    "/health": Health,
+    "/redi/health": RediAI,
+    "/openapi.json": Description,
+    "(?:/.*)?": Nothing,
+}
