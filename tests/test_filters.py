@@ -71,10 +71,22 @@ def test_text_is_found_in_prompt_steps_and_answer_whatever_its_case(full, text, 
         ({"source": "farm", "reward": 0.5}, []),
         ({"no such": "key"}, []),
         ({'a"b': 1}, []),
+        ({"*": "dotted"}, []),
+        ({"": 1}, []),
+        ({"..": 1, "a/~b": 1}, []),
+        ({"reward": 10**40}, []),
     ],
 )
 def test_meta_is_compared_by_value_and_dots_reach_inside(full, meta, prompts):
     assert found(full, meta=meta) == prompts
+
+
+def test_any_key_of_meta_can_be_asked_for(store, make_trace):
+    meta = {"*": 1, "": 2, "a/b": 3, "~": 4, "$": 5, "a[0]": 6, "o": {"": {"*": 7}}, "l": [8]}
+    store.add(make_trace(meta=meta))
+    for key, value in [*list(meta.items())[:6], ("o..*", 7), ("l.0", 8)]:
+        assert store.count(meta={key: value}) == 1, key
+        assert store.count(meta={key: None}) == 0, key
 
 
 def test_source_steps_version_and_ids(full):
@@ -139,6 +151,7 @@ def test_filters_that_are_none_are_not_asked(full):
         ({"meta": "x"}, "meta='x': must be values in meta"),
         ({"meta": {"a": float("nan")}}, "must be a JSON value"),
         ({"meta": {"a": {1}}}, "must be a JSON value"),
+        ({"meta": {"a": 10**400}}, "numbers are compared as doubles"),
         ({"ids": ["zzz"]}, "must be full ids"),
         ({"ids": 5}, "ids=5: must be full ids"),
         ({"where": "selec"}, "selec"),

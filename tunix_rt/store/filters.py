@@ -177,9 +177,8 @@ def _literal_pattern(text: str) -> str:
 
 def _meta_condition(key: str, wanted: Any) -> Condition:
     # A key may itself hold dots (`gen_ai.usage`), so the whole key is tried before the path.
-    paths = ["$." + json.dumps(key, ensure_ascii=False)]
-    if "." in key:
-        paths.append("$." + ".".join(json.dumps(part, ensure_ascii=False) for part in key.split(".")))
+    pointer = _pointer(key)
+    paths = [pointer] if "." not in key else [pointer, _pointer(*key.split("."))]
     found = f"coalesce({', '.join(['json_extract(meta, ?::varchar)'] * len(paths))})"
     if wanted is None:
         return Condition(f"coalesce(json_type({found}), 'NULL') = 'NULL'", tuple(paths))
@@ -190,8 +189,17 @@ def _meta_condition(key: str, wanted: Any) -> Condition:
     if isinstance(wanted, int | float) and not isinstance(wanted, bool):
         numbers = "('UBIGINT', 'BIGINT', 'DOUBLE', 'HUGEINT', 'UHUGEINT')"
         is_number = f"json_type({found}) in {numbers}"
-        return Condition(f"({is_number} and try_cast({found} as double) = ?::double)", (*paths, *paths, wanted))
+        try:
+            number = float(wanted)
+        except OverflowError:
+            raise QueryInvalid(f"meta={{{key!r}: …}}: numbers are compared as doubles, which end at 1.8e308") from None
+        return Condition(f"({is_number} and try_cast({found} as double) = ?::double)", (*paths, *paths, number))
     return Condition(f"{found}::varchar = json(?)::varchar", (*paths, text))
+
+
+def _pointer(*keys: str) -> str:
+    # Not one of DuckDB's paths, in which no key is empty and a star is any key.
+    return "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in keys)
 
 
 def id_range(id: UUID | str) -> tuple[UUID, UUID]:
