@@ -1,0 +1,105 @@
+"""A real Jupyter Server that serves a store of its own, and ways to talk to it."""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+import tunix_rt as rt
+from tests.processes import PATIENCE
+
+ROOT = Path(__file__).parent.parent
+TRACE = {"prompt": "27 × 19?", "steps": ["27 × 20 = 540", "540 − 27 = 513"], "final_answer": "513"}
+
+
+class Served:
+    """A running server: where it is, its token, its store, its log; `client` is logged in by the token."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", home: Path, url: str, token: str) -> None:
+        self.process, self.home, self.url, self.token = process, home, url, token
+        self.api = f"{url}/tunix-rt/api"
+        self.database = home / "served.duckdb"
+        self.client = self.new_client(headers={"Authorization": f"token {token}"})
+
+    def new_client(self, **options) -> httpx.Client:
+        return httpx.Client(base_url=self.api, timeout=PATIENCE, trust_env=False, **options)
+
+    @property
+    def store(self) -> rt.TraceStore:
+        """The same store, from this process, as a notebook has it."""
+        return rt.TraceStore(self.database)
+
+    @property
+    def log(self) -> str:
+        return (self.home / "log").read_text(encoding="utf-8")
+
+    def connect(self) -> socket.socket:
+        """A bare connection."""
+        parts = urlsplit(self.url)
+        return socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE)
+
+    def head(self, method: str, path: str, *headers: str, token: bool = True) -> bytes:
+        """The beginning of a request, up to where its body would come."""
+        lines = [f"{method} {urlsplit(self.api).path}{path} HTTP/1.1", "Host: 127.0.0.1", *headers]
+        lines += [f"Authorization: token {self.token}"] * token
+        return "\r\n".join([*lines, "", ""]).encode()
+
+
+@contextmanager
+def serving(home: Path, *options: str, environment: Mapping[str, str] | None = None) -> Iterator[Served]:
+    """A Jupyter Server with the extension that the package ships, all that it keeps in the folder `home`."""
+    work = home / "work"
+    work.mkdir(parents=True)
+    own = {
+        "JUPYTER_CONFIG_DIR": home / "config",
+        # The file that an installation puts into the environment's etc/jupyter.
+        "JUPYTER_CONFIG_PATH": ROOT / "etc" / "jupyter",
+        "JUPYTER_DATA_DIR": home / "data",
+        "JUPYTER_RUNTIME_DIR": home / "runtime",
+        "IPYTHONDIR": home / "ipython",
+        "TUNIX_RT_DATABASE": home / "served.duckdb",
+        "PYTHONPATH": ROOT,
+    }
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TUNIX_RT_")}
+    token = secrets.token_hex(16)
+    command = [sys.executable, "-m", "jupyter_server", "--no-browser", f"--ServerApp.root_dir={work}"]
+    command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.port=0", f"--IdentityProvider.token={token}", *options]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            env=inherited | {name: str(path) for name, path in own.items()} | dict(environment or {}),
+            cwd=work,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        served = Served(process, home, _address(process, home), token)
+        with served.client:
+            yield served
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def _address(process: "subprocess.Popen[bytes]", home: Path) -> str:
+    """Where the server answers; it writes that down when it listens."""
+    patience = time.monotonic() + PATIENCE
+    while time.monotonic() < patience and process.poll() is None:
+        for file in (home / "runtime").glob("jpserver-*.json"):
+            # Half-written, it is looked at again.
+            told = file.read_text(encoding="utf-8")
+            if told.rstrip().endswith("}"):
+                return str(httpx.Response(200, text=told).json()["url"]).rstrip("/").replace("localhost", "127.0.0.1")
+        time.sleep(0.05)
+    raise RuntimeError(f"the Jupyter server did not start:\n{(home / 'log').read_text()}")
