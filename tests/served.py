@@ -2,12 +2,12 @@
 
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -41,16 +41,16 @@ class Served:
     def log(self) -> str:
         return (self.home / "log").read_text(encoding="utf-8")
 
-    def connect(self) -> socket.socket:
-        """A bare connection."""
-        parts = urlsplit(self.url)
-        return socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE)
-
-    def head(self, method: str, path: str, *headers: str, token: bool = True) -> bytes:
-        """The beginning of a request, up to where its body would come."""
-        lines = [f"{method} {urlsplit(self.api).path}{path} HTTP/1.1", "Host: 127.0.0.1", *headers]
-        lines += [f"Authorization: token {self.token}"] * token
-        return "\r\n".join([*lines, "", ""]).encode()
+    @contextmanager
+    def asking(self, method: str, path: str, *, token: bool = True, **headers: str | int) -> Iterator[HTTPConnection]:
+        """A connection on which the head of a request was sent, and nothing behind it."""
+        parts = urlsplit(self.api)
+        with closing(HTTPConnection(str(parts.hostname), parts.port, timeout=PATIENCE)) as connection:
+            connection.putrequest(method, parts.path + path)
+            for name, value in (headers | ({"Authorization": f"token {self.token}"} if token else {})).items():
+                connection.putheader(name.replace("_", "-"), str(value))
+            connection.endheaders()
+            yield connection
 
 
 @contextmanager

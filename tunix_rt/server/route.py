@@ -1,5 +1,6 @@
 """What all routes share: who may ask, how large a body may be, and how a failure is told."""
 
+import asyncio
 import re
 from http import HTTPStatus
 from http.client import responses
@@ -17,6 +18,9 @@ from tunix_rt.server.faults import detail_of, status_of
 from tunix_rt.server.served import ServedStore
 
 _RETRY_AFTER_SECONDS = 5
+# Of a body that was refused so much, and for so long, passes by; whoever sends more is cut off.
+_PASSED_BYTES = 64 * 2**20
+_PASSED_SECONDS = 10.0
 
 
 @stream_request_body
@@ -31,9 +35,10 @@ class Route(APIHandler):
     def initialize(self, served: ServedStore, root: str) -> None:
         """What the extension gives to each request."""
         self.served, self.root = served, root
-        self.is_admitted = False
+        self._refused: asyncio.TimerHandle | None = None
         self._body = bytearray()
         self._body_max_bytes: int | None = None
+        self._n_received = 0
 
     def body_max_bytes(self) -> int:
         """The largest body of a POST; what comes with other methods is passed over."""
@@ -55,21 +60,15 @@ class Route(APIHandler):
 
     async def prepare(self) -> None:  # type: ignore[override]
         """Admits the request or refuses it, when its headers are there and its body is not."""
-        await self.admit()
-        method = str(self.request.method)
-        if not self._implements(method):
-            raise HTTPError(405)
-        if method != "POST":
-            return
-        maximum = self._body_max_bytes = self.body_max_bytes()
-        length = self.request.headers.get("Content-Length", "")
-        if re.fullmatch(r"\d+", length, re.ASCII) and int(length) > maximum:
-            raise HTTPError(413, _too_large(f"{int(length):,}", maximum))
-        if self.request.headers.get("Content-Encoding", "identity") != "identity":
-            raise HTTPError(415, "a packed body is not taken; send it as it is")
+        try:
+            await self.admit()
+            if self.request.method == "POST":
+                self._body_max_bytes = self._checked_body()
+        except (HTTPError, TunixRTError) as error:
+            self._refuse(error)
 
     async def admit(self) -> None:
-        """Refuses whom Jupyter would refuse."""
+        """Raises HTTPError for whom Jupyter would refuse, and for a method that is not there."""
         # Host, user, XSRF and origin; a user that is not known is refused by us, whatever Jupyter's default is.
         await super().prepare()
         method = str(self.request.method)
@@ -80,17 +79,20 @@ class Route(APIHandler):
         action = HTTP_METHOD_TO_AUTH_ACTION[method]
         if not await ensure_async(self.authorizer.is_authorized(self, self.current_user, action, self.auth_resource)):
             raise HTTPError(403, f"not authorized to {action} {self.auth_resource}")
-        self.is_admitted = True
+        if not self._implements(method):
+            raise MethodUnknown(405)
 
     def data_received(self, chunk: bytes) -> None:
-        """A piece of the body; one of unknown length ends where it becomes too large."""
-        maximum = self._body_max_bytes
-        if maximum is None:
-            return
-        self._body += chunk
-        if len(self._body) > maximum:
+        """A piece of the body; one of unknown length is refused where it becomes too large."""
+        self._n_received += len(chunk)
+        if self._refused is not None:
+            if self._n_received > _PASSED_BYTES:
+                self._end()
+        elif self._body_max_bytes is not None and self._n_received > self._body_max_bytes:
             self._body.clear()
-            self.send_error(413, exc_info=(None, HTTPError(413, _too_large(f"more than {maximum:,}", maximum)), None))
+            self._refuse(_too_large(f"more than {self._body_max_bytes:,}", self._body_max_bytes))
+        elif self._body_max_bytes is not None:
+            self._body += chunk
 
     def send_json(self, content: Any, status: int = 200) -> None:
         """Ends the reply with this content: a model, what JSON knows, or bytes of JSON."""
@@ -104,17 +106,65 @@ class Route(APIHandler):
 
     def write_error(self, status_code: int, **given: Any) -> None:
         """The failure as JSON, without any traceback."""
-        error = given.get("exc_info", (None, None))[1]
-        detail: Any = responses.get(status_code, "Unknown")
+        self.finish(self._told(status_code, given.get("exc_info", (None, None))[1]))
+
+    def _told(self, status: int, error: BaseException | None) -> bytes:
+        detail: Any = responses.get(status, "Unknown")
         if isinstance(error, TunixRTError):
             detail = detail_of(error)
         elif isinstance(error, HTTPError):
             detail = error.get_message() or detail
         if isinstance(error, StoreBusy):
             self.set_header("Retry-After", _RETRY_AFTER_SECONDS)
-        if status_code == HTTPStatus.METHOD_NOT_ALLOWED and self.is_admitted:
+        if isinstance(error, MethodUnknown):
             self.set_header("Allow", ", ".join(filter(self._implements, self.SUPPORTED_METHODS)))
-        self.finish(to_json({"detail": detail}))
+        return to_json({"detail": detail})
+
+    def _refuse(self, error: HTTPError | TunixRTError) -> None:
+        """Replies at once, and ends the request when what the client is still sending has passed by.
+
+        A connection that is closed while the client sends may take the reply with it.
+        """
+        self.log_exception(type(error), error, error.__traceback__)
+        self.clear()
+        self.set_status(error.status_code if isinstance(error, HTTPError) else status_of(error))
+        told = self._told(self.get_status(), error)
+        length = self.request.headers.get("Content-Length", "0")
+        if "Expect" in self.request.headers or not length.isdecimal() or int(length) > _PASSED_BYTES:
+            # Nothing comes, or too much.
+            self.set_header("Connection", "close")
+            self.finish(told)
+            return
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Content-Length", len(told))
+        self.write(told)
+        self.flush()
+        setattr(self, str(self.request.method).lower(), self._end)
+        self._refused = asyncio.get_running_loop().call_later(_PASSED_SECONDS, self._end)
+
+    def _end(self, *_: str) -> None:
+        if not self._finished:
+            self.finish()
+
+    def on_finish(self) -> None:
+        """Nothing is left to wait for."""
+        if self._refused is not None:
+            self._refused.cancel()
+
+    def on_connection_close(self) -> None:
+        """The same where the client is gone."""
+        super().on_connection_close()
+        self.on_finish()
+
+    def _checked_body(self) -> int:
+        """The largest body there may be; HTTPError where the headers say that this one is none to take."""
+        maximum = self.body_max_bytes()
+        length = self.request.headers.get("Content-Length", "")
+        if re.fullmatch(r"\d+", length, re.ASCII) and int(length) > maximum:
+            raise _too_large(f"{int(length):,}", maximum)
+        if self.request.headers.get("Content-Encoding", "identity") != "identity":
+            raise HTTPError(415, "a packed body is not taken; send it as it is")
+        return maximum
 
     def log_exception(
         self,
@@ -133,5 +183,9 @@ class Route(APIHandler):
         return getattr(type(self), method.lower()) is not RequestHandler._unimplemented_method  # noqa: SLF001
 
 
-def _too_large(size: str, maximum: int) -> str:
-    return f"body of {size} bytes exceeds maximum of {maximum:,} bytes"
+class MethodUnknown(HTTPError):
+    """The route has other methods."""
+
+
+def _too_large(size: str, maximum: int) -> HTTPError:
+    return HTTPError(413, f"body of {size} bytes exceeds maximum of {maximum:,} bytes")

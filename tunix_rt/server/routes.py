@@ -161,11 +161,14 @@ class Description(Route):
 class Nothing(Route):
     """All other paths: whoever may not ask does not learn that they are none."""
 
-    async def prepare(self) -> None:  # type: ignore[override]
-        """Refuses everybody."""
-        await self.admit()
+    async def admit(self) -> None:
+        """Raises HTTPError for everybody."""
+        await super().admit()
         if self.request.method != "OPTIONS":
             raise HTTPError(404, f"there is no such route; {self.root}/openapi.json tells which there are")
+
+    def _implements(self, method: str) -> bool:  # noqa: ARG002
+        return True
 
 
 def _digits(given: str) -> str:
