@@ -133,6 +133,13 @@ def test_scan_cuts_large_traces_into_pieces_that_fit_the_memory(store, monkeypat
     assert list(store.records(newest_first=False, where="n_steps = 2")) == records
 
 
+def test_traces_of_a_megabyte_are_exported_and_read_in_duckdb_s_memory(store, make_trace, tmp_path):
+    for character, size in (("x", 1_000_000), ("鶴", 330_000), ('"', 500_000)):
+        store.add_many(make_trace(trace_version="1.1", final_answer=character * size) for _ in range(50))
+    assert store.export(tmp_path / "all.jsonl") == 150
+    assert sum(1 for _ in store.records()) == 150
+
+
 def test_sql_reads(store, make_trace):
     store.add_many([make_trace(meta={"source": source}) for source in ("a", "b", "a")])
     result = store.sql("select source, count(*) as n from traces where source >= ? group by all order by all", "a")

@@ -14,6 +14,9 @@ from tunix_rt.store.session import Session
 _PIECE_ROWS = 32_768
 # Traces of 1 MB each would make gigabytes of such a piece.
 _PIECE_CHARS = 64 * 2**20
+# Where they are large, DuckDB holds them many times over: its 512 MB were not enough for 24 MB of Chinese in 24 traces.
+_LARGE_CHARS = 2**13
+_PIECE_CHARS_OF_LARGE = 4 * 2**20
 
 
 def scan(
@@ -54,15 +57,16 @@ def scan(
 def _spans(cursor: duckdb.DuckDBPyConnection, bounds: list[Condition], ordered: str) -> Iterator[tuple[Condition, ...]]:
     """The piece whole, or cut where its traces are too large to be in memory together."""
     clause, values = where(*bounds)
-    n_chars = cursor.execute(f"select sum(n_chars) from traces{clause}", values).fetchall()[0][0]
-    if n_chars is None or n_chars <= _PIECE_CHARS:
+    n_rows, n_chars = cursor.execute(f"select count(*), sum(n_chars) from traces{clause}", values).fetchall()[0]
+    most = _PIECE_CHARS if not n_rows or n_chars < n_rows * _LARGE_CHARS else _PIECE_CHARS_OF_LARGE
+    if not n_rows or n_chars <= most:
         yield ()
         return
     rows = cursor.execute(f"select created_at::varchar, id, n_chars from traces{clause}{ordered}", values).fetchall()
     first, held = 0, 0
     for place, (_, _, size) in enumerate(rows):
         held += size
-        if held > _PIECE_CHARS or place == len(rows) - 1:
+        if held > most or place == len(rows) - 1:
             (since, lowest), (until, highest) = sorted([rows[first][:2], rows[place][:2]])
             # Spelled out: DuckDB 2.0 makes a BETWEEN of two row comparisons and then refuses it.
             yield (
