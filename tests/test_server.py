@@ -319,10 +319,9 @@ def test_a_trace_that_is_too_large_is_refused(client, served):
 def test_the_size_is_refused_before_the_body_is_there(served, path, maximum):
     for length in (maximum + 1, 10**12):
         # Nothing behind the head is sent.
-        with served.asking("POST", path, Content_Length=length) as connection:
-            with connection.getresponse() as reply:
-                assert reply.status == 413
-                assert f"body of {length:,} bytes exceeds maximum of {maximum:,}" in json.loads(reply.read())["detail"]
+        with served.asking("POST", path, Content_Length=length) as connection, connection.getresponse() as reply:
+            assert reply.status == 413
+            assert f"body of {length:,} bytes exceeds maximum of {maximum:,}" in json.loads(reply.read())["detail"]
 
 
 def test_a_client_that_asks_first_is_refused_or_told_to_go_on(served):

@@ -68,9 +68,11 @@ def test_whoever_is_not_known_gets_nothing(served, method, path, token):
 
 def test_whoever_is_not_known_is_refused_before_a_body_is_read(served):
     for path in ("/traces", "/traces/batch", "/nothing"):
-        with served.asking("POST", path, token=False, Content_Length=1_000) as connection:
-            with connection.getresponse() as reply:
-                assert reply.status == 403
+        with (
+            served.asking("POST", path, token=False, Content_Length=1_000) as connection,
+            connection.getresponse() as reply,
+        ):
+            assert reply.status == 403
 
 
 def test_a_preflight_tells_what_jupyter_tells_and_no_more(served):
@@ -142,9 +144,8 @@ def test_the_authorizer_is_asked_before_a_body_is_read(tmp_path):
         for reply in (served.client.post("/traces", json=TRACE), served.client.delete(f"/traces/{'0' * 32}")):
             assert reply.status_code == 403
             assert reply.json() == {"detail": "not authorized to write tunix_rt"}
-        with served.asking("POST", "/traces", Content_Length=1_000) as connection:
-            with connection.getresponse() as reply:
-                assert reply.status == 403
+        with served.asking("POST", "/traces", Content_Length=1_000) as connection, connection.getresponse() as reply:
+            assert reply.status == 403
         with served.new_client() as stranger:
             assert stranger.get("/traces").status_code == stranger.get("/nothing").status_code == 403
         assert served.store.count() == 0
