@@ -24,7 +24,7 @@ PATHS = [
     "/",
     "",
 ]
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "FOO"]
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "FOO"]
 
 
 class ReadOnly(Authorizer):

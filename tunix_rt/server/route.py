@@ -31,6 +31,9 @@ class Route(APIHandler):
     """
 
     auth_resource = "tunix_rt"
+    # So that these too are refused when it is known who asks.
+    SUPPORTED_METHODS = (*APIHandler.SUPPORTED_METHODS, "TRACE", "QUERY")
+    trace = query = RequestHandler._unimplemented_method  # noqa: SLF001
 
     def initialize(self, served: ServedStore, root: str) -> None:
         """What the extension gives to each request."""
@@ -76,7 +79,7 @@ class Route(APIHandler):
             return
         if self.current_user is None:
             raise HTTPError(403)
-        action = HTTP_METHOD_TO_AUTH_ACTION[method]
+        action = HTTP_METHOD_TO_AUTH_ACTION.get(method, "read")
         if not await ensure_async(self.authorizer.is_authorized(self, self.current_user, action, self.auth_resource)):
             raise HTTPError(403, f"not authorized to {action} {self.auth_resource}")
         if not self._implements(method):
