@@ -1,5 +1,6 @@
 """The documentation is held to the code: what the README and CONTRIBUTING say is so."""
 
+import json
 import os
 import re
 import subprocess
@@ -22,6 +23,8 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 def table(heading, text=README):
     """The rows of the first table below a heading, as lists of cells."""
+    # A comment in a command looks like a heading.
+    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     section = re.split(rf"^#+ {re.escape(heading)}$", text, flags=re.MULTILINE)[1]
     rows = [line for line in re.split(r"\n#+ ", section)[0].splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
@@ -138,6 +141,9 @@ def test_a_wheel_carries_the_examples_the_templates_and_the_front_ends(tmp_path)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
+    # Installed, it is where Jupyter Server looks.
+    (enabled,) = (tmp_path / "site").glob("*.data/data/etc/jupyter/jupyter_server_config.d/tunix_rt.json")
+    assert json.loads(enabled.read_text()) == {"ServerApp": {"jpserver_extensions": {"tunix_rt": True}}}
     program = (
         "import tunix_rt as rt; assert '_examples' in str(rt.examples.folder()), rt.examples.folder(); "
         "print(rt.__file__, len(rt.examples.names()), 'trt' in rt.examples.get('fahrenheit')._repr_html_(), "

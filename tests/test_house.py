@@ -27,6 +27,7 @@ FLOORS = {
     "formats": 4,
     "store": 5,
     "checks": 6,
+    "server": 7,
     "widgets": 7,
     "magics": 8,
     "cli": 8,

@@ -1,0 +1,65 @@
+"""The README's curl commands do what stands below them, and its routes are those that there are."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from tests.served import serving
+from tests.test_docs import README, table
+from tunix_rt.server.routes import ROUTES
+
+# A command, which may go on over lines inside its quotes, and the comment below it.
+COMMAND = re.compile(r"^(curl .*?)\n# (\d{3})(?:: ([^\n]*))?$", re.DOTALL | re.MULTILINE)
+BLOCKS = "\n".join(re.findall(r"```bash\n(.*?)```", README, re.DOTALL))
+
+
+def test_every_command_tells_its_status():
+    n_commands = len(re.findall(r"^\s*curl ", README, re.MULTILINE))
+    assert len(COMMAND.findall(BLOCKS)) == n_commands >= 11
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+def test_the_readme_s_curl_commands_run(tmp_path):
+    with serving(tmp_path / "served") as served:
+        # As the README sets them, but for the port and the token.
+        names = {"API": served.api, "AUTH": f"Authorization: token {served.token}"}
+        for name in names:
+            assert f"\n{name}=" in BLOCKS
+        replies = []
+        for command, status, fields in COMMAND.findall(BLOCKS):
+            assert command.count("\ncurl") == 0
+            asked = command.replace("curl ", "curl --silent --show-error --write-out '\\n%{http_code}' ", 1)
+            done = subprocess.run(
+                ["bash", "-euc", asked], env=names, cwd=tmp_path, capture_output=True, text=True, check=True
+            )
+            body, _, told = done.stdout.rpartition("\n")
+            assert told == status, (command, body)
+            reply = json.loads(body) if body else {}
+            assert list(reply) == (fields.split(", ") if fields else []), command
+            names.setdefault("ID", reply.get("id", ""))
+            replies.append(reply)
+        created, batch, listed, searched, found, *_ = replies
+        assert found["id"] == created["id"]
+        assert found["payload"]["final_answer"] == "513"
+        assert batch["created_count"] == 2
+        assert len(listed["data"]) == len(searched["data"]) == 1
+        assert searched["data"][0]["preview"] == "2 + 2?"
+        assert [json.loads(line)["prompt"] for line in (tmp_path / "sft.jsonl").read_text().splitlines()] == [
+            "2 + 2?",
+            "2 + 3?",
+        ]
+        assert served.store.count() == 2
+
+
+def test_the_readme_lists_every_route():
+    told = {route for row in table("Over HTTP") for route in re.findall(r"`((?:GET|POST|DELETE) [^`]*)`", row[0])}
+    there = {
+        f"{method} {path.replace('([^/]+)', '{id}').removeprefix('/')}"
+        for path, route in ROUTES.items()
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        if method.lower() in vars(route)
+    }
+    assert told == there
