@@ -82,6 +82,11 @@ class FrontEnd:
             reached = self._wire.news.wait_for(lambda: state.items() <= self.state.items(), PATIENCE)
         assert reached, {name: self.state[name] for name in state}
 
+    def until(self, fits):
+        """Waits until the traits are as `fits` wants them."""
+        with self._wire.news:
+            assert self._wire.news.wait_for(lambda: fits(self.state), PATIENCE), self.state
+
     def _tell(self, data, buffers):
         self._wire.handle_msg({"content": {"data": json.loads(json.dumps(data))}, "buffers": buffers})
 

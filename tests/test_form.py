@@ -210,12 +210,14 @@ def test_every_form_shows_itself_in_a_notebook(shell, store, make_trace):
         "TraceViewer(store, store.latest())": f"{record.id}",
         "UploadForm(store)": "run the cell to use it",
         "StoreStatus(store)": f"{store.path}",
+        "FolderWatch(store, 'runs')": "0 added",
         "app(store)": "27 × 19?",
     }.items():
         (living, _, _), (picture, _, _) = outputs(shell, f"rt.{name}")
         assert WIDGET in living
         assert words in picture["text/plain"]
         assert outputs(shell, f"form = rt.{name}") == []
+        shell.run_cell("form.close()").raise_error()
     settled()
 
 

@@ -1,6 +1,7 @@
 """The magics in a real IPython shell: results are objects, mistakes are one line."""
 
 import json
+from pathlib import Path
 
 import pytest
 from IPython.core.completer import provisionalcompleter
@@ -9,8 +10,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
 import tunix_rt as rt
+from tests.front_end import FrontEnd
 
-OWN = {"trace", "traces", "trace_load", "trace_store", "trace_sql"}
+OWN = {"trace", "traces", "trace_load", "trace_watch", "trace_store", "trace_sql"}
 
 
 @pytest.fixture
@@ -123,6 +125,14 @@ def test_sql_gives_a_result_that_a_variable_can_take(shell):
         ("%traces --meta reward", "--meta reward: must be KEY=VALUE"),
         ("%trace_load", "name a file, a folder or a pattern to load; or --examples"),
         ("%trace_load nowhere.jsonl", "nowhere.jsonl: no such file or folder"),
+        ("%trace_load a.jsonl --map prompt", "--map prompt: must be TARGET=FIELD, such as prompt=question"),
+        ("%trace_load a.jsonl --map prompt=a --map prompt=b", "--map prompt=b: prompt is mapped to a already"),
+        ("%trace_load a.jsonl --map answer=a", "mapping: unknown target 'answer'; known are prompt, final_answer"),
+        ("%trace_load a.jsonl --map final_answer=a", "mapping: says no prompt"),
+        ("%trace_load a.jsonl --map prompt=a --format trace", "give one of the two; a mapping is a format of its own"),
+        ("%trace_watch", "the following arguments are required: path"),
+        ("%trace_watch runs --every 0", "every=0.0: must be a number of seconds above 0"),
+        ("%trace_watch runs --format none", "unknown format 'none'"),
         ("%trace_store .", "is a folder; name a file in it"),
         ('%%trace\n{"prompt": 3}', "prompt: must be a string, not a number; steps: missing; every trace has it; final"),
         ('%%trace\n{"prompt": "p",\n "steps" []}', "invalid JSON at line 2, column 10: expected `:`"),
@@ -135,6 +145,30 @@ def test_a_mistake_is_one_line(shell, cell, line):
     assert line in told(shell, cell)
 
 
+def test_fields_are_mapped_by_hand(shell):
+    row = {"q": "27 × 19?", "the answer": 513, "grade": {"score": 1}}
+    Path("a.jsonl").write_text(json.dumps(row) + "\n")
+    load = "%trace_load a.jsonl --map prompt=q --map 'final_answer=the answer' --map meta.reward=grade.score"
+    report = run(shell, load)
+    assert (report.added, report.format) == (1, "mapping")
+    trace = run(shell, "%trace").payload
+    assert (trace.prompt, trace.final_answer, trace.meta) == ("27 × 19?", "513", {"source": "mapping", "reward": 1})
+
+
+@pytest.mark.usefixtures("front")
+def test_a_watched_folder_is_a_form(shell):
+    run(shell, "form = %trace_watch 'my runs' --every 0.01 --map prompt=q --map final_answer=a")
+    form = shell.user_ns["form"]
+    try:
+        assert isinstance(form, rt.FolderWatch)
+        Path("my runs").mkdir()
+        Path("my runs/a.jsonl").write_text('{"q": "27 × 19?", "a": 513}\n')
+        FrontEnd(form).until(lambda state: state["shown"]["rows"])
+    finally:
+        form.close()
+    assert run(shell, "%trace").payload.final_answer == "513"
+
+
 def test_ids_flags_and_sources_complete_with_tab(shell):
     run(shell, "%trace_load --examples")
     newest = str(run(shell, "%traces -n 1")[0].id)
@@ -145,12 +179,15 @@ def test_ids_flags_and_sources_complete_with_tab(shell):
     assert completions(shell, "page = %traces --tex") == ["--text"]
     assert completions(shell, "%traces --source ") == ["examples", "rollouts"]
     assert completions(shell, "%trace_load --kn") == ["--known"]
+    assert completions(shell, "%trace_load --m") == ["--map"]
+    assert completions(shell, "%trace_watch --ev") == ["--every"]
+    assert completions(shell, "%trace_load --format gs") == ["gsm8k", "gsm8k_solutions"]
     assert completions(shell, "%trace_sql --o") == ["--out"]
     assert "--text" not in completions(shell, "%time --te")
 
 
 def test_help_stands_behind_a_question_mark(shell):
-    for name in ("traces", "trace", "trace_load", "trace_store"):
+    for name in ("traces", "trace", "trace_load", "trace_watch", "trace_store"):
         with capture_output() as captured:
             shell.run_cell(f"%{name}?")
         assert f"%{name}" in captured.stdout

@@ -1,6 +1,7 @@
 """The files of a running job: each comes in once, when it is whole, while others are still being written."""
 
 import gzip
+import itertools
 import json
 import threading
 from pathlib import Path
@@ -27,7 +28,7 @@ def watcher(store, runs, monkeypatch):
     """Looks at the folder when it is called, and gives what that look brought: (added, known, rejected), or None."""
     # However long a load took, the next look may read the file again.
     monkeypatch.setattr(watching, "_SHARE_OF_TIME", float("inf"))
-    watch = watching._Watch(store._session, runs, None)
+    watch = watching.Watch(store._session, runs, None)
 
     def look(*, last=False):
         report = watch.look(last=last)
@@ -137,6 +138,34 @@ def test_a_bad_row_is_told_once_however_often_its_file_grows(runs, watcher):
     assert watcher() == (2, 1, 0)
     write(runs / "a.jsonl", text + lines(rows(3)[1:]) + "[]\n")
     assert watcher() == (0, 3, 1)
+
+
+def test_a_look_ends_early_and_the_next_one_goes_on(runs, store):
+    write(runs / "a.jsonl", lines(rows(9)))
+    write(runs / "b.jsonl", lines([ROW, ROW]))
+    watch = store.watch(runs)
+    asked = itertools.count()
+    report = watch.look(stopped=lambda: next(asked) > 4)
+    assert counts(report) == (4, 0, 0)
+    assert (store.count(), watch.waiting, watch.n_files) == (4, [runs / "a.jsonl"], 0)
+    for _ in range(3):
+        watch.look()
+    assert (counts(watch.total), store.count(), watch.waiting, watch.n_files) == ((11, 0, 0), 11, [], 2)
+
+
+def test_a_file_that_could_not_be_stored_is_tried_again_in_each_look(runs, store, monkeypatch):
+    write(runs / "a.jsonl", lines(rows(3)))
+    watch = store.watch(runs)
+
+    def busy():
+        raise rt.StoreBusy("held elsewhere")
+
+    with monkeypatch.context() as held:
+        held.setattr(watch._session, "transaction", busy)
+        for _ in range(10):
+            with pytest.raises(rt.StoreBusy):
+                watch.look()
+    assert counts(watch.look()) == counts(watch.total) == (3, 0, 0)
 
 
 WHOLE = {

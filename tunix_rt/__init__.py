@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         TraceStore,
         VerifyReport,
     )
-    from tunix_rt.widgets import StoreStatus, TraceApp, TraceBrowser, TraceViewer, UploadForm, app
+    from tunix_rt.widgets import FolderWatch, StoreStatus, TraceApp, TraceBrowser, TraceViewer, UploadForm, app
 
 # Where each public name lives. A name brings its module in when it is first used, so that a script pays for nothing
 # that it does not need.
@@ -61,13 +61,14 @@ _HOMES = {
     "services": "ServiceHealth",
     "settings": "Settings",
     "store": "Compaction LoadReport Page Rejection SqlResult StoreHealth StoreInfo TraceStore VerifyReport",
-    "widgets": "StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
+    "widgets": "FolderWatch StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
     "Compaction",
     "ExportFailed",
+    "FolderWatch",
     "Health",
     "IdAmbiguous",
     "LoadReport",

@@ -2,6 +2,7 @@
 
 %trace_store [PATH]     which store, and its numbers; with a path (or the name of a TraceStore) that one from now on
 %trace_load PATH …      load files, folders or patterns
+%trace_watch PATH       load the files of a running job as they come, and show them
 %traces [-n 5] …        a page, newest first, with filters
 %trace ID               one trace, by id, by the beginning of its id, or `latest`
 %%trace                 the JSON in the cell becomes a trace
@@ -12,7 +13,7 @@
 import functools
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
@@ -24,15 +25,17 @@ from traitlets import Unicode
 
 from tunix_rt import examples
 from tunix_rt.errors import TunixRTError
+from tunix_rt.formats import FORMATS
 from tunix_rt.model import Trace, TraceRecord
 from tunix_rt.store import LoadReport, Page, SqlResult, StoreInfo, TraceStore
 
 if TYPE_CHECKING:
-    from tunix_rt.widgets import TraceApp
+    from tunix_rt.widgets import FolderWatch, TraceApp
 
 _COMPLETED_IDS = 20
+_MAP_HELP = "which field of a row is what, such as prompt=question; may be repeated"
 _OWN_LINE = re.compile(
-    r"^\s*(?:\w+\s*=\s*)?%%?(trace_store|trace_load|trace_sql|trace_app|traces|trace)\s(.*)$", re.DOTALL
+    r"^\s*(?:\w+\s*=\s*)?%%?(trace_store|trace_load|trace_watch|trace_sql|trace_app|traces|trace)\s(.*)$", re.DOTALL
 )
 
 
@@ -104,6 +107,7 @@ class TraceMagics(Magics):
     @magic_arguments()
     @argument("sources", nargs="*", type=_unquoted, help="files, folders or patterns such as runs/*.jsonl")
     @argument("--format", help="insist on a format; by default the content tells")
+    @argument("--map", action="append", metavar="TARGET=FIELD", help=_MAP_HELP)
     @argument("--known", choices=("skip", "add"), default="skip", help="what to do with traces that are already there")
     @argument("--examples", action="store_true", help="load the examples that ship with the package")
     @line_magic
@@ -112,18 +116,38 @@ class TraceMagics(Magics):
         """Loads traces from files into the store; the report says what was added, known and rejected.
 
         %trace_load rollouts.jsonl
+        %trace_load rollouts.jsonl --map prompt=question --map final_answer=choices.0.text --map meta.reward=score
         %trace_load --examples
         """
         options = parse_argstring(self.trace_load, line)
         if not options.sources and not options.examples:
             raise UsageError("name a file, a folder or a pattern to load; or --examples")
-        how = {"format": options.format, "known": options.known}
+        how = {"format": options.format, "mapping": _mapping(options.map), "known": options.known}
         reports = [self.store.load(source, **how) for source in options.sources]
         if options.examples:
             reports.append(self.store.load(examples.folder(), **how))
             # Where a package lies on this machine says nothing to the reader of a notebook.
             reports[-1].source = "the examples that ship with tunix_rt"
         return reports[0] if len(reports) == 1 else reports
+
+    @magic_arguments()
+    @argument("path", type=_unquoted, help="a folder, a file or a pattern such as runs/*.jsonl, there or not yet")
+    @argument("--every", type=float, default=2.0, help="seconds from look to look")
+    @argument("--format", help="insist on a format; by default the content tells")
+    @argument("--map", action="append", metavar="TARGET=FIELD", help=_MAP_HELP)
+    @line_magic
+    @_says_mistakes
+    def trace_watch(self, line: str) -> "FolderWatch":
+        """Loads the files of a running job as they appear and grow, and shows what came; the result is a FolderWatch.
+
+        %trace_watch outputs/completions
+        """
+        # Here and not above: the other magics do without widgets.
+        from tunix_rt.widgets import FolderWatch
+
+        options = parse_argstring(self.trace_watch, line)
+        how = {"format": options.format, "mapping": _mapping(options.map), "every": options.every}
+        return FolderWatch(self.store, options.path, **how)
 
     @magic_arguments()
     @argument("-n", "--limit", type=int, default=20, help="how many, 1–100")
@@ -155,7 +179,7 @@ class TraceMagics(Magics):
         """
         options = vars(parse_argstring(self.traces, line))
         if options["meta"]:
-            options["meta"] = dict(map(_key_and_value, options["meta"]))
+            options["meta"] = {key: _as_value(value) for key, value in _pairs("--meta", "KEY=VALUE", options["meta"])}
         return self.store.page(**options)
 
     @line_cell_magic
@@ -227,19 +251,35 @@ class TraceMagics(Magics):
             return [flag for action in parser._actions for flag in action.option_strings] if parser else []  # noqa: SLF001
         if previous == "--source":
             return [source for source, _ in self.store.info().sources if source]
+        if previous == "--format":
+            return list(FORMATS)
         if magic == "trace":
             return ["latest", *(str(record.id) for record in self.store.page(limit=_COMPLETED_IDS))]
         return []
 
 
-def _key_and_value(pair: str) -> tuple[str, Any]:
-    key, sign, value = pair.partition("=")
-    if not sign:
-        raise UsageError(f"--meta {pair}: must be KEY=VALUE")
+def _pairs(flag: str, shape: str, given: list[str]) -> Iterator[tuple[str, str]]:
+    for pair in map(_unquoted, given):
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise UsageError(f"{flag} {pair}: must be {shape}")
+        yield name, value
+
+
+def _as_value(text: str) -> Any:
     try:
-        return key, json.loads(value)
+        return json.loads(text)
     except ValueError:
-        return key, value
+        return text
+
+
+def _mapping(given: list[str] | None) -> dict[str, str] | None:
+    mapping: dict[str, str] = {}
+    for target, field in _pairs("--map", "TARGET=FIELD, such as prompt=question", given or []):
+        if target in mapping:
+            raise UsageError(f"--map {target}={field}: {target} is mapped to {mapping[target]} already")
+        mapping[target] = field
+    return mapping or None
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

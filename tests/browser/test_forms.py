@@ -218,6 +218,49 @@ def test_a_failure_is_told_in_the_form_where_it_happened(start_jupyter, path):
         expect(upload.get_by_role("alert")).to_have_count(0)
 
 
+WATCH = """import tunix_rt as rt
+store = rt.TraceStore({path!r})
+form = rt.FolderWatch(store, "runs", every=0.2)
+form"""
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1200), ("dark", 700)])
+def test_a_watched_folder_shows_what_comes_and_the_saved_notebook_what_came(start_jupyter, path, picture, theme, width):
+    jupyter = start_jupyter("lab", theme)
+    jupyter.write("watch.ipynb", WATCH.format(path=path))
+    runs = jupyter.folder / "runs"
+    with jupyter.open("watch.ipynb", width=width) as page:
+        jupyter.run_all(page)
+        form = page.get_by_role("region", name="Watched folder")
+        expect(form.get_by_text("runs: no such file or folder")).to_be_visible(timeout=60_000)
+        picture(page, f"forms-watch-waits-{theme}-{width}")
+        runs.mkdir()
+        (runs / "half.json").write_text("[")
+        (runs / "config.json").write_text('{"learning_rate": 0.1, "batch_size": 8}')
+        (runs / "a.jsonl").write_text('{"question": "What is 2 + 2?", "answer": "It is 4.\\n#### 4"}\n' + "{broken\n")
+        expect(form.get_by_text("1 added · 0 already there · 2 rejected")).to_be_visible()
+        expect(form.get_by_text("not whole yet: half.json")).to_be_visible()
+        rows = [{"question": f"What is {n} + {n}?", "answer": f"It is {n + n}.\n#### {n + n}"} for n in range(40)]
+        (runs / "b.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        expect(form.get_by_text("41 added · 0 already there · 2 rejected")).to_be_visible()
+        expect(form.locator(".trt-list tbody tr")).to_have_count(5)
+        form.get_by_role("row", name="What is 39 + 39?").focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        expect(form.get_by_text("It is 76.")).to_be_visible()
+        form.get_by_role("button", name="Stop").click()
+        expect(form.get_by_text("stopped")).to_be_visible()
+        expect(form.get_by_role("button", name="Start again")).to_be_visible()
+        wide = "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.className)"
+        assert page.locator(".trt-form, .trt-toolbar, .trt-scrolled, .trt-watch-report").evaluate_all(wide) == []
+        picture(page, f"forms-watch-{theme}-{width}")
+        page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+        expect(page.locator(".jp-mod-dirty")).to_have_count(0)
+    saved = json.dumps(json.loads((jupyter.folder / "watch.ipynb").read_text()))
+    assert "41 added" in saved
+    assert "What is 39 + 39?" in saved
+
+
 def test_a_lost_kernel_is_told_and_the_saved_notebook_shows_the_page(start_jupyter, path, picture, tmp_path):
     fill(path, 3)
     jupyter = start_jupyter()

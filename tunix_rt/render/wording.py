@@ -78,7 +78,7 @@ def report_headline(report: ReportShape) -> str:
 def report_files(report: ReportShape) -> list[str]:
     """The files that the rejected rows come from, when a reader needs to be told."""
     files = list(dict.fromkeys(row.file for row in report.rejected))
-    return files if len(files) > 1 else []
+    return files if files != [report.source] else []
 
 
 def report_samples(report: ReportShape) -> Sequence[TraceShape]:

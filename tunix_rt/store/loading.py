@@ -26,7 +26,7 @@ from tunix_rt.formats import (
 )
 from tunix_rt.store.clock import new_ids, new_times
 from tunix_rt.store.copies import Copies
-from tunix_rt.store.report import KEPT_IDS, LoadReport
+from tunix_rt.store.report import LoadReport
 from tunix_rt.store.rows import columns, encode, insert, to_microseconds, uuids
 from tunix_rt.store.session import Session
 
@@ -225,8 +225,7 @@ class Loading:
             insert(cursor, table)
         for rejection in rejected:
             self.report.reject(rejection)
-        self.report.added += len(table)
-        self.report.ids += table["id"][: KEPT_IDS - len(self.report.ids)].to_pylist()
+        self.report.count_added(table["id"])
         self.report.known += len(chunk.lines) - len(table) - len(rejected)
 
     def _taken_ids(

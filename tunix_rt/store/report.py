@@ -4,6 +4,8 @@ from itertools import zip_longest
 from typing import Any
 from uuid import UUID
 
+import pyarrow as pa
+
 from tunix_rt import render
 from tunix_rt.formats import Rejection, TraceFields
 from tunix_rt.model import Trace
@@ -12,14 +14,16 @@ from tunix_rt.model import Trace
 KEPT_REJECTIONS = 1_000
 KEPT_IDS = 1_000
 KEPT_SAMPLES = 3
+KEPT_NEWEST = 5
 
 
 class LoadReport:
     """What a load did: `added`, `known` (already there), and `rejected_count` rows that are no traces.
 
-    `rejected` holds the first 1,000 of these, each with file, line, field, reason and how the row begins, and `ids` the
-    ids of the first 1,000 traces that were added. `source` and `format` say what was read and as what, and `samples`
-    holds up to three of the traces that were read, to see whether they were read as they were meant.
+    `rejected` holds the first 1,000 of these, each with file, line, field, reason and how the row begins, `ids` the ids
+    of the first 1,000 traces that were added, and `newest` those of the last five. `source` and `format` say what was
+    read and as what, and `samples` holds up to three of the traces that were read, to see whether they were read as
+    they were meant.
     """
 
     def __init__(self, source: str) -> None:
@@ -30,6 +34,7 @@ class LoadReport:
         self.rejected_count = 0
         self.rejected: list[Rejection] = []
         self.ids: list[UUID] = []
+        self.newest: list[UUID] = []
         self._samples: dict[str, list[Trace]] = {}
 
     @property
@@ -52,6 +57,22 @@ class LoadReport:
         kept = self._samples.setdefault(self.formats[-1], [])
         if len(kept) < KEPT_SAMPLES:
             kept.append(trace if isinstance(trace, Trace) else Trace.from_dict(trace))
+
+    def count_added(self, ids: pa.ChunkedArray) -> None:
+        """Counts traces that were added, by their ids."""
+        self.added += len(ids)
+        self.ids += ids[: KEPT_IDS - len(self.ids)].to_pylist()
+        self.newest = [*self.newest, *ids[-KEPT_NEWEST:].to_pylist()][-KEPT_NEWEST:]
+
+    def include(self, other: "LoadReport") -> None:
+        """Counts in what another report tells, but for its samples."""
+        self.formats = list(dict.fromkeys([*self.formats, *other.formats]))
+        self.added += other.added
+        self.known += other.known
+        self.rejected_count += other.rejected_count
+        self.rejected += other.rejected[: KEPT_REJECTIONS - len(self.rejected)]
+        self.ids += other.ids[: KEPT_IDS - len(self.ids)]
+        self.newest = [*self.newest, *other.newest][-KEPT_NEWEST:]
 
     def reject(self, rejection: Rejection) -> None:
         """Counts a row that is no trace."""

@@ -32,7 +32,7 @@ from tunix_rt.store.scanning import scan
 from tunix_rt.store.schema import COLUMNS
 from tunix_rt.store.session import Session
 from tunix_rt.store.verifying import VerifyReport, verify
-from tunix_rt.store.watching import Stop, watch
+from tunix_rt.store.watching import Stop, Watch, watch
 
 
 class TraceStore:
@@ -133,7 +133,7 @@ class TraceStore:
         mapping: Mapping[str, str] | None = None,
         every: float = 2.0,
         stop: Stop | None = None,
-    ) -> Iterator[LoadReport]:
+    ) -> Watch:
         """Loads the files of a running job as they appear and grow; a report for each look that brought something.
 
         It looks at the path, folder or pattern, there or not yet, every so many seconds. What is half-written waits

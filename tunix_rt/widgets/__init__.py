@@ -4,6 +4,7 @@
                    ├ TraceViewer    one trace: plain, Markdown, JSON
                    ├ UploadForm     traces in: editor, files, paths
                    └ StoreStatus    the store's numbers and health
+          FolderWatch               the files of a running job, loaded as they come
 
 What a form does is in its class, and needs no browser; what it looks like is in `static/`.
 """
@@ -13,5 +14,6 @@ from tunix_rt.widgets.panel import TraceApp, app
 from tunix_rt.widgets.status import StoreStatus
 from tunix_rt.widgets.upload import UploadForm
 from tunix_rt.widgets.viewer import TraceViewer
+from tunix_rt.widgets.watch import FolderWatch
 
-__all__ = ["StoreStatus", "TraceApp", "TraceBrowser", "TraceViewer", "UploadForm", "app"]
+__all__ = ["FolderWatch", "StoreStatus", "TraceApp", "TraceBrowser", "TraceViewer", "UploadForm", "app"]

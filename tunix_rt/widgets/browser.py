@@ -42,7 +42,7 @@ class TraceBrowser(Form):
     n_new = Int(0).tag(sync=True)
     shown = Dict().tag(sync=True)
     page: Page | None = None
-    _esm: ClassVar[str] = front_end("browser")
+    _esm: ClassVar[str] = front_end("rows", "browser")
 
     def __init__(self, store: TraceStore | None = None, *, limit: int = 20, **filters: Any) -> None:
         self.store = store or TraceStore()
@@ -216,7 +216,7 @@ class TraceBrowser(Form):
         with self.hold_sync():
             self.first_place = self._place()
             self.shown = {
-                "rows": [_row(record) for record in page],
+                "rows": [row_of(record) for record in page],
                 "previous": page.previous is not None,
                 "next": page.next is not None,
                 "empty": "" if page.records else _nothing(page),
@@ -265,7 +265,7 @@ def _plain(name: str, value: Any) -> Any:
     return value
 
 
-def _row(record: TraceSummary) -> dict[str, Any]:
+def row_of(record: TraceSummary) -> dict[str, Any]:
     """A row as the front end shows it; what would act in a text is made visible here."""
     return {
         "id": str(record.id),

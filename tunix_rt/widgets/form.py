@@ -24,6 +24,7 @@ from tunix_rt.errors import QueryInvalid, TunixRTError
 
 log = logging.getLogger("tunix_rt.widgets")
 
+_MISTAKE = "(this is a mistake in the program; the log has more)"
 _STATIC = Path(__file__).parent / "static"
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -131,13 +132,13 @@ class Form(anywidget.AnyWidget):
         try:
             yield told
         except Exception as error:
-            if isinstance(error, TunixRTError):
-                log.warning("%s: %s", type(self).__name__, error)
-                problem = str(error)
-            else:
-                log.exception("%s: an action failed", type(self).__name__)
-                problem = f"{type(error).__name__}: {error} (this is a mistake in the program; the log has more)"
+            known = isinstance(error, TunixRTError)
+            problem = str(error) if known else f"{type(error).__name__}: {error} {_MISTAKE}"
             told.append(render.visible(problem))
+            # What fails again and again by itself is logged once.
+            if not watch or told[0] != self.problem:
+                level = logging.WARNING if known else logging.ERROR
+                log.log(level, "%s: %s", type(self).__name__, problem, exc_info=None if known else error)
             self.problem, self._watch_failed = told[0], watch
         else:
             if watch and self._watch_failed == watch:

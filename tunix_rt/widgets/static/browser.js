@@ -89,12 +89,7 @@ function browser({ model, el, toolbarInto }) {
     search, more, field("Jump to", jump, "trt-inline"), live);
 
   // The table.
-  const columns = [["at", "created"], ["prompt", "prompt"], ["steps", "steps"], ["size", "size"], ["source", "source"], ["answer", "answer"]];
-  const body = h("tbody", { role: "rowgroup" });
-  const table = h("table", { className: "trt-list", role: "grid", "aria-label": "Traces, newest first" },
-    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map(([name, label]) =>
-      h("th", { role: "columnheader", scope: "col", className: `trt-c-${name}`, title: name === "size" ? "characters of prompt, steps and answer" : undefined }, label)))),
-    body);
+  const { table, body } = traceTable("Traces, newest first");
   const empty = h("div", { className: "trt-nothing" });
   const list = h("div", { className: "trt-scrolled" }, table, empty);
 
@@ -237,14 +232,7 @@ function browser({ model, el, toolbarInto }) {
   function showRows() {
     const { rows: shown = [], previous, next, empty: hint = "" } = model.get("shown");
     const hadFocus = body.contains(document.activeElement);
-    body.replaceChildren(...shown.map((row) =>
-      h("tr", { role: "row", tabIndex: -1, "data-id": row.id },
-        h("td", { role: "gridcell", className: "trt-c-at" }, when(row.at)),
-        h("td", { role: "gridcell", className: "trt-c-prompt", dir: "auto", title: row.preview }, row.preview),
-        h("td", { role: "gridcell", className: "trt-c-steps", title: count(row.n_steps, "step") }, n(row.n_steps)),
-        h("td", { role: "gridcell", className: "trt-c-size", title: count(row.n_chars, "character") }, short(row.n_chars)),
-        h("td", { role: "gridcell", className: "trt-c-source", dir: "auto", title: row.source ?? "no source" }, row.source ?? "–"),
-        h("td", { role: "gridcell", className: "trt-c-answer", dir: "auto", title: row.answer ?? "no final answer" }, row.answer ?? "–"))));
+    body.replaceChildren(...shown.map(traceRow));
     table.hidden = !shown.length;
     empty.hidden = shown.length > 0;
     const clear = Object.keys(model.get("filters")).length

@@ -1,0 +1,158 @@
+"""A running job's folder as a form: what comes into it is loaded and shown as it comes."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar
+from weakref import WeakValueDictionary
+
+from traitlets import Bool, Callable, Dict, Instance, Unicode
+
+from tunix_rt import render
+from tunix_rt.model import TraceRecord
+from tunix_rt.store import LoadReport, Page, TraceStore
+from tunix_rt.widgets.browser import row_of
+from tunix_rt.widgets.form import Form, Shows, action, front_end
+
+_SHOWN_WAITING = 5
+
+
+class FolderWatch(Form):
+    """Loads the files of a running job as they appear and grow, in a thread of its own, and shows what came.
+
+    It watches from the start until `stop()`, until it is closed, or until another one watches the same path into the
+    same store, as when its cell is run again; `start()` goes on where it stopped. `path` is a folder, a file or a
+    pattern, there or not yet. `report` is the LoadReport of all that came, `newest` the page of the last five traces;
+    `on_open` is called with the id of a trace to be shown. Raises what `TraceStore.watch` raises.
+    """
+
+    watching = Bool(default_value=False).tag(sync=True)
+    shown = Dict().tag(sync=True)
+    record = Instance(TraceRecord, allow_none=True)
+    opened = Unicode().tag(sync=True)
+    on_open = Callable(None, allow_none=True)
+    newest: Page | None = None
+    _esm: ClassVar[str] = front_end("rows", "watch")
+    _watching: ClassVar[WeakValueDictionary[tuple[Path, Path], "FolderWatch"]] = WeakValueDictionary()
+
+    def __init__(
+        self,
+        store: TraceStore | None,
+        path: str | Path,
+        *,
+        every: float = 2.0,
+        format: str | None = None,
+        mapping: Mapping[str, str] | None = None,
+    ) -> None:
+        self.store = store or TraceStore()
+        self.path = Path(path).expanduser()
+        self._watch = self.store.watch(self.path, format=format, mapping=mapping, every=every)
+        self._stop = threading.Event()
+        self._at_work = threading.Lock()
+        self._last_at: datetime | None = None
+        super().__init__()
+        self._show()
+        self.start()
+
+    @property
+    def report(self) -> LoadReport:
+        """What came so far; `known` are traces that the store held before, and there are no samples."""
+        return self._watch.total
+
+    def picture(self) -> Shows:
+        """The report of what came, and the newest traces."""
+        text, html = str(self.report), render.report_html(self.report)
+        if self.newest is not None:
+            text, html = f"{text}\n\n{self.newest}", html + render.page_html(self.newest)
+        return _Picture(text, html)
+
+    @action()
+    def start(self) -> None:
+        """Watches, or goes on to."""
+        key = (self.store.path, self.path.absolute())
+        before = self._watching.get(key)
+        if before is not None and before is not self:
+            before.stop()
+        self._watching[key] = self
+        if not self.watching:
+            self._stop = threading.Event()
+            self.watching = True
+            threading.Thread(target=self._look_again_and_again, args=(self._stop,), name="tunix_rt-watch").start()
+
+    @action()
+    def stop(self) -> None:
+        """Ends the watch after the row that it is at; what came stays."""
+        self._stop.set()
+        self.watching = False
+
+    @action()
+    def show(self, id: str) -> None:
+        """Shows a trace: where `on_open` says, or else in the form."""
+        self.record = self.store.get(id)
+        if self.on_open is not None:
+            self.on_open(id)
+        else:
+            record = self.record
+            self.opened = render.trace_html(record.payload, id=record.id, created_at=record.created_at, styled=False)
+
+    def close(self) -> None:
+        """Ends the watch and takes the form away."""
+        # Python closes also what could not be made.
+        if self.comm is not None:
+            self.stop()
+        super().close()
+
+    def _look_again_and_again(self, stop: threading.Event) -> None:
+        # A process ends when its threads have ended: this one ends with the main thread, in a kernel as in a script.
+        def stopped() -> bool:
+            return stop.is_set() or not threading.main_thread().is_alive()
+
+        # One that was stopped may still be at its last row.
+        with self._at_work:
+            while not stopped():
+                with self.telling(watch="look"):
+                    try:
+                        report = self._watch.look(stopped=stopped)
+                        self._note(report)
+                    finally:
+                        self._show()
+                self._watch.rest(stopped)
+
+    def _note(self, report: LoadReport) -> None:
+        if report.added or report.rejected_count:
+            self._last_at = datetime.now(UTC)
+        if report.newest:
+            self.newest = self.store.page(ids=self.report.newest)
+            # Which ids these are says nothing to the reader.
+            self.newest.filters = {}
+
+    def _show(self) -> None:
+        watch = self._watch
+        waiting = [render.visible(path.name) for path in watch.waiting]
+        more = [f"and {render.count(len(waiting) - _SHOWN_WAITING, 'more file')}"]
+        self.shown = {
+            "path": render.visible(str(self.path)),
+            "missing": render.visible(watch.missing),
+            "every": watch.every,
+            "n_files": watch.n_files,
+            "last_at": self._last_at and render.utc_exact(self._last_at),
+            "waiting": waiting[:_SHOWN_WAITING] + (more if len(waiting) > _SHOWN_WAITING else []),
+            "html": render.report_html(self.report, styled=False) if self.report.formats else "",
+            "rows": [row_of(summary) for summary in self.newest or ()],
+        }
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """What stands where the form was shown; two are equal where they look the same."""
+
+    text: str
+    html: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        return self.html
