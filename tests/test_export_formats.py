@@ -35,7 +35,7 @@ def exported(store, tmp_path):
 
 
 def manifest_beside(path):
-    return json.loads(path.with_name(f"{path.name}.manifest.json").read_text(encoding="utf-8"))
+    return json.loads(path.with_name(f".{path.name}.manifest.json").read_text(encoding="utf-8"))
 
 
 def test_messages_are_a_chat_with_the_reasoning_beside_the_answer(store, make_trace, exported):
@@ -354,7 +354,7 @@ def test_exporting_twice_gives_the_same_bytes(store, tmp_path, format):
         contents = []
         for _ in range(2):
             store.export(tmp_path / f"out{ending}", format=format)
-            manifest = tmp_path / f"out{ending}.manifest.json"
+            manifest = tmp_path / f".out{ending}.manifest.json"
             contents.append([(tmp_path / f"out{ending}").read_bytes(), manifest.read_bytes()])
             manifest.unlink()
         assert contents[0] == contents[1]
@@ -420,16 +420,26 @@ def test_a_folder_of_exports_is_loaded_without_its_manifests(store, tmp_path):
         store.load(folder)
 
 
+def test_a_manifest_under_its_plain_name_is_passed_over_too(store, make_trace, tmp_path):
+    store.add(make_trace())
+    folder = tmp_path / "out"
+    folder.mkdir()
+    store.export(folder / "out.jsonl")
+    (folder / ".out.jsonl.manifest.json").rename(folder / "out.jsonl.manifest.json")
+    report = store.load(folder)
+    assert (report.known, report.rejected_count) == (1, 0)
+
+
 def test_without_a_manifest_there_is_none_not_even_an_old_one(store, make_trace, tmp_path):
     store.add(make_trace())
     store.export(tmp_path / "out.jsonl")
     store.export(tmp_path / "out.jsonl", format="messages", manifest=False)
-    assert not (tmp_path / "out.jsonl.manifest.json").exists()
+    assert not (tmp_path / ".out.jsonl.manifest.json").exists()
 
 
 def test_a_manifest_that_cannot_be_written_is_told_and_the_file_is_there(store, make_trace, tmp_path):
     store.add(make_trace())
-    (tmp_path / "out.jsonl.manifest.json").mkdir()
+    (tmp_path / ".out.jsonl.manifest.json").mkdir()
     for manifest, told in ((True, "cannot be written"), (False, "cannot be removed")):
         with pytest.raises(rt.ExportFailed, match=rf"out\.jsonl\.manifest\.json: {told}"):
             store.export(tmp_path / "out.jsonl", manifest=manifest)

@@ -18,6 +18,7 @@ FLOORS = {
     "_version": 0,
     "errors": 1,
     "render": 1,
+    "options": 2,
     "places": 2,
     "problems": 2,
     "settings": 2,

@@ -230,7 +230,12 @@ def test_blank_lines_are_no_rows(store):
         ("broken.json", b'{"prompt": "p" "steps": []}', "no traces in it: invalid JSON at line 1, column 16"),
         ("broken.json", b'{\n  "prompt": "p"\n  "steps": []\n}', "invalid JSON at line 3, column 3"),
         ("broken.json", b'[{"prompt": "p" "steps": []}]', "invalid JSON at line 1, column 16"),
-        ("text.jsonl", b'{"text": "hello"}\n', "of no known format (gsm8k_solutions: no fields question and"),
+        (
+            "text.jsonl",
+            b'{"text": "hello"}\n',
+            ": of no known format; its fields are text\nsay which fields hold what: ",
+        ),
+        ("empty.jsonl", b"{}\n", ": of no known format; its rows are empty\n"),
         ("numbers.jsonl", b"1\n2\n", "row 1 is no JSON object"),
         ("cut.parquet", parquet(rows(3))[:-20], "damaged Parquet file"),
         ("cut.jsonl.gz", gzip.compress(lines(rows(3)).encode())[:-20], "cannot be read to its end"),
@@ -260,7 +265,13 @@ def test_a_folder_loads_with_all_below_it_and_one_bad_file_does_not_stop_the_oth
     write("runs/readme.txt", "not a file of traces")
     report = store.load("runs")
     assert counts(report) == (3, 0, 1)
-    assert "config.json: of no known format" in report.rejected[0].reason
+    rejection = report.rejected[0]
+    assert rejection.file.endswith("config.json")
+    assert rejection.reason.startswith("of no known format; its fields are learning_rate\nsay which")
+    # The report tells it in a line; what each format lacks can be opened, where something can.
+    assert "learning_rate; say which fields hold what" in " ".join(str(report).split())
+    assert "gsm8k: no fields" not in str(report)
+    assert "gsm8k: no fields question and answer<br>" in report._repr_html_()
     assert counts(store.load("runs/*.jsonl")) == (0, 2, 0)
     assert counts(store.load("runs/**/*.gz")) == (0, 1, 0)
 

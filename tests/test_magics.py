@@ -169,6 +169,16 @@ def test_a_watched_folder_is_a_form(shell):
     assert run(shell, "%trace").payload.final_answer == "513"
 
 
+def test_a_file_of_no_known_format_is_told_in_lines_to_read(shell):
+    Path("a.jsonl").write_text('{"q": 1}\n')
+    with capture_output() as captured:
+        shell.run_cell("%trace_load a.jsonl")
+    what, mapping, *_, last = captured.stderr.splitlines()
+    assert what == "UsageError: a.jsonl: of no known format; its fields are q"
+    assert mapping.startswith("say which fields hold what: mapping=")
+    assert last.startswith("  prompt_completion: ")
+
+
 def test_ids_flags_and_sources_complete_with_tab(shell):
     run(shell, "%trace_load --examples")
     newest = str(run(shell, "%traces -n 1")[0].id)

@@ -17,6 +17,7 @@ import pytest
 
 import tunix_rt as rt
 from tests.test_load import GSM8K, ROW, counts, lines, parquet, rows, write
+from tunix_rt.formats import FORMATS
 from tunix_rt.store import loading
 
 COLUMNS = pa.Table.from_pylist([row | {"steps": [{"i": 0, "type": "step", "content": "2 + 2 = 4"}]} for row in rows(5)])
@@ -269,7 +270,7 @@ def test_samples_show_what_was_read_also_when_it_was_known(store):
         ((row for row in ()), "generator: no traces in it: it holds no rows"),
         (COLUMNS.slice(0, 0), "Table: no traces in it: it holds no rows"),
         (b"", "bytes: is empty"),
-        ([1, 2], "list: of no known format (any: row 1 is no JSON object)"),
+        ([1, 2], "list: no traces in it: row 1 is no JSON object"),
         (None, "NoneType: nothing to load from; give a path, a folder or a pattern; bytes"),
         (3, "int: nothing to load from"),
         (ROW, "dict: is one trace at most; store.add"),
@@ -285,11 +286,13 @@ def test_what_there_is_nothing_to_load_from_is_told(store, given, told):
 def test_a_file_of_no_known_format_is_told_what_was_tried_and_how_to_map_it(store):
     with pytest.raises(rt.SourceInvalid) as caught:
         store.load([{"text": "hello", "score": 1} | {f"field {n}": n for n in range(20)}])
-    said = str(caught.value)
-    for name in "gsm8k_solutions", "gsm8k", "trace":
-        assert f"{name}: no " in said
-    assert 'mapping={"prompt": "question", "reasoning": "cot", "final_answer": "answer"}' in said
-    assert said.endswith("its fields are text, score, " + ", ".join(f"field {n}" for n in range(10)) + " and 10 more")
+    what, mapping, insist, *misfits = str(caught.value).splitlines()
+    fields = ", ".join(f"field {n}" for n in range(10))
+    assert what == f"list: of no known format; its fields are text, score, {fields} and 10 more"
+    assert mapping.endswith('mapping={"prompt": "question", "reasoning": "cot", "final_answer": "answer"}')
+    assert insist == "or name its format with format=, if it is one of these:"
+    assert [line.split(":")[0] for line in misfits] == [f"  {name}" for name in FORMATS]
+    assert all(line.split(": ")[1] for line in misfits)
 
 
 def test_a_generator_that_raises_midway_leaves_what_was_committed(store, monkeypatch):

@@ -116,7 +116,7 @@ def test_no_temporary_path_is_told_where_a_file_is_damaged(front, form, temporar
     assert report.added > 0
     (row,) = report.rejected
     assert (row.file, row.line) == ("half.jsonl.gz", None)
-    assert row.reason.startswith("half.jsonl.gz: cannot be read to its end")
+    assert row.reason.startswith("cannot be read to its end")
     assert str(temporary) not in end.state["shown_reports"][0]["html"]
     assert str(temporary) not in send(end, "broken.parquet", b"PAR1" + b"x" * 2_000)["problem"]
     assert str(temporary) not in send(end, "what", b"what is this?")["problem"]
@@ -131,6 +131,13 @@ def test_a_path_on_the_kernel_s_machine_is_loaded(front, form, store, tmp_path):
     assert (store.count(), form.reports[0].source) == (6, str(tmp_path / "runs" / "*.jsonl"))
     end.do("load_path", path=str(tmp_path / "runs"), known="add")
     assert store.count() == 12
+
+
+def test_a_file_of_no_known_format_is_told_in_lines(front, form):
+    said = send(front(form), "a.jsonl", b'{"q": 1}\n')["problem"].splitlines()
+    assert said[0] == "a.jsonl: of no known format; its fields are q"
+    assert said[-2].startswith("  prompt_completion: ")
+    assert said[-1].startswith("<LoadReport: 0 added")
 
 
 @pytest.mark.parametrize("path", ["nowhere.jsonl", "nowhere/*.jsonl", "", " ", "\x00", "a\ud800"])

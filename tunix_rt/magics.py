@@ -11,9 +11,8 @@
 """
 
 import functools
-import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
@@ -24,9 +23,10 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 from traitlets import Unicode
 
 from tunix_rt import examples
-from tunix_rt.errors import TunixRTError
+from tunix_rt.errors import SourceInvalid, TunixRTError
 from tunix_rt.formats import FORMATS
 from tunix_rt.model import Trace, TraceRecord
+from tunix_rt.options import mapping_in, meta_in, unquoted
 from tunix_rt.store import LoadReport, Page, SqlResult, StoreInfo, TraceStore
 
 if TYPE_CHECKING:
@@ -40,25 +40,20 @@ _OWN_LINE = re.compile(
 
 
 def _says_mistakes(magic: Callable[..., Any]) -> Callable[..., Any]:
-    """A mistake becomes one line under the cell, not a traceback."""
+    """A mistake becomes a line under the cell, or few that are made to be read, and not a traceback."""
 
     @functools.wraps(magic)
     def told(*args: Any, **options: Any) -> Any:
         try:
             return magic(*args, **options)
         except TunixRTError as error:
-            raise UsageError(_one_line(error)) from None
+            raise UsageError(str(error) if isinstance(error, SourceInvalid) else _one_line(error)) from None
 
     return told
 
 
 def _one_line(error: TunixRTError) -> str:
     return "; ".join(line for line in map(str.strip, str(error).splitlines()) if line.strip("^ "))
-
-
-def _unquoted(word: str) -> str:
-    """IPython keeps the quotes around an argument with spaces."""
-    return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"" else word
 
 
 @magics_class
@@ -87,7 +82,7 @@ class TraceMagics(Magics):
     @argument(
         "store",
         nargs="?",
-        type=_unquoted,
+        type=unquoted,
         help="a path, or the name of a TraceStore in this notebook; used from now on",
     )
     @line_magic
@@ -105,7 +100,7 @@ class TraceMagics(Magics):
         return self.store.info()
 
     @magic_arguments()
-    @argument("sources", nargs="*", type=_unquoted, help="files, folders or patterns such as runs/*.jsonl")
+    @argument("sources", nargs="*", type=unquoted, help="files, folders or patterns such as runs/*.jsonl")
     @argument("--format", help="insist on a format; by default the content tells")
     @argument("--map", action="append", metavar="TARGET=FIELD", help=_MAP_HELP)
     @argument("--known", choices=("skip", "add"), default="skip", help="what to do with traces that are already there")
@@ -122,7 +117,7 @@ class TraceMagics(Magics):
         options = parse_argstring(self.trace_load, line)
         if not options.sources and not options.examples:
             raise UsageError("name a file, a folder or a pattern to load; or --examples")
-        how = {"format": options.format, "mapping": _mapping(options.map), "known": options.known}
+        how = {"format": options.format, "mapping": mapping_in(options.map), "known": options.known}
         reports = [self.store.load(source, **how) for source in options.sources]
         if options.examples:
             reports.append(self.store.load(examples.folder(), **how))
@@ -131,7 +126,7 @@ class TraceMagics(Magics):
         return reports[0] if len(reports) == 1 else reports
 
     @magic_arguments()
-    @argument("path", type=_unquoted, help="a folder, a file or a pattern such as runs/*.jsonl, there or not yet")
+    @argument("path", type=unquoted, help="a folder, a file or a pattern such as runs/*.jsonl, there or not yet")
     @argument("--every", type=float, default=2.0, help="seconds from look to look")
     @argument("--format", help="insist on a format; by default the content tells")
     @argument("--map", action="append", metavar="TARGET=FIELD", help=_MAP_HELP)
@@ -146,7 +141,7 @@ class TraceMagics(Magics):
         from tunix_rt.widgets import FolderWatch
 
         options = parse_argstring(self.trace_watch, line)
-        how = {"format": options.format, "mapping": _mapping(options.map), "every": options.every}
+        how = {"format": options.format, "mapping": mapping_in(options.map), "every": options.every}
         return FolderWatch(self.store, options.path, **how)
 
     @magic_arguments()
@@ -154,12 +149,12 @@ class TraceMagics(Magics):
     @argument("--offset", type=int, default=0, help="leave out so many of the newest")
     @argument("--after", help="the cursor of a page (its .next): what comes behind it")
     @argument("--before", help="the cursor of a page (its .previous): what comes in front of it")
-    @argument("--text", type=_unquoted, help="found in prompt, steps or answer, whatever its case")
-    @argument("--source", type=_unquoted, help="the trace's meta.source")
+    @argument("--text", type=unquoted, help="found in prompt, steps or answer, whatever its case")
+    @argument("--source", type=unquoted, help="the trace's meta.source")
     @argument(
-        "--since", type=_unquoted, help="created at or after this time, such as 2026-01-31 or 2026-01-31T12:00:00Z"
+        "--since", type=unquoted, help="created at or after this time, such as 2026-01-31 or 2026-01-31T12:00:00Z"
     )
-    @argument("--until", type=_unquoted, help="created before this time")
+    @argument("--until", type=unquoted, help="created before this time")
     @argument("--min-steps", type=int, help="at least so many steps")
     @argument("--max-steps", type=int, help="at most so many steps")
     @argument("--min-chars", type=int, help="at least so many characters in prompt, steps and answer together")
@@ -168,7 +163,7 @@ class TraceMagics(Magics):
     @argument(
         "--meta", action="append", metavar="KEY=VALUE", help="a value in meta; dots reach inside; may be repeated"
     )
-    @argument("--where", type=_unquoted, help='a SQL expression over the columns, in quotes: "length(prompt) > 1000"')
+    @argument("--where", type=unquoted, help='a SQL expression over the columns, in quotes: "length(prompt) > 1000"')
     @line_magic
     @_says_mistakes
     def traces(self, line: str) -> Page:
@@ -179,7 +174,7 @@ class TraceMagics(Magics):
         """
         options = vars(parse_argstring(self.traces, line))
         if options["meta"]:
-            options["meta"] = {key: _as_value(value) for key, value in _pairs("--meta", "KEY=VALUE", options["meta"])}
+            options["meta"] = meta_in(options["meta"])
         return self.store.page(**options)
 
     @line_cell_magic
@@ -256,30 +251,6 @@ class TraceMagics(Magics):
         if magic == "trace":
             return ["latest", *(str(record.id) for record in self.store.page(limit=_COMPLETED_IDS))]
         return []
-
-
-def _pairs(flag: str, shape: str, given: list[str]) -> Iterator[tuple[str, str]]:
-    for pair in map(_unquoted, given):
-        name, sign, value = pair.partition("=")
-        if not sign:
-            raise UsageError(f"{flag} {pair}: must be {shape}")
-        yield name, value
-
-
-def _as_value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _mapping(given: list[str] | None) -> dict[str, str] | None:
-    mapping: dict[str, str] = {}
-    for target, field in _pairs("--map", "TARGET=FIELD, such as prompt=question", given or []):
-        if target in mapping:
-            raise UsageError(f"--map {target}={field}: {target} is mapped to {mapping[target]} already")
-        mapping[target] = field
-    return mapping or None
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -48,6 +48,7 @@ __all__ = [
     "TraceFields",
     "files_at",
     "format_named",
+    "rejected_whole",
     "sources_in",
 ]
 
@@ -208,7 +209,7 @@ class Reading:
                     yield row.rejection(error)
         except SourceInvalid as error:
             # What was read before the damage counts; the damage is reported beside it.
-            yield Rejection(str(self._file.path), None, None, str(error), "")
+            yield rejected_whole(self._file.path, error)
 
 
 def _detect(path: Path | str, sample: list[Row | Rejection]) -> Format:
@@ -225,7 +226,7 @@ def _detect(path: Path | str, sample: list[Row | Rejection]) -> Format:
             faults.append(str(error))
             continue
         if not isinstance(value, dict):
-            misfits.setdefault("any", f"row {row.line:,} is no JSON object")
+            faults.append(f"row {row.line:,} is no JSON object")
             continue
         fields |= dict.fromkeys(map(str, value))
         for known in FORMATS.values():
@@ -235,15 +236,23 @@ def _detect(path: Path | str, sample: list[Row | Rejection]) -> Format:
             misfits.setdefault(known.name, misfit)
     if not misfits:
         raise SourceInvalid(f"{path}: no traces in it: {faults[0] if faults else 'it holds no rows'}")
-    tried = "; ".join(f"{name}: {why}" for name, why in misfits.items())
-    raise SourceInvalid(f"{path}: of no known format ({tried}); {_by_hand(list(fields))}")
+    raise SourceInvalid("\n".join([f"{path}: {_of_no_known_format(list(fields))}", *_what_to_do(misfits)]))
 
 
-def _by_hand(fields: list[str]) -> str:
-    """What to do about rows with these fields."""
+def _of_no_known_format(fields: list[str]) -> str:
     more = f" and {len(fields) - _FIELDS_TOLD:,} more" if len(fields) > _FIELDS_TOLD else ""
-    told = f"; its fields are {', '.join(one_line(name, 40) for name in fields[:_FIELDS_TOLD])}{more}" if fields else ""
-    return (
-        "name it with format= if it is one of these, or say which fields hold what: "
-        f'mapping={{"prompt": "question", "reasoning": "cot", "final_answer": "answer"}}{told}'
-    )
+    told = ", ".join(one_line(name, 40) for name in fields[:_FIELDS_TOLD])
+    return f"of no known format; its fields are {told}{more}" if fields else "of no known format; its rows are empty"
+
+
+def _what_to_do(misfits: dict[str, str]) -> list[str]:
+    return [
+        'say which fields hold what: mapping={"prompt": "question", "reasoning": "cot", "final_answer": "answer"}',
+        "or name its format with format=, if it is one of these:",
+        *(f"  {name}: {why}" for name, why in misfits.items()),
+    ]
+
+
+def rejected_whole(path: Path | str, error: SourceInvalid) -> Rejection:
+    """The rejection of a file as a whole; what names the file need not name it again."""
+    return Rejection(str(path), None, None, str(error).removeprefix(f"{path}: "), "")

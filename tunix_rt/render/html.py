@@ -111,7 +111,8 @@ def report_html(report: ReportShape, *, styled: bool = True) -> Markup:
         samples=wording.report_samples(report),
         samples_caption=wording.SAMPLES,
         answer_chars=_ANSWER,
-        rows=report.rejected[: wording.REJECTED_SHOWN],
+        rows=(rows := report.rejected[: wording.REJECTED_SHOWN]),
+        tells_field=any(row.field for row in rows),
         more=wording.report_more(report),
         **_style_of(styled),
     )
@@ -190,6 +191,7 @@ def _environment() -> "Environment":
         "lines": _lines,
         "one_line": one_line,
         "path": _path,
+        "reason_parts": wording.reason_parts,
         "thousands": "{:,}".format,
         "utc": utc,
         "utc_exact": utc_exact,

@@ -136,7 +136,7 @@ def report_text(report: ReportShape, *, columns: int = COLUMNS, rest: str = "rep
         where += [] if row.line is None else [f"line {row.line:,}"]
         where += [row.field] if row.field else []
         lines += ["", "  " + (", ".join(where) or "somewhere in the file")]
-        lines += _indented(row.reason, 4, columns)
+        lines += _indented(wording.reason_parts(row.reason)[0], 4, columns)
         lines += ["    " + fit(one_line(visible(row.text), columns), columns - 4)] if row.text else []
     more = wording.report_more(report, rest)
     return _clean([*lines, "", more] if more else lines)

@@ -81,6 +81,13 @@ def report_files(report: ReportShape) -> list[str]:
     return files if files != [report.source] else []
 
 
+def reason_parts(reason: str) -> tuple[str, str]:
+    """What a row was rejected for, in a line; and the details behind it, indented lines that may be none."""
+    lines = reason.splitlines()
+    details = [line.strip() for line in lines if line.startswith("  ")]
+    return "; ".join(line.strip() for line in lines if not line.startswith("  ")), "\n".join(details)
+
+
 def report_samples(report: ReportShape) -> Sequence[TraceShape]:
     """The traces to check by eye; of the package's own format nothing was guessed."""
     return () if report.format == _OWN_FORMAT else report.samples

@@ -22,6 +22,7 @@ from tunix_rt.formats import (
     Source,
     SourceRows,
     format_named,
+    rejected_whole,
     sources_in,
 )
 from tunix_rt.store.clock import new_ids, new_times
@@ -121,7 +122,7 @@ def _everything_in(
             if len(sources) == 1:
                 raise
             # One file of a folder that is something else does not stop the others.
-            report.reject(Rejection(str(getattr(source, "path", source)), None, None, str(error), ""))
+            report.reject(rejected_whole(source if isinstance(source, Path) else source.path, error))
             continue
         with reading:
             report.begin(reading.format.name)

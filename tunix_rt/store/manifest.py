@@ -14,8 +14,11 @@ from tunix_rt.store.placing import placed
 
 
 def manifest_of(path: Path) -> Path:
-    """Where the manifest of an exported file stands."""
-    return path.with_name(path.name + MANIFEST_ENDING)
+    """Where the manifest of an exported file stands.
+
+    Its name begins with a dot: the loaders of trainers that take every file of a folder pass over it.
+    """
+    return path.with_name(f".{path.name}{MANIFEST_ENDING}")
 
 
 def remove_manifest(path: Path) -> None:

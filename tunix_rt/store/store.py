@@ -224,7 +224,7 @@ class TraceStore:
         columns), or one that trainers take: "messages", "prompt_completion", "preference", "stepwise", "tunix_rl",
         "tunix_sft", "training_example", "atif"; by default the file's ending tells which of the first two. `.gz` and
         `.zst` pack lines. `tags` stand around the reasoning (default `<think>`, `</think>`). What does not fit a format
-        is left out; NAME.manifest.json beside the file counts it by reason. In place of a path, an open binary file or
+        is left out; .NAME.manifest.json beside the file counts it by reason. In place of a path, an open binary file or
         pipe gets the rows as they come, and no manifest. Raises ExportFailed where it cannot write.
         """
         options = ExportOptions(format, tags, manifest)

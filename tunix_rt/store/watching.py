@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from tunix_rt.errors import QueryInvalid, SourceInvalid
-from tunix_rt.formats import Borrowed, Format, Reading, Rejection, SourceFile, files_at
+from tunix_rt.formats import Borrowed, Format, Reading, Rejection, SourceFile, files_at, rejected_whole
 from tunix_rt.store.copies import Copies
 from tunix_rt.store.loading import Loading
 from tunix_rt.store.report import LoadReport
@@ -229,7 +229,7 @@ class Watch:
                     if not isinstance(found, Rejection) or seen.is_news(found, told_line):
                         loading.take(found)
         except SourceInvalid as error:
-            found = Rejection(str(path), None, None, str(error), "")
+            found = rejected_whole(path, error)
             if seen.is_news(found, told_line):
                 loading.take(found)
         loading.store()

@@ -137,8 +137,10 @@ class Form(anywidget.AnyWidget):
             told.append(render.visible(problem))
             # What fails again and again by itself is logged once.
             if not watch or told[0] != self.problem:
-                level = logging.WARNING if known else logging.ERROR
-                log.log(level, "%s: %s", type(self).__name__, problem, exc_info=None if known else error)
+                if known:
+                    log.warning("%s: %s", type(self).__name__, error)
+                else:
+                    log.exception("%s: an action failed", type(self).__name__)
             self.problem, self._watch_failed = told[0], watch
         else:
             if watch and self._watch_failed == watch:

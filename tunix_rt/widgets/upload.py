@@ -179,7 +179,8 @@ class UploadForm(Form):
             report = self.store.load(source, known=known, progress=progress)
         except TunixRTError as error:
             # What was committed before stays, and the note says how much that is.
-            said = ". ".join([str(error), *getattr(error, "__notes__", [])])
+            notes = getattr(error, "__notes__", [])
+            said = ("\n" if "\n" in str(error) else ". ").join([str(error), *notes])
             raise type(error)(said.replace(source, name)) from None
         finally:
             self.progress = {}

@@ -9,7 +9,7 @@ function watch({ model, el }) {
   const report = h("div", { className: "trt-watch-report" });
   const { table, body } = traceTable("The newest traces that came in");
   const list = h("div", { className: "trt-scrolled" }, table);
-  const opened = h("div", { className: "trt-watch-report" });
+  const opened = h("div", { className: "trt-watch-report trt-watch-opened" });
   form.root.classList.add("trt-watch");
   form.root.append(h("div", { className: "trt-toolbar" }, state, path, turn), facts, report, list, opened);
 
@@ -44,7 +44,7 @@ function watch({ model, el }) {
     path.textContent = name;
     facts.replaceChildren(...[
       h("div", {}, n_files ? `${count(n_files, "file")} read` : "nothing has come yet",
-        ...(last_at ? [" · last ", when(last_at)] : []), ` · a look every ${n(every)} s`),
+        ...(last_at ? [" · last came ", when(last_at)] : []), ` · a look every ${n(every)} s`),
       missing && h("div", {}, `${missing}; it is waited for`),
       waiting.length && h("div", {}, `not whole yet: ${waiting.join(", ")}`),
     ].filter(Boolean));
