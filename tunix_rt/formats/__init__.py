@@ -5,13 +5,13 @@ for each trace and a Rejection for each row that is none.
 """
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
-from tunix_rt.errors import SourceInvalid, TraceInvalid
+from tunix_rt.errors import Problem, SourceInvalid, TraceInvalid
 from tunix_rt.formats.atif import AtifFormat
 from tunix_rt.formats.chat import ChatCompletionFormat, MessagesFormat, ShareGptFormat
 from tunix_rt.formats.fields import TraceFields
@@ -111,7 +111,7 @@ def files_at(place: str | Path) -> list[Path]:
             return [path]
         files = [file for file in path.rglob("*") if file.name.lower().endswith(_ENDINGS) and _is_source(file)]
         whole = {folder for folder in {file.parent for file in files} if is_trajectory(folder)}
-        found = sorted({file.parent if file.parent in whole else file for file in files})
+        found = _each_once({file.parent if file.parent in whole else file for file in files})
         if not found:
             raise SourceInvalid(f"{path}: a folder without traces; looked for files ending in {', '.join(_ENDINGS)}")
         return found
@@ -119,14 +119,29 @@ def files_at(place: str | Path) -> list[Path]:
         if not path.exists():
             raise SourceInvalid(f"{path}: no such file or folder (looked from {Path.cwd()})")
         return [path]
-    found = [
-        Path(name)
-        for name in sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
-        if _is_source(Path(name)) or is_trajectory(Path(name))
-    ]
+    names = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
+    found = _each_once(file for file in map(Path, names) if _is_source(file) or is_trajectory(file))
     if not found:
         raise SourceInvalid(f"{path}: no file has such a name (looked from {Path.cwd()})")
     return found
+
+
+def _each_once(files: Iterable[Path]) -> list[Path]:
+    """In order of name; of several links to a file the one that is no link, or else the first.
+
+    A folder has its `latest.jsonl`, and `**` follows a link that leads back to its own folder some forty times.
+    """
+    last_wins = sorted(files, key=lambda file: (file.is_symlink(), file), reverse=True)
+    return sorted({_identity(file): file for file in last_wins}.values())
+
+
+def _identity(file: Path) -> object:
+    # Seven times as fast as to resolve the links: a watch looks at thousands of files every other second.
+    try:
+        status = file.stat()
+    except OSError:
+        return file
+    return status.st_dev, status.st_ino
 
 
 def _is_source(file: Path) -> bool:
@@ -207,6 +222,9 @@ class Reading:
                         yield row.rejection(draft) if isinstance(draft, TraceInvalid) else draft
                 except TraceInvalid as error:
                     yield row.rejection(error)
+                except RecursionError:
+                    # JSON inside of a text of the row.
+                    yield row.rejection(TraceInvalid(Problem(None, "nested too deep to be read")))
         except SourceInvalid as error:
             # What was read before the damage counts; the damage is reported beside it.
             yield rejected_whole(self._file.path, error)

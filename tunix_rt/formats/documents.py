@@ -24,11 +24,12 @@ def is_document(head: bytes) -> bool:
         return False
     try:
         _DECODER.raw_decode(text)
-    except RecursionError:
-        return False
     except json.JSONDecodeError as error:
         # A broken row has its fault on its own line; an object over several lines has it later, if at all.
         return error.pos > len(first_line) and not _parses(rest.lstrip().partition("\n")[0])
+    except (ValueError, RecursionError):
+        # Too deep, or a number of thousands of digits, wherever it stands.
+        return not first_line.rstrip().endswith("}")
     return True
 
 
@@ -49,8 +50,14 @@ def documents(stream: io.BufferedReader, file: str, most_chars: int) -> Iterator
             yield reading.rejection("the array is not closed: the file seems cut off")
     except json.JSONDecodeError as error:
         yield reading.rejection(error.msg, error.pos)
+    except _TooLargeError as error:
+        yield Rejection(file, reading.line, None, f"{error}; nothing behind it was read", reading.start())
     except (ValueError, RecursionError) as error:
         yield reading.rejection(str(error))
+
+
+class _TooLargeError(Exception):
+    pass
 
 
 class _Reading:
@@ -84,8 +91,10 @@ class _Reading:
             try:
                 end = _DECODER.raw_decode(self._text, self.at)[1]
             except json.JSONDecodeError:
-                if self._ended or len(self._text) - self.at > self._most_chars:
+                if self._ended:
                     raise
+                if len(self._text) - self.at > self._most_chars:
+                    raise _TooLargeError(f"exceeds maximum of {self._most_chars:,} characters for a row") from None
                 self._grow()
             else:
                 text = self._text[self.at : end]
@@ -101,8 +110,12 @@ class _Reading:
             line,
             None,
             f"invalid JSON at line {line:,}, column {column:,}: {reason}; nothing behind it was read",
-            self._text[self.at : self.at + REJECTED_TEXT_CHARS],
+            self.start(),
         )
+
+    def start(self) -> str:
+        """How the value begins that is being read."""
+        return self._text[self.at : self.at + REJECTED_TEXT_CHARS]
 
     def _grow(self) -> None:
         # Twice the window each time, so that a large value is not parsed again for each small piece.

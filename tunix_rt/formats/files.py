@@ -4,7 +4,6 @@ Everything streams: memory does not grow with the file, only with its largest ro
 """
 
 import io
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +23,10 @@ from tunix_rt.formats.row import Rejection, Row
 MAX_ROW_BYTES = 64 * 2**20
 # Enough for the first rows of any real file, to see whether they stand one to a line.
 _HEAD_BYTES = 2**20
-_PARQUET_ROWS = 1_000
+# A file of a kilobyte can hold a thousand rows of five megabytes each: all rows of a batch are in memory.
+_PARQUET_ROWS = 64
+# What is packed once more on top of its own packing shrinks by a fifth, not to a hundredth.
+_MOST_TIMES_UNPACKED = 100
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _OTHER_ENCODINGS = {
     b"\xff\xfe\x00\x00": "UTF-32",
@@ -77,6 +79,8 @@ class SourceFile:
             return self._parquet_rows(stream)
         if head.startswith(archives.MAGIC):
             return self._archived_rows(stream)
+        if head[:2].count(0) == 1:
+            raise SourceInvalid(f"{self.path}: is UTF-16 or UTF-32 text; save it as UTF-8")
         if head.startswith(_UTF8_MARK):
             stream.read(len(_UTF8_MARK))
             head = head[len(_UTF8_MARK) :]
@@ -95,15 +99,21 @@ class SourceFile:
             return cast("io.BufferedReader", plain)
         return io.BufferedReader(_Readable(pa.CompressedInputStream(plain, packed), self.path), _HEAD_BYTES)
 
-    def _parquet_rows(self, stream: io.BufferedReader) -> Iterator[Row]:
+    def _parquet_rows(self, stream: io.BufferedReader) -> Iterator[Row | Rejection]:
         with self._seekable(stream) as seekable:
             try:
                 parquet = pq.ParquetFile(seekable)
                 line = 0
                 for batch in parquet.iter_batches(batch_size=_PARQUET_ROWS):
-                    for value in plain_rows(batch):
-                        line += 1
-                        yield Row(str(self.path), line, value=value)
+                    for part in _bearable(batch):
+                        if part.nbytes > MAX_ROW_BYTES:
+                            line += 1
+                            reason = f"exceeds maximum of {MAX_ROW_BYTES:,} bytes for a row"
+                            yield Rejection(str(self.path), line, None, reason, "")
+                            continue
+                        for value in plain_rows(part):
+                            line += 1
+                            yield Row(str(self.path), line, value=value)
             except (pa.ArrowException, OSError) as error:
                 raise SourceInvalid(f"{self.path}: damaged Parquet file: {error}") from None
 
@@ -117,9 +127,23 @@ class SourceFile:
             self._file.seek(0)
             return cast("IO[bytes]", self._file)
         unpacked = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-        shutil.copyfileobj(stream, unpacked)
-        unpacked.seek(0)
+        try:
+            self._unpack(stream, unpacked)
+        except BaseException:
+            unpacked.close()
+            raise
         return unpacked
+
+    def _unpack(self, stream: io.BufferedReader, unpacked: IO[bytes]) -> None:
+        while piece := stream.read(_HEAD_BYTES):
+            try:
+                unpacked.write(piece)
+            except OSError as error:
+                raise SourceInvalid(f"{self.path}: cannot be unpacked ({error.strerror})") from None
+            if unpacked.tell() > _MOST_TIMES_UNPACKED * max(self._file.tell(), _HEAD_BYTES):
+                times = f"more than {_MOST_TIMES_UNPACKED} times its size"
+                raise SourceInvalid(f"{self.path}: unpacks to {times}; if that is as it should be, unpack it first")
+        unpacked.seek(0)
 
 
 class _Readable(io.RawIOBase):
@@ -137,6 +161,14 @@ class _Readable(io.RawIOBase):
             return int(self.source.readinto(buffer))
         except OSError as error:
             raise SourceInvalid(f"{self._path}: cannot be read to its end: {error}") from None
+
+
+def _bearable(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The batch whole, or its rows one by one where it is larger than a row may be."""
+    if batch.nbytes <= MAX_ROW_BYTES:
+        yield batch
+    else:
+        yield from (batch.slice(place, 1) for place in range(len(batch)))
 
 
 def _lines(stream: io.BufferedReader, file: str) -> Iterator[Row | Rejection]:

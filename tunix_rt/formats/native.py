@@ -54,7 +54,7 @@ def _from_columns(value: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(fields.get("meta"), str):
         try:
             fields["meta"] = json.loads(fields["meta"])
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise TraceInvalid(Problem("meta", f"invalid JSON: {error}")) from None
     created_at = fields.get("created_at")
     if isinstance(created_at, datetime) and created_at.tzinfo is None:

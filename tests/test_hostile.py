@@ -1,0 +1,114 @@
+"""Files that break readers, by accident or by malice: each is a rejection or one clear error."""
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import tunix_rt as rt
+from tests.test_load import ROW, counts, lines, rows, write
+from tunix_rt.formats import files
+from tunix_rt.formats.spans import OtelGenAiFormat
+
+DEEP = "[" * 100_000 + "]" * 100_000
+DIGITS = "9" * 10_000
+
+
+@pytest.fixture
+def small_rows(monkeypatch):
+    """No row may take more than 10,000 bytes."""
+    monkeypatch.setattr(files, "MAX_ROW_BYTES", 10_000)
+
+
+def test_a_number_of_thousands_of_digits_rejects_its_row(store):
+    row = '{"input": "q", "output": "<think>x</think>a", "gts": 1, "score": %s, "step": 1}\n'
+    report = store.load(write("a.jsonl", row % DIGITS + row % 1))
+    assert counts(report) == (1, 0, 1)
+    assert (report.format, report.rejected[0].line) == ("verl", 1)
+
+
+def test_a_document_over_lines_with_such_a_number_is_still_one_document(store):
+    path = write("a.json", f'{{\n"prompt": "p",\n"n": {DIGITS}\n}}\n')
+    with pytest.raises(rt.SourceInvalid, match=r"no traces in it: invalid JSON at line 1, column 1: .*10000 digits"):
+        store.load(path)
+
+
+def test_json_nested_without_end_inside_of_a_text_rejects_its_row(store):
+    report = store.load(write("a.csv", f'prompt,final_answer,meta\np,a,"{DEEP}"\np,a,"{{}}"\n'))
+    assert [(found.line, found.field) for found in report.rejected[:1]] == [(2, "meta")]
+    span = {"gen_ai.output.messages": DEEP, "gen_ai.input.messages": "[]"}
+    assert OtelGenAiFormat().misfit(span) is None
+    report = store.load(write("b.jsonl", json.dumps(span) + "\n"))
+    assert counts(report) == (0, 0, 1)
+
+
+@pytest.mark.usefixtures("small_rows")
+def test_an_element_larger_than_any_row_is_told_as_that(store):
+    text = json.dumps([ROW, ROW | {"prompt": "x" * 3_000_000}, ROW])
+    report = store.load(write("a.json", text))
+    assert counts(report) == (1, 0, 1)
+    assert report.rejected[0].reason == "exceeds maximum of 10,000 characters for a row; nothing behind it was read"
+
+
+@pytest.mark.usefixtures("small_rows")
+def test_a_row_of_parquet_larger_than_any_row_is_rejected_alone(store):
+    prompts = ["a", "x" * 20_000, "b"]
+    numbers = [[], [], [0] * 5_000]
+    table = pa.table({"prompt": prompts, "completion": ["<think>y</think>z"] * 3, "numbers": numbers})
+    pq.write_table(table, "a.parquet")
+    report = store.load("a.parquet")
+    assert counts(report) == (1, 0, 2)
+    assert [(found.line, found.reason) for found in report.rejected] == [
+        (line, "exceeds maximum of 10,000 bytes for a row") for line in (2, 3)
+    ]
+
+
+@pytest.mark.parametrize("head", [b"PAR1", b"PK\x03\x04"])
+def test_what_unpacks_without_end_does_not_fill_the_disk(store, temporary, head):
+    path = Path("bomb.gz")
+    with gzip.open(path, "wb") as out:
+        out.write(head)
+        for _ in range(150):
+            out.write(b"\0" * 2**20)
+    with pytest.raises(rt.SourceInvalid, match=r"bomb\.gz: unpacks to more than 100 times its size"):
+        store.load(path)
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le"])
+def test_another_encoding_is_told_also_without_its_mark(store, encoding):
+    path = write("a.jsonl", lines(rows(2)).encode(encoding))
+    with pytest.raises(rt.SourceInvalid, match=r"a\.jsonl: is UTF-16 or UTF-32 text; save it as UTF-8"):
+        store.load(path)
+
+
+def test_a_folder_of_loops_pipes_and_misnamed_folders_gives_its_files_once(store):
+    (folder := Path("runs")).mkdir()
+    write(folder / "a.jsonl", lines(rows(2)))
+    (folder / "loop").symlink_to("../runs")
+    (folder / "self.jsonl").symlink_to("self.jsonl")
+    (folder / "same.jsonl").symlink_to("a.jsonl")
+    os.mkfifo(folder / "pipe.jsonl")
+    (folder / "b.jsonl").mkdir()
+    write(folder / "b.jsonl" / "c.jsonl", lines(rows(3)[2:]))
+    assert counts(store.load("runs/**/*.jsonl")) == (3, 0, 0)
+    for source, n_rows in (("runs/*.jsonl", 2), ("runs", 3)):
+        assert counts(rt.TraceStore(f"{n_rows}.duckdb").load(source)) == (n_rows, 0, 0)
+
+
+def test_a_file_that_shrinks_while_it_is_read_keeps_what_was_read(store):
+    path = write("a.jsonl", lines(rows(40_000)))
+    size = path.stat().st_size
+
+    def cut(done, total):
+        if 0 < done < total and path.stat().st_size == size:
+            os.truncate(path, done)
+
+    report = store.load(path, progress=cut)
+    assert 0 < report.added < 40_000
+    assert report.rejected_count <= 1
+    assert store.count() == report.added
