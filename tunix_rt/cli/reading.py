@@ -109,7 +109,8 @@ def export(
         typer.Option(help="What stands around the reasoning, such as <think> </think>.", metavar="BEGIN END"),
     ] = None,
     manifest: Annotated[
-        bool, typer.Option("--manifest/--no-manifest", help="Write PATH.manifest.json, which says what is in it.")
+        bool,
+        typer.Option("--manifest/--no-manifest", help="Write .NAME.manifest.json beside it, which says what is in it."),
     ] = True,
     filters: Filters,
     call: Call,
@@ -125,7 +126,9 @@ def export(
     n_rows = store.export(path, **options)
     told = {"file": path, "rows": n_rows}
     if manifest:
-        told |= json.loads(Path(f"{path}.manifest.json").expanduser().read_bytes())
+        from tunix_rt.store.manifest import manifest_of
+
+        told |= json.loads(manifest_of(Path(path).expanduser()).read_bytes())
     call.report(told, _told(path, told))
 
 
