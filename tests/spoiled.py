@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from tunix_rt.errors import TraceInvalid
 from tunix_rt.formats import FORMATS, Draft, Row
+from tunix_rt.model import Trace
 
 
 def places_in(value, place=()):
@@ -43,10 +44,15 @@ def spoiled(draw, *examples):
     return value
 
 
+def trace_of(draft):
+    """The trace of a draft, which a reader mostly gives as plain fields."""
+    return draft.trace if isinstance(draft.trace, Trace) else Trace.from_dict(draft.trace)
+
+
 def read(name, value):
     """What a reader gives for a row: traces, and what is wrong in the place of bad ones."""
     return [
-        found if isinstance(found, TraceInvalid) else found.trace
+        found if isinstance(found, TraceInvalid) else trace_of(found)
         for found in FORMATS[name].drafts(Row("rows.jsonl", 1, value=value))
     ]
 

@@ -46,13 +46,13 @@ EXPECTED = rt.Trace(
         rt.Step(i=i, type=kind, content=content)
         for i, (kind, content) in enumerate(
             [
-                ("reasoning", "A search tells the price."),
+                ("step", "A search tells the price."),
                 ("message", "I will look it up."),
                 ("tool_call", 'search({"ticker": "GOOGL"})'),
                 ("tool_call", "now({})"),
                 ("observation", "$185.35"),
                 ("observation", "10:30"),
-                ("reasoning", "There it is."),
+                ("step", "There it is."),
             ]
         )
     ],
@@ -60,6 +60,7 @@ EXPECTED = rt.Trace(
     meta={
         "source": "atif",
         "model": "gemini",
+        "system": "Be brief.",
         "extra": {
             "schema_version": "ATIF-v1.7",
             "session_id": "s-1",
@@ -67,7 +68,6 @@ EXPECTED = rt.Trace(
             "final_metrics": {"total_steps": 4},
             "of_a_later_version": {"cost": None},
             "steps": [
-                {"step_id": 1, "message": "Be brief."},
                 {
                     "step_id": 3,
                     "timestamp": "2025-10-11T10:30:02Z",
@@ -135,8 +135,9 @@ def test_the_steps_of_a_folder_stand_in_the_order_of_their_numbers(store):
 def test_a_message_in_parts_with_tags_and_no_model(store):
     message = [{"type": "text", "text": "<think>Hm.</think>An "}, {"type": "image", "source": {}}]
     trace = the_trace(store, QUESTION, {"source": "agent", "message": message}, agent={"name": "a"})
-    assert ([step.content for step in trace.steps], trace.final_answer) == (["Hm."], "An [image]")
+    assert ([step.content for step in trace.steps], trace.final_answer) == (["Hm."], "An")
     assert "model" not in trace.meta
+    assert trace.meta["parts"] == [message[1]]
 
 
 def test_what_user_and_system_say_later_is_a_step(store):
@@ -146,7 +147,7 @@ def test_what_user_and_system_say_later_is_a_step(store):
         ("message", "$185"),
         ("user", "And MSFT?"),
         ("system", "Context was cut."),
-        ("reasoning", "There it is."),
+        ("step", "There it is."),
     ]
 
 
@@ -164,7 +165,7 @@ def test_an_agent_that_was_cut_off_has_no_answer(store):
         ({"steps": [3]}, "steps.0", "must be an object"),
         ({"steps": [{"message": "m"}]}, "steps.0.source", "must be one of system, user and agent"),
         ({"steps": [{"source": []}]}, "steps.0.source", "must be one of system, user and agent"),
-        ({"steps": [SYSTEM | {"message": 3}]}, "steps.0.message", "must be a string"),
+        ({"steps": [SYSTEM | {"message": 3}]}, "steps.0.message", "must be a string or a list of parts"),
         (
             {"steps": [SYSTEM | {"message": [{"type": "text", "text": 3}]}]},
             "steps.0.message.0.text",
@@ -177,7 +178,7 @@ def test_an_agent_that_was_cut_off_has_no_answer(store):
         (
             {"steps": [ANSWER | {"observation": {"results": [{"content": 3}]}}]},
             "steps.0.observation.results.0.content",
-            "must be a string",
+            "must be a string or a list of parts",
         ),
         ({"agent": "me"}, "agent", "must be an object"),
         ({"agent": {"model_name": 3}}, "agent.model_name", "must be a string"),

@@ -148,8 +148,9 @@ def test_a_system_prompt_may_stand_beside_the_messages_or_be_all_there_is():
     answer = {"role": "assistant", "content": "4"}
     (trace,) = read("messages", chat(answer, system="Be brief."))
     assert (trace.prompt, trace.meta["system"]) == ("2 + 2?", "Be brief.")
-    (trace,) = read("messages", {"messages": [{"role": "developer", "content": "Say 4."}, answer]})
-    assert (trace.prompt, trace.meta) == ("Say 4.", {"source": "messages"})
+    alone = {"role": "developer", "content": "Say 4."}
+    (trace,) = read("messages", {"messages": [alone, answer]})
+    assert (trace.prompt, trace.meta) == ("Say 4.", {"source": "messages", "messages": [alone]})
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Lines read without the models: what is accepted, and as what, is exactly what `Trace` says."""
 
+import contextlib
 import json
 from datetime import UTC, datetime
 from uuid import UUID
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 import tunix_rt as rt
 from tunix_rt.formats.fields import fields_of
 from tunix_rt.formats.native import NativeFormat
-from tunix_rt.formats.row import Row
+from tunix_rt.formats.row import Row, plain_draft
 from tunix_rt.model import LIMITS_1_0, MAX_STEP_INDEX
 from tunix_rt.problems import MAX_META_DEPTH
 from tunix_rt.store.rows import encode
@@ -85,6 +86,30 @@ def test_what_is_read_without_the_models_is_what_trace_reads(text):
     found = fields_of(line)
     if found is not None:
         assert encode(found[0], 10**7) == encode(rt.Trace.from_json(line), 10**7)
+
+
+step_fields = st.fixed_dictionaries({"i": indices, "type": names, "content": texts | long("content", 1)})
+
+
+@given(
+    st.sampled_from(["p", "", "x" * (LIMITS_1_0["prompt"] + 1)]) | texts,
+    st.lists(texts) | st.lists(step_fields, max_size=3) | st.just(["x"] * 1_001),
+    texts | st.none() | long("final_answer", 1),
+    metas | deep.map(lambda value: {"a": value}),
+)
+def test_what_a_reader_found_is_stored_as_the_trace_of_it(prompt, steps, final_answer, meta):
+    given = {"prompt": prompt, "steps": steps, "final_answer": final_answer, "meta": meta}
+    row = Row("f", 1, value={})
+    for version in ("1.0", "1.1"):
+        with contextlib.suppress(rt.TraceInvalid):
+            trace = rt.Trace(**given, trace_version=version)
+            assert encode(plain_draft(row, **given).trace, 10**7) == encode(trace, 10**7)
+            return
+    with pytest.raises(rt.TraceInvalid) as expected:
+        rt.Trace(**given, trace_version="1.1")
+    with pytest.raises(rt.TraceInvalid) as said:
+        plain_draft(row, **given)
+    assert said.value.problems == expected.value.problems
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def test_reasoning_parts_tools_and_a_system_message(store):
     ]
     trace = the_trace(store, messages=messages)
     assert [(step.type, step.content) for step in trace.steps] == [
-        ("reasoning", "A sum."),
+        ("step", "A sum."),
         ("message", "[image]"),
         ("tool_call", 'add({"a": 2, "b": 2})'),
         ("observation", "4"),
@@ -188,8 +188,8 @@ def test_examples_in_the_input_are_part_of_the_prompt(store):
         {"role": "user", "content": "2 + 2?"},
     ]
     trace = the_trace(store, input=given, messages=[*given, {"role": "assistant", "content": "4"}])
-    assert trace.prompt == "user: 1 + 1?\n\nassistant: 2\n\nuser: 2 + 2?"
-    assert (trace.steps, trace.final_answer, trace.meta["extra"]["input"]) == ((), "4", given)
+    assert trace.prompt == "User: 1 + 1?\n\nAssistant: 2\n\nUser: 2 + 2?"
+    assert (trace.steps, trace.final_answer, trace.meta["messages"]) == ((), "4", given)
 
 
 def test_a_sample_without_messages_has_its_output(store):
@@ -268,7 +268,7 @@ def test_names_that_climb_out_of_the_archive_lead_nowhere(store):
 @pytest.mark.parametrize(
     ("fields", "field", "reason"),
     [
-        ({"input": 3}, "input", "must be a string"),
+        ({"input": 3}, "input", "must be a string or a list of messages"),
         ({"input": [3]}, "input.0", "must be an object"),
         ({"messages": {}}, "messages", "must be a list"),
         ({"messages": [{"role": 3}]}, "messages.0.role", "must be a string"),

@@ -226,10 +226,10 @@ def test_long_runs_of_tags_are_read_as_any_other_text(piece):
 
 def test_a_cut_answer_is_told_in_the_trace():
     drafts = [
-        written_draft(Row("f", 1, value={}), prompt="p", source="s", written=f"<think>Hm.</think>{answer}")
+        written_draft(Row("f", 1, value={}), prompt="p", name="s", written=f"<think>Hm.</think>{answer}")
         for answer in ("<answer>513</answer>", "<answer>51", "")
     ]
-    assert [(draft.trace.final_answer, draft.trace.meta.get("truncated")) for draft in drafts] == [
+    assert [(draft.trace["final_answer"], draft.trace["meta"].get("truncated")) for draft in drafts] == [
         ("513", None),
         ("51", True),
         (None, True),

@@ -72,7 +72,8 @@ def test_trl_completions_with_several_rewards_and_messages(store):
             "training_step": 3,
             "group": GROUP,
             "rewards": {"exact": 1.0, "brevity": None},
-            "extra": {"prompt": row["prompt"], "advantage": None, "mode": "train"},
+            "system": "Be brief.",
+            "extra": {"advantage": None, "mode": "train"},
         }
     )
 
@@ -90,11 +91,11 @@ def test_a_completion_with_tools_has_a_step_for_each_thing_said_done_and_seen(st
     row = {"step": 1, "prompt": "2 + 2?", "completion": completion, "r": 0, "advantage": 0}
     (found,) = loaded(store, "c.jsonl", [row], source="trl_completions")
     assert [(step.type, step.content) for step in found.steps] == [
-        ("reasoning", "I need a calculator."),
+        ("step", "I need a calculator."),
         ("message", "Calling it."),
         ("tool_call", 'add({"a": 2, "b": 2})'),
         ("observation", "4"),
-        ("reasoning", "So it is."),
+        ("step", "So it is."),
     ]
     assert found.final_answer == "4"
     assert found.meta["extra"]["completion"] == completion
@@ -202,7 +203,8 @@ def test_google_tunix_s_trajectories_as_json(store):
             "training_step": 6,
             "finish_reason": "SUCCEEDED",
             "group": 17,
-            "extra": {"original_input": row["original_input"], "conversation_text": row["conversation_text"]},
+            "system": "Be brief.",
+            "extra": {"original_input": row["original_input"]},
         }
     )
 
@@ -224,11 +226,11 @@ VERIFIERS = {"example_id": 1, "prompt": "p", "completion": "c", "reward": 1.0}
         ("trl_completions", {"step": 1, "prompt": "p"}, "completion", "missing"),
         ("trl_completions", TRL | {"prompt": ["p"]}, "prompt.0", "must be an object"),
         ("trl_completions", TRL | {"prompt": [{"content": "p"}]}, "prompt.0.role", "missing"),
-        ("trl_completions", TRL | said(content=3), "completion.0.content", "must be a string"),
+        ("trl_completions", TRL | said(content=3), "completion.0.content", "must be a string or a list of parts"),
         ("trl_completions", TRL | said(tool_calls=3), "completion.0.tool_calls", "must be a list"),
-        ("trl_completions", TRL | said(reasoning=[3]), "completion.0.reasoning", "must be a string"),
-        ("trl_completions", TRL | said(content=[3]), "completion.0.content.0", "must be an object or a string"),
-        ("trl_completions", TRL | said(content=[{}]), "completion.0.content.0.type", "missing"),
+        ("trl_completions", TRL | said(reasoning=[3]), "completion.0.reasoning.0", "must be an object"),
+        ("trl_completions", TRL | said(content=[3]), "completion.0.content.0", "must be an object"),
+        ("trl_completions", TRL | said(content=[{"type": 3}]), "completion.0.content.0.type", "must be a string"),
         ("trl_completions", TRL | {"completion": {"role": "tool"}}, "completion", "must be a string"),
         ("trl_completions", TRL | {"step": "soon"}, "step", "must be a number"),
         ("verifiers", VERIFIERS | {"reward": [1]}, "reward", "must be a number"),
@@ -237,7 +239,7 @@ VERIFIERS = {"example_id": 1, "prompt": "p", "completion": "c", "reward": 1.0}
         ("verl", {"input": 3, "output": "o", "score": 1}, "input", "must be a string"),
         ("verl", {"input": "i", "output": "o", "score": {}}, "score", "must be a number"),
         ("nemo_rl", {"rewards": 1}, "content", "missing"),
-        ("nemo_rl", {"content": 3, "rewards": 1}, "content", "must be a list"),
+        ("nemo_rl", {"content": 3, "rewards": 1}, "content", "must be a string or a list of messages"),
         ("nemo_rl", {"content": ["a", "b", "c"], "rewards": [1, 0]}, "rewards", "2 for 3 samples in content"),
         ("tunix_trajectories", {"conversation_text": []}, "conversation_text", "holds no messages"),
         ("tunix_trajectories", {"conversation_text": "[nan"}, "conversation_text", "is no Python literal"),

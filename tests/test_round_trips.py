@@ -5,9 +5,11 @@ import pytest
 import tunix_rt as rt
 from tunix_rt.formats.reasoning import split_steps
 
-SPLIT = split_steps("7 × 13 = 91.\n\nWait, let me check: 70 + 21 = 91.\n\nSo it is 7 × 13.")
+TEXT = "7 × 13 = 91.\n\nWait, let me check: 70 + 21 = 91.\n\nSo it is 7 × 13."
+SPLIT = [rt.Step(**step) for step in split_steps(TEXT)]
+META = {"source": "s", "system": "One word.", "model": "m", "scores": {"a": 1}, "extra": {"b": None}}
 TRACES = [
-    rt.Trace(prompt="Is 91 prime?", steps=SPLIT, final_answer="No", meta={"system": "One word."}),
+    rt.Trace(prompt="Is 91 prime?", steps=SPLIT, final_answer="No", meta=META),
     rt.Trace(prompt="27 × 19?", steps=["27 × 20 − 27"], final_answer="513"),
     rt.Trace(prompt="Hi", steps=[], final_answer="Hallo, 世界 😀", trace_version="1.1"),
     rt.Trace(prompt="Two plain steps?", steps=["One.", "Two."], final_answer="Yes"),
@@ -45,12 +47,14 @@ def test_the_system_message_comes_back(back):
     assert back("messages")["Is 91 prime?"].meta["system"] == "One word."
 
 
-def test_trajectories_come_back_with_the_same_text(back):
+def test_trajectories_come_back_with_their_steps_and_their_meta(back):
     found = back("atif")
     for trace in TRACES[:3]:
         assert found[trace.prompt].final_answer == trace.final_answer
-        text = "".join(step.content for step in found[trace.prompt].steps if step.type != "system")
-        assert text == "".join(step.content for step in trace.steps)
+        assert [step.content for step in found[trace.prompt].steps] == [step.content for step in trace.steps]
+    assert found["Is 91 prime?"].steps == tuple(SPLIT)
+    assert found["Is 91 prime?"].meta == TRACES[0].meta
+    assert found["Hi"].meta["source"] == "atif"
 
 
 def test_a_truncated_trace_comes_back_as_one(store, tmp_path):

@@ -10,7 +10,7 @@ from tunix_rt.formats.step_types import RULES, step_type
 
 def steps(text):
     """The steps of a text, without the white space around them."""
-    return [step.content.strip() for step in split_steps(text)]
+    return [step["content"].strip() for step in split_steps(text)]
 
 
 def test_a_paragraph_is_a_step():
@@ -107,7 +107,7 @@ def test_code_at_the_end_of_a_cut_rollout_is_whole():
 
 @pytest.mark.parametrize("line", ["it goes on,\n", "- a short item\n", "x = 5\n\n", "and so on:\n\n", "  deeper\n"])
 def test_no_step_grows_without_end_where_lines_end(line):
-    contents = [step.content for step in split_steps("It begins.\n\n" + line * 20_000)]
+    contents = [step["content"] for step in split_steps("It begins.\n\n" + line * 20_000)]
     assert max(map(len, contents)) < 2_100
 
 
@@ -156,9 +156,9 @@ MARKDOWN = [
 @given(st.lists(st.sampled_from(MARKDOWN) | st.text(max_size=5), max_size=60).map("".join))
 def test_the_steps_joined_are_the_text(text):
     found = split_steps(text)
-    assert "".join(step.content for step in found) == text
-    assert [step.i for step in found] == list(range(len(found)))
-    assert all(step.content for step in found)
+    assert "".join(step["content"] for step in found) == text
+    assert [step["i"] for step in found] == list(range(len(found)))
+    assert all(step["content"] for step in found)
 
 
 @given(
@@ -167,7 +167,7 @@ def test_the_steps_joined_are_the_text(text):
 )
 def test_nothing_is_cut_inside_of_code_or_a_formula(inside, marks):
     block = f"{marks[0]}{inside}{marks[1]}"
-    assert [step for step in split_steps(f"See:\n\n{block}\n\nDone.") if block in step.content]
+    assert [step for step in split_steps(f"See:\n\n{block}\n\nDone.") if block in step["content"]]
 
 
 SENTENCES = {
@@ -270,7 +270,7 @@ SENTENCES = {
 @pytest.mark.parametrize(("expected", "sentence"), [(kind, one) for kind, some in SENTENCES.items() for one in some])
 def test_a_step_has_the_type_that_its_words_tell_for_sure(expected, sentence):
     assert step_type(sentence) == expected
-    assert [step.type for step in split_steps(f"{sentence}\n")] == [expected]
+    assert [step["type"] for step in split_steps(f"{sentence}\n")] == [expected]
 
 
 def test_every_type_of_the_rules_is_shown_above():

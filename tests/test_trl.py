@@ -95,9 +95,16 @@ THOUGHT = "<think>27 × 20 − 27</think>"
     ids=["texts", "messages", "messages with the prompt in them", "messages beside the prompt"],
 )
 def test_a_preference_gives_two_traces_of_one_group(store, row, to):
-    report, traces = load(store, row | {"score_chosen": 9.5}, to=to)
+    report, traces = load(store, row | {"dataset": "sums"}, to=to)
     assert (report.format, report.rejected_count) == ("preference", 0)
-    assert traces == pair(["27 × 20 − 27"], "513", "503", extra={"score_chosen": 9.5})
+    assert traces == pair(["27 × 20 − 27"], "513", "503", extra={"dataset": "sums"})
+
+
+def test_the_scores_of_a_pair_are_rewards(store):
+    row = {"prompt": "27 × 19?", "chosen": "513", "rejected": "503", "score_chosen": 9.5, "score_rejected": "low"}
+    _, (chosen, rejected) = load(store, row)
+    assert (chosen.meta["reward"], "reward" in rejected.meta) == (9.5, False)
+    assert chosen.meta["extra"] == rejected.meta["extra"] == {"score_rejected": "low"}
 
 
 def test_a_prompt_that_is_in_both_texts_ends_with_a_whole_word(store):
@@ -129,8 +136,8 @@ def test_what_the_system_said_is_kept_wherever_it_stands(store):
         {"prompt": [system, user("27 × 19?")], "completion": again},
     )
     assert [trace.meta["system"] for trace in traces] == ["Be brief."] * 2
-    # That the completion repeats a part of the prompt is told too.
-    assert [trace.meta.get("extra") for trace in traces] == [None, {"completion": again}]
+    # What only repeats the prompt is nothing else.
+    assert [(trace.steps, trace.meta.get("extra")) for trace in traces] == [((), None)] * 2
 
 
 def test_a_bad_answer_does_not_lose_the_other(store):
@@ -145,7 +152,7 @@ def test_a_bad_answer_does_not_lose_the_other(store):
     )
     assert told(report) == [
         ("chosen", "no message of the assistant"),
-        ("rejected.0.content", "must be a string"),
+        ("rejected.0.content", "must be a string or a list of parts"),
         ("prompt", "must be a string or a list of messages"),
         ("prompt", "missing, and chosen and rejected have no beginning in common"),
     ]
@@ -197,6 +204,10 @@ def test_messages_that_a_trace_does_not_hold_stay_beside_it(store):
         {"prompt": [picture], "completion": [calling]},
     )
     assert (done.prompt, done.final_answer) == ("How much?", "It is 513.")
+    assert [(step.type, step.content) for step in done.steps] == [
+        ("tool_call", 'multiply({"a": 27, "b": 19})'),
+        ("observation", "513"),
+    ]
     assert (done.meta["messages"], done.meta["extra"]) == ([picture], {"completion": used})
     assert (called.final_answer, "truncated" in called.meta) == (None, False)
     assert called.meta["extra"] == {"completion": [calling]}

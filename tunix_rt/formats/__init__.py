@@ -24,7 +24,7 @@ from tunix_rt.formats.native import NativeFormat
 from tunix_rt.formats.process import Prm800kFormat, ProcessBenchFormat
 from tunix_rt.formats.providers import AnthropicFormat, GeminiFormat, OpenAiResponsesFormat
 from tunix_rt.formats.rollouts import NemoRlFormat, TrlCompletionsFormat, VerifiersFormat, VerlFormat
-from tunix_rt.formats.row import Draft, Format, Rejection, Row, not_an_object
+from tunix_rt.formats.row import Draft, Format, Rejection, Row
 from tunix_rt.formats.solutions import NuminaMathFormat, OpenR1MathFormat, OpenThoughtsFormat, S1kFormat
 from tunix_rt.formats.sources import Borrowed, Source, SourceRows, in_memory
 from tunix_rt.formats.spans import OpenInferenceFormat, OtelGenAiFormat
@@ -215,9 +215,6 @@ class Reading:
                     yield row
                     continue
                 try:
-                    # The native reader looks at the text itself, and seldom at what stands in it.
-                    if self.format.name != NativeFormat.name and not isinstance(row.value, dict):
-                        raise not_an_object(row.value)
                     for draft in self.format.drafts(row):
                         yield row.rejection(draft) if isinstance(draft, TraceInvalid) else draft
                 except TraceInvalid as error:

@@ -21,7 +21,10 @@ def fenced(text: str, *, unclosed: int = 0) -> list[Span]:
     >>> fenced("So:\n```\n1\n```\nDone.")
     [(4, 13)]
     """
-    spans = []
+    spans: list[Span] = []
+    # Most texts have no code and no formula: to ask first takes a thirtieth of the time of looking for their marks.
+    if "```" not in text and "~~~" not in text:
+        return spans
     opened: re.Match[str] | None = None
     for fence in _FENCE.finditer(text):
         mark, info = fence["mark"], fence["info"].strip()
@@ -51,6 +54,8 @@ def blocks(text: str, *, unclosed: int = 0) -> list[Span]:
 
 
 def _formulas(text: str) -> Iterator[Span]:
+    if "$$" not in text and "\\[" not in text:
+        return
     opened: re.Match[str] | None = None
     for mark in _FORMULA.finditer(text):
         if mark[0] == "\\[" or opened is None:

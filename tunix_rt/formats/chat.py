@@ -10,6 +10,7 @@ from typing import Any
 
 from tunix_rt.errors import TraceInvalid
 from tunix_rt.formats.dialogue import (
+    Half,
     answer_draft,
     half_with,
     left_of,
@@ -18,8 +19,9 @@ from tunix_rt.formats.dialogue import (
     split_at_answer,
     system_turns,
 )
-from tunix_rt.formats.messages import Part, Turn, as_list, as_object, as_text, first_text, speaker, turn_of, turns_of
-from tunix_rt.formats.row import Draft, Row, rest_of
+from tunix_rt.formats.messages import Part, Turn, speaker, turn_of, turns_of
+from tunix_rt.formats.row import Draft, Row
+from tunix_rt.formats.typed import field, first_text, maybe, rest_of, typed
 
 # What other formats have beside messages, and a row of chat messages alone has not.
 _OTHERS = {
@@ -50,9 +52,8 @@ class MessagesFormat:
 
     def drafts(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row: the last answer, to all that was said before."""
-        value = as_object(row.value, None)
-        turns = turns_of(as_list(value.get("messages"), "messages"), "messages")
-        return [_last_answer(row, turns, name=self.name, field="messages")]
+        turns = turns_of(field(row.fields, "messages", list), "messages")
+        return [_last_answer(row, turns, name=self.name, at="messages")]
 
 
 class ShareGptFormat:
@@ -69,10 +70,9 @@ class ShareGptFormat:
 
     def drafts(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row: the last answer, to all that was said before."""
-        value = as_object(row.value, None)
-        said = as_list(value.get("conversations"), "conversations")
+        said = field(row.fields, "conversations", list)
         turns = [_sharegpt_turn(message, f"conversations.{n}") for n, message in enumerate(said)]
-        return [_last_answer(row, turns, name=self.name, field="conversations")]
+        return [_last_answer(row, turns, name=self.name, at="conversations")]
 
 
 class ChatCompletionFormat:
@@ -89,25 +89,21 @@ class ChatCompletionFormat:
 
     def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
         """A trace for each choice."""
-        value = as_object(row.value, None)
-        half = half_with(value, "choices")
-        path = half.path("choices") if half else "choices"
-        choices = as_list(half.fields["choices"] if half else None, path)
-        at, fields = half or ((), value)
+        value = row.fields
+        at, fields = half = half_with(value, "choices") or Half((), value)
+        path = half.path("choices")
+        choices = field(fields, "choices", list, at=half.path(""))
         prompt, asked = prompt_at(value, asked=("messages", "prompt"))
         named, model = first_text(fields, "model")
         extra = left_of(value, (*at, "choices"), *asked, *([(*at, named)] if named else []))
         for n, choice in enumerate(choices):
             place = f"{path}.{n}"
             try:
-                parts = as_object(choice, place)
-                answer = turn_of(
-                    {"role": "assistant"} | as_object(parts.get("message"), f"{place}.message"), f"{place}.message"
-                )
-                finish = parts.get("finish_reason")
+                parts = typed(choice, dict, place)
+                message = field(parts, "message", dict, at=f"{place}.")
                 known = {
                     "model": model,
-                    "finish_reason": None if finish is None else as_text(finish, f"{place}.finish_reason"),
+                    "finish_reason": maybe(parts, "finish_reason", str, at=f"{place}."),
                     **sample_of(n, choices, fields, prompt),
                 }
                 rest = rest_of(parts, "message", "finish_reason", *(["index"] if parts.get("index") == n else []))
@@ -116,7 +112,7 @@ class ChatCompletionFormat:
                     name=self.name,
                     path=f"{place}.message",
                     prompt=prompt,
-                    answer=answer,
+                    answer=turn_of({"role": "assistant"} | message, f"{place}.message"),
                     known=known,
                     extra=extra | ({"choice": rest} if rest else {}),
                 )
@@ -132,27 +128,26 @@ def _all_have(messages: Any, *fields: str) -> bool:
     )
 
 
-def _last_answer(row: Row, turns: list[Turn], *, name: str, field: str) -> Draft:
-    value = row.value
+def _last_answer(row: Row, turns: list[Turn], *, name: str, at: str) -> Draft:
+    value = row.fields
     known = {name: text for name in ("model", "finish_reason") if (text := first_text(value, name)[1])}
-    used = [(field,), *((name,) for name in known)]
+    used = [(at,), *((name,) for name in known)]
     if value.get("system") is not None:
         turns = system_turns(value["system"], "system") + turns
         used.append(("system",))
-    place, answer, prompt = split_at_answer(turns, field)
-    path = f"{field}.{place - (('system',) in used)}"
+    place, answer, prompt = split_at_answer(turns, at)
+    path = f"{at}.{place - (('system',) in used)}"
     return answer_draft(
         row, name=name, path=path, prompt=prompt, answer=answer, known=known, extra=left_of(value, *used)
     )
 
 
 def _sharegpt_turn(value: Any, path: str) -> Turn:
-    fields = as_object(value, path)
+    fields = typed(value, dict, path)
     if "from" not in fields and "role" in fields:
         return turn_of(fields, path)
-    by = as_text(fields.get("from"), f"{path}.from")
-    said = as_text(fields.get("value"), f"{path}.value")
-    rest = {name: item for name, item in fields.items() if name not in {"from", "value"} and item is not None}
+    by, said = field(fields, "from", str, at=f"{path}."), field(fields, "value", str, at=f"{path}.")
+    rest = {name: item for name, item in rest_of(fields, "from", "value").items() if item is not None}
     part = Part("call", "", _call_in(said)) if by == "function_call" else Part("text", said, {})
     return Turn(speaker(by), [part], rest, value)
 

@@ -1,18 +1,25 @@
-"""From a dialogue to a trace: what was asked becomes the prompt, the answer becomes steps and final answer."""
+"""From a dialogue to a trace: what was asked becomes the prompt, what came of it becomes steps and final answer.
+
+Of a chat the last answer is the trace, and all before it the prompt; of an agent's rollout all that came after the
+prompt is the trace, a step for each thing said, done and seen.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, NamedTuple
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.messages import Turn, as_text, first_text, turn, turns_of
+from tunix_rt.formats.fields import StepFields
+from tunix_rt.formats.messages import Turn, call_text, turn, turns_of
 from tunix_rt.formats.reasoning import parse_written, split_steps
-from tunix_rt.formats.row import Draft, Row, group_of, rest_of, written_draft
-from tunix_rt.model import Step
+from tunix_rt.formats.row import Draft, Row, group_of, outside_draft
+from tunix_rt.formats.typed import first_text, maybe, rest_of
 
 REDACTED = "(redacted by the provider)"
 # The words of the interfaces for: no room for more tokens.
 _CUT_SHORT = {"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"}
+# What a turn that is not the model's becomes in a rollout.
+_SEEN = {"system": "system", "user": "user"}
 # Where the halves of an exchange stand: in the row itself, as a log has them, as the batch files of the providers do.
 _HALVES: tuple[tuple[str, ...], ...] = (
     (),
@@ -61,7 +68,7 @@ def prompt_of(turns: Sequence[Turn]) -> Prompt:
     meta: dict[str, Any] = {}
     if system:
         meta["system"] = system
-    if (spoken and not alone) or len(leading) > 1 or not all(turn.is_plain for turn in turns):
+    if not (alone or not turns) or len(leading) > 1 or not all(turn.is_plain for turn in turns):
         meta["messages"] = [turn.raw for turn in turns]
     return Prompt(text, meta)
 
@@ -78,6 +85,12 @@ def split_at_answer(turns: Sequence[Turn], path: str) -> tuple[int, Turn, Prompt
     if after := [turn.raw for turn in turns[place + 1 :]]:
         prompt.meta["messages_after"] = after
     return place, turns[place], prompt
+
+
+def split_at_beginning(turns: Sequence[Turn]) -> tuple[Prompt, list[Turn]]:
+    """What was asked before the model spoke for the first time, and all that came of it."""
+    place = next((n for n, turn in enumerate(turns) if turn.role == "assistant"), len(turns))
+    return prompt_of(turns[:place]), list(turns[place:])
 
 
 def answer_draft(
@@ -97,38 +110,73 @@ def answer_draft(
     `meta["parts"]` (with the number of their first step), tool calls under `meta["tool_calls"]`, other fields under
     `meta["message"]`.
     """
-    finish = known.get("finish_reason")
-    rest = answer.rest
-    if finish is None and rest.get("finish_reason") is not None:
-        finish = as_text(rest["finish_reason"], f"{path}.finish_reason")
+    rest, finish = answer.rest, known.get("finish_reason")
+    if finish is None and (finish := maybe(rest, "finish_reason", str, at=f"{path}.")) is not None:
         rest = rest_of(rest, "finish_reason")
     if not answer.parts and not finish:
         raise TraceInvalid(Problem(path, "neither content nor reasoning nor a tool call"))
-    steps, parts = _steps(answer)
-    calls = [part.rest for part in answer.parts if part.kind == "call"]
-    said: str | None = "".join(part.text for part in answer.parts if part.kind == "text")
-    if not said:
-        # Who calls a tool, or stops without a word, was not cut short.
-        said = "" if calls or finish else None
-    elif not steps:
-        written = parse_written(said)
-        steps = split_steps(written.reasoning) if written.reasoning.strip() else []
-        said = "" if written.answer is None and calls else written.answer
-    source = row.value.get("source")
-    if isinstance(source, str) and source:
-        extra = rest_of(extra, "source")
-    else:
-        source = name
+    steps = _Steps()
+    parts = steps.think(answer)
+    written = "".join(part.text for part in answer.parts if part.kind == "text")
+    said, cut = (written, False) if steps.all else steps.read(written)
+    # Who calls a tool, or stops without a word, was not cut short.
+    cut = cut or not (said or answer.calls or (finish and not written))
     meta = {
         **known,
+        "truncated": True if cut or _cut_short(known, finish) else None,
         "finish_reason": finish,
-        "truncated": True if finish and finish.lower() in _CUT_SHORT else None,
         **prompt.meta,
-        "tool_calls": calls or None,
+        "tool_calls": answer.calls or None,
         "parts": parts or None,
         "message": rest or None,
     }
-    return written_draft(row, prompt=prompt.text, source=source, reasoning=steps, answer=said, known=meta, extra=extra)
+    return outside_draft(
+        row, prompt=prompt.text, steps=steps.all, final_answer=said or None, name=name, known=meta, extra=extra
+    )
+
+
+def rollout_draft(
+    row: Row,
+    *,
+    name: str,
+    path: str,
+    prompt: Prompt,
+    turns: Sequence[Turn],
+    known: Mapping[str, Any],
+    extra: Mapping[str, Any],
+    whole: Mapping[str, Any],
+) -> Draft:
+    """The trace of all that came (at `path`) after a prompt.
+
+    One message of the model alone is an answer. Otherwise each thing said, done and seen becomes a step, the model's
+    last message, if it calls no tool, the final answer; `whole`, which goes to `extra`, has the messages as they stand.
+    """
+    if len(turns) == 1 and turns[0].role == "assistant" and turns[0].parts and not turns[0].calls:
+        return answer_draft(row, name=name, path=path, prompt=prompt, answer=turns[0], known=known, extra=extra)
+    last = max((n for n, one in enumerate(turns) if one.role == "assistant"), default=None)
+    steps, answer, cut = _Steps(), None, False
+    for n, one in enumerate(turns):
+        if one.role != "assistant":
+            steps.add(_SEEN.get(one.role, "observation"), one.shown)
+            continue
+        n_before = len(steps.all)
+        steps.think(one)
+        if n == last and not one.calls:
+            said = "".join(part.text for part in one.parts if part.kind == "text")
+            answer, cut = (said, False) if len(steps.all) > n_before else steps.read(said)
+        else:
+            said = one._replace(parts=[part for part in one.parts if part.kind != "call"]).shown
+            steps.add("message", said if len(steps.all) > n_before else steps.read(said)[0] or "")
+        for call in one.calls:
+            steps.add("tool_call", call_text(call))
+    # Who calls a tool at the end was not cut short.
+    ended = bool(answer) or (bool(turns) and bool(turns[-1].calls))
+    cut = cut or not ended or _cut_short(known, known.get("finish_reason"))
+    known = {**known, "truncated": True if cut else None, **prompt.meta}
+    extra = {**extra, **whole} if turns else extra
+    return outside_draft(
+        row, prompt=prompt.text, steps=steps.all, final_answer=answer or None, name=name, known=known, extra=extra
+    )
 
 
 def half_with(value: Mapping[str, Any], *names: str) -> Half | None:
@@ -193,19 +241,46 @@ def left_of(value: Mapping[str, Any], *places: tuple[str, ...]) -> dict[str, Any
     return left
 
 
-def _steps(answer: Turn) -> tuple[list[Step], list[dict[str, Any]]]:
-    """The steps of an answer's reasoning, and what its parts hold besides."""
-    steps: list[Step] = []
-    kept: list[dict[str, Any]] = []
-    for part in answer.parts:
-        place: dict[str, Any] = {}
-        if part.kind == "reasoning" and part.text.strip():
-            place["step"] = len(steps)
-            steps += [step.model_copy(update={"i": len(steps) + step.i}) for step in split_steps(part.text)]
-        elif part.kind == "redacted":
-            if not steps or steps[-1].type != "redacted":
-                steps.append(Step(i=len(steps), type="redacted", content=REDACTED))
-            place["step"] = len(steps) - 1
-        if part.rest and part.kind != "call":
-            kept.append(place | part.rest)
-    return steps, kept
+def _cut_short(known: Mapping[str, Any], finish: Any) -> bool:
+    return bool(known.get("truncated")) or (isinstance(finish, str) and finish.lower() in _CUT_SHORT)
+
+
+class _Steps:
+    """The steps of a trace as they are found, turn by turn."""
+
+    def __init__(self) -> None:
+        self.all: list[StepFields] = []
+
+    def add(self, kind: str, content: str) -> None:
+        """One step; none where there is no content."""
+        if content:
+            self.all.append({"i": len(self.all), "type": kind, "content": content})
+
+    def think(self, turn: Turn) -> list[dict[str, Any]]:
+        """The reasoning in a turn's own parts; what its parts hold besides texts and calls, with their first step."""
+        kept: list[dict[str, Any]] = []
+        for part in turn.parts:
+            place: dict[str, Any] = {}
+            if part.kind == "reasoning" and part.text.strip():
+                place["step"] = len(self.all)
+                self._split(part.text)
+            elif part.kind == "redacted":
+                if not self.all or self.all[-1]["type"] != "redacted":
+                    self.add("redacted", REDACTED)
+                place["step"] = len(self.all) - 1
+            if part.rest and part.kind != "call":
+                kept.append(place | part.rest)
+        return kept
+
+    def read(self, text: str) -> tuple[str | None, bool]:
+        """The reasoning that stands in tags in a text; the rest of it, and whether that was cut."""
+        reasoning, answer, cut = parse_written(text)
+        if reasoning.strip():
+            self._split(reasoning)
+        return answer, cut
+
+    def _split(self, reasoning: str) -> None:
+        n_before = len(self.all)
+        self.all += split_steps(reasoning)
+        for step in self.all[n_before:]:
+            step["i"] += n_before

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunix_rt.errors import TraceInvalid
-from tunix_rt.formats.row import Draft, Row, group_of, outside_draft, required_text
+from tunix_rt.formats.row import Draft, Row, group_of, outside_draft
+from tunix_rt.formats.typed import field, rest_of
 
 
 class Gsm8kFormat:
@@ -24,21 +25,24 @@ class Gsm8kFormat:
 
     def drafts(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row: a step a line."""
-        question, answer = required_text(row.value, "question", "answer")
+        fields = row.fields
+        question, answer = field(fields, "question", str), field(fields, "answer", str)
         reasoning, mark, final = answer.rpartition("####")
         final = final.strip()
-        if not mark:
-            reasoning, final = answer, ""
-        meta: dict[str, Any] = {"source": "gsm8k", "group": group_of(question)}
-        if final:
-            meta["expected_answer"] = final.replace(",", "")
-        extra = {name: item for name, item in row.value.items() if name not in {"question", "answer"}}
+        extra = rest_of(fields, "question", "answer")
         if "," in final:
             extra["answer"] = final
-        if extra:
-            meta["extra"] = extra
+        if not mark:
+            reasoning, final = answer, ""
+        gold = final.replace(",", "") or None
         yield outside_draft(
-            row, prompt=question, steps=_lines(reasoning), final_answer=meta.get("expected_answer"), meta=meta
+            row,
+            prompt=question,
+            steps=_lines(reasoning),
+            final_answer=gold,
+            name=self.name,
+            known={"expected_answer": gold, "group": group_of(question)},
+            extra=extra,
         )
 
 
@@ -55,23 +59,28 @@ class Gsm8kSolutionsFormat:
 
     def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
         """A trace for each model, in the order of the row."""
-        question, truth = required_text(row.value, "question", "ground_truth")
-        models = {name: item for name, item in row.value.items() if _is_solution(item)}
-        extra = {name: item for name, item in row.value.items() if name not in {"question", *models}}
+        fields = row.fields
+        question, truth = field(fields, "question", str), field(fields, "ground_truth", str)
+        models = {name: item for name, item in fields.items() if _is_solution(item)}
+        extra = rest_of(fields, "question", *models)
         for model, solution in models.items():
             reasoning, answer = _split_at_answer(solution["solution"])
-            meta = {
-                "source": self.name,
-                "model": model,
-                "correct": solution["is_correct"],
-                "expected_answer": _split_at_answer(truth)[1],
-                "group": group_of(question),
-                "extra": extra | {k: v for k, v in solution.items() if k not in {"solution", "is_correct"}},
-            }
-            if answer is None:
-                meta["truncated"] = True
             try:
-                yield outside_draft(row, prompt=question, steps=_lines(reasoning), final_answer=answer, meta=meta)
+                yield outside_draft(
+                    row,
+                    prompt=question,
+                    steps=_lines(reasoning),
+                    final_answer=answer,
+                    name=self.name,
+                    known={
+                        "model": model,
+                        "correct": solution["is_correct"],
+                        "expected_answer": _split_at_answer(truth)[1],
+                        "group": group_of(question),
+                        "truncated": True if answer is None else None,
+                    },
+                    extra=extra | rest_of(solution, "solution", "is_correct"),
+                )
             except TraceInvalid as error:
                 yield error
 

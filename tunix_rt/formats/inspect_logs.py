@@ -9,16 +9,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.row import Draft, Row, written_draft
-from tunix_rt.formats.turns import Told, Turn, asked, told, turns_of
-from tunix_rt.formats.values import as_json, extra_of, lacking, number, object_of, objects, text
+from tunix_rt.formats.dialogue import prompt_of, rollout_draft
+from tunix_rt.formats.messages import Turn, turn, turns_of
+from tunix_rt.formats.row import Draft, Row
+from tunix_rt.formats.typed import each, lacking, maybe, rest_of
+from tunix_rt.formats.values import as_json, number
 
 _ATTACHMENT = "attachment://"
 # As much as a row may hold: a text that is named many times over must not fill the memory.
 _MAX_ATTACHED_CHARS = 64 * 2**20
-_CUT_SHORT = {"max_tokens", "model_length"}
 _OF_A_MESSAGE = ("id", "source", "model", "metadata")
-_USED = ("input", "target", "messages", "output", "id", "epoch", "attachments", "events", "events_data", "eval")
+_MAPPED = ("input", "target", "messages", "output", "id", "epoch", "attachments")
 
 
 class InspectFormat:
@@ -34,52 +35,57 @@ class InspectFormat:
 
     def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
         """A trace for each sample: each epoch of each question."""
-        value = object_of(row)
-        if "samples" not in value:
-            yield self._draft(row, value, _run(value.get("eval")))
-            return
+        value = row.fields
         run = _run(value.get("eval"))
-        for place, sample in enumerate(objects(value["samples"], "samples")):
+        if "samples" not in value:
+            yield self._draft(row, value, run)
+            return
+        for place, sample in enumerate(each(value, "samples", dict)):
             try:
                 yield self._draft(row, sample, run)
             except TraceInvalid as error:
                 yield error.within(f"samples.{place}")
 
     def _draft(self, row: Row, sample: Mapping[str, Any], run: Mapping[str, Any]) -> Draft:
-        sample = _resolved(sample)
+        sample = as_json(_resolved(rest_of(sample, "events", "events_data", "eval")))
         if "input" not in sample:
             raise TraceInvalid(Problem("input", "missing"))
-        output = _object(sample.get("output"), "output")
-        choices = objects(output.get("choices"), "output.choices")
-        given = turns_of(sample["input"], "input") if isinstance(sample["input"], list) else []
-        prompt = asked(given) if given else text(sample["input"], "input")
-        turns = turns_of(sample.get("messages"), "messages", ignoring=_OF_A_MESSAGE)
-        answering = _answering(turns, given)
-        if not answering and choices:
-            answering = turns_of([choices[0].get("message")], "output.choices.0", ignoring=_OF_A_MESSAGE)
-        reasoning, answer = told(answering) if answering else Told("", text(output.get("completion"), "output") or None)
-        stop = text(choices[0].get("stop_reason"), "output.choices.0.stop_reason") if choices else ""
+        output = maybe(sample, "output", dict) or {}
+        choices = each(output, "choices", dict, at="output.")
+        given = _turns(sample["input"], "input")
+        prompt = prompt_of(given)
+        turns = _turns(maybe(sample, "messages", list) or [], "messages")
+        rollout = _answering(turns, given)
+        if not rollout and choices and choices[0].get("message"):
+            rollout = _turns([choices[0]["message"]], "output.choices.0.message")
+        if not rollout and (completion := maybe(output, "completion", str, at="output.")):
+            rollout = [turn("assistant", completion, "output.completion")]
         known = {
-            "expected_answer": as_json(sample.get("target")),
-            "model": text(output.get("model"), "output.model") or run.get("model"),
-            "finish_reason": stop or None,
-            "truncated": True if stop in _CUT_SHORT else None,
-            "group": as_json(sample.get("id")),
+            "expected_answer": sample.get("target"),
+            "model": maybe(output, "model", str, at="output.") or run.get("model"),
+            "finish_reason": (maybe(choices[0], "stop_reason", str, at="output.choices.0.") if choices else "") or None,
+            "group": sample.get("id"),
             "sample": number(sample.get("epoch"), "epoch"),
-            **_graded(sample.get("scores")),
+            **_graded(sample),
         }
-        extra = extra_of(sample, *_USED)
+        extra = rest_of(sample, *_MAPPED)
         if task := run.get("task"):
             extra["task"] = task
-        if isinstance(sample["input"], list) and [(turn.role, turn.whole) for turn in given] != [("user", True)]:
-            extra["input"] = as_json(sample["input"])
-        if not _plain(turns, prompt):
-            extra["messages"] = as_json(sample["messages"])
-        rest = extra_of(output, "choices", "model", "completion")
-        if rest:
+        messages = {"messages": sample["messages"]} if turns else {}
+        asked = turns[: len(turns) - len(rollout)]
+        if [(one.role, one.text, one.is_plain) for one in asked] not in ([], [("user", prompt.text, True)]):
+            extra |= messages
+        if rest := rest_of(output, "choices", "model", "completion"):
             extra["output"] = rest
-        return written_draft(
-            row, prompt=prompt, source=self.name, reasoning=reasoning, answer=answer, known=known, extra=extra
+        return rollout_draft(
+            row,
+            name=self.name,
+            path="messages",
+            prompt=prompt,
+            turns=rollout,
+            known=known,
+            extra=extra,
+            whole=messages,
         )
 
 
@@ -90,38 +96,26 @@ def _run(evaluation: Any) -> dict[str, str]:
     return {name: evaluation[name] for name in ("model", "task") if isinstance(evaluation.get(name), str)}
 
 
-def _object(value: Any, path: str) -> Mapping[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise TraceInvalid(Problem(path, "must be an object"))
-    return value
+def _turns(value: Any, path: str) -> list[Turn]:
+    return [turn._replace(rest=rest_of(turn.rest, *_OF_A_MESSAGE)) for turn in turns_of(value, path)]
 
 
 def _answering(turns: list[Turn], given: list[Turn]) -> list[Turn]:
     """The messages from the model's first own one on: examples in the input may have messages in its name."""
-    ours = sum(turn.by_the_model for turn in given)
-    places = [place for place, turn in enumerate(turns) if turn.by_the_model]
+    ours = sum(turn.role == "assistant" for turn in given)
+    places = [place for place, turn in enumerate(turns) if turn.role == "assistant"]
     return turns[places[ours] :] if len(places) > ours else []
 
 
-def _plain(turns: list[Turn], prompt: str) -> bool:
-    """Whether the messages hold nothing else than a prompt and an answer to it."""
-    if any(not turn.whole or turn.tool_calls for turn in turns):
-        return False
-    return [turn.by_the_model for turn in turns] in ([], [False], [False, True]) and (
-        not turns or (turns[0].role == "user" and turns[0].text == prompt)
-    )
-
-
-def _graded(scores: Any) -> dict[str, Any]:
+def _graded(sample: Mapping[str, Any]) -> dict[str, Any]:
     """Scores by the names of their scorers: C and I tell whether the answer is correct, numbers are rewards."""
     values = {}
-    for name, score in _object(scores, "scores").items():
-        value = _object(score, f"scores.{name}").get("value")
+    scores = maybe(sample, "scores", dict) or {}
+    for name in scores:
+        value = (maybe(scores, name, dict, at="scores.") or {}).get("value")
         values[name] = value if not isinstance(value, bool) else "C" if value else "I"
     grades = {value for value in values.values() if isinstance(value, str) and value in {"C", "I"}}
-    rewards = {name: as_json(value) for name, value in values.items() if isinstance(value, int | float)}
+    rewards = {name: value for name, value in values.items() if value is None or isinstance(value, int | float)}
     known: dict[str, Any] = {}
     if len(grades) == 1:
         known["correct"] = grades == {"C"}
@@ -134,7 +128,7 @@ def _graded(scores: Any) -> dict[str, Any]:
 
 def _resolved(sample: Mapping[str, Any]) -> dict[str, Any]:
     """The sample with the texts that its attachments hold in the places where they are named."""
-    attachments = _object(sample.get("attachments"), "attachments")
+    attachments = maybe(sample, "attachments", dict) or {}
     left = _MAX_ATTACHED_CHARS
 
     def resolve(value: Any) -> Any:
@@ -154,6 +148,6 @@ def _resolved(sample: Mapping[str, Any]) -> dict[str, Any]:
         return value
 
     try:
-        return {name: item if name in {"attachments", "events"} else resolve(item) for name, item in sample.items()}
+        return {name: item if name == "attachments" else resolve(item) for name, item in sample.items()}
     except RecursionError:
         raise TraceInvalid(Problem(None, "nested too deeply")) from None

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunix_rt.errors import Problem, QueryInvalid, TraceInvalid
+from tunix_rt.formats.fields import StepFields
 from tunix_rt.formats.reasoning import parse_written, split_steps
-from tunix_rt.formats.row import Draft, Row, outside_draft
-from tunix_rt.model import Step
+from tunix_rt.formats.row import Draft, Row, plain_draft
+from tunix_rt.formats.typed import rest_of
 
 _TARGETS = ("prompt", "final_answer", "steps", "reasoning", "completion")
 _KNOWN = f"{', '.join(_TARGETS)} and meta.KEY"
@@ -62,7 +63,7 @@ class MappedFormat:
 
     def drafts(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row."""
-        value = row.value
+        value = row.fields
         found = {target: _at(value, field) for target, field in self._mapping.items()}
         if missing := [target for target in found if found[target] is _MISSING]:
             raise TraceInvalid(
@@ -89,7 +90,7 @@ class MappedFormat:
         if extra:
             meta["extra"] = extra
         answer = None if answer == "" else answer
-        yield outside_draft(row, prompt=found["prompt"], steps=steps, final_answer=answer, meta=meta)
+        yield plain_draft(row, prompt=found["prompt"], steps=steps, final_answer=answer, meta=meta)
 
     def _text(self, found: Mapping[str, Any], target: str) -> str:
         text = found[target]
@@ -123,7 +124,7 @@ def _without(value: Any, path: list[str]) -> Any:
     if not isinstance(value, dict) or key not in value:
         # Taken by another target already.
         return value
-    left = {name: item for name, item in value.items() if name != key}
+    left = rest_of(value, key)
     inner = _without(value[key], deeper) if deeper else None
     return {name: inner if name == key else item for name, item in value.items()} if inner else left
 
@@ -140,7 +141,7 @@ def _number_as_text(answer: Any) -> Any:
     return json.dumps(answer) if isinstance(answer, int | float) else answer
 
 
-def _whole_step(i: int, step: Any) -> str | Step:
+def _whole_step(i: int, step: Any) -> str | StepFields:
     if isinstance(step, dict):
         return {"i": i, "type": "step"} | step  # type: ignore[return-value]
     return step  # type: ignore[no-any-return]

@@ -5,11 +5,12 @@ One reading for all dialects: content as text or as a list of parts, reasoning i
 content or in it.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from tunix_rt.errors import Problem, TraceInvalid
+from tunix_rt.formats.typed import each, field, first_text, maybe, rest_of, typed
+from tunix_rt.formats.values import as_line
 
 _ROLES = {
     "developer": "system",
@@ -70,44 +71,23 @@ class Turn(NamedTuple):
         return "\n".join(filter(None, map(_shown, self.parts)))
 
     @property
+    def calls(self) -> list[dict[str, Any]]:
+        """Its calls of tools, as they stand."""
+        return [part.rest for part in self.parts if part.kind == "call"]
+
+    @property
     def is_plain(self) -> bool:
         """Whether role and text are all that is in it."""
         return not self.rest and len(self.parts) == 1 and self.parts[0].kind == "text" and not self.parts[0].rest
 
 
-def as_object(value: Any, path: str | None) -> dict[str, Any]:
-    """The object; TraceInvalid where it is none."""
-    if not isinstance(value, dict):
-        raise TraceInvalid(Problem(path, "must be an object"))
-    return value
-
-
-def as_list(value: Any, path: str) -> list[Any]:
-    """The list; TraceInvalid where it is none."""
-    if not isinstance(value, list):
-        raise TraceInvalid(Problem(path, "missing" if value is None else "must be a list"))
-    return value
-
-
-def as_text(value: Any, path: str) -> str:
-    """The text; TraceInvalid where it is none."""
-    if not isinstance(value, str):
-        raise TraceInvalid(Problem(path, "missing" if value is None else "must be a string"))
-    return value
-
-
-def first_text(value: Mapping[str, Any], *names: str) -> tuple[str, str] | tuple[None, None]:
-    """The first of these fields that is a text, by name and value."""
-    return next(
-        ((name, value[name]) for name in names if value.get(name) and isinstance(value[name], str)), (None, None)
-    )
-
-
-def turns_of(value: Any, path: str) -> list[Turn]:
-    """The turns in a list of messages; a text is what the user said."""
+def turns_of(value: Any, path: str, *, role: str = "user") -> list[Turn]:
+    """The turns in a list of messages; a text is what the one in this role said."""
     if isinstance(value, str):
-        return [turn("user", value, path)]
-    return [turn_of(message, f"{path}.{n}") for n, message in enumerate(as_list(value, path))]
+        return [turn(role, value, path)]
+    if not isinstance(value, list):
+        raise TraceInvalid(Problem(path, "missing" if value is None else "must be a string or a list of messages"))
+    return [turn_of(message, f"{path}.{n}") for n, message in enumerate(value)]
 
 
 def turn(role: str, content: Any, path: str) -> Turn:
@@ -122,9 +102,11 @@ def speaker(role: str) -> str:
 
 def turn_of(value: Any, path: str) -> Turn:
     """The turn of a message; TraceInvalid, with the path of the field, where a field is of a wrong type."""
-    fields = as_object(value, path)
-    role = speaker(as_text(fields.get("role"), f"{path}.role"))
-    content_field = "parts" if fields.get("content") is None else "content"
+    # Parquet gives every message the fields of all, null where it has none.
+    fields = {name: item for name, item in typed(value, dict, path).items() if item is not None}
+    at = f"{path}."
+    role = speaker(field(fields, "role", str, at=at))
+    content_field = "content" if "content" in fields else "parts"
     used = {"role", content_field, "tool_calls", "function_call", "refusal"}
     parts: list[Part] = []
     thoughts = {name: fields[name] for name in _REASONING_FIELDS if fields.get(name) not in _EMPTY}
@@ -140,13 +122,16 @@ def turn_of(value: Any, path: str) -> Turn:
     else:
         used |= set(_REASONING_FIELDS)
     parts += parts_of(fields.get(content_field), f"{path}.{content_field}")
-    if fields.get("refusal") is not None:
-        parts.append(Part("text", as_text(fields["refusal"], f"{path}.refusal"), {"type": "refusal"}))
-    parts += _calls(fields.get("tool_calls"), f"{path}.tool_calls")
-    if fields.get("function_call") is not None:
-        parts.append(Part("call", "", as_object(fields["function_call"], f"{path}.function_call")))
-    rest = {name: item for name, item in fields.items() if name not in used and item is not None}
-    return Turn(role, parts, rest, value)
+    if (refusal := maybe(fields, "refusal", str, at=at)) is not None:
+        parts.append(Part("text", refusal, {"type": "refusal"}))
+    calls = fields.get("tool_calls")
+    if isinstance(calls, str):
+        # A column of Parquet has one type for all rows, so data sets keep tool calls there as JSON text.
+        calls = [{"tool_calls": calls}] if calls else []
+    parts += [Part("call", "", call) for call in each({"tool_calls": calls}, "tool_calls", dict, at=at)]
+    if (call := maybe(fields, "function_call", dict, at=at)) is not None:
+        parts.append(Part("call", "", call))
+    return Turn(role, parts, rest_of(fields, *used), value)
 
 
 def parts_of(content: Any, path: str) -> list[Part]:
@@ -164,33 +149,33 @@ def part_of(value: Any, path: str) -> Part:
     """The part, by its `type`; one of a type that says nothing here stays as it is."""
     if isinstance(value, str):
         return Part("text", value, {})
-    fields = {name: item for name, item in as_object(value, path).items() if item is not None}
-    type_ = as_text(fields.get("type", "text" if "text" in fields else "part"), f"{path}.type")
+    fields = {name: item for name, item in typed(value, dict, path).items() if item is not None}
+    type_ = typed(fields.get("type", "text" if "text" in fields else "part"), str, f"{path}.type")
     if type_.endswith(("_call", "-call", "tool_use")):
         return Part("call", "", fields)
     if type_ not in _WRITTEN | _THOUGHT:
         return Part("other", "", fields)
-    field = next((name for name in _TEXT_FIELDS if fields.get(name) not in _EMPTY), "")
-    text = _joined(fields[field], f"{path}.{field}") if field else ""
-    rest = {name: item for name, item in fields.items() if name != field}
+    named = next((name for name in _TEXT_FIELDS if fields.get(name) not in _EMPTY), "")
+    text = _joined(fields[named], f"{path}.{named}") if named else ""
+    rest = rest_of(fields, named)
     if type_ in _WRITTEN:
         return Part("text", text, rest if type_ == "refusal" else worthwhile(rest))
     sealed = not text.strip() and rest.keys() & _SEALS
     return Part("redacted" if sealed else "reasoning", text, worthwhile(rest))
 
 
+def call_text(call: Mapping[str, Any]) -> str:
+    """A call of a tool as a step shows it: `search({"query": "…"})`."""
+    functions = (call.get(name) for name in ("function", "functionCall", "function_call"))
+    inner = next((function for function in functions if isinstance(function, dict)), call)
+    name = first_text(inner, "name", "function", "function_name")[1] or call.get("type") or "tools"
+    given = next((inner[name] for name in ("arguments", "args", "input", "tool_calls") if name in inner), None)
+    return f"{name}({'' if given is None else as_line(given)})"
+
+
 def worthwhile(rest: dict[str, Any]) -> dict[str, Any]:
     """What a part has besides its text; nothing where that is only its type and empty lists."""
     return rest if any(item not in _EMPTY for name, item in rest.items() if name != "type") else {}
-
-
-def _calls(value: Any, path: str) -> list[Part]:
-    if value is None:
-        return []
-    if isinstance(value, str):
-        # A column of Parquet has one type for all rows, so data sets keep tool calls there as JSON text.
-        return [Part("call", "", {"tool_calls": value})] if value else []
-    return [Part("call", "", as_object(call, f"{path}.{n}")) for n, call in enumerate(as_list(value, path))]
 
 
 def _joined(value: Any, path: str) -> str:
@@ -200,7 +185,7 @@ def _joined(value: Any, path: str) -> str:
     if not isinstance(value, list):
         raise TraceInvalid(Problem(path, "must be a string"))
     pieces = [
-        piece if isinstance(piece, str) else as_text(as_object(piece, f"{path}.{n}").get("text"), f"{path}.{n}.text")
+        piece if isinstance(piece, str) else field(typed(piece, dict, f"{path}.{n}"), "text", str, at=f"{path}.{n}.")
         for n, piece in enumerate(value)
     ]
     return ("\n\n" if path.endswith("summary") else "").join(pieces)
@@ -210,24 +195,11 @@ def _shown(part: Part) -> str:
     if part.kind == "text":
         return part.text
     if part.kind == "call":
-        inner = (part.rest.get(name) for name in ("function", "functionCall", "function_call"))
-        call = next((fields for fields in inner if isinstance(fields, dict)), part.rest)
-        given = next((call[name] for name in ("arguments", "args", "input", "tool_calls") if name in call), "")
-        return f"[calls {call.get('name') or part.rest.get('type') or 'tools'}({_compact(given)})]"
+        return f"[calls {call_text(part.rest)}]"
     if part.kind == "other":
         kind = str(part.rest.get("modality") or part.rest.get("type") or next(iter(part.rest), "part"))
         if any(word in kind.lower() for word in _RESULTS):
             result = (part.rest[name] for name in (*_RESULTS, "content", kind) if name in part.rest)
-            return _compact(next(result, f"[{kind}]"))
+            return as_line(next(result, f"[{kind}]"))
         return f"[{kind}]"
     return ""
-
-
-def _compact(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    try:
-        return json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError, RecursionError):
-        # What is no JSON is told when the messages go to meta.
-        return "…"

@@ -7,7 +7,8 @@ from typing import Any
 
 from tunix_rt.errors import Problem, TraceInvalid
 from tunix_rt.formats.fields import StoredId, StoredTime, fields_of
-from tunix_rt.formats.row import Draft, Row, not_an_object
+from tunix_rt.formats.row import Draft, Row
+from tunix_rt.formats.typed import field, rest_of
 from tunix_rt.model import Trace
 
 # Columns that the store derives from a trace; a Parquet export carries them for analysis, a query also the digest.
@@ -35,9 +36,7 @@ class NativeFormat:
     def drafts(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row."""
         if row.raw is None:
-            if not isinstance(row.value, dict):
-                raise not_an_object(row.value)
-            exported = _Exported.from_dict(_from_columns(row.value))
+            exported = _Exported.from_dict(_from_columns(row.fields))
         elif (found := fields_of(row.raw)) is not None:
             return [Draft(row, *found)]
         elif b'"payload"' in row.raw and isinstance(row.value, dict) and "payload" in row.value:
@@ -64,8 +63,4 @@ def _from_columns(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _from_record(value: Mapping[str, Any]) -> dict[str, Any]:
-    payload = value["payload"]
-    if not isinstance(payload, dict):
-        raise TraceInvalid(Problem("payload", "must be an object"))
-    outside = {name: item for name, item in value.items() if name not in {"payload", "trace_version"}}
-    return payload | outside
+    return field(value, "payload", dict) | rest_of(value, "payload", "trace_version")

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.row import Draft, Row, group_of, outside_draft, rest_of
-from tunix_rt.formats.typed import field, fields_in, maybe, source_of, typed
+from tunix_rt.formats.row import Draft, Row, group_of, outside_draft
+from tunix_rt.formats.typed import each, field, maybe, rest_of, typed
 
 # How the solutions of PRM800K end.
 _ANSWER = re.compile(r"(?:\A|\n)# Answer\s+(?P<answer>.*\S)\s*\Z", re.DOTALL)
@@ -23,7 +23,7 @@ def judged_draft(
     row: Row,
     *,
     prompt: str,
-    source: str,
+    name: str,
     steps: Sequence[str],
     labels: Sequence[int | None],
     final_answer: str | None = None,
@@ -35,11 +35,10 @@ def judged_draft(
     The steps stay as they were judged, so where no answer stands apart from them there is none, and the trace is not
     therefore one that was cut short.
     """
-    meta: dict[str, Any] = {"source": source, "step_labels": list(labels), "group": group_of(prompt)}
-    meta |= {name: value for name, value in known.items() if value is not None}
-    if extra:
-        meta["extra"] = dict(extra)
-    return outside_draft(row, prompt=prompt, steps=steps, final_answer=final_answer, meta=meta)
+    known = {"step_labels": list(labels), "group": group_of(prompt), **known}
+    return outside_draft(
+        row, prompt=prompt, steps=steps, final_answer=final_answer, name=name, known=known, extra=extra
+    )
 
 
 class _Taken(NamedTuple):
@@ -64,15 +63,14 @@ class Prm800kFormat:
 
     def drafts(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row: of each step the completion that was chosen."""
-        fields = fields_in(row)
+        fields = row.fields
         question, label = field(fields, "question", dict), field(fields, "label", dict)
-        source, from_field = source_of(fields, self.name)
         steps = field(label, "steps", list, at="label.")
         found = [_taken(step, f"label.steps.{i}") for i, step in enumerate(steps)]
         taken = [one for one in found if one is not None]
         finish_reason = maybe(label, "finish_reason", str, at="label.")
         answer = _ANSWER.search(taken[-1].text) if taken else None
-        more = rest_of(fields, "question", "label", *from_field)
+        more = rest_of(fields, "question", "label")
         if of_question := rest_of(question, "problem", "ground_truth_answer"):
             more["question"] = of_question
         of_label = rest_of(label, "steps", "finish_reason")
@@ -86,7 +84,7 @@ class Prm800kFormat:
         yield judged_draft(
             row,
             prompt=field(question, "problem", str, at="question."),
-            source=source,
+            name=self.name,
             steps=[one.text for one in taken],
             labels=[one.rating for one in taken],
             final_answer=answer["answer"] if answer else None,
@@ -113,9 +111,8 @@ class ProcessBenchFormat:
 
     def drafts(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row; what comes after the first wrong step was not judged."""
-        fields = fields_in(row)
-        source, from_field = source_of(fields, self.name)
-        steps = [typed(step, str, f"steps.{i}") for i, step in enumerate(field(fields, "steps", list))]
+        fields = row.fields
+        steps = each(fields, "steps", str)
         first_error = field(fields, "label", int)
         if not -1 <= first_error < len(steps):
             raise TraceInvalid(Problem("label", f"must be -1 or one of the {len(steps):,} steps, not {first_error:,}"))
@@ -123,7 +120,7 @@ class ProcessBenchFormat:
         yield judged_draft(
             row,
             prompt=field(fields, "problem", str),
-            source=source,
+            name=self.name,
             steps=steps,
             labels=([1] * n_right + [-1] + [None] * len(steps))[: len(steps)],
             known={
@@ -131,7 +128,7 @@ class ProcessBenchFormat:
                 "correct": maybe(fields, "final_answer_correct", bool),
                 "model": maybe(fields, "generator", str),
             },
-            extra=rest_of(fields, *self._needed, "generator", *from_field),
+            extra=rest_of(fields, *self._needed, "generator"),
         )
 
 

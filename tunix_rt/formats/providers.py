@@ -8,15 +8,11 @@ response, gives the prompt.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tunix_rt.errors import Problem, TraceInvalid
+from tunix_rt.errors import TraceInvalid
 from tunix_rt.formats.dialogue import Half, answer_draft, half_with, left_of, prompt_at, sample_of
 from tunix_rt.formats.messages import (
     Part,
     Turn,
-    as_list,
-    as_object,
-    as_text,
-    first_text,
     part_of,
     parts_of,
     speaker,
@@ -24,7 +20,8 @@ from tunix_rt.formats.messages import (
     turn_of,
     turns_of,
 )
-from tunix_rt.formats.row import Draft, Row, rest_of
+from tunix_rt.formats.row import Draft, Row
+from tunix_rt.formats.typed import field, first_text, maybe, rest_of, typed
 
 _SIGNATURES = {"thoughtSignature", "thought_signature"}
 _FUNCTION_CALLS = {"functionCall", "function_call"}
@@ -45,10 +42,10 @@ class OpenAiResponsesFormat:
 
     def drafts(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row: all items of the output are one answer."""
-        value = as_object(row.value, None)
+        value = row.fields
         half = half_with(value, "output") or Half((), value)
         path = half.path("output")
-        items = as_list(half.fields.get("output"), path)
+        items = field(half.fields, "output", list, at=half.path(""))
         asked = ("input", "prompt") if isinstance(value.get("prompt"), str) else ("input",)
         prompt, used = prompt_at(value, asked=asked, system=("instructions",), turns_of=_input_turns)
         used.append((*half.at, "output"))
@@ -94,10 +91,10 @@ class AnthropicFormat:
 
     def drafts(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row."""
-        value = as_object(row.value, None)
+        value = row.fields
         half = half_with(value, "content") or Half((), value)
         path = half.path("content")
-        answer = Turn("assistant", parts_of(as_list(half.fields.get("content"), path), path), {}, value)
+        answer = Turn("assistant", parts_of(field(half.fields, "content", list, at=half.path("")), path), {}, value)
         prompt, used = prompt_at(value, asked=("messages", "prompt"), system=("system",))
         used.append((*half.at, "content"))
         known = {
@@ -105,7 +102,7 @@ class AnthropicFormat:
             "finish_reason": first_text(half.fields, "stop_reason")[1],
         }
         used += [
-            (*half.at, field) for field, text in zip(("model", "stop_reason"), known.values(), strict=True) if text
+            (*half.at, named) for named, text in zip(("model", "stop_reason"), known.values(), strict=True) if text
         ]
         if half.fields.get("role") == "assistant":
             used.append((*half.at, "role"))
@@ -142,29 +139,29 @@ class GeminiFormat:
 
     def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
         """A trace for each candidate, or the one of the parts."""
-        value = as_object(row.value, None)
+        value = row.fields
         half = half_with(value, "candidates", "parts") or Half((), value)
-        field = "parts" if half.fields.get("candidates") is None and "parts" in half.fields else "candidates"
-        path = half.path(field)
-        found = as_list(half.fields.get(field), path)
+        kind = "parts" if half.fields.get("candidates") is None and "parts" in half.fields else "candidates"
+        path = half.path(kind)
+        found = field(half.fields, kind, list, at=half.path(""))
         prompt, used = prompt_at(
             value, asked=("contents", "prompt"), system=("systemInstruction", "system_instruction"), turns_of=_contents
         )
-        used.append((*half.at, field))
+        used.append((*half.at, kind))
         named, model = first_text(half.fields, "modelVersion", "model_version", "model")
         if named:
             used.append((*half.at, named))
         extra = left_of(value, *used)
-        answers = [found] if field == "parts" else found
+        answers = [found] if kind == "parts" else found
         for n, answer in enumerate(answers):
-            place = path if field == "parts" else f"{path}.{n}"
+            place = path if kind == "parts" else f"{path}.{n}"
             try:
                 yield answer_draft(
                     row,
                     name=self.name,
                     path=place,
                     prompt=prompt,
-                    answer=_gemini_turn(answer, place) if field == "parts" else _candidate(answer, place, n),
+                    answer=_gemini_turn(answer, place) if kind == "parts" else _candidate(answer, place, n),
                     known={"model": model, **sample_of(n, answers, half.fields, prompt)},
                     extra=extra,
                 )
@@ -184,11 +181,11 @@ def _input_turns(value: Any, path: str) -> list[Turn]:
     """The turns of a Responses input: messages, and items of reasoning, calls and their results between them."""
     if isinstance(value, str):
         return turns_of(value, path)
-    return [_input_turn(item, f"{path}.{n}") for n, item in enumerate(as_list(value, path))]
+    return [_input_turn(item, f"{path}.{n}") for n, item in enumerate(typed(value, list, path))]
 
 
 def _input_turn(value: Any, path: str) -> Turn:
-    item = as_object(value, path)
+    item = typed(value, dict, path)
     if "role" in item:
         return turn_of(rest_of(item, "type"), path)._replace(raw=value)
     part = part_of(item, path)
@@ -198,7 +195,7 @@ def _input_turn(value: Any, path: str) -> Turn:
 def _output_parts(items: list[Any], path: str) -> list[Part]:
     parts: list[Part] = []
     for n, value in enumerate(items):
-        item = as_object(value, f"{path}.{n}")
+        item = typed(value, dict, f"{path}.{n}")
         if item.get("type") != "message":
             parts.append(part_of(item, f"{path}.{n}"))
             continue
@@ -216,7 +213,7 @@ def _contents(value: Any, path: str) -> list[Turn]:
         return turns_of(value, path)
     if isinstance(value, dict):
         return [_gemini_turn(value, path)]
-    return [_gemini_turn(content, f"{path}.{n}") for n, content in enumerate(as_list(value, path))]
+    return [_gemini_turn(content, f"{path}.{n}") for n, content in enumerate(typed(value, list, path))]
 
 
 def _is_content(value: Any) -> bool:
@@ -229,38 +226,35 @@ def _gemini_turn(value: Any, path: str, *, role: str = "user") -> Turn:
         return turn(role, value, path)
     if isinstance(value, list):
         return Turn(role, _gemini_parts(value, path), {}, value)
-    fields = as_object(value, path)
-    if fields.get("role") is not None:
-        role = speaker(as_text(fields["role"], f"{path}.role"))
+    fields = typed(value, dict, path)
+    role = speaker(maybe(fields, "role", str, at=f"{path}.") or role)
     parts = [] if fields.get("parts") is None else _gemini_parts(fields["parts"], f"{path}.parts")
     return Turn(role, parts, rest_of(fields, "role", "parts"), value)
 
 
 def _candidate(value: Any, path: str, place: int) -> Turn:
-    fields = as_object(value, path)
-    content = {} if fields.get("content") is None else as_object(fields["content"], f"{path}.content")
+    fields = typed(value, dict, path)
+    content = maybe(fields, "content", dict, at=f"{path}.") or {}
     answer = _gemini_turn(content, f"{path}.content", role="assistant")
     rest = rest_of(fields, "content", "finishReason", "index") | answer.rest
-    if fields.get("finishReason") is not None:
-        rest["finish_reason"] = as_text(fields["finishReason"], f"{path}.finishReason")
+    if (finish := maybe(fields, "finishReason", str, at=f"{path}.")) is not None:
+        rest["finish_reason"] = finish
     if fields.get("index", place) != place:
         rest["index"] = fields["index"]
     return answer._replace(rest=rest)
 
 
 def _gemini_parts(value: Any, path: str) -> list[Part]:
-    return [_gemini_part(part, f"{path}.{n}") for n, part in enumerate(as_list(value, path))]
+    return [_gemini_part(part, f"{path}.{n}") for n, part in enumerate(typed(value, list, path))]
 
 
 def _gemini_part(value: Any, path: str) -> Part:
-    fields = {name: item for name, item in as_object(value, path).items() if item is not None}
+    fields = {name: item for name, item in typed(value, dict, path).items() if item is not None}
     if fields.keys() & _FUNCTION_CALLS:
         return Part("call", "", fields)
     if "text" not in fields:
         return Part("other", "", fields)
-    text, thought = as_text(fields["text"], f"{path}.text"), fields.get("thought", False)
-    if not isinstance(thought, bool):
-        raise TraceInvalid(Problem(f"{path}.thought", "must be true or false"))
+    text, thought = field(fields, "text", str, at=f"{path}."), maybe(fields, "thought", bool, at=f"{path}.")
     rest = rest_of(fields, "text", "thought")
     if not thought:
         return Part("text", text, rest)

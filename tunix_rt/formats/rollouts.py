@@ -4,14 +4,23 @@ Sources: TRL's `completions/completions_00010.parquet`, verl's `{step}.jsonl`, N
 verifiers' `results.jsonl`. Their arrays of tokens are left out.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.reasoning import parse_written
-from tunix_rt.formats.row import Draft, Row, group_of, required_text, written_draft
-from tunix_rt.formats.turns import Dialogue, asked, told, turns_of
-from tunix_rt.formats.values import as_json, extra_of, lacking, number, object_of, step_in_name, text
+from tunix_rt.formats.dialogue import Prompt, prompt_of, rollout_draft, split_at_beginning
+from tunix_rt.formats.messages import turn, turns_of
+from tunix_rt.formats.row import Draft, Row, group_of, written_draft
+from tunix_rt.formats.typed import field, lacking, maybe, rest_of
+from tunix_rt.formats.values import as_json, number, step_in_name
+
+# Where the model's turn begins in a text rendered by one of the usual chat templates, and what ends it.
+_MODEL_TURN = re.compile(
+    r"<\|im_start\|>assistant\n|<\|start_header_id\|>assistant<\|end_header_id\|>\n\n"
+    r"|<start_of_turn>model\n|<\|assistant\|>\n?|<｜Assistant｜>|\[/INST\]"
+)
+_TURN_END = re.compile(r"(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|<｜end▁of▁sentence｜>|<\|endoftext\|>|</s>)\s*\Z")
 
 
 class TrlCompletionsFormat:
@@ -25,19 +34,16 @@ class TrlCompletionsFormat:
 
     def drafts(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row. A column of numbers is a reward; what else was logged is kept."""
-        value = object_of(row, "prompt", "completion")
-        known_fields = ("step", "prompt", "completion", "advantage")
+        value = as_json(row.fields)
+        others = rest_of(value, "step", "prompt", "completion", "advantage")
         # A reward function that does not apply to a row leaves a null in it.
-        others = {name: item for name, item in value.items() if name not in known_fields}
         rewards = {name: item for name, item in others.items() if item is None or _is_number(item)}
         known: dict[str, Any] = {"training_step": _training_step(value, row)}
-        extra = extra_of(value, "step", "prompt", "completion", *rewards)
         if len(rewards) == 1:
-            ((name, reward),) = rewards.items()
-            known["reward"] = number(reward, name)
+            (known["reward"],) = rewards.values()
         elif rewards:
-            known["rewards"] = as_json(rewards)
-        yield _prompted(row, self.name, known, extra)
+            known["rewards"] = rewards
+        yield _prompted(row, value, self.name, known, rest_of(value, "step", *rewards))
 
 
 class VerlFormat:
@@ -53,16 +59,16 @@ class VerlFormat:
 
     def drafts(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row; the step is the file's where the row has none."""
-        value = object_of(row)
-        prompt, output = required_text(value, "input", "output")
+        value = as_json(row.fields)
+        prompt, output = field(value, "input", str), field(value, "output", str)
         known = {
-            "expected_answer": as_json(value.get("gts")),
+            "expected_answer": value.get("gts"),
             "reward": number(value.get("score"), "score"),
             "training_step": _training_step(value, row),
             "group": group_of(prompt),
         }
-        extra = extra_of(value, "input", "output", "gts", "score", "step")
-        yield written_draft(row, prompt=prompt, source=self.name, written=output, known=known, extra=extra)
+        extra = rest_of(value, "input", "output", "gts", "score", "step")
+        yield written_draft(row, prompt=prompt, name=self.name, written=output, known=known, extra=extra)
 
 
 class NemoRlFormat:
@@ -78,7 +84,9 @@ class NemoRlFormat:
 
     def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
         """A trace for each sample of the row, usually one."""
-        value = object_of(row, "content")
+        value = as_json(row.fields)
+        if "content" not in value:
+            raise TraceInvalid(Problem("content", "missing"))
         samples = _samples(value)
         for place, sample in enumerate(samples):
             try:
@@ -88,31 +96,37 @@ class NemoRlFormat:
 
     def _draft(self, row: Row, sample: Mapping[str, Any], place: int | None) -> Draft:
         content = sample["content"]
-        if isinstance(content, list) and content and all(isinstance(item, str) for item in content):
-            # The messages of a rollout without their roles: the prompt, then model and environment in turn.
-            content = [
-                {"role": "user" if not place else "assistant" if place % 2 else "environment", "content": item}
-                for place, item in enumerate(content)
-            ]
         if isinstance(content, str):
-            said = Dialogue.rendered(content)
+            # A text without the marks of any template has no prompt that could be told from the rest.
+            cut = max((mark.end() for mark in _MODEL_TURN.finditer(content)), default=0)
+            prompt, turns = Prompt(content[:cut], {}), [turn("assistant", _TURN_END.sub("", content[cut:]), "content")]
         else:
-            said = Dialogue.of(turns_of(content, "content", ignoring=("token_ids", "generation_logprobs")))
+            if isinstance(content, list) and all(isinstance(item, str) for item in content):
+                # The messages of a rollout without their roles: the prompt, then model and environment in turn.
+                content = [
+                    {"role": "user" if not place else "assistant" if place % 2 else "environment", "content": item}
+                    for place, item in enumerate(content)
+                ]
+            prompt, turns = split_at_beginning(turns_of(content, "content"))
         known = {
             "reward": number(sample.get("rewards"), "rewards"),
             "training_step": _training_step(sample, row),
-            "group": group_of(said.prompt) if said.prompt else None,
+            "group": group_of(prompt.text) if prompt.text else None,
             "sample": place,
         }
-        extra = extra_of(sample, "content", "rewards", "step")
+        extra = rest_of(sample, "content", "rewards", "step")
         if isinstance(extra.get("advantages"), list):
             # A number for each token; the one of a sample is no list.
             del extra["advantages"]
-        if not said.whole:
-            extra["content"] = as_json(sample["content"])
-        reasoning, answer = told(said.turns)
-        return written_draft(
-            row, prompt=said.prompt, source=self.name, reasoning=reasoning, answer=answer, known=known, extra=extra
+        return rollout_draft(
+            row,
+            name=self.name,
+            path="content",
+            prompt=prompt,
+            turns=turns,
+            known=known,
+            extra=extra,
+            whole={"content": sample["content"]},
         )
 
 
@@ -127,42 +141,35 @@ class VerifiersFormat:
 
     def drafts(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row; the rollouts of an example are a group."""
-        value = object_of(row, "prompt", "completion")
-        truncated = value.get("is_truncated")
-        if truncated is not None and not isinstance(truncated, bool):
-            raise TraceInvalid(Problem("is_truncated", "must be true or false"))
+        value = as_json(row.fields)
         known = {
-            "expected_answer": as_json(value.get("answer")),
+            "expected_answer": value.get("answer"),
             "reward": number(value.get("reward"), "reward"),
-            "finish_reason": as_json(value.get("stop_condition")),
-            "truncated": truncated or None,
-            "group": as_json(value.get("example_id")),
+            "finish_reason": value.get("stop_condition"),
+            "truncated": maybe(value, "is_truncated", bool) or None,
+            "group": value.get("example_id"),
         }
-        used = ("example_id", "prompt", "completion", "reward", "answer", "stop_condition", "is_truncated")
-        yield _prompted(row, self.name, known, extra_of(value, *used))
+        used = ("example_id", "reward", "answer", "stop_condition", "is_truncated")
+        yield _prompted(row, value, self.name, known, rest_of(value, *used))
 
 
-def _prompted(row: Row, source: str, known: Mapping[str, Any], extra: dict[str, Any]) -> Draft:
-    """The trace of a row with `prompt` and `completion`, texts or messages, which are kept where they hold more."""
-    prompt, completion = row.value.get("prompt"), row.value.get("completion")
-    if isinstance(prompt, list):
-        turns = turns_of(prompt, "prompt")
-        if [turn.role for turn in turns if turn.whole] != ["user"]:
-            extra["prompt"] = as_json(prompt)
-        prompt = asked(turns)
-    if not isinstance(prompt, str):
-        raise TraceInvalid(Problem("prompt", "must be a string or a list of messages"))
-    known = {"group": group_of(prompt), **known}
-    if isinstance(completion, list):
-        turns = turns_of(completion, "completion")
-        reasoning, answer = told(turns)
-        if not (len(turns) == 1 and turns[0].whole and turns[0].by_the_model):
-            extra["completion"] = as_json(completion)
-    else:
-        written = parse_written(text(completion, "completion"))
-        reasoning, answer = written.reasoning, written.answer
-    return written_draft(
-        row, prompt=prompt, source=source, reasoning=reasoning, answer=answer or None, known=known, extra=extra
+def _prompted(
+    row: Row, value: Mapping[str, Any], name: str, known: Mapping[str, Any], extra: Mapping[str, Any]
+) -> Draft:
+    """The trace of a row with `prompt` and `completion`, texts or messages; of a rollout that failed there is none."""
+    prompt = prompt_of(turns_of(value.get("prompt"), "prompt"))
+    if "completion" not in value:
+        raise TraceInvalid(Problem("completion", "missing"))
+    completion = value["completion"]
+    return rollout_draft(
+        row,
+        name=name,
+        path="completion",
+        prompt=prompt,
+        turns=[] if completion is None else turns_of(completion, "completion", role="assistant"),
+        known={"group": group_of(prompt.text), **known},
+        extra=rest_of(extra, "prompt", "completion"),
+        whole={"completion": completion},
     )
 
 

@@ -2,16 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol, cast
 from uuid import UUID
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.fields import TraceFields
+from tunix_rt.formats.fields import StepFields, TraceFields, accepted_fields
 from tunix_rt.formats.reasoning import parse_written, split_steps
-from tunix_rt.model import Step, Trace
+from tunix_rt.model import Trace
 
 REJECTED_TEXT_CHARS = 200
 
@@ -36,6 +36,15 @@ class Row:
             # The model's parser says where the fault is, in the words that every other bad row gets.
             Trace.from_json(raw, first_line=self.line)
             raise TraceInvalid(Problem(None, f"invalid JSON: {error}")) from None
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The row's fields; TraceInvalid where it is no JSON object."""
+        if not isinstance(self.value, dict):
+            # In the words that a trace has for it.
+            Trace.from_dict(self.value)
+            raise TraceInvalid(Problem(None, "must be an object"))
+        return self.value
 
     def start(self) -> str:
         """The first characters of the row, for a report."""
@@ -85,76 +94,84 @@ class Format(Protocol):
         """The traces of a row, one or several, with what is wrong in the place of each bad one; raises where all is."""
 
 
-def not_an_object(value: Any) -> TraceInvalid:
-    """What is wrong with a row that has no fields."""
-    try:
-        Trace.from_dict(value)
-    except TraceInvalid as error:
-        return error
-    return TraceInvalid(Problem(None, "must be an object"))
-
-
 def outside_draft(
-    row: Row, *, prompt: str, steps: Iterable[str | Step], final_answer: str | None, meta: Mapping[str, Any]
+    row: Row,
+    *,
+    prompt: str,
+    steps: Iterable[str | StepFields],
+    final_answer: str | None,
+    name: str,
+    known: Mapping[str, Any],
+    extra: Mapping[str, Any] | None = None,
 ) -> Draft:
-    """A trace from an outside format: 1.0 where it holds the trace, else 1.1."""
-    steps = list(steps)
+    """A trace from the format with this name: of version 1.0 where that holds it, else 1.1.
+
+    `known` goes to the meta keys that are the same whatever the source (None is left out); `extra` is what the row has
+    besides, kept unchanged under `meta["extra"]`. A text in the row's own field `source` is the source.
+    """
+    meta = {"source": name} | {key: value for key, value in known.items() if value is not None}
+    named = row.value.get("source")
+    if isinstance(named, str) and named:
+        meta["source"] = named
+        extra = {key: value for key, value in (extra or {}).items() if key != "source" or value != named}
+    if extra:
+        meta["extra"] = dict(extra)
+    return plain_draft(row, prompt=prompt, steps=steps, final_answer=final_answer, meta=meta)
+
+
+def plain_draft(
+    row: Row, *, prompt: str, steps: Iterable[str | StepFields], final_answer: str | None, meta: dict[str, Any]
+) -> Draft:
+    """The same with a meta that is given whole."""
+    fields: Any = {
+        "trace_version": "1.0",
+        "prompt": prompt,
+        "steps": [{"i": i, "type": "step", "content": s} if isinstance(s, str) else s for i, s in enumerate(steps)],
+        "final_answer": final_answer,
+        "meta": meta,
+    }
+    if not fields["steps"] or final_answer is None:
+        fields["trace_version"] = "1.1"
+    if (accepted := accepted_fields(fields)) is not None:
+        return Draft(row, accepted)
     try:
-        return Draft(row, Trace(prompt=prompt, steps=steps, final_answer=final_answer, meta=meta))
+        return Draft(row, Trace.from_dict(fields | {"trace_version": "1.0"}))
     except TraceInvalid:
-        trace = Trace(prompt=prompt, steps=steps, final_answer=final_answer, meta=meta, trace_version="1.1")
-        return Draft(row, trace)
+        return Draft(row, Trace.from_dict(fields | {"trace_version": "1.1"}))
 
 
 def written_draft(
     row: Row,
     *,
     prompt: str,
-    source: str,
+    name: str,
     written: str | None = None,
-    reasoning: str | Iterable[Step] = "",
+    reasoning: str = "",
     answer: str | None = None,
     known: Mapping[str, Any] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Draft:
     """A trace of what a model wrote: one text with tags (`written`), or reasoning and answer apart.
 
-    `known` goes to the meta keys that are the same whatever the source (None is left out): `expected_answer`, `reward`,
-    `correct`, `model`, `training_step`, `finish_reason`, `truncated`, `group` (what the samples of one prompt share),
-    `sample` (their number). `extra` is what the row has besides, kept unchanged under `meta["extra"]`.
+    `known` may have `expected_answer`, `reward`, `correct`, `model`, `training_step`, `finish_reason`, `truncated`,
+    `group` (what the samples of one prompt share), `sample` (their number).
     """
     cut = False
     if written is not None:
         reasoning, answer, cut = parse_written(written)
-    meta: dict[str, Any] = {"source": source}
-    if answer is None or cut:
-        meta["truncated"] = True
-    meta |= {name: value for name, value in (known or {}).items() if value is not None}
-    if extra:
-        meta["extra"] = dict(extra)
-    steps = split_steps(reasoning) if isinstance(reasoning, str) else reasoning
-    return outside_draft(row, prompt=prompt, steps=steps, final_answer=answer or None, meta=meta)
-
-
-def rest_of(value: Mapping[str, Any], *used: str) -> dict[str, Any]:
-    """The fields of a row that a reader has not mapped."""
-    return {name: item for name, item in value.items() if name not in used}
+    known = known or {}
+    known = {**known, "truncated": True if answer is None or cut or known.get("truncated") else None}
+    return outside_draft(
+        row,
+        prompt=prompt,
+        steps=split_steps(reasoning),
+        final_answer=answer or None,
+        name=name,
+        known=known,
+        extra=extra,
+    )
 
 
 def group_of(prompt: str) -> str:
     """What the samples of one prompt share where the source gives them nothing: 16 digits of the prompt's digest."""
     return hashlib.blake2b(prompt.encode(errors="replace"), digest_size=8).hexdigest()
-
-
-def required_text(value: Any, *fields: str) -> Iterator[str]:
-    """The strings of these fields; TraceInvalid that names the ones that are missing or no strings."""
-    if not isinstance(value, dict):
-        raise TraceInvalid(Problem(None, "must be an object"))
-    problems = [
-        Problem(field, "must be a string" if field in value else "missing")
-        for field in fields
-        if not isinstance(value.get(field), str)
-    ]
-    if problems:
-        raise TraceInvalid(*problems)
-    return (value[field] for field in fields)

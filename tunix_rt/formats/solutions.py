@@ -9,8 +9,8 @@ from typing import Any, ClassVar, TypeVar
 
 from tunix_rt.errors import Problem, TraceInvalid
 from tunix_rt.formats.reasoning import parse_written
-from tunix_rt.formats.row import Draft, Row, group_of, rest_of, written_draft
-from tunix_rt.formats.typed import field, fields_in, maybe, source_of, typed
+from tunix_rt.formats.row import Draft, Row, group_of, written_draft
+from tunix_rt.formats.typed import each, field, maybe, rest_of, typed
 
 _T = TypeVar("_T")
 # What NuminaMath writes where a problem has no answer that could be compared.
@@ -31,20 +31,19 @@ class OpenR1MathFormat:
 
     def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
         """A trace for each generation, in their order; the human solution where there is none."""
-        fields = fields_in(row)
+        fields = row.fields
         problem = field(fields, "problem", str)
         group = maybe(fields, "uuid", str) or group_of(problem)
         generations = maybe(fields, "generations", list) or []
         correct, reasons, complete = (maybe(fields, name, list) or [] for name in self._parallel)
         if not generations:
             void = [name for name in ("generations", *self._parallel) if not fields.get(name)]
-            yield _human_solution(row, fields, self.name, group=group, mapped=("uuid", *void))
+            yield _human_solution(row, self.name, group=group, mapped=("uuid", *void))
             return
-        source, from_field = source_of(fields, self.name)
         answer, from_answer = _comparable_answer(fields)
         # A list that does not match the generations stays whole: nobody knows which of its items is missing.
         matching = [name for name in self._parallel[:2] if len(fields.get(name) or ()) == len(generations)]
-        extra = rest_of(fields, "problem", "generations", "uuid", *from_field, *from_answer, *matching)
+        extra = rest_of(fields, "problem", "generations", "uuid", *from_answer, *matching)
         for i, generation in enumerate(generations):
             try:
                 known = {
@@ -61,7 +60,7 @@ class OpenR1MathFormat:
                 yield written_draft(
                     row,
                     prompt=problem,
-                    source=source,
+                    name=self.name,
                     written=None if unfinished else written,
                     reasoning=written,
                     known=known,
@@ -84,13 +83,12 @@ class OpenThoughtsFormat:
 
     def drafts(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row; the solution of the data set is the expected answer."""
-        fields = fields_in(row)
+        fields = row.fields
         problem = field(fields, "problem", str)
-        source, from_field = source_of(fields, self.name)
         yield written_draft(
             row,
             prompt=problem,
-            source=source,
+            name=self.name,
             reasoning=maybe(fields, "deepseek_reasoning", str) or "",
             answer=maybe(fields, "deepseek_solution", str) or None,
             known={
@@ -98,7 +96,7 @@ class OpenThoughtsFormat:
                 "model": "deepseek",
                 "group": group_of(problem),
             },
-            extra=rest_of(fields, *self._used, *from_field),
+            extra=rest_of(fields, *self._used),
         )
 
 
@@ -119,23 +117,22 @@ class S1kFormat:
 
     def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
         """A trace for each attempt; the solution of the data set is the expected answer."""
-        fields = fields_in(row)
+        fields = row.fields
         question = field(fields, "question", str)
         solution = maybe(fields, "solution", str)
-        source, from_field = source_of(fields, self.name)
         there = [found for found in self._attempts() if any(fields.get(name) is not None for name in found[1:])]
         if not there:
             raise TraceInvalid(Problem(None, "no thinking and no attempt of any model"))
         for model, thinking, attempt in there:
             grade = f"{model}_grade"
             correct = self._grades.get(str(fields.get(grade)))
-            used = ("question", "solution", thinking, attempt, *from_field, *((grade,) if correct is not None else ()))
+            used = ("question", "solution", thinking, attempt, *((grade,) if correct is not None else ()))
             others = tuple(f"{other}_" for other, *_ in there if other not in {None, model})
             try:
                 yield written_draft(
                     row,
                     prompt=question,
-                    source=source,
+                    name=self.name,
                     reasoning=_thinking(fields, thinking),
                     answer=maybe(fields, attempt, str) or None,
                     known={
@@ -168,24 +165,22 @@ class NuminaMathFormat:
 
     def drafts(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row; where it has no answer to compare, as with a proof, all of the solution is it."""
-        fields = fields_in(row)
-        yield _human_solution(row, fields, self.name, group=group_of(field(fields, "problem", str)))
+        fields = row.fields
+        yield _human_solution(row, self.name, group=group_of(field(fields, "problem", str)))
 
 
-def _human_solution(
-    row: Row, fields: Mapping[str, Any], format: str, *, group: str, mapped: Iterable[str] = ()
-) -> Draft:
+def _human_solution(row: Row, name: str, *, group: str, mapped: Iterable[str] = ()) -> Draft:
+    fields = row.fields
     solution = field(fields, "solution", str)
-    source, from_field = source_of(fields, format)
     answer, from_answer = _comparable_answer(fields)
     return written_draft(
         row,
         prompt=field(fields, "problem", str),
-        source=source,
+        name=name,
         reasoning=solution if answer else "",
         answer=answer or solution,
         known={"expected_answer": answer, "group": group},
-        extra=rest_of(fields, "problem", "solution", *from_field, *from_answer, *mapped),
+        extra=rest_of(fields, "problem", "solution", *from_answer, *mapped),
     )
 
 
@@ -201,8 +196,7 @@ def _thinking(fields: Mapping[str, Any], name: str) -> str:
     """One text, or the parts of one: the authors of s1K join them too."""
     if name != "thinking_trajectories":
         return maybe(fields, name, str) or ""
-    parts = maybe(fields, name, list) or []
-    return "\n\n".join(typed(part, str, f"{name}.{i}") for i, part in enumerate(parts))
+    return "\n\n".join(each(fields, name, str))
 
 
 def _at(items: list[Any], i: int, kind: type[_T], path: str) -> _T | None:

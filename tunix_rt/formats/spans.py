@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from tunix_rt.errors import Problem, TraceInvalid
 from tunix_rt.formats.dialogue import Prompt, answer_draft, prompt_of, sample_of, split_at_answer, system_turns
-from tunix_rt.formats.messages import Turn, as_list, as_object, as_text, first_text, part_of, turn_of
-from tunix_rt.formats.row import Draft, Row, rest_of
+from tunix_rt.formats.messages import Turn, part_of, turn_of
+from tunix_rt.formats.row import Draft, Row
+from tunix_rt.formats.typed import field, first_text, rest_of, typed
 
 # An index of more digits is none, and Python refuses to read one of thousands.
 _INDEX_DIGITS = 9
@@ -51,7 +52,7 @@ class _SpanFormat(ABC):
     def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
         """A trace for each answer in the span, or in each of the spans."""
         try:
-            for fields, path in _spans(as_object(row.value, None)):
+            for fields, path in _spans(row.fields):
                 try:
                     yield from self._drafts(row, fields)
                 except TraceInvalid as error:
@@ -93,7 +94,7 @@ class OtelGenAiFormat(_SpanFormat):
         turns = [] if system is None else system_turns(system, "gen_ai.system_instructions")
         turns += [turn_of(message, path) for path, message in _numbered(asked, "gen_ai.input.messages")]
         answers = [
-            turn_of({"role": "assistant"} | as_object(message, path), path)
+            turn_of({"role": "assistant"} | typed(message, dict, path), path)
             for path, message in _numbered(_parsed(attributes.get(self.output), self.output), self.output)
         ]
         named, model = first_text(attributes, "gen_ai.response.model", "gen_ai.request.model")
@@ -139,10 +140,10 @@ def _spans(value: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
                 yield around | span, path
 
 
-def _each(value: Mapping[str, Any], field: str, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    path = f"{path}.{field}" if path else field
-    for n, item in enumerate(as_list(value.get(field), path)):
-        yield f"{path}.{n}", as_object(item, f"{path}.{n}")
+def _each(value: Mapping[str, Any], name: str, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    at = f"{path}." if path else ""
+    for n, item in enumerate(field(value, name, list, at=at)):
+        yield f"{at}{name}.{n}", typed(item, dict, f"{at}{name}.{n}")
 
 
 def _attributes(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,9 +170,9 @@ def _without(fields: Mapping[str, Any], used: Callable[[str], bool]) -> dict[str
 
 def _from_otlp(pairs: Any, path: str) -> dict[str, Any]:
     named = {}
-    for n, pair in enumerate(as_list(pairs, path)):
-        fields = as_object(pair, f"{path}.{n}")
-        named[as_text(fields.get("key"), f"{path}.{n}.key")] = _otlp_value(fields.get("value"), f"{path}.{n}.value")
+    for n, pair in enumerate(typed(pairs, list, path)):
+        fields = typed(pair, dict, f"{path}.{n}")
+        named[field(fields, "key", str, at=f"{path}.{n}.")] = _otlp_value(fields.get("value"), f"{path}.{n}.value")
     return named
 
 
@@ -179,15 +180,15 @@ def _otlp_value(value: Any, path: str) -> Any:
     """The plain value of one that names its type: `{"stringValue": "…"}`."""
     if value is None:
         return None
-    held = {name: item for name, item in as_object(value, path).items() if item is not None}
+    held = {name: item for name, item in typed(value, dict, path).items() if item is not None}
     kind, item = next(iter(held.items()), ("", None))
     if kind not in {"arrayValue", "kvlistValue"}:
         return item
     path = f"{path}.{kind}"
-    values = as_object(item, path).get("values") or []
+    values = typed(item, dict, path).get("values") or []
     if kind == "kvlistValue":
         return _from_otlp(values, f"{path}.values")
-    return [_otlp_value(one, f"{path}.values.{n}") for n, one in enumerate(as_list(values, f"{path}.values"))]
+    return [_otlp_value(one, f"{path}.values.{n}") for n, one in enumerate(typed(values, list, f"{path}.values"))]
 
 
 def _parsed(value: Any, path: str) -> Any:
@@ -206,7 +207,7 @@ def _numbered(value: Any, path: str) -> list[tuple[str, Any]]:
         return []
     if isinstance(value, dict) and all(name.isdecimal() and len(name) <= _INDEX_DIGITS for name in value):
         return [(f"{path}.{name}", value[name]) for name in sorted(value, key=int)]
-    return [(f"{path}.{n}", item) for n, item in enumerate(as_list(value, path))]
+    return [(f"{path}.{n}", item) for n, item in enumerate(typed(value, list, path))]
 
 
 def _answers(asked: list[Turn], output: list[Turn], path: str) -> list[tuple[Prompt, Turn, str]]:
@@ -253,14 +254,14 @@ def _grown(value: Any, path: str) -> Any:
 
 
 def _openinference_turn(path: str, value: Any, *, role: str | None = None) -> Turn:
+    message = field(typed(value, dict, path), "message", dict, at=f"{path}.")
     path = f"{path}.message"
-    message = as_object(as_object(value, path).get("message"), path)
     parts = [
-        part_of(as_object(content, at).get("message_content"), f"{at}.message_content")
+        part_of(typed(content, dict, at).get("message_content"), f"{at}.message_content")
         for at, content in _numbered(message.get("contents"), f"{path}.contents")
     ]
     calls = [
-        as_object(as_object(call, at).get("tool_call"), f"{at}.tool_call")
+        field(typed(call, dict, at), "tool_call", dict, at=f"{at}.")
         for at, call in _numbered(message.get("tool_calls"), f"{path}.tool_calls")
     ]
     fields = ({"role": role} if role else {}) | rest_of(message, "contents", "tool_calls")

@@ -6,8 +6,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from tunix_rt.formats.blocks import blocks
+from tunix_rt.formats.fields import StepFields
 from tunix_rt.formats.step_types import step_type
-from tunix_rt.model import Step
 
 # A step of this many characters takes no more lines in. Paragraphs of DeepSeek-R1's reasoning mostly have 100 to 600.
 _ENOUGH = 2_000
@@ -40,7 +40,7 @@ _SENTENCE_END = re.compile(r"[.!?。！？][\"'”’)*$\s]*\Z")
 _WORD = re.compile(r"(?<![\\\w])[^\W\d_]{3,}")
 
 
-def split_steps(text: str) -> list[Step]:
+def split_steps(text: str) -> list[StepFields]:
     r"""The reasoning as steps; their contents, joined, are the text to the byte.
 
     A step is a paragraph, with the formulas, code and short lists that belong to it; a text without blank lines is cut
@@ -48,14 +48,14 @@ def split_steps(text: str) -> list[Step]:
     check`) begin a step too. Nothing is cut inside fenced code or a display formula; elsewhere, what has 2,000
     characters ends with its line. Types are those of `step_type`.
 
-    >>> [step.content for step in split_steps("Rearranged:\n\n$$x = 5$$\n\nWait, is it?\nLet me check.")]
+    >>> [step["content"] for step in split_steps("Rearranged:\n\n$$x = 5$$\n\nWait, is it?\nLet me check.")]
     ['Rearranged:\n\n$$x = 5$$\n\n', 'Wait, is it?\n', 'Let me check.']
     """
     if not text:
         return []
     bounds = [*_starts(text), len(text)]
     contents = [text[start:end] for start, end in pairwise(bounds)]
-    return [Step(i=i, type=step_type(content), content=content) for i, content in enumerate(contents)]
+    return [{"i": i, "type": step_type(content), "content": content} for i, content in enumerate(contents)]
 
 
 class _Line(NamedTuple):

@@ -8,18 +8,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.row import Draft, Row, written_draft
-from tunix_rt.formats.turns import Dialogue, told, turns_of
-from tunix_rt.formats.values import (
-    as_json,
-    extra_of,
-    is_for_tokens,
-    lacking,
-    literal,
-    number,
-    object_of,
-    text,
-)
+from tunix_rt.formats.dialogue import rollout_draft, split_at_beginning
+from tunix_rt.formats.messages import turns_of
+from tunix_rt.formats.row import Draft, Row
+from tunix_rt.formats.typed import lacking, maybe, rest_of
+from tunix_rt.formats.values import as_json, is_for_tokens, literal, number
 
 _NOTHING = {"", "nan", "None"}
 _LITERAL = re.compile(r"\s*(?:[\[({]|[-+]?\d[\d.eE+-]*\s*\Z|True\s*\Z|False\s*\Z)")
@@ -36,26 +29,30 @@ class TunixTrajectoriesFormat:
 
     def drafts(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row. `policy_version` counts the steps that the weights had been trained for."""
-        cells = {name: _value(name, cell) for name, cell in object_of(row, "conversation_text").items()}
-        value = {name: item for name, item in cells.items() if item is not None}
+        cells = {name: _value(name, cell) for name, cell in row.fields.items()}
+        value = as_json({name: item for name, item in cells.items() if item is not None})
         turns = turns_of(value.get("conversation_text"), "conversation_text")
         if not turns:
             raise TraceInvalid(Problem("conversation_text", "holds no messages"))
-        said = Dialogue.of(turns)
+        prompt, said = split_at_beginning(turns)
         task = value.get("original_input")
         known = {
-            "expected_answer": as_json(task.get("answer")) if isinstance(task, dict) else None,
+            "expected_answer": task.get("answer") if isinstance(task, dict) else None,
             "reward": number(value.get("trajectory_reward"), "trajectory_reward"),
             "training_step": number(value.get("policy_version"), "policy_version"),
-            "finish_reason": text(value.get("status"), "status") or None,
-            "group": as_json(value.get("group_id")),
+            "finish_reason": maybe(value, "status", str),
+            "group": value.get("group_id"),
         }
-        extra = extra_of(value, "conversation_text", "trajectory_reward", "policy_version", "status", "group_id")
-        if not said.whole:
-            extra["conversation_text"] = as_json(value.get("conversation_text"))
-        reasoning, answer = told(said.turns)
-        yield written_draft(
-            row, prompt=said.prompt, source=self.name, reasoning=reasoning, answer=answer, known=known, extra=extra
+        mapped = ("conversation_text", "trajectory_reward", "policy_version", "status", "group_id")
+        yield rollout_draft(
+            row,
+            name=self.name,
+            path="conversation_text",
+            prompt=prompt,
+            turns=said,
+            known=known,
+            extra=rest_of(value, *mapped),
+            whole={"conversation_text": value["conversation_text"]},
         )
 
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.row import Row
 
 _T = TypeVar("_T")
 _WORDS: dict[type, str] = {
@@ -29,11 +28,6 @@ def typed(item: Any, kind: type[_T], path: str | None) -> _T:
     raise TraceInvalid(Problem(path, f"must be {_WORDS[kind]}{', not null' if item is None else ''}"))
 
 
-def fields_in(row: Row) -> dict[str, Any]:
-    """The row's fields; TraceInvalid where it is no object."""
-    return typed(row.value, dict, None)
-
-
 def field(fields: Mapping[str, Any], name: str, kind: type[_T], *, at: str = "") -> _T:
     """The value of a field that must be there; `at` is the path of the object that has it, with its dot."""
     if name not in fields:
@@ -47,7 +41,24 @@ def maybe(fields: Mapping[str, Any], name: str, kind: type[_T], *, at: str = "")
     return None if item is None else typed(item, kind, at + name)
 
 
-def source_of(fields: Mapping[str, Any], format: str) -> tuple[str, tuple[str, ...]]:
-    """The `meta["source"]` of a row, and the fields it was taken from: its own before the format's name."""
-    source = fields.get("source")
-    return (source, ("source",)) if isinstance(source, str) and source else (format, ())
+def each(fields: Mapping[str, Any], name: str, kind: type[_T], *, at: str = "") -> list[_T]:
+    """The items of a list, which may be missing or null."""
+    return [typed(item, kind, f"{at}{name}.{i}") for i, item in enumerate(maybe(fields, name, list, at=at) or [])]
+
+
+def first_text(fields: Mapping[str, Any], *names: str) -> tuple[str, str] | tuple[None, None]:
+    """The first of these fields that is a text and not empty, by name and value."""
+    return next(
+        ((name, fields[name]) for name in names if fields.get(name) and isinstance(fields[name], str)), (None, None)
+    )
+
+
+def lacking(value: Mapping[str, Any], *fields: str) -> str | None:
+    """Which of these fields a row has not, in words; None where it has them all."""
+    missing = [field for field in fields if field not in value]
+    return f"no field {', '.join(missing)}" if missing else None
+
+
+def rest_of(value: Mapping[str, Any], *used: str) -> dict[str, Any]:
+    """The fields of a row that a reader has not mapped."""
+    return {name: item for name, item in value.items() if name not in used}

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.row import Row, rest_of
 from tunix_rt.problems import MAX_META_DEPTH
 
 _TOKEN_ARRAY = re.compile(
@@ -17,22 +16,6 @@ _TOKEN_ARRAY = re.compile(
 )
 _NUMBER = (int, float)
 _NOT_FINITE = {"nan", "inf"}
-
-
-def object_of(row: Row, *required: str) -> Mapping[str, Any]:
-    """The fields of a row; TraceInvalid where it is no JSON object, or has not all that are required."""
-    if not isinstance(row.value, dict):
-        raise TraceInvalid(Problem(None, "must be an object"))
-    problems = [Problem(field, "missing") for field in required if field not in row.value]
-    if problems:
-        raise TraceInvalid(*problems)
-    return row.value
-
-
-def lacking(value: Mapping[str, Any], *fields: str) -> str | None:
-    """Which of these fields a row has not, in words; None where it has them all."""
-    missing = [field for field in fields if field not in value]
-    return f"no field {', '.join(missing)}" if missing else None
 
 
 def is_for_tokens(name: str) -> bool:
@@ -64,10 +47,9 @@ def as_json(value: Any, *, depth: int = 0) -> Any:
     return str(value)
 
 
-def extra_of(value: Mapping[str, Any], *used: str) -> dict[str, Any]:
-    """The fields of a row that a reader has not mapped, as JSON can hold them."""
-    extra: dict[str, Any] = as_json(rest_of(value, *used))
-    return extra
+def is_number(value: Any) -> bool:
+    """Whether it is a number that JSON has."""
+    return isinstance(value, _NUMBER) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def number(value: Any, path: str) -> int | float | None:
@@ -84,31 +66,6 @@ def number(value: Any, path: str) -> int | float | None:
     if isinstance(value, bool):
         return int(value)
     return value if isinstance(value, int) or math.isfinite(value) else None
-
-
-def text(value: Any, path: str) -> str:
-    """The text; empty for null; TraceInvalid where it is something else."""
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise TraceInvalid(Problem(path, "must be a string"))
-    return value
-
-
-def objects(value: Any, path: str) -> list[Mapping[str, Any]]:
-    """The list of objects; empty for null; TraceInvalid that names what is none."""
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise TraceInvalid(Problem(path, "must be a list"))
-    problems = [
-        Problem(f"{path}.{place}", "must be an object")
-        for place, item in enumerate(value)
-        if not isinstance(item, dict)
-    ]
-    if problems:
-        raise TraceInvalid(*problems)
-    return value
 
 
 def as_line(value: Any) -> str:
