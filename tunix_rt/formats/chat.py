@@ -93,9 +93,9 @@ class ChatCompletionFormat:
         at, fields = half = half_with(value, "choices") or Half((), value)
         path = half.path("choices")
         choices = field(fields, "choices", list, at=half.path(""))
-        prompt, asked = prompt_at(value, asked=("messages", "prompt"))
-        named, model = first_text(fields, "model")
-        extra = left_of(value, (*at, "choices"), *asked, *([(*at, named)] if named else []))
+        prompt, used = prompt_at(value, asked=("messages", "prompt"))
+        model = half.text(used, "model")
+        extra = left_of(value, (*at, "choices"), *used)
         for n, choice in enumerate(choices):
             place = f"{path}.{n}"
             try:

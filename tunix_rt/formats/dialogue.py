@@ -48,6 +48,13 @@ class Half(NamedTuple):
         """The path of a field of it, from the row on."""
         return ".".join(map(str, (*self.at, *names)))
 
+    def text(self, used: list[tuple[str, ...]], *names: str) -> str | None:
+        """The first of these fields that is a text; its place goes to `used`."""
+        name, found = first_text(self.fields, *names)
+        if name is not None:
+            used.append((*self.at, name))
+        return found
+
 
 def prompt_of(turns: Sequence[Turn]) -> Prompt:
     """One user's text alone, or the dialogue as it reads; the system's text apart.
@@ -116,18 +123,16 @@ def answer_draft(
     if not answer.parts and not finish:
         raise TraceInvalid(Problem(path, "neither content nor reasoning nor a tool call"))
     steps = _Steps()
-    parts = steps.think(answer)
-    written = "".join(part.text for part in answer.parts if part.kind == "text")
-    said, cut = (written, False) if steps.all else steps.read(written)
+    said, cut = steps.take(answer, answer.written)
     # Who calls a tool, or stops without a word, was not cut short.
-    cut = cut or not (said or answer.calls or (finish and not written))
+    cut = cut or not (said or answer.calls or (finish and not answer.written))
     meta = {
         **known,
         "truncated": True if cut or _cut_short(known, finish) else None,
         "finish_reason": finish,
         **prompt.meta,
         "tool_calls": answer.calls or None,
-        "parts": parts or None,
+        "parts": steps.kept or None,
         "message": rest or None,
     }
     return outside_draft(
@@ -158,20 +163,14 @@ def rollout_draft(
     for n, one in enumerate(turns):
         if one.role != "assistant":
             steps.add(_SEEN.get(one.role, "observation"), one.shown)
-            continue
-        n_before = len(steps.all)
-        steps.think(one)
-        if n == last and not one.calls:
-            said = "".join(part.text for part in one.parts if part.kind == "text")
-            answer, cut = (said, False) if len(steps.all) > n_before else steps.read(said)
+        elif n == last and not one.calls:
+            answer, cut = steps.take(one, one.written)
         else:
-            said = one._replace(parts=[part for part in one.parts if part.kind != "call"]).shown
-            steps.add("message", said if len(steps.all) > n_before else steps.read(said)[0] or "")
-        for call in one.calls:
-            steps.add("tool_call", call_text(call))
+            steps.add("message", steps.take(one, one.without_calls().shown)[0])
+            for call in one.calls:
+                steps.add("tool_call", call_text(call))
     # Who calls a tool at the end was not cut short.
-    ended = bool(answer) or (bool(turns) and bool(turns[-1].calls))
-    cut = cut or not ended or _cut_short(known, known.get("finish_reason"))
+    cut = cut or not (answer or (turns and turns[-1].calls)) or _cut_short(known, known.get("finish_reason"))
     known = {**known, "truncated": True if cut else None, **prompt.meta}
     extra = {**extra, **whole} if turns else extra
     return outside_draft(
@@ -250,15 +249,17 @@ class _Steps:
 
     def __init__(self) -> None:
         self.all: list[StepFields] = []
+        # What parts hold besides texts and calls, with the number of their first step.
+        self.kept: list[dict[str, Any]] = []
 
-    def add(self, kind: str, content: str) -> None:
+    def add(self, kind: str, content: str | None) -> None:
         """One step; none where there is no content."""
         if content:
             self.all.append({"i": len(self.all), "type": kind, "content": content})
 
-    def think(self, turn: Turn) -> list[dict[str, Any]]:
-        """The reasoning in a turn's own parts; what its parts hold besides texts and calls, with their first step."""
-        kept: list[dict[str, Any]] = []
+    def take(self, turn: Turn, text: str) -> tuple[str | None, bool]:
+        """The reasoning of a turn, in its parts or in tags in the text; what else is said, and if that was cut."""
+        n_before = len(self.all)
         for part in turn.parts:
             place: dict[str, Any] = {}
             if part.kind == "reasoning" and part.text.strip():
@@ -269,11 +270,9 @@ class _Steps:
                     self.add("redacted", REDACTED)
                 place["step"] = len(self.all) - 1
             if part.rest and part.kind != "call":
-                kept.append(place | part.rest)
-        return kept
-
-    def read(self, text: str) -> tuple[str | None, bool]:
-        """The reasoning that stands in tags in a text; the rest of it, and whether that was cut."""
+                self.kept.append(place | part.rest)
+        if len(self.all) > n_before:
+            return text, False
         reasoning, answer, cut = parse_written(text)
         if reasoning.strip():
             self._split(reasoning)

@@ -66,14 +66,23 @@ class Turn(NamedTuple):
         return "\n".join(part.text for part in self.parts if part.kind == "text" and part.text)
 
     @property
+    def written(self) -> str:
+        """The same as one text, as the model put it out."""
+        return "".join(part.text for part in self.parts if part.kind == "text")
+
+    @property
     def shown(self) -> str:
-        """The same with tool calls and their results, and with the names of what is no text: `[image_url]`."""
+        """What is said, with tool calls and their results, and with the names of what is no text: `[image_url]`."""
         return "\n".join(filter(None, map(_shown, self.parts)))
 
     @property
     def calls(self) -> list[dict[str, Any]]:
         """Its calls of tools, as they stand."""
         return [part.rest for part in self.parts if part.kind == "call"]
+
+    def without_calls(self) -> "Turn":
+        """What is left of it where these are told apart."""
+        return self._replace(parts=[part for part in self.parts if part.kind != "call"])
 
     @property
     def is_plain(self) -> bool:

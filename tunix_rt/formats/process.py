@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tunix_rt.errors import Problem, TraceInvalid
 from tunix_rt.formats.row import Draft, Row, group_of, outside_draft
-from tunix_rt.formats.typed import each, field, maybe, rest_of, typed
+from tunix_rt.formats.typed import each, field, lacking, maybe, rest_of, typed
 
 # How the solutions of PRM800K end.
 _ANSWER = re.compile(r"(?:\A|\n)# Answer\s+(?P<answer>.*\S)\s*\Z", re.DOTALL)
@@ -107,7 +107,7 @@ class ProcessBenchFormat:
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where all of these fields are there."""
-        return None if set(self._needed) <= value.keys() else f"no fields {', '.join(self._needed)}"
+        return lacking(value, *self._needed)
 
     def drafts(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row; what comes after the first wrong step was not judged."""

@@ -21,7 +21,7 @@ from tunix_rt.formats.messages import (
     turns_of,
 )
 from tunix_rt.formats.row import Draft, Row
-from tunix_rt.formats.typed import field, first_text, maybe, rest_of, typed
+from tunix_rt.formats.typed import field, maybe, rest_of, typed
 
 _SIGNATURES = {"thoughtSignature", "thought_signature"}
 _FUNCTION_CALLS = {"functionCall", "function_call"}
@@ -49,17 +49,10 @@ class OpenAiResponsesFormat:
         asked = ("input", "prompt") if isinstance(value.get("prompt"), str) else ("input",)
         prompt, used = prompt_at(value, asked=asked, system=("instructions",), turns_of=_input_turns)
         used.append((*half.at, "output"))
-        known = {}
-        if (model := first_text(half.fields, "model")[1]) is not None:
-            known["model"] = model
-            used.append((*half.at, "model"))
+        model = half.text(used, "model")
         details = half.fields.get("incomplete_details")
-        finish = first_text(details, "reason")[1] if isinstance(details, dict) else None
-        if finish:
-            used.append((*half.at, "incomplete_details", "reason"))
-        else:
-            finish = first_text(half.fields, "status")[1]
-            used.append((*half.at, "status"))
+        why = Half((*half.at, "incomplete_details"), details if isinstance(details, dict) else {})
+        finish = why.text(used, "reason") or half.text(used, "status")
         answer = Turn("assistant", _output_parts(items, path), {}, items)
         yield answer_draft(
             row,
@@ -67,7 +60,7 @@ class OpenAiResponsesFormat:
             path=path,
             prompt=prompt,
             answer=answer,
-            known=known | {"finish_reason": finish},
+            known={"model": model, "finish_reason": finish},
             extra=left_of(value, *used),
         )
 
@@ -97,13 +90,7 @@ class AnthropicFormat:
         answer = Turn("assistant", parts_of(field(half.fields, "content", list, at=half.path("")), path), {}, value)
         prompt, used = prompt_at(value, asked=("messages", "prompt"), system=("system",))
         used.append((*half.at, "content"))
-        known = {
-            "model": first_text(half.fields, "model")[1],
-            "finish_reason": first_text(half.fields, "stop_reason")[1],
-        }
-        used += [
-            (*half.at, named) for named, text in zip(("model", "stop_reason"), known.values(), strict=True) if text
-        ]
+        known = {"model": half.text(used, "model"), "finish_reason": half.text(used, "stop_reason")}
         if half.fields.get("role") == "assistant":
             used.append((*half.at, "role"))
         yield answer_draft(
@@ -148,9 +135,7 @@ class GeminiFormat:
             value, asked=("contents", "prompt"), system=("systemInstruction", "system_instruction"), turns_of=_contents
         )
         used.append((*half.at, kind))
-        named, model = first_text(half.fields, "modelVersion", "model_version", "model")
-        if named:
-            used.append((*half.at, named))
+        model = half.text(used, "modelVersion", "model_version", "model")
         extra = left_of(value, *used)
         answers = [found] if kind == "parts" else found
         for n, answer in enumerate(answers):

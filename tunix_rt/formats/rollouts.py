@@ -13,7 +13,7 @@ from tunix_rt.formats.dialogue import Prompt, prompt_of, rollout_draft, split_at
 from tunix_rt.formats.messages import turn, turns_of
 from tunix_rt.formats.row import Draft, Row, group_of, written_draft
 from tunix_rt.formats.typed import field, lacking, maybe, rest_of
-from tunix_rt.formats.values import as_json, number, step_in_name
+from tunix_rt.formats.values import as_json, is_number, number, step_in_name
 
 # Where the model's turn begins in a text rendered by one of the usual chat templates, and what ends it.
 _MODEL_TURN = re.compile(
@@ -37,7 +37,7 @@ class TrlCompletionsFormat:
         value = as_json(row.fields)
         others = rest_of(value, "step", "prompt", "completion", "advantage")
         # A reward function that does not apply to a row leaves a null in it.
-        rewards = {name: item for name, item in others.items() if item is None or _is_number(item)}
+        rewards = {name: item for name, item in others.items() if item is None or is_number(item)}
         known: dict[str, Any] = {"training_step": _training_step(value, row)}
         if len(rewards) == 1:
             (known["reward"],) = rewards.values()
@@ -194,7 +194,3 @@ def _samples(value: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _training_step(value: Mapping[str, Any], row: Row) -> int | float | None:
     step = number(value.get("step"), "step")
     return step_in_name(row.file) if step is None else step
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

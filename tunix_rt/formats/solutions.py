@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 from tunix_rt.errors import Problem, TraceInvalid
 from tunix_rt.formats.reasoning import parse_written
 from tunix_rt.formats.row import Draft, Row, group_of, written_draft
-from tunix_rt.formats.typed import each, field, maybe, rest_of, typed
+from tunix_rt.formats.typed import each, field, lacking, maybe, rest_of, typed
 
 _T = TypeVar("_T")
 # What NuminaMath writes where a problem has no answer that could be compared.
@@ -78,8 +78,7 @@ class OpenThoughtsFormat:
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where the problem, the reasoning and the solution are there."""
-        needed = self._used[:3]
-        return None if set(needed) <= value.keys() else f"no fields {', '.join(needed)}"
+        return lacking(value, *self._used[:3])
 
     def drafts(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row; the solution of the data set is the expected answer."""
@@ -160,8 +159,7 @@ class NuminaMathFormat:
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where all of these fields are there."""
-        needed = ("problem", "solution", "answer", "problem_type")
-        return None if set(needed) <= value.keys() else f"no fields {', '.join(needed)}"
+        return lacking(value, "problem", "solution", "answer", "problem_type")
 
     def drafts(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row; where it has no answer to compare, as with a proof, all of the solution is it."""
