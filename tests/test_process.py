@@ -187,7 +187,7 @@ def test_a_wrong_field_of_process_bench_is_told_by_its_path(store, change, field
     [
         ({"question": "q", "label": {"steps": []}}, "prm800k: no question.problem"),
         ({"question": {"problem": "p"}, "label": 1}, "prm800k: no label.steps"),
-        ({"problem": "p", "label": 1}, "process_bench: no fields problem, steps, label, final_answer_correct"),
+        ({"problem": "p", "label": 1}, "process_bench: no field steps, final_answer_correct"),
     ],
 )
 def test_a_row_that_lacks_a_field_is_of_no_format(store, row, why):

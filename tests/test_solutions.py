@@ -313,8 +313,8 @@ def test_where_numina_math_has_no_answer_the_solution_is_it(store, word):
     ("row", "told"),
     [
         ({"problem": "p", "generations": ["g"]}, "openr1_math: none of correctness_math_verify, finish_reasons"),
-        ({"problem": "p", "solution": "s"}, "numina_math: no fields problem, solution, answer, problem_type"),
-        ({"problem": "p", "deepseek_solution": "s"}, "open_thoughts: no fields problem, deepseek_reasoning"),
+        ({"problem": "p", "solution": "s"}, "numina_math: no field answer, problem_type"),
+        ({"problem": "p", "deepseek_solution": "s"}, "open_thoughts: no field deepseek_reasoning"),
         ({"question": "q", "attempt": "a"}, "s1k: no thinking_trajectories and attempt, and no model's"),
     ],
 )
