@@ -115,6 +115,16 @@ def test_whoever_reads_may_go_away_and_nothing_is_said(words):
     assert (len(put), said) == (10, "")
 
 
+def test_standard_output_may_be_full_and_streams_may_be_closed():
+    rt.TraceStore().load(rt.examples.folder())
+    for words in ("list", "export -", "list --json"):
+        _, said = run_in_shell(f"tunix-rt {words} -q > /dev/full", status=1)
+        assert said == "tunix-rt: [Errno 28] No space left on device\n"
+    assert run_in_shell("tunix-rt list -n 1 -q >&-") == ("", "")
+    assert run_in_shell("tunix-rt list -n 1 2>&- >/dev/null") == ("", "")
+    assert "standard input: is empty" in run_in_shell("tunix-rt load - <&-", status=1)[1]
+
+
 def test_exit_statuses_reach_the_shell():
     Path("bad.jsonl").write_text(row(1) + "{\n")
     assert "1 rejected" in run("load", "bad.jsonl", status=1)[0]
@@ -297,6 +307,12 @@ def test_nothing_that_a_shell_could_run_is_offered(make_trace):
     )
     store.close()
     assert completed("tunix-rt list --source ") == ["good"]
+
+
+def test_a_store_that_cannot_be_opened_offers_nothing_and_says_nothing():
+    Path("text.duckdb").write_text("no store\n" * 1_000)
+    assert completed("tunix-rt show --store text.duckdb ") == ["latest"]
+    assert completed("tunix-rt list --store text.duckdb --source ") == []
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from tunix_rt import render
-from tunix_rt.render.characters import visible, width
+from tunix_rt.render.characters import folded, visible, width
 from tunix_rt.render.segments import segments
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -581,3 +581,23 @@ def test_showing_the_same_twice_gives_the_same():
     page = a_page([a_summary(n) for n in range(20)])
     assert render.page_html(page) == render.page_html(page)
     assert render.page_text(page) == render.page_text(page)
+
+
+@given(st.text(st.sampled_from("ab  é日ü\u0301"), max_size=200), st.integers(2, 30))
+def test_a_folded_line_fits_and_loses_nothing_but_spaces(line, columns):
+    lines = folded(line, columns)
+    assert all(width(part) <= columns for part in lines)
+    assert "".join(lines).replace(" ", "") == line.replace(" ", "")
+    assert folded(line, 1_000) == [line]
+
+
+def test_texts_take_the_width_that_they_are_given():
+    page = a_page([a_summary(preview="many words " * 8, answer="an answer")])
+    for columns in (60, 80, 160):
+        assert max(map(len, render.page_text(page, columns=columns).splitlines())) <= columns
+    assert "chars" not in render.page_text(page, columns=60)
+    step = SimpleNamespace(i=0, type="step", content="s" * 5_000)
+    trace = SimpleNamespace(trace_version="1.1", prompt="word " * 100, steps=[step], final_answer="a", meta=None)
+    assert max(map(len, render.trace_text(trace, columns=70, whole=True).splitlines())) == 70
+    assert "more characters" in render.trace_text(trace)
+    assert "more characters" not in render.trace_text(trace, whole=True)

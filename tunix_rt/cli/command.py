@@ -1,18 +1,17 @@
 """What the commands share: the options that each of them takes, and how each of them ends."""
 
 import inspect
-import io
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tunix_rt.cli.output import put, put_json, tell
+from tunix_rt.cli.output import put, put_json, ready_streams, tell
 from tunix_rt.errors import QueryInvalid, SettingsInvalid, StoreUnusable, TunixRTError
 
 if TYPE_CHECKING:
@@ -88,8 +87,7 @@ def command(app: typer.Typer) -> Callable[[Callable[..., int | None]], None]:
         filled = expanded(run)
 
         def called(context: typer.Context, **given: Any) -> None:
-            # A terminal that knows no Unicode shows the numbers of its characters.
-            cast("io.TextIOWrapper", sys.stdout).reconfigure(errors="backslashreplace")
+            ready_streams()
             with _ending():
                 status = filled(**given, _before=context.find_root().obj)
                 sys.stdout.flush()

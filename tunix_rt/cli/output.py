@@ -1,15 +1,27 @@
 """What goes out: data to standard output, messages to standard error, and nothing that a terminal would obey."""
 
+import contextlib
 import io
 import json
+import os
 import shutil
 import sys
-from typing import Any
+from typing import Any, cast
 
 from tunix_rt.errors import ExportFailed
 
 # So many columns where nobody knows how many there are; fewer than the other number hold no table.
 _COLUMNS, _FEWEST = 100, 40
+
+
+def ready_streams() -> None:
+    """Makes the three standard streams such that nothing fails at their edge."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # Closed by who started this; the next file that is opened would take its number.
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, closefd=False))
+    # A terminal that knows no Unicode shows the numbers of its characters.
+    cast("io.TextIOWrapper", sys.stdout).reconfigure(errors="backslashreplace")
 
 
 def put(text: str) -> None:
@@ -26,6 +38,9 @@ def tell(message: str) -> None:
     """Writes a message to standard error."""
     from tunix_rt.render import visible
 
+    with contextlib.suppress(OSError):
+        # Where both go to one file, the message stands behind what was put out before it.
+        sys.stdout.flush()
     print(visible(message), file=sys.stderr, flush=True)  # noqa: T201
 
 
