@@ -151,9 +151,9 @@ def test_an_interrupt_of_a_pipe_stores_what_came_through_it():
     process = start("load", "-", stdin=subprocess.PIPE)
     process.stdin.write("".join(map(row, range(3))))
     process.stdin.flush()
-    # It is at work when the store is there, and reads when it has nothing else to do.
-    reading = Path(f"/proc/{process.pid}/wchan")
-    while not (rt.Settings().database.exists() and "pipe" in reading.read_text()):
+    # It has read all that there is, and sleeps for want of more.
+    state = Path(f"/proc/{process.pid}/stat")
+    while any(fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4))) or ") S " not in state.read_text():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     put, said = process.communicate(timeout=PATIENCE)
