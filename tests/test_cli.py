@@ -208,16 +208,16 @@ def test_a_trace_is_shown_whole_however_long_it_is(make_trace):
 @pytest.mark.usefixtures("examples")
 def test_exports_go_to_files_with_a_manifest_and_to_standard_output():
     assert call("export", "all.jsonl") == "file  all.jsonl\nrows  17\n"
-    assert Path("all.jsonl.manifest.json").exists()
+    assert Path(".all.jsonl.manifest.json").exists()
     result = CliRunner().invoke(app, ["export", "-"])
     assert result.stdout_bytes == Path("all.jsonl").read_bytes()
     assert result.stderr == "17 rows\n"
     assert "left out  2: no final answer" in call("export", "m.jsonl", "--format", "messages")
     (told,) = rows(call("export", "m.jsonl.gz", "--format", "messages", "--no-manifest", "--json"))
     assert told == {"file": "m.jsonl.gz", "rows": 15}
-    assert not Path("m.jsonl.gz.manifest.json").exists()
+    assert not Path(".m.jsonl.gz.manifest.json").exists()
     (told,) = rows(call("export", "t.jsonl", "--format", "prompt_completion", "--tags", "<r>", "</r>", "--json"))
-    assert told == json.loads(Path("t.jsonl.manifest.json").read_text())
+    assert told == json.loads(Path(".t.jsonl.manifest.json").read_text())
     assert "<r>" in Path("t.jsonl").read_text()
 
 
