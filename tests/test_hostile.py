@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tunix_rt as rt
+from tests.processes import told_by
 from tests.test_load import ROW, counts, lines, rows, write
 from tunix_rt.formats import files
 from tunix_rt.formats.spans import OtelGenAiFormat
@@ -77,6 +78,25 @@ def test_what_unpacks_without_end_does_not_fill_the_disk(store, temporary, head)
     with pytest.raises(rt.SourceInvalid, match=r"bomb\.gz: unpacks to more than 100 times its size"):
         store.load(path)
     assert list(temporary.iterdir()) == []
+
+
+FULL = """
+import resource, signal, sys
+import tunix_rt as rt
+store = rt.TraceStore(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
+try:
+    store.load("a.parquet.gz")
+except rt.SourceInvalid as error:
+    print(error)
+"""
+
+
+def test_what_cannot_be_unpacked_for_lack_of_space_is_told(tmp_path):
+    with gzip.open("a.parquet.gz", "wb") as out:
+        out.write(b"PAR1" + os.urandom(3 * 2**20))
+    assert told_by(FULL, tmp_path / "own.duckdb") == ["a.parquet.gz: cannot be unpacked (File too large)"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le"])

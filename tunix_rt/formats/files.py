@@ -6,6 +6,7 @@ Everything streams: memory does not grow with the file, only with its largest ro
 import io
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -130,7 +131,9 @@ class SourceFile:
         try:
             self._unpack(stream, unpacked)
         except BaseException:
-            unpacked.close()
+            # On a full disk it fails once more to write what it could not write before.
+            with suppress(OSError):
+                unpacked.close()
             raise
         return unpacked
 

@@ -49,7 +49,9 @@ function watch({ model, el }) {
       waiting.length && h("div", {}, `not whole yet: ${waiting.join(", ")}`),
     ].filter(Boolean));
     // Made by the package's own templates, which escape every text.
+    const unfolded = [...report.querySelectorAll("details")].map((details) => details.open);
     report.innerHTML = html;
+    report.querySelectorAll("details").forEach((details, at) => (details.open = unfolded[at] ?? false));
     const focused = body.contains(document.activeElement) ? document.activeElement.dataset.id : null;
     body.replaceChildren(...rows.map(traceRow));
     for (const row of body.children) row.tabIndex = 0;
