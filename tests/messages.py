@@ -113,7 +113,7 @@ class _File:
                 found = [part.value for part in parts if isinstance(part, ast.FormattedValue)]
             case ast.IfExp(body=one, orelse=other) | ast.BinOp(left=one, right=other):
                 found = [one, other]
-            case ast.BoolOp(values=several) | ast.Dict(values=several):
+            case ast.BoolOp(values=several) | ast.Dict(values=several) | ast.List(elts=several):
                 found = several
             case ast.Subscript(value=one) | ast.Starred(value=one):
                 found = [one]
@@ -123,7 +123,10 @@ class _File:
                 found = [one]
             case ast.Call(func=ast.Attribute(value=one, attr=name), args=arguments):
                 # "\n".join(map(words, faults)): what is joined is said, but not a list of names.
-                found = [one, *(joined for joined in arguments if name == "join" and isinstance(joined, ast.Call))]
+                found = [
+                    one,
+                    *(joined for joined in arguments if name == "join" and isinstance(joined, ast.Call | ast.List)),
+                ]
         return found
 
     def _returned(self, name: str) -> list[ast.expr]:

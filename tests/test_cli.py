@@ -292,7 +292,7 @@ def test_health_is_an_exit_status(tmp_path):
     [
         (["load"], 2, "name files, folders or patterns to load"),
         (["load", "x", "--format", "nope"], 2, "unknown format 'nope'"),
-        (["load", "x", "--map", "prompt"], 2, "prompt: must be KEY=VALUE"),
+        (["load", "x", "--map", "prompt"], 2, "--map prompt: must be TARGET=FIELD"),
         (["load", "x", "--map", "a=b"], 2, "mapping"),
         (["load", "x", "--known", "maybe"], 2, "--known"),
         (["load", "nowhere"], 1, "nowhere: no such file or folder"),

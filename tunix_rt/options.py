@@ -1,4 +1,4 @@
-"""Options that come as text, behind a magic: what they mean."""
+"""Options that come as text, behind a magic or a command: what they mean."""
 
 import json
 from collections.abc import Iterable, Iterator

@@ -1,6 +1,5 @@
 """The store's filters as options."""
 
-import json
 import re
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tunix_rt.cli.completing import sources
+from tunix_rt.options import meta_in
 
 _AGO = re.compile(r"(\d+)([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -49,25 +49,8 @@ class Filters:
         for name in given.keys() & {"since", "until"}:
             given[name] = _moment(given[name])
         if self.meta:
-            given["meta"] = {
-                key: _json_or_text(value) for key, value in (key_and_value("--meta", pair) for pair in self.meta)
-            }
+            given["meta"] = meta_in(self.meta)
         return given
-
-
-def key_and_value(option: str, pair: str) -> tuple[str, str]:
-    """The two sides of KEY=VALUE."""
-    key, sign, value = pair.partition("=")
-    if not sign or not key:
-        raise typer.BadParameter(f"{pair}: must be KEY=VALUE", param_hint=option)
-    return key, value
-
-
-def _json_or_text(value: str) -> Any:
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value
 
 
 def _moment(text: str) -> str | timedelta:

@@ -12,9 +12,9 @@ import typer
 
 from tunix_rt.cli.command import FAILED, Call
 from tunix_rt.cli.completing import formats_in
-from tunix_rt.cli.filters import key_and_value
 from tunix_rt.cli.output import columns, tell
 from tunix_rt.errors import SourceInvalid
+from tunix_rt.options import mapping_in
 
 if TYPE_CHECKING:
     from tunix_rt.store import LoadReport
@@ -78,7 +78,7 @@ def load(
     store = call.open_store(new=True)
     for place, (name, source) in enumerate(given):
         try:
-            report = store.load(source, format=format, mapping=_mapping(map), known=known, progress=not call.quiet)
+            report = store.load(source, format=format, mapping=mapping_in(map), known=known, progress=not call.quiet)
         except SourceInvalid as error:
             # One file that is something else does not stop the others.
             tell(f"tunix-rt: {error}")
@@ -124,10 +124,6 @@ class _StandardInput:
             return b""
 
 
-def _mapping(pairs: list[str] | None) -> dict[str, str] | None:
-    return dict(key_and_value("--map", pair) for pair in pairs) if pairs else None
-
-
 def _report_data(report: "LoadReport") -> dict[str, Any]:
     return {
         "source": report.source,
@@ -163,7 +159,7 @@ def watch(
     if not once:
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         call.note(f"watching {path} every {every:g} s; Ctrl-C ends it")
-    for report in store.watch(path, format=format, mapping=_mapping(map), every=every, stop=stop):
+    for report in store.watch(path, format=format, mapping=mapping_in(map), every=every, stop=stop):
         rejected += report.rejected_count
         call.report(_report_data(report), _line_of(report), well=not report.rejected_count)
         sys.stdout.flush()

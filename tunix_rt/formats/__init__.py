@@ -255,9 +255,11 @@ def _detect(path: Path | str, sample: list[Row | Rejection]) -> Format:
 
 
 def _of_no_known_format(fields: list[str]) -> str:
+    if not fields:
+        return "of no known format; its rows are empty"
     more = f" and {len(fields) - _FIELDS_TOLD:,} more" if len(fields) > _FIELDS_TOLD else ""
     told = ", ".join(one_line(name, 40) for name in fields[:_FIELDS_TOLD])
-    return f"of no known format; its fields are {told}{more}" if fields else "of no known format; its rows are empty"
+    return f"of no known format; its fields are {told}{more}"
 
 
 def _what_to_do(misfits: dict[str, str]) -> list[str]:
