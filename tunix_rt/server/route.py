@@ -109,6 +109,9 @@ class Route(APIHandler):
 
     def write_error(self, status_code: int, **given: Any) -> None:
         """The failure as JSON, without any traceback."""
+        if self.request.method not in self.SUPPORTED_METHODS:
+            # Tornado refuses it before `prepare`, and closes the connection.
+            self.set_header("Connection", "close")
         self.finish(self._told(status_code, given.get("exc_info", (None, None))[1]))
 
     def _told(self, status: int, error: BaseException | None) -> bytes:
