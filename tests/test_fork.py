@@ -1,11 +1,12 @@
 """Forks, as data loaders and worker pools make them, while a store is open: both sides go on as if it were not."""
 
+import subprocess
 from collections import Counter
 
 import pytest
 
 import tunix_rt as rt
-from tests.processes import told_by
+from tests.processes import PATIENCE, python, told_by
 
 # Every child ends as its own process does: through sys.exit, so that what runs at exit runs.
 BEGIN = """
@@ -98,6 +99,32 @@ for thread in threads:
 print(added[add], store.count(where="prompt like 'thread %'"), store.count(where="prompt like 'child %'"))
 """
 
+FORK_BESIDE_WAITING_THREADS = """
+store.close()
+print("closed", flush=True)
+sys.stdin.readline()
+found = []
+threads = [threading.Thread(target=lambda: found.append(store.count())) for _ in range(4)]
+for thread in threads:
+    thread.start()
+def add_and_exit(name):
+    store.add(trace(name, 0))
+    os._exit(0)
+for _ in range(5):
+    wait(children_of(1, add_and_exit))
+for thread in threads:
+    thread.join()
+print(len(found), store.count(), flush=True)
+"""
+
+PLAIN_DUCKDB = """
+import sys
+import duckdb
+with duckdb.connect(sys.argv[1]) as plain:
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
 MULTIPROCESSING = """
 with store.hold():
     store.count()
@@ -157,6 +184,22 @@ def test_children_are_forked_while_threads_add_and_read(tmp_path):
     added, of_threads, of_children = map(int, counts.split())
     assert added == of_threads > 0
     assert of_children == 80
+
+
+def test_a_fork_does_not_wait_for_those_who_wait_for_the_file(tmp_path):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    path = tmp_path / "runs.duckdb"
+    with python(BEGIN + FORK_BESIDE_WAITING_THREADS, path, **pipes) as forking:
+        assert forking.stdout.readline() == "closed\n"
+        with python(PLAIN_DUCKDB, path, **pipes) as other:
+            assert other.stdout.readline() == "held\n"
+            forking.stdin.write("\n")
+            forking.stdin.flush()
+            # The file stays where it is until all the children have ended.
+            assert [forking.stdout.readline() for _ in range(5)] == ["[0]\n"] * 5
+            other.communicate(timeout=PATIENCE)
+        assert forking.communicate(timeout=PATIENCE)[0] == "4 5\n"
+        assert forking.returncode == 0
 
 
 def test_a_pool_of_forked_workers_adds_and_reads(tmp_path):

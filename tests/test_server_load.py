@@ -152,6 +152,10 @@ def test_nobody_waits_for_the_store_but_who_reads_it(client, served):
             assert client.post("/traces", json={}).status_code == 422
             assert client.get("/nothing").status_code == 404
             assert client.get("/redi/health").status_code == 200
+            # A terminal is a fork of the server.
+            terminal = client.post(f"{served.url}/api/terminals")
+            assert terminal.status_code == 200
+            assert client.delete(f"{served.url}/api/terminals/{terminal.json()['name']}").status_code == 204
             assert not any(reply.done() for reply in reading)
             other.communicate(timeout=PATIENCE)
         assert [reply.result().status_code for reply in reading] == [200] * 40

@@ -57,12 +57,15 @@ class Database:
         cursor.execute("use store")
         return cursor
 
-    def attach(self, deadline: float) -> None:
-        """Attaches the file, and makes it if it is not there; where that fails, nothing stays open."""
+    def attach(self, deadline: float, gives_way: Callable[[], bool]) -> bool:
+        """Attaches the file, and makes it if it is not there; where that fails, nothing stays open.
+
+        False where another program has it and `gives_way` ended the waiting.
+        """
         try:
             if not self.path.exists() and not self.read_only:
                 self._make()
-            self._attach(self.path, deadline)
+            return self._attach(self.path, deadline, gives_way)
         except BaseException as error:
             self.shut()
             if isinstance(error, duckdb.Error):
@@ -128,7 +131,7 @@ class Database:
             self._duckdb.execute("set global max_vacuum_tasks = 0")
         return self._duckdb
 
-    def _attach(self, path: Path, deadline: float) -> None:
+    def _attach(self, path: Path, deadline: float, gives_way: Callable[[], bool] = lambda: False) -> bool:
         quoted = str(path).replace("'", "''")
         how = "read_only" if self.read_only else f"row_group_size {ROW_GROUP_ROWS}"
         while True:
@@ -141,10 +144,13 @@ class Database:
                     raise
                 if time.monotonic() >= deadline:
                     raise StoreBusy(_who_holds(self.path, error)) from None
+            if gives_way():
+                return False
             time.sleep(random.uniform(*_RETRY_SECONDS))  # noqa: S311 - spreads the waiters, keeps no secret
         self.attached = True
         with self.cursor() as cursor:
             self._prepare(cursor)
+        return True
 
     def _make(self) -> None:
         """Makes the file beside its place and moves it there: a process that dies meanwhile leaves no half file."""

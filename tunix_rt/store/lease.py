@@ -6,7 +6,7 @@ when another process waits, no further piece of work begins, and the last one th
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import duckdb
@@ -38,6 +38,8 @@ class Lease:
         self._kept = 0
         # The thread that closes everything, or had it closed at the end of the process: no other one may begin.
         self._closer: int | None = None
+        # Threads that are about to close everything: whoever waits for the file would keep them waiting, and gives way.
+        self._closers: set[int] = set()
         self._last_used = 0.0
         self._caretaker: threading.Thread | None = None
         self._ending = threading.Event()
@@ -77,7 +79,7 @@ class Lease:
         """The turn without the file: it is written out whole, and nobody has it open."""
         with self._at_rest(deadline):
             if not self._has_turn:
-                self._take_turn(deadline)
+                self._take_turn(deadline, lambda: False)
             self._database.detach()
             try:
                 yield
@@ -95,7 +97,9 @@ class Lease:
 
     def stop(self) -> None:
         """Closes everything, and lets no other thread in until `go_on`."""
+        self._closers.add(threading.get_ident())
         self._changed.acquire()
+        self._closers.discard(threading.get_ident())
         try:
             # One after the other, where two threads close.
             self._changed.wait_for(lambda: self._closer in (None, threading.get_ident()))
@@ -128,11 +132,14 @@ class Lease:
         self._changed.release()
 
     def _enter(self, deadline: float) -> None:
-        with self._at_rest(deadline, or_join=True):
-            if not self._database.attached:
-                self._open(deadline)
-            self._at_work += 1
-            self._inside.depth = self._depth + 1
+        while True:
+            with self._at_rest(deadline, or_join=True):
+                if self._database.attached or self._open(deadline):
+                    self._at_work += 1
+                    self._inside.depth = self._depth + 1
+                    return
+            while self._gives_way():
+                time.sleep(_LOOK_SECONDS)
 
     def _leave(self) -> None:
         with self._changed:
@@ -182,19 +189,29 @@ class Lease:
             self._line.leave()
             self._has_turn = False
 
-    def _take_turn(self, deadline: float) -> None:
-        if not self._line.enter(deadline):
+    def _gives_way(self) -> bool:
+        return bool(self._closers)
+
+    def _take_turn(self, deadline: float, gives_way: Callable[[], bool]) -> bool:
+        """Waits for the turn; False where it gave way."""
+        if not self._line.enter(deadline, gives_way):
+            if gives_way():
+                return False
             raise StoreBusy(
                 f"{self._database.path}: held by {self._line.holder or 'another process'}; close the store there, or "
                 "set pool_timeout (TUNIX_RT_POOL_TIMEOUT, up to 300) higher"
             )
         self._has_turn = True
+        return True
 
-    def _open(self, deadline: float) -> None:
-        if not self._has_turn:
-            self._take_turn(deadline)
+    def _open(self, deadline: float) -> bool:
+        """Opens the file; False where it gave way to a thread that closes everything."""
+        if not self._has_turn and not self._take_turn(deadline, self._gives_way):
+            return False
         try:
-            self._database.attach(deadline)
+            if not self._database.attach(deadline, self._gives_way):
+                self._give_up()
+                return False
         except BaseException:
             self._give_up()
             raise
@@ -202,6 +219,7 @@ class Lease:
         if self._caretaker is None and not self._ending.is_set():
             self._caretaker = threading.Thread(target=self._take_care, name="tunix_rt lease", daemon=True)
             self._caretaker.start()
+        return True
 
     def _take_care(self) -> None:
         """Gives the file up between calls: to a process that waits, and to anyone when it lies idle."""

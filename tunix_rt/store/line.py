@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -60,14 +60,17 @@ class Line:
                 # Never closed: closing any descriptor of a file drops all record locks that the process has on it.
                 self._file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0), 0o666)
 
-    def enter(self, deadline: float) -> bool:
-        """Waits for the turn; False where it has not come at `deadline` (in the time of time.monotonic)."""
+    def enter(self, deadline: float, gives_way: Callable[[], bool] = lambda: False) -> bool:
+        """Waits for the turn; False where it has not come at `deadline` (in the time of time.monotonic).
+
+        `gives_way` is asked now and then, and ends the waiting too.
+        """
         if self._file == _NONE:
             return True
         if self.someone_waits() or not self._try(_TURN):
             ticket = self._draw_ticket()
             try:
-                if not self._wait(ticket, deadline):
+                if not self._wait(ticket, deadline, gives_way):
                     return False
             finally:
                 self._unlock(ticket)
@@ -137,13 +140,13 @@ class Line:
             self._unlock(_DOOR)
         return _FIRST_TICKET + number
 
-    def _wait(self, ticket: int, deadline: float) -> bool:
+    def _wait(self, ticket: int, deadline: float, gives_way: Callable[[], bool]) -> bool:
         first = False
         while True:
             first = first or ticket == _FIRST_TICKET or self._is_free(_FIRST_TICKET, ticket - _FIRST_TICKET)
             if first and self._try(_TURN):
                 return True
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= deadline or gives_way():
                 return False
             time.sleep(_LOOK_OF_THE_NEXT if first else _LOOK)
 
