@@ -60,10 +60,13 @@ def serving(home: Path, *options: str, environment: Mapping[str, str] | None = N
     """A Jupyter Server with the extension that the package ships, all that it keeps in the folder `home`."""
     work = home / "work"
     work.mkdir(parents=True)
+    # As an installation puts it into the environment's etc/jupyter.
+    enabled = home / "etc" / "jupyter_server_config.d" / "tunix_rt.json"
+    enabled.parent.mkdir(parents=True)
+    enabled.write_bytes((ROOT / "tunix_rt" / "server" / "jupyter_server_config.json").read_bytes())
     own = {
         "JUPYTER_CONFIG_DIR": home / "config",
-        # The file that an installation puts into the environment's etc/jupyter.
-        "JUPYTER_CONFIG_PATH": ROOT / "etc" / "jupyter",
+        "JUPYTER_CONFIG_PATH": home / "etc",
         "JUPYTER_DATA_DIR": home / "data",
         "JUPYTER_RUNTIME_DIR": home / "runtime",
         "IPYTHONDIR": home / "ipython",
