@@ -80,7 +80,7 @@ def test_an_upload_is_fetched_into_the_viewer(front, app, make_trace):
     assert app.selected.payload.prompt == "25 × 2?"
     assert app.browser.selected_id == app.upload.uploaded
     assert "25 × 2?" in front(app.viewer).state["shown"]["html"]
-    assert front(app.upload).state["fetched"] == ""
+    assert front(app.upload).state["opened"] == ""
     # Another one is read, and then the uploaded one again.
     app.viewer.record = app.store.get(app.browser.page[3].id)
     front(app.upload).do("show", id=app.upload.uploaded)

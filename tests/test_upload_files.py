@@ -29,7 +29,7 @@ def test_a_file_arrives_in_chunks_and_is_loaded(front, form, store):
     assert "hundred.jsonl" in shown["html"]
     front(form).do("show", id=shown["ids"][0])
     assert form.record.payload.prompt == "0?"
-    assert "0?" in form.fetched
+    assert "0?" in form.opened
 
 
 def test_files_come_one_after_the_other(front, form, store):

@@ -38,13 +38,13 @@ def test_fetching_shows_the_uploaded_trace(front, form, store):
     form.load_example("fahrenheit")
     form.upload()
     front(form).do("fetch")
-    shown = front(form).state["fetched"]
+    shown = front(form).state["opened"]
     assert "Convert 68°F to Celsius" in shown
     assert "20°C" in shown
     assert str(store.latest().id) in shown
     assert form.record == form.picture() == store.latest()
     front(form).do("upload")
-    assert (form.fetched, form.record, store.count()) == ("", None, 2)
+    assert (form.opened, form.record, store.count()) == ("", None, 2)
 
 
 def test_every_example_can_be_uploaded(front, form, store):
@@ -74,7 +74,7 @@ def test_an_uploaded_trace_that_was_deleted_cannot_be_fetched(front, form, store
     form.upload()
     store.delete(form.uploaded)
     assert "not found" in front(form).ask("fetch")["problem"]
-    assert form.fetched == ""
+    assert form.opened == ""
 
 
 EMOJI = '{"prompt": "😀😀",\n "steps": ["s"], "final_answer": 4}'
@@ -150,9 +150,9 @@ def test_hostile_text_that_was_fetched_is_only_text(front, form):
     front(form).set(text=json.dumps({"prompt": "<script>\x1b</script>", "steps": ["<img>"], "final_answer": "a"}))
     front(form).do("upload")
     front(form).do("fetch")
-    assert "&lt;script&gt;␛&lt;/script&gt;" in form.fetched
-    assert "<script" not in form.fetched
-    assert "<img" not in form.fetched
+    assert "&lt;script&gt;␛&lt;/script&gt;" in form.opened
+    assert "<script" not in form.opened
+    assert "<img" not in form.opened
 
 
 def test_a_published_store_takes_nothing(front, store, tmp_path, make_trace):
@@ -172,4 +172,4 @@ def test_others_are_told_what_has_come_in_and_what_to_open(front, form, store, m
     front(form).do("upload")
     front(form).do("fetch")
     assert told == [1, form.uploaded]
-    assert form.fetched == ""
+    assert form.opened == ""

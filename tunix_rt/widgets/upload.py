@@ -5,15 +5,16 @@ import threading
 import time
 from typing import Any, ClassVar
 
-from traitlets import Callable, Dict, Instance, List, Unicode, observe
+from traitlets import Callable, Dict, List, Unicode, observe
 
 from tunix_rt import examples, render
 from tunix_rt.errors import Problem, QueryInvalid, SourceInvalid, TraceInvalid, TraceNotFound, TunixRTError
-from tunix_rt.model import Trace, TraceRecord
+from tunix_rt.model import Trace
 from tunix_rt.places import place_of
 from tunix_rt.store import LoadReport, TraceStore
 from tunix_rt.store.loading import Known
-from tunix_rt.widgets.form import Form, Note, Shows, action, front_end
+from tunix_rt.widgets.form import Note, Shows, action, front_end
+from tunix_rt.widgets.opening import OpeningForm
 from tunix_rt.widgets.receiving import IncomingFile
 
 _SHOWN_IDS = 10
@@ -27,24 +28,20 @@ class _Cancelled(TunixRTError):
     """The user stopped a load."""
 
 
-class UploadForm(Form):
+class UploadForm(OpeningForm):
     """Takes traces into the store: `text` is the JSON in the editor, `problems` what is wrong with it.
 
     `uploaded` is the id of the trace that was uploaded from the editor last, `record` the one that was fetched;
-    `reports` are the LoadReports of the last files. `on_added` is called when traces have come in, `on_open` with the
-    id of a trace to be shown.
+    `reports` are the LoadReports of the last files. `on_added` is called when traces have come in.
     """
 
     examples = List(Unicode()).tag(sync=True)
     text = Unicode().tag(sync=True, echo_update=False)
     problems = List(Dict()).tag(sync=True)
     uploaded = Unicode().tag(sync=True)
-    record = Instance(TraceRecord, allow_none=True)
-    fetched = Unicode().tag(sync=True)
     progress = Dict().tag(sync=True)
     shown_reports = List(Dict()).tag(sync=True)
     on_added = Callable(None, allow_none=True)
-    on_open = Callable(None, allow_none=True)
     _esm: ClassVar[str] = front_end("upload")
 
     def __init__(self, store: TraceStore | None = None) -> None:
@@ -91,7 +88,7 @@ class UploadForm(Form):
         if not self.text.strip():
             raise QueryInvalid("the editor is empty; load an example, or write or paste a trace as JSON")
         record = self.store.add(Trace.from_json(self.text))
-        self.fetched, self.record = "", None
+        self.opened, self.record = "", None
         self.uploaded = str(record.id)
         self._added()
 
@@ -101,16 +98,6 @@ class UploadForm(Form):
         if not self.uploaded:
             raise TraceNotFound("nothing was uploaded yet; upload a trace first")
         self.show(self.uploaded)
-
-    @action()
-    def show(self, id: str) -> None:
-        """Shows a stored trace: where `on_open` says, or else in the form."""
-        self.record = self.store.get(id)
-        if self.on_open is not None:
-            self.on_open(id)
-        else:
-            record = self.record
-            self.fetched = render.trace_html(record.payload, id=record.id, created_at=record.created_at, styled=False)
 
     @action()
     def begin(self, name: str, size: int) -> None:

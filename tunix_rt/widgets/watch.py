@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import ClassVar
 from weakref import WeakValueDictionary
 
-from traitlets import Bool, Callable, Dict, Instance, Unicode
+from traitlets import Bool, Dict
 
 from tunix_rt import render
-from tunix_rt.model import TraceRecord
 from tunix_rt.store import LoadReport, Page, TraceStore
 from tunix_rt.widgets.browser import row_of
-from tunix_rt.widgets.form import Form, Shows, action, front_end
+from tunix_rt.widgets.form import Shows, action, front_end
+from tunix_rt.widgets.opening import OpeningForm
 
 _SHOWN_WAITING = 5
 
 
-class FolderWatch(Form):
+class FolderWatch(OpeningForm):
     """Loads the files of a running job as they appear and grow, in a thread of its own, and shows what came.
 
     It watches from the start until `stop()`, until it is closed, or until another one watches the same path into the
@@ -30,9 +30,6 @@ class FolderWatch(Form):
 
     watching = Bool(default_value=False).tag(sync=True)
     shown = Dict().tag(sync=True)
-    record = Instance(TraceRecord, allow_none=True)
-    opened = Unicode().tag(sync=True)
-    on_open = Callable(None, allow_none=True)
     newest: Page | None = None
     _esm: ClassVar[str] = front_end("rows", "watch")
     _watching: ClassVar[WeakValueDictionary[tuple[Path, Path], "FolderWatch"]] = WeakValueDictionary()
@@ -86,16 +83,6 @@ class FolderWatch(Form):
         """Ends the watch after the row that it is at; what came stays."""
         self._stop.set()
         self.watching = False
-
-    @action()
-    def show(self, id: str) -> None:
-        """Shows a trace: where `on_open` says, or else in the form."""
-        self.record = self.store.get(id)
-        if self.on_open is not None:
-            self.on_open(id)
-        else:
-            record = self.record
-            self.opened = render.trace_html(record.payload, id=record.id, created_at=record.created_at, styled=False)
 
     def close(self) -> None:
         """Ends the watch and takes the form away."""

@@ -236,7 +236,7 @@ function upload({ model, el }) {
   const shown = h("div", { className: "trt-fetched" });
   function showFetched() {
     // Made by the package's own templates, which escape every text of a trace.
-    shown.innerHTML = model.get("fetched");
+    shown.innerHTML = model.get("opened");
   }
 
   form.root.append(h("div", { className: "trt-parts" }, one, many), shown);
@@ -245,7 +245,7 @@ function upload({ model, el }) {
   form.on("change:uploaded", showUploaded);
   form.on("change:progress", showProgress);
   form.on("change:shown_reports", showReports);
-  form.on("change:fetched", showFetched);
+  form.on("change:opened", showFetched);
   form.onClose(() => clearTimeout(typing));
   showText();
   showProblems();
