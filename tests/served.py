@@ -1,13 +1,9 @@
 """A real Jupyter Server that serves a store of its own, and ways to talk to it."""
 
-import json
 import os
-import secrets
 import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 import tunix_rt as rt
+from tests.jupyter_server import started
 from tests.processes import PATIENCE
 
 ROOT = Path(__file__).parent.parent
@@ -65,47 +62,13 @@ def serving(home: Path, *options: str, environment: Mapping[str, str] | None = N
     enabled.parent.mkdir(parents=True)
     enabled.write_bytes((ROOT / "tunix_rt" / "server" / "jupyter_server_config.json").read_bytes())
     own = {
-        "JUPYTER_CONFIG_DIR": home / "config",
         "JUPYTER_CONFIG_PATH": home / "etc",
-        "JUPYTER_DATA_DIR": home / "data",
-        "JUPYTER_RUNTIME_DIR": home / "runtime",
-        "IPYTHONDIR": home / "ipython",
         "TUNIX_RT_DATABASE": home / "served.duckdb",
         "PYTHONPATH": ROOT,
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TUNIX_RT_")}
-    token = secrets.token_hex(16)
-    command = [sys.executable, "-m", "jupyter_server", "--no-browser", f"--ServerApp.root_dir={work}"]
-    command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.port=0", f"--IdentityProvider.token={token}", *options]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command.append("--allow-root")
-    with (home / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            env=inherited | {name: str(path) for name, path in own.items()} | dict(environment or {}),
-            cwd=work,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        served = Served(process, home, _address(process, home), token)
+    around = {**inherited, **own, **(environment or {})}
+    with started(home, "jupyter_server", *options, folder=work, environment=around) as running:
+        served = Served(running.process, home, running.url, running.token)
         with served.client:
             yield served
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
-
-
-def _address(process: "subprocess.Popen[bytes]", home: Path) -> str:
-    """Where the server answers; it writes that down just before it listens."""
-    patience = time.monotonic() + PATIENCE
-    while time.monotonic() < patience and process.poll() is None:
-        for file in (home / "runtime").glob("jpserver-*.json"):
-            # Half-written, or too early, it is looked at again.
-            with suppress(ValueError, httpx.TransportError):
-                url = str(json.loads(file.read_text(encoding="utf-8"))["url"]).rstrip("/")
-                httpx.get(f"{url}/api", trust_env=False)
-                return url
-        time.sleep(0.05)
-    raise RuntimeError(f"the Jupyter server did not start:\n{(home / 'log').read_text()}")

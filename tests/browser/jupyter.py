@@ -3,20 +3,15 @@
 import json
 import os
 import re
-import secrets
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.error import URLError
 
 import nbformat
 from playwright.sync_api import Browser, Error, Page, sync_playwright
+
+from tests.jupyter_server import started
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 APPS = {
@@ -114,46 +109,9 @@ def running(browser: Browser, home: Path, app: str = "lab", theme: str = "light"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(value))
     own = {
-        "JUPYTER_CONFIG_DIR": home / "config",
-        "JUPYTER_DATA_DIR": home / "data",
-        "JUPYTER_RUNTIME_DIR": home / "runtime",
         "JUPYTERLAB_SETTINGS_DIR": home / "settings",
         "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces",
-        "IPYTHONDIR": home / "ipython",
     }
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    token = secrets.token_hex(16)
     module, expose, _ = APPS[app]
-    command = [sys.executable, "-m", module, "--no-browser", expose, f"--ServerApp.root_dir={folder}"]
-    command += ["--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
-    command += [f"--IdentityProvider.token={token}"]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command.append("--allow-root")
-    with (home / "log").open("w") as log:
-        server = subprocess.Popen(
-            command,
-            env=os.environ | {name: str(path) for name, path in own.items()},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_until_up(f"{url}/api/status?token={token}", server, home / "log")
-        yield Jupyter(browser, app, url, token, folder)
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
-
-
-def wait_until_up(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until and server.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own server
-                return
-        except (URLError, ConnectionError, TimeoutError):
-            time.sleep(0.1)
-    raise RuntimeError(f"the Jupyter server did not start:\n{log.read_text()}")
+    with started(home, module, expose, folder=folder, environment={**os.environ, **own}) as server:
+        yield Jupyter(browser, app, server.url, server.token, folder)

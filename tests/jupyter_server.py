@@ -1,0 +1,76 @@
+"""A real Jupyter Server as a process of its own: started with surroundings of its own, found, and stopped."""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.processes import PATIENCE
+
+
+class Running(NamedTuple):
+    """A server: its process, where it answers, and its token."""
+
+    process: "subprocess.Popen[bytes]"
+    url: str
+    token: str
+
+
+@contextmanager
+def started(
+    home: Path, module: str, *options: str, folder: Path, environment: Mapping[str, object]
+) -> Iterator[Running]:
+    """A server of `module` that shows `folder`; all that it keeps, and its log, lies in the folder `home`."""
+    own = {
+        "JUPYTER_CONFIG_DIR": home / "config",
+        "JUPYTER_DATA_DIR": home / "data",
+        "JUPYTER_RUNTIME_DIR": home / "runtime",
+        "IPYTHONDIR": home / "ipython",
+    }
+    token = secrets.token_hex(16)
+    # Port 0: one that was looked for before may be another's when the server comes to take it.
+    command = [sys.executable, "-m", module, "--no-browser", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"]
+    command += [f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={token}", *options]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            env={name: str(value) for name, value in {**environment, **own}.items()},
+            cwd=folder,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield Running(process, _address(process, home), token)
+    finally:
+        process.terminate()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            # A kernel that is being restarted can keep its server from ending.
+            process.kill()
+            process.wait()
+
+
+def _address(process: "subprocess.Popen[bytes]", home: Path) -> str:
+    """Where the server answers; it writes that down just before it listens."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    patience = time.monotonic() + PATIENCE
+    while time.monotonic() < patience and process.poll() is None:
+        for file in (home / "runtime").glob("jpserver-*.json"):
+            # Half-written, or too early, it is looked at again.
+            with suppress(ValueError, OSError):
+                url = str(json.loads(file.read_text(encoding="utf-8"))["url"]).rstrip("/")
+                with opener.open(f"{url}/api", timeout=PATIENCE):
+                    return url
+        time.sleep(0.05)
+    raise RuntimeError(f"the Jupyter server did not start:\n{(home / 'log').read_text()}")
