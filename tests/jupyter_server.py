@@ -14,6 +14,9 @@ from typing import NamedTuple
 
 from tests.processes import PATIENCE
 
+# A server at rest ends in two seconds.
+_ENDING_SECONDS = 30
+
 
 class Running(NamedTuple):
     """A server: its process, where it answers, and its token."""
@@ -54,7 +57,7 @@ def started(
     finally:
         process.terminate()
         try:
-            process.wait(PATIENCE)
+            process.wait(_ENDING_SECONDS)
         except subprocess.TimeoutExpired:
             # A kernel that is being restarted can keep its server from ending.
             process.kill()

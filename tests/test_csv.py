@@ -54,7 +54,7 @@ def test_csv_files_are_found_in_folders(store):
 
 def test_a_mark_and_the_index_of_pandas_are_no_hindrance(store):
     assert store.load(write("t.csv", "\ufeff,question,answer\n0,q,#### 4\n")).added == 1
-    assert store.latest().payload.meta == {"source": "gsm8k", "extra": {"": "0"}}
+    assert store.latest().payload.meta["extra"] == {"": "0"}
 
 
 def test_a_trajectory_log_of_google_tunix(store):
