@@ -13,7 +13,10 @@ import pytest
 import tunix_rt as rt
 
 if TYPE_CHECKING:
+    import httpx
+
     from tests.front_end import FrontEnd
+    from tests.served import Served
 
 # No test asserts a time.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -37,6 +40,22 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def store(tmp_path: Path) -> rt.TraceStore:
     return rt.TraceStore(tmp_path / "traces.duckdb")
+
+
+@pytest.fixture
+def runs() -> Path:
+    """An empty folder `runs` in the working folder, for a job to write into."""
+    folder = Path("runs")
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def client(served: "Served") -> "httpx.Client":
+    """A client of the module's server, whose store is empty."""
+    if served.store.count():
+        served.store.delete(where="true")
+    return served.client
 
 
 @pytest.fixture

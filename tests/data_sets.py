@@ -11,6 +11,14 @@ from tunix_rt.errors import TraceInvalid
 from tunix_rt.formats import FORMATS, Draft, Row
 
 
+def zstd(data):
+    """The bytes packed with zstd."""
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(data)
+    return sink.getvalue().to_pybytes()
+
+
 def load(store, *rows, to="rows.jsonl"):
     """Writes the rows, as JSON Lines or as Parquet, and loads them: the report, and the traces in the file's order."""
     before = store.count()

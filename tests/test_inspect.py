@@ -8,23 +8,16 @@ import zipfile
 import zlib
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tunix_rt as rt
+from tests.data_sets import zstd
 from tunix_rt.formats import FORMATS, Draft, Row, inspect_logs
 
 STORED, DEFLATED, BZIP2, ZSTD = 0, 8, 12, 93
 ENCRYPTED = 1
-
-
-def zstd(data):
-    sink = pa.BufferOutputStream()
-    with pa.CompressedOutputStream(sink, "zstd") as stream:
-        stream.write(data)
-    return sink.getvalue().to_pybytes()
 
 
 def deflate(data):

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tunix_rt as rt
+from tests.data_sets import zstd
 from tunix_rt.formats.row import group_of
 from tunix_rt.store import loading
 
@@ -32,13 +33,6 @@ def write(path, text, encoding="utf-8"):
 
 def lines(values):
     return "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values)
-
-
-def zstd(data):
-    sink = pa.BufferOutputStream()
-    with pa.CompressedOutputStream(sink, "zstd") as stream:
-        stream.write(data)
-    return sink.getvalue().to_pybytes()
 
 
 def counts(report):

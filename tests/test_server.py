@@ -19,14 +19,6 @@ def served(tmp_path_factory):
         yield server
 
 
-@pytest.fixture
-def client(served):
-    """On an empty store."""
-    if served.store.count():
-        served.store.delete(where="true")
-    return served.client
-
-
 def post_many(client, n, **fields):
     reply = client.post("/traces/batch", json=[TRACE | {"prompt": f"{i} × 2?"} | fields for i in range(n)])
     assert reply.status_code == 201

@@ -48,13 +48,6 @@ def served(tmp_path_factory):
 
 
 @pytest.fixture
-def client(served):
-    if served.store.count():
-        served.store.delete(where="true")
-    return served.client
-
-
-@pytest.fixture
 def large(client, served):
     """More than the sockets between a server and its client hold: 60 MB in an export."""
     for _ in range(3):

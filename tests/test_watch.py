@@ -17,13 +17,6 @@ EVERY = 0.01
 
 
 @pytest.fixture
-def runs():
-    folder = Path("runs")
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def watcher(store, runs, monkeypatch):
     """Looks at the folder when it is called, and gives what that look brought: (added, known, rejected), or None."""
     # However long a load took, the next look may read the file again.

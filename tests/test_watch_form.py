@@ -20,13 +20,6 @@ EVERY = 0.01
 
 
 @pytest.fixture
-def runs():
-    folder = Path("runs")
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def watch(front, store):
     """Begins to watch, and ends it with the test."""
     forms = []
