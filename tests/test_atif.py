@@ -234,3 +234,18 @@ def test_no_trajectory_whatsoever_raises_anything_but_trace_invalid(agent, said)
     except rt.TraceInvalid:
         return
     assert all(isinstance(draft, Draft) for draft in found)
+
+
+@pytest.mark.parametrize("extra", ["text", ["a list"], 3, None, {"an": "object"}])
+def test_whatever_a_meta_holds_under_extra_comes_back(store, tmp_path, make_trace, extra):
+    written = make_trace(meta={"source": "s", "extra": extra})
+    store.add(written)
+    store.export("own.jsonl", format="atif")
+    there = rt.TraceStore(tmp_path / "there.duckdb")
+    assert there.load("own.jsonl").added == 1
+    meta = there.latest().payload.meta
+    if isinstance(extra, dict):
+        assert meta == written.meta
+    else:
+        # Not unpacked, and not lost.
+        assert meta["extra"]["extra"]["meta"] == written.meta

@@ -63,7 +63,9 @@ def _own_meta(extra: Mapping[str, Any]) -> dict[str, Any] | None:
     own = extra.get("extra")
     if extra.keys() != _OWN or not isinstance(own, dict) or own.keys() != {"created_at", "trace_version", "meta"}:
         return None
-    return own["meta"] if isinstance(own["meta"], dict) else None
+    meta = own["meta"]
+    # What a reader keeps under `extra` is an object; where a trace was given another one, nothing is unpacked.
+    return meta if isinstance(meta, dict) and isinstance(meta.get("extra", {}), dict) else None
 
 
 def _read(step: Mapping[str, Any], path: str) -> tuple[list[Turn], dict[str, Any]]:
