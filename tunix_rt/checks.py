@@ -10,7 +10,7 @@ from tunix_rt.store.health import Status, StoreHealth
 
 
 @dataclass(frozen=True)
-class Health(render.ToldByFacts):
+class Health:
     """What was found: the store, and the services; shows itself."""
 
     store: StoreHealth
@@ -42,6 +42,15 @@ class Health(render.ToldByFacts):
         if store.disk_free_bytes is not None:
             facts.append(("room on disk", render.size(store.disk_free_bytes)))
         return facts + [(service.name, str(service)) for service in self.services if service.mode != "off"]
+
+    def __str__(self) -> str:
+        return render.facts_text(self._facts)
+
+    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
+        printer.text(str(self))
+
+    def _repr_html_(self) -> str:
+        return render.facts_html(self._facts)
 
     @property
     def _facts(self) -> list[tuple[str, str]]:

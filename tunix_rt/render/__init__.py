@@ -6,7 +6,6 @@ trailing spaces, and control characters are shown as symbols in both.
 """
 
 from tunix_rt.render.characters import visible
-from tunix_rt.render.facts import ToldByFacts
 from tunix_rt.render.html import (
     facts_html,
     info_html,
@@ -22,7 +21,6 @@ from tunix_rt.render.quantities import count, size, utc_exact
 from tunix_rt.render.text import facts_text, info_text, page_text, report_line, report_text, table_text, trace_text
 
 __all__ = [
-    "ToldByFacts",
     "count",
     "facts_html",
     "facts_text",

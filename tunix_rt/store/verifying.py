@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 from tqdm.auto import tqdm
@@ -25,7 +26,7 @@ _ANY_SIZE = 2**62
 
 
 @dataclass(frozen=True)
-class VerifyReport(render.ToldByFacts):
+class VerifyReport:
     """What `verify` found: traces read, and each problem in words; `ok` where there was none."""
 
     path: str
@@ -41,6 +42,15 @@ class VerifyReport(render.ToldByFacts):
     def _facts(self) -> list[tuple[str, str]]:
         found = [("problem", problem) for problem in self.problems] or [("problems", "none")]
         return [("store", self.path), ("traces read", f"{self.n_traces:,}"), *found]
+
+    def __str__(self) -> str:
+        return render.facts_text(self._facts)
+
+    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
+        printer.text(str(self))
+
+    def _repr_html_(self) -> str:
+        return render.facts_html(self._facts)
 
 
 def verify(session: Session, path: str, *, progress: bool) -> VerifyReport:
