@@ -84,7 +84,7 @@ store = rt.TraceStore(path)
 added = [store.add(rt.Trace(prompt=f"{n}", steps=["s"], final_answer="a")).id for n in range(200)]
 resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(sys.argv[2]), resource.RLIM_INFINITY))
 refused(store.count)
-print(len(store._session._files.journal.after(0, 1_000)[1]))
+print(len(store._session._files.journal.after(0, 1_000, 2**26)[1]))
 make_room()
 added.append(store.add(trace(-1)).id)
 print(store.count(), sorted(record.id for record in store.records()) == sorted(added))

@@ -114,9 +114,9 @@ def test_processes_are_killed_between_the_two_commits_of_a_fold(store, printed):
         assert ended(process) == -signal.SIGKILL
         with duckdb.connect(store.path, read_only=True) as plain:
             assert plain.sql("select count(*) from traces").fetchall() == [(3 * turn,)]
-        assert len(store._session._files.journal.after(0, 100)[1]) == 3
+        assert len(store._session._files.journal.after(0, 100, 2**26)[1]) == 3
         assert len(each_once(store, printed.read_text().split())) == 3 * turn
-        assert store._session._files.journal.after(0, 100)[1] == []
+        assert store._session._files.journal.after(0, 100, 2**26)[1] == []
 
 
 def test_processes_are_killed_while_they_load(store, printed, tmp_path):

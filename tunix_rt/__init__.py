@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tunix_rt.errors import (
         ExportFailed,
         IdAmbiguous,
+        MemoryLimitReached,
         QueryInvalid,
         SettingsInvalid,
         SourceInvalid,
@@ -53,8 +54,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "checks": "Health health",
     "errors": (
-        "ExportFailed IdAmbiguous QueryInvalid SettingsInvalid SourceInvalid StoreBusy StoreDamaged StoreFull "
-        "StoreReadOnly StoreUnusable TraceInvalid TraceNotFound TraceTooLarge TunixRTError"
+        "ExportFailed IdAmbiguous MemoryLimitReached QueryInvalid SettingsInvalid SourceInvalid StoreBusy StoreDamaged "
+        "StoreFull StoreReadOnly StoreUnusable TraceInvalid TraceNotFound TraceTooLarge TunixRTError"
     ),
     "magics": "load_ipython_extension unload_ipython_extension",
     "model": "Step Trace TraceRecord TraceSummary json_schema",
@@ -72,6 +73,7 @@ __all__ = [
     "Health",
     "IdAmbiguous",
     "LoadReport",
+    "MemoryLimitReached",
     "Page",
     "QueryInvalid",
     "Rejection",

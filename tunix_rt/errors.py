@@ -8,6 +8,7 @@
     │   └── IdAmbiguous                   several stored traces have ids that begin so
     ├── QueryInvalid      (ValueError)    a limit, an offset, a cursor, a filter or SQL that cannot be answered
     ├── SourceInvalid     (ValueError)    a file or folder to load that is missing, empty or of no known format
+    ├── MemoryLimitReached (MemoryError)  more memory is needed for this than `memory_limit` allows
     ├── ExportFailed      (OSError)       a file to export to that cannot be written
     └── StoreUnusable     (OSError)       the store's file cannot be opened: not a store, damaged, from a newer version
         ├── StoreBusy     (TimeoutError)  another process or too many threads hold it for longer than `pool_timeout`
@@ -86,6 +87,10 @@ class QueryInvalid(TunixRTError, ValueError):
 
 class SourceInvalid(TunixRTError, ValueError):
     """A file or folder that cannot be loaded: missing, empty, or of no known format."""
+
+
+class MemoryLimitReached(TunixRTError, MemoryError):
+    """What was asked needs more memory than `memory_limit` allows, even in the smallest pieces."""
 
 
 class ExportFailed(TunixRTError, OSError):

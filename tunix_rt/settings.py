@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import platformdirs
-from pydantic import AnyHttpUrl, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import AnyHttpUrl, ByteSize, Field, TypeAdapter, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tunix_rt.errors import SettingsInvalid
+
+# One trace of 10 MiB that is mostly numbers is stored, read and exported with so much.
+MEMORY_LIMIT_LEAST = 256_000_000
 
 _PREFIX = "TUNIX_RT_"
 _URL = TypeAdapter(AnyHttpUrl)
@@ -40,6 +43,11 @@ class Settings(BaseSettings):
     pool_size: int = Field(default=5, ge=1, le=50, description="Threads at work in the store at once.")
     max_overflow: int = Field(default=10, ge=0, le=50, description="Further threads let in when that many are at work.")
     pool_timeout: int = Field(default=30, ge=1, le=300, description="Seconds to wait for the store before StoreBusy.")
+    memory_limit: ByteSize = Field(
+        default=ByteSize(512_000_000),
+        ge=MEMORY_LIMIT_LEAST,
+        description="Memory for the store's DuckDB, in bytes or as 512MB or 2GB; beyond it, it spills to disk.",
+    )
     trace_max_bytes: int = Field(
         default=1_048_576, ge=1_024, le=10_485_760, description="The largest trace as JSON, in bytes."
     )
@@ -94,6 +102,8 @@ def _words(fault: Any) -> str:
     field = Settings.model_fields.get(name)
     if field is not None and get_origin(field.annotation) is Literal:
         return f"{shown}: must be one of {', '.join(get_args(field.annotation))}"
+    if field is not None and field.annotation is ByteSize:
+        return f"{shown}: must be a number of bytes, or one such as 512MB or 2GB, from {MEMORY_LIMIT_LEAST:,}"
     if field is None or field.annotation is not int:
         return f"{shown}: {fault['msg'].removeprefix('Value error, ')}"
     bounds = {key: getattr(bound, key) for bound in field.metadata for key in ("ge", "le") if hasattr(bound, key)}

@@ -4,11 +4,12 @@ import duckdb
 import pyarrow as pa
 
 _NUMBER_COPIES = """
-select place, digest, coalesce(earlier.n, 0) + row_number() over (partition by digest order by place) as copy
+select coalesce(earlier.n, 0) + row_number() over (partition by digest order by place) as copy
 from chunk
 left join (
     select digest, count(*) as n from seen where digest in (select digest from chunk) group by digest
 ) as earlier using (digest)
+order by place
 """
 
 _KNOWN_PLACES = """
@@ -38,10 +39,15 @@ class Copies:
         self._part = part
         self._seen.execute("delete from seen where part = ?", [part])
 
-    def known(self, cursor: duckdb.DuckDBPyConnection, digests: pa.Array) -> set[int]:
-        """The places of the rows of a chunk that the store holds already, by the digests of the chunk."""
+    def number(self, digests: pa.Array) -> pa.Array:
+        """Of each row of a chunk, by its digest, the how many-th copy it is; asked once for each row."""
         self._seen.register("chunk", pa.table({"place": range(len(digests)), "digest": digests}))
-        copies = self._seen.sql(_NUMBER_COPIES).to_arrow_table()
+        copies = self._seen.sql(_NUMBER_COPIES).to_arrow_table()["copy"]
         self._seen.execute("insert into seen select digest, ? from chunk", [self._part])
-        cursor.register("copies", copies)
+        return copies
+
+    @staticmethod
+    def known(cursor: duckdb.DuckDBPyConnection, digests: pa.Array, copies: pa.Array) -> set[int]:
+        """The indices of the rows that the store holds already, by their digests and the numbers of their copies."""
+        cursor.register("copies", pa.table({"place": range(len(digests)), "digest": digests, "copy": copies}))
         return {place for (place,) in cursor.execute(_KNOWN_PLACES).fetchall()}

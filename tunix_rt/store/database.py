@@ -14,7 +14,8 @@ from pathlib import Path
 
 import duckdb
 
-from tunix_rt.errors import StoreBusy, StoreDamaged, StoreFull, StoreUnusable, TunixRTError
+from tunix_rt.errors import MemoryLimitReached, StoreBusy, StoreDamaged, StoreFull, StoreUnusable, TunixRTError
+from tunix_rt.store.lock_queue import Identity, identity
 
 # The smallest unit that DuckDB skips, merges and rewrites. With its default of 122,880 rows each chunk of a load was
 # merged with the one before: 300,000 rows took 31 s and 508 MB, not 9 s and 337 MB. It is not kept in the file.
@@ -25,11 +26,8 @@ _MERGE_TASKS = 1
 # Between two tries to attach a file that a program outside the line holds, in seconds.
 _RETRY_SECONDS = (0.005, 0.02)
 
-# DuckDB would take four fifths of the machine's memory, which a training process needs for itself; beyond this it
-# spills to disk. With 1 GB a load or an export of 1,000,000 traces took 1.3 GB in all. Nothing is fetched from the
-# network.
+# Nothing is fetched from the network.
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "memory_limit": "512MB",
     "autoinstall_known_extensions": False,
 }
 
@@ -43,7 +41,10 @@ class Database:
     def __init__(self, path: Path, prepare: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
         self.path = path
         self.read_only = False
+        # In bytes; beyond it DuckDB spills to disk.
+        self.memory_limit = 0
         self.attached = False
+        self._attached_file: Identity | None = None
         # Set when an error has made this DuckDB unusable: it is ended, not only detached.
         self.broken = False
         # Set to let DuckDB merge small row groups when the file is detached next.
@@ -69,8 +70,12 @@ class Database:
         except BaseException as error:
             self.shut()
             if isinstance(error, duckdb.Error):
-                raise self.told(error) from error
+                raise self.explained(error) from error
             raise
+
+    def is_current(self) -> bool:
+        """Whether the attached file, if any, is the one at the path: what goes into another one is lost."""
+        return not self.attached or identity(self.path) == self._attached_file
 
     def detach(self) -> None:
         """Writes out and closes the file; where that fails, what was committed lies in DuckDB's write-ahead log."""
@@ -98,14 +103,23 @@ class Database:
         self._duckdb = None
         self.attached = self.broken = False
 
-    def told(self, error: duckdb.Error) -> duckdb.Error | TunixRTError:
+    def explained(self, error: duckdb.Error) -> duckdb.Error | TunixRTError:
         """What went wrong with the file, in our words; any other error as it is."""
         said = str(error)
+        if isinstance(error, duckdb.OutOfMemoryException):
+            return MemoryLimitReached(
+                f"{self.path}: this takes more memory than the {self.memory_limit // 10**6:,} MB that the store may "
+                "use; nothing was changed. Set memory_limit (TUNIX_RT_MEMORY_LIMIT) higher, or ask for less at once"
+            )
         of_the_file = duckdb.FatalException | duckdb.InternalException | duckdb.ConnectionException | duckdb.IOException
         # A commit that cannot be written is a TransactionException, as many other things are.
         if not isinstance(error, of_the_file) and not re.search("Corrupt|Failed to commit: Could not write", said):
             return error
         self.broken = True
+        return self._fault_of_the_file(said)
+
+    def _fault_of_the_file(self, said: str) -> StoreUnusable:
+        """DuckDB has no codes for these."""
         first_line = said.partition("\n")[0]
         if re.search(r"No space left|[Dd]isk.* full|File too large|Disk quota", said):
             return StoreFull(
@@ -122,16 +136,23 @@ class Database:
                 f"{self.path}: is damaged ({first_line}); it was left as it is. Put it back from a backup; where it "
                 "still opens, verify() says what can be read"
             )
+        if "No locks available" in said:
+            return StoreUnusable(
+                f"{self.path}: cannot be locked ({first_line}), so that processes could not take turns; put the store "
+                "on a local disk, or mount its file system with locks"
+            )
         return StoreUnusable(f"{self.path}: cannot be used as a store: {said}")
 
     def _running(self) -> duckdb.DuckDBPyConnection:
         if self._duckdb is None:
-            self._duckdb = duckdb.connect(config=_CONFIG | {"temp_directory": f"{self.path}.tmp"})
+            limits = {"memory_limit": f"{self.memory_limit // 1_000}KB", "temp_directory": f"{self.path}.tmp"}
+            self._duckdb = duckdb.connect(config=_CONFIG | limits)
             self._duckdb.execute("set global TimeZone = 'UTC'")
             self._duckdb.execute("set global max_vacuum_tasks = 0")
         return self._duckdb
 
     def _attach(self, path: Path, deadline: float, gives_way: Callable[[], bool] = lambda: False) -> bool:
+        found = identity(path)
         quoted = str(path).replace("'", "''")
         how = "read_only" if self.read_only else f"row_group_size {ROW_GROUP_ROWS}"
         while True:
@@ -139,15 +160,15 @@ class Database:
                 self._running().execute(f"attach '{quoted}' as store ({how})")
                 break
             except duckdb.Error as error:
-                # The turn is ours, so that the program which has the file does not know the line.
-                if not re.search(r"Could not set lock on file|Unique file handle conflict", str(error)):
+                # The lease is ours, so that the program which has the file does not know the queue.
+                if not re.search(r"Conflicting lock is held|Unique file handle conflict", str(error)):
                     raise
                 if time.monotonic() >= deadline:
                     raise StoreBusy(_who_holds(self.path, error)) from None
             if gives_way():
                 return False
             time.sleep(random.uniform(*_RETRY_SECONDS))  # noqa: S311 - spreads the waiters, keeps no secret
-        self.attached = True
+        self.attached, self._attached_file = True, found or identity(path)
         with self.cursor() as cursor:
             self._prepare(cursor)
         return True

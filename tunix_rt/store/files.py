@@ -1,11 +1,13 @@
 """The files of a store, opened once in a process however many TraceStores it has on them.
 
-`NAME.duckdb` holds everything, `NAME.journal` what was added since, `NAME.lock` the line of those who want the first.
+`NAME.duckdb` holds everything, `NAME.journal` what was added since, `NAME.lock` the queue of the processes that want
+the first.
 """
 
 import atexit
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 from weakref import WeakValueDictionary
@@ -17,12 +19,12 @@ from tunix_rt.store import schema
 from tunix_rt.store.database import Database
 from tunix_rt.store.journal import Journal
 from tunix_rt.store.lease import Lease
-from tunix_rt.store.line import Line
+from tunix_rt.store.lock_queue import LockQueue
 from tunix_rt.store.standing import Standing, compare, read_standing
 
 
 class Files:
-    """The database, the journal, the line and the lease of one store in this process."""
+    """The database, the journal, the queue and the lease of one store in this process."""
 
     _of_process: ClassVar[WeakValueDictionary[Path, "Files"]] = WeakValueDictionary()
 
@@ -30,19 +32,22 @@ class Files:
         self.path = path
         # A store `runs.duckdb` has `runs.journal`; any other name keeps its ending, so that no two stores share one.
         stem = path.stem if path.suffix == ".duckdb" else path.name
-        self.line = Line(path.with_name(f"{stem}.lock"))
-        self.journal = Journal(path.with_name(f"{stem}.journal"), self.line)
+        self.queue = LockQueue(path.with_name(f"{stem}.lock"))
+        self.journal = Journal(path.with_name(f"{stem}.journal"), self.queue)
         self.database = Database(path, self._check)
         self.database.read_only = True
-        self.lease = Lease(self.database, self.line)
+        self.lease = Lease(self.database, self.queue)
         # One change at a time: two transactions at once would both count theirs, and one fail.
         self.changing = threading.RLock()
         self.standing = Standing(None, 0, 0)
         self.accept_loss = False
 
     @classmethod
-    def of(cls, path: Path, *, read_only: bool) -> "Files":
-        """The files at this path; one store of the process that writes opens them for all for writing."""
+    def of(cls, path: Path, *, read_only: bool, memory_limit: int) -> "Files":
+        """The files at this path; one store of the process that writes opens them for all for writing.
+
+        The highest memory limit of the stores of the process counts, in bytes.
+        """
         if path.is_dir():
             raise StoreUnusable(f"{path}: is a folder; name a file in it, such as {path / 'traces.duckdb'}")
         if read_only and not path.exists():
@@ -52,16 +57,43 @@ class Files:
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise StoreUnusable(f"{path}: its folder cannot be made ({error.strerror})") from None
-        # One journal and one line for all who come, by whatever links.
+        # One journal and one queue for all who come, by whatever links.
         path = path.resolve()
         found = cls._of_process.get(path)
         if found is None:
             found = cls._of_process.setdefault(path, cls(path))
-        found.line.open(make=not read_only)
-        if found.database.read_only and not read_only:
+        if not found.is_current():
+            found.open_anew()
+        found.queue.open(make=not read_only)
+        if (found.database.read_only and not read_only) or memory_limit > found.database.memory_limit:
             with found.lease.closed():
-                found.database.read_only = False
+                found.database.read_only &= read_only
+                found.database.memory_limit = max(memory_limit, found.database.memory_limit)
         return found
+
+    def is_current(self) -> bool:
+        """Whether what is open here is what other processes find at the paths."""
+        return self.queue.is_current() and self.journal.is_current()
+
+    def catch_up(self) -> None:
+        """Opens files that were replaced; StoreDamaged where they were deleted or moved away under an open store."""
+        if self.is_current():
+            return
+        if self.database.read_only or (self.journal.path.exists() and not self.journal.is_gone):
+            self.open_anew()
+            return
+        with self.lease.closed():
+            self.journal.close()
+        self.journal.refuse_gone()
+
+    def open_anew(self) -> None:
+        """Lets go of all that is open, and begins with the files that are at the paths."""
+        with self.lease.closed():
+            self.journal.close()
+            self.journal.is_gone = False
+            self.queue.close()
+            if not self.database.read_only:
+                self.queue.open(make=True)
 
     def _check(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Whenever the file was attached: brings its tables up, and compares it with what was acknowledged."""
@@ -69,7 +101,7 @@ class Files:
             schema.prepare(cursor, read_only=True)
             self.standing = read_standing(cursor)
             return
-        acknowledged, n_lost = self.journal.standing, self.journal.n_lost
+        acknowledged, n_lost = self.journal.standing
         if not self.accept_loss and schema.current_version(cursor) == 0:
             compare(self.path, None, acknowledged, n_lost)
         schema.prepare(cursor)
@@ -87,20 +119,23 @@ class Files:
         stopped = list(cls._of_process.values())
         for files in stopped:
             files.lease.stop()
-            files.journal.lock.acquire()
-            files.journal.close()
+            files.journal.stop()
         return stopped
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Lets the threads in again."""
-        self.journal.lock.release()
-        self.lease.go_on()
+        self.journal.resume()
+        self.lease.resume()
 
     def begin_anew(self) -> None:
-        """In a forked child: without the parent's threads, locks and turns."""
-        self.journal.lock = threading.RLock()
+        """In a forked child: without the parent's threads, locks and lease."""
+        self.journal.begin_anew()
         self.changing = threading.RLock()
         self.lease.begin_anew()
+        self.queue.close()
+        # What keeps it from being opened is reported by the next call.
+        with suppress(StoreUnusable):
+            self.queue.open(make=not self.database.read_only)
 
 
 _stopped: list[Files] = []
@@ -112,7 +147,7 @@ def _before_fork() -> None:
 
 def _after_fork_in_parent() -> None:
     while _stopped:
-        _stopped.pop().go_on()
+        _stopped.pop().resume()
 
 
 def _after_fork_in_child() -> None:

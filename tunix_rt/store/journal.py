@@ -3,26 +3,49 @@
 An SQLite database in WAL mode beside the DuckDB file takes durable rows from many processes at once, a hundred times as
 many as opening DuckDB for each would. It also keeps what the DuckDB file must hold: DuckDB opens silently when its
 write-ahead log has been lost, and a file can be replaced by an older one.
+
+SQLite's own locks are record locks, which a process loses when any code in it opens and closes the file. So no process
+touches the journal without the write lock of the queue, and while it is open here an open-file-description lock stands
+in for SQLite's own mark that it is in use: without it the next process to close would delete the log that others write.
 """
 
+import errno
 import os
 import sqlite3
+import struct
+import sys
+import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
-from tunix_rt.errors import StoreBusy, StoreDamaged, StoreFull, StoreUnusable
-from tunix_rt.store.line import Line
+from tunix_rt.errors import StoreBusy, StoreDamaged, StoreFull, StoreUnusable, TunixRTError
+from tunix_rt.store.lock_queue import Identity, LockQueue, identity
 from tunix_rt.store.rows import NewRow, from_microseconds, to_microseconds
 from tunix_rt.store.standing import Standing
 
-# Large traces fill a fold by their size; several copies of it are in memory while it is written.
-_FOLD_BYTES = 64 * 2**20
+if sys.platform == "linux":
+    import fcntl
+
+try:
+    import resource
+except ImportError:  # Windows has no such limits.
+    resource = None  # type: ignore[assignment]
 
 # For what comes after a commit to the DuckDB file; each transaction takes milliseconds.
-_BUSY_SECONDS = 30.0
+_PATIENCE_SECONDS = 30.0
+# Closing cannot be refused: after it the file is closed without the write lock.
+_CLOSE_SECONDS = 2.0
+# Between two tries for the write lock, which is held for a fraction of a millisecond.
+_POLL_SECONDS = 0.0002
+# Read with one holding of the write lock: a whole fold at once kept those who add waiting for 0.1 s.
+_BATCH_ROWS, _BATCH_BYTES = 1_024, 2**20
+
+# The bytes on which SQLite keeps its mark that a database is in use (SHARED_FIRST and SHARED_SIZE in its os.h).
+_SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
 
 _TABLES = """
 create table pending (
@@ -39,118 +62,259 @@ _APPEND = "insert into pending (id, created_at, digest, json) values (?, ?, ?, ?
 _NEXT = "select number, id, created_at, digest, json from pending where number > ? order by number limit ?"
 # Of all rows that ever were, not only of those that are still there.
 _LAST_NUMBER = "select seq from sqlite_sequence where name = 'pending'"
+_NEWEST = "select coalesce(max(number), 0) from pending"
+
+
+class _Batch:
+    """The rows of one `add`; several threads' are committed together."""
+
+    def __init__(self, rows: Sequence[NewRow]) -> None:
+        self.values = [(row.id.bytes, to_microseconds(row.created_at), row.digest, row.json) for row in rows]
+        self.is_stored = False
 
 
 class Journal:
     """The journal at `path`, made if it is not there; any thread may call it.
 
     Raises StoreBusy, StoreFull, StoreDamaged or StoreUnusable where it cannot do its work.
+
+    | state | changed by |
+    |---|---|
+    | `_connection`, `_guard`, `_files` | the thread that has `lock` |
+    | the file itself | the thread that has `lock`, in the process that has the write lock of the queue |
+    | `_waiting` | any thread that has `_waiting_lock`; the thread with `_threads` takes what is in it |
     """
 
-    def __init__(self, path: Path, line: Line) -> None:
+    def __init__(self, path: Path, queue: LockQueue) -> None:
         self.path = path
-        self._line = line
-        # A forked child must not use the parent's connection, so that this lock is also taken around a fork.
-        self.lock = threading.RLock()
+        self._queue = queue
         self._connection: sqlite3.Connection | None = None
+        self._guard: int | None = None
+        # The journal, its log and the log's index, as they were opened here.
+        self._files: dict[Path, Identity | None] = {}
+        # Set where they were found gone: no call makes a new journal then until the store is opened anew.
+        self.is_gone = False
+        self.begin_anew()
 
-    def add(self, rows: Sequence[NewRow], *, timeout: float) -> None:
-        """Appends the rows, all or none; they are on disk when this returns."""
-        values = [(row.id.bytes, to_microseconds(row.created_at), row.digest, row.json) for row in rows]
-        with self._transaction(timeout) as connection:
-            connection.executemany(_APPEND, values)
-            number = _last_number(connection)
-        self._line.acknowledged = max(number, self._line.acknowledged)
+    def begin_anew(self) -> None:
+        """As new: a forked child has none of its parent's threads and their adds."""
+        # Only held while the file is touched, so that a fork, which takes it, never waits for another process.
+        self.lock = threading.Lock()
+        self._threads = threading.Lock()
+        self._waiting_lock = threading.Lock()
+        self._waiting: list[_Batch] = []
+
+    def add(self, rows: Sequence[NewRow], *, deadline: float) -> None:
+        """Appends the rows, all or none; they are on disk when this returns.
+
+        `deadline`, in the time of time.monotonic, is for the waiting: StoreBusy where it is over.
+        """
+        batch = _Batch(rows)
+        with self._waiting_lock:
+            self._waiting.append(batch)
+        try:
+            with self._turn(deadline):
+                if not batch.is_stored:
+                    self._commit_waiting(batch)
+        except StoreBusy:
+            # Another thread may have taken it along at the last moment.
+            if self._withdraw(batch):
+                raise
+            with self._threads:
+                pass
+            if not batch.is_stored:
+                raise
+        finally:
+            self._withdraw(batch)
 
     @property
     def newest(self) -> int:
         """The number of the newest row that is not yet folded; 0 where there is none."""
-        with self._open() as connection:
-            return int(connection.execute("select coalesce(max(number), 0) from pending").fetchone()[0])
+        acknowledged = self._queue.acknowledged
+        # Read from the lock file in a microsecond; the first call opens the journal, which may find it damaged.
+        if self._connection is not None and 0 < acknowledged <= self._queue.folded:
+            return 0
+        with self._read() as connection:
+            number = int(connection.execute(_NEWEST).fetchone()[0])
+            if not number and acknowledged:
+                self._queue.folded = max(acknowledged, self._queue.folded)
+            return number
 
     @property
     def n_rows(self) -> int:
         """How many rows are not yet folded."""
-        with self._open() as connection:
+        with self._read() as connection:
             return int(connection.execute("select count(*) from pending").fetchone()[0])
 
     def has_up_to(self, number: int) -> bool:
         """Whether a row of this number or an older one is not yet folded."""
-        with self._open() as connection:
+        with self._read() as connection:
             return bool(connection.execute("select min(number) <= ? from pending", (number,)).fetchone()[0])
 
     @property
-    def standing(self) -> Standing:
-        """What the DuckDB file must hold at least."""
-        with self._open() as connection:
-            return Standing(*connection.execute("select store_id, generation, n_traces from journal").fetchone())
+    def standing(self) -> tuple[Standing, int]:
+        """What the DuckDB file must hold at least, and how many rows were acknowledged and are lost.
 
-    @property
-    def n_lost(self) -> int:
-        """How many rows were acknowledged and are neither here nor folded: the journal's own log was lost."""
-        with self._open() as connection:
-            return int(connection.execute("select n_lost from journal").fetchone()[0])
+        Rows are lost that are neither here nor folded: the journal's own log was lost.
+        """
+        with self._read() as connection:
+            found = connection.execute("select store_id, generation, n_traces, n_lost from journal").fetchone()
+            return Standing(*found[:3]), int(found[3])
 
-    def after(self, number: int, most_rows: int) -> tuple[int, list[NewRow]]:
-        """The oldest rows behind a number, as many as are folded at once, and the number of the last of them."""
+    def after(self, number: int, most_rows: int, most_bytes: int) -> tuple[int, list[NewRow]]:
+        """The oldest rows behind a number, at most so many rows and bytes, and the number of the last of them."""
         rows: list[NewRow] = []
         n_bytes = 0
-        with self._open() as connection, _closing(connection.execute(_NEXT, (number, most_rows))) as found:
-            for place, id_bytes, microseconds, digest, line in found:
-                rows.append(NewRow(UUID(bytes=id_bytes), from_microseconds(microseconds), digest, line))
-                number = place
-                n_bytes += len(line)
-                if n_bytes >= _FOLD_BYTES:
-                    break
+        while len(rows) < most_rows and n_bytes < most_bytes:
+            n_before = len(rows)
+            most = min(most_rows - n_before, _BATCH_ROWS)
+            with self._read() as connection, _closing(connection.execute(_NEXT, (number, most))) as found:
+                batch_bytes = 0
+                for found_number, id_bytes, microseconds, digest, line in found:
+                    rows.append(NewRow(UUID(bytes=id_bytes), from_microseconds(microseconds), digest, line))
+                    number = found_number
+                    batch_bytes += len(line)
+                    if batch_bytes >= _BATCH_BYTES or n_bytes + batch_bytes >= most_bytes:
+                        break
+            n_bytes += batch_bytes
+            if len(rows) == n_before:
+                break
         return number, rows
 
     def confirm(self, standing: Standing, *, folded: int) -> None:
         """Notes what the DuckDB file holds now, and forgets the rows up to the number `folded`, which are in it."""
         # Need not be on disk: a change that is not confirmed is found again, and so are rows that are in both.
-        with self._not_synchronous(), self._transaction() as connection:
+        with self._write(synchronous="normal") as connection:
             connection.execute("delete from pending where number <= ?", (folded,))
             connection.execute("update journal set store_id = ?, generation = ?, n_traces = ?", standing)
-        self._line.folded = max(folded, self._line.folded)
+            if folded:
+                self._queue.folded = max(folded, self._queue.folded)
 
     def sync(self) -> None:
         """Puts on disk what was confirmed before: a crash would bring back what is deleted after it."""
-        with self._transaction() as connection:
+        with self._write() as connection:
             connection.execute("update journal set n_lost = n_lost")
 
     def accept_loss(self, standing: Standing) -> None:
         """From now on what is there is what there must be."""
-        with self._transaction() as connection:
+        with self._write() as connection:
             connection.execute("update journal set store_id = ?, generation = ?, n_traces = ?, n_lost = 0", standing)
 
     def check(self) -> str | None:
         """What SQLite finds wrong with the file, if anything."""
-        with self._open() as connection:
+        with self._read() as connection:
             found = [row[0] for row in connection.execute("pragma integrity_check(10)")]
         return None if found == ["ok"] else "; ".join(found)
 
+    def is_current(self) -> bool:
+        """Whether the files that are open here are those at their paths."""
+        return not self.is_gone and all(identity(path) == known for path, known in self._files.items())
+
+    def stop(self) -> None:
+        """Closes the file, and lets no thread near it until `resume`: for a fork, which waits for no other process."""
+        self.lock.acquire()
+        self._disconnect(cleanly=False)
+
+    def resume(self) -> None:
+        """Lets the threads in again."""
+        self.lock.release()
+
     def close(self) -> None:
         """Closes the file; the next call opens it again."""
-        with self.lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        if self._connection is None:
+            return
+        try:
+            with self._turn(time.monotonic() + _CLOSE_SECONDS):
+                is_current = self.is_current()
+                if not is_current:
+                    self._rescue()
+                self._disconnect(cleanly=is_current)
+        except (StoreBusy, StoreUnusable):
+            with self.lock:
+                self._disconnect(cleanly=False)
 
     @contextmanager
-    def _not_synchronous(self) -> Iterator[None]:
-        with self._open() as connection:
-            connection.execute("pragma synchronous = normal")
+    def _turn(self, deadline: float) -> Iterator[None]:
+        """This thread and this process alone may touch the file; StoreBusy where that is not so by the deadline."""
+        if not self._threads.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise StoreBusy(
+                f"{self.path}: other threads of this process were writing to the journal all the time; nothing was "
+                "added. Try again, or set pool_timeout (TUNIX_RT_POOL_TIMEOUT, up to 300) higher"
+            )
+        try:
+            self._take_write_lock(deadline)
             try:
                 yield
-            except BaseException:
-                # It may be closed already; the next one is synchronous by itself.
-                self.close()
-                raise
-            connection.execute("pragma synchronous = full")
+            finally:
+                self._queue.release_write_lock()
+                self.lock.release()
+        finally:
+            self._threads.release()
+
+    def _take_write_lock(self, deadline: float) -> None:
+        while True:
+            self.lock.acquire()
+            taken = False
+            try:
+                taken = self._queue.try_write_lock()
+            finally:
+                if not taken:
+                    self.lock.release()
+            if taken:
+                return
+            if time.monotonic() >= deadline:
+                raise StoreBusy(
+                    f"{self.path}: process {self._queue.writer or 'unknown'} was writing to the journal all the time, "
+                    "or has been stopped in the middle; nothing was added. Let it go on or end it, and try again"
+                )
+            time.sleep(_POLL_SECONDS)
 
     @contextmanager
-    def _transaction(self, timeout: float = _BUSY_SECONDS) -> Iterator[sqlite3.Connection]:
-        with self._open() as connection, self._line.pen():
-            connection.execute(f"pragma busy_timeout = {int(timeout * 1_000)}")
+    def _read(self) -> Iterator[sqlite3.Connection]:
+        with self._turn(time.monotonic() + _PATIENCE_SECONDS), self._connected() as connection:
+            yield connection
+
+    @contextmanager
+    def _write(self, *, synchronous: str = "full") -> Iterator[sqlite3.Connection]:
+        with self._turn(time.monotonic() + _PATIENCE_SECONDS), self._transaction(synchronous) as connection:
+            yield connection
+
+    def _commit_waiting(self, own: _Batch) -> None:
+        """Commits what waits, `own` with it; each thread that waited finds its rows stored."""
+        with self._waiting_lock:
+            batches, self._waiting = self._waiting, []
+        try:
+            self._commit(batches)
+        except BaseException as error:
+            others = [batch for batch in batches if batch is not own]
+            with self._waiting_lock:
+                self._waiting += others
+            if not others or not isinstance(error, TunixRTError):
+                raise
+            # What kept all of them out, such as too little room on the disk, need not keep this one out.
+            self._commit([own])
+
+    def _commit(self, batches: list[_Batch]) -> None:
+        with self._transaction("full") as connection:
+            for batch in batches:
+                connection.executemany(_APPEND, batch.values)
+            number = _last_number(connection)
+        self._queue.acknowledged = number
+        for batch in batches:
+            batch.is_stored = True
+
+    def _withdraw(self, batch: _Batch) -> bool:
+        with self._waiting_lock:
+            waits = batch in self._waiting
+            if waits:
+                self._waiting.remove(batch)
+            return waits
+
+    @contextmanager
+    def _transaction(self, synchronous: str) -> Iterator[sqlite3.Connection]:
+        """Committed at the end, and then known to be in the files that are at their paths."""
+        with self._connected() as connection:
+            connection.execute(f"pragma synchronous = {synchronous}")
             connection.execute("begin immediate")
             try:
                 yield connection
@@ -159,40 +323,93 @@ class Journal:
                 with suppress(sqlite3.Error):
                     connection.execute("rollback")
                 raise
+            if not self.is_current():
+                self.refuse_gone()
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        with self.lock:
-            try:
-                if self._connection is None:
-                    self._connection = _connect(self.path)
-                    self._notice_loss(self._connection)
-                yield self._connection
-            # A damaged file can give NULL where there never is one.
-            except (sqlite3.Error, TypeError) as error:
-                self.close()
-                raise _told(self.path, error) from error
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        if not self.is_current():
+            self.refuse_gone()
+        try:
+            yield self._connection or self._connect()
+        # A damaged file can give NULL where there never is one.
+        except (sqlite3.Error, TypeError) as error:
+            self._disconnect(cleanly=False)
+            raise _explained(self.path, error) from error
+
+    def refuse_gone(self) -> None:
+        """Raises StoreDamaged, from now on at each call until the store is opened anew."""
+        self.is_gone = True
+        raise StoreDamaged(
+            f"{self.path}: the store's files were deleted, moved or replaced while it was open, so nothing was stored. "
+            "Put them back and open the store again, or open it again to begin with what is there: TraceStore(path)"
+        )
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = _open(self.path)
+        try:
+            if sys.platform == "linux":
+                self._guard = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+                _mark_in_use(self._guard, fcntl.F_RDLCK)
+            # Its first statement opens the log.
+            self._notice_loss(connection)
+            self._files = {
+                path: identity(path) for path in (self.path, Path(f"{self.path}-wal"), Path(f"{self.path}-shm"))
+            }
+        except BaseException:
+            self._connection = connection
+            self._disconnect(cleanly=False)
+            raise
+        self._connection = connection
+        return connection
+
+    def _disconnect(self, *, cleanly: bool) -> None:
+        """Closes the file; cleanly, as the last process it writes out and removes the log."""
+        connection, guard = self._connection, self._guard
+        self._connection, self._guard, self._files = None, None, {}
+        if guard is not None and cleanly:
+            _mark_in_use(guard, fcntl.F_UNLCK)
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+        if guard is not None:
+            os.close(guard)
+
+    def _rescue(self) -> None:
+        """Writes out what is in a log that was deleted while it was open here, unless another one was made since."""
+        found = {path: identity(path) for path in self._files}
+        is_gone = found.get(self.path) != self._files.get(self.path)
+        if self._connection and not is_gone and all(found[path] in (None, file) for path, file in self._files.items()):
+            with suppress(sqlite3.Error):
+                self._connection.execute("pragma wal_checkpoint").close()
 
     def _notice_loss(self, connection: sqlite3.Connection) -> None:
         """SQLite opens silently without the rows of a log that is gone; their numbers must not be given out again."""
-        # In this order: a row gets its number first, and is acknowledged then.
-        acknowledged = self._line.acknowledged
-        if acknowledged <= _last_number(connection):
+        acknowledged, last = self._queue.acknowledged, _last_number(connection)
+        if acknowledged <= last:
+            # A process died between storing a row and acknowledging it, or the lock file is new.
+            if acknowledged < last:
+                pending = connection.execute("select min(number) from pending").fetchone()[0]
+                self._queue.folded = max(self._queue.folded, last if pending is None else pending - 1)
+                self._queue.acknowledged = last
             return
+        folded = self._queue.folded
         connection.execute("begin immediate")
-        # Asked again: another process may have noticed it at the same moment.
-        last = _last_number(connection)
-        if acknowledged > last:
-            folded = self._line.folded
-            connection.execute("update journal set n_lost = n_lost + ?", (max(0, acknowledged - max(last, folded)),))
-            connection.execute("update sqlite_sequence set seq = ? where name = 'pending'", (acknowledged,))
-            # That they are in the store was in the lost log, too.
-            connection.execute("delete from pending where number <= ?", (folded,))
+        connection.execute("update journal set n_lost = n_lost + ?", (max(0, acknowledged - max(last, folded)),))
+        connection.execute("update sqlite_sequence set seq = ? where name = 'pending'", (acknowledged,))
+        # That they are in the store was in the lost log, too.
+        connection.execute("delete from pending where number <= ?", (folded,))
         connection.execute("commit")
 
 
 def _last_number(connection: sqlite3.Connection) -> int:
     return int(connection.execute(_LAST_NUMBER).fetchone()[0])
+
+
+def _mark_in_use(file: int, kind: int) -> None:
+    # A file system without such locks has none that could be lost either.
+    with suppress(OSError):
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", kind, os.SEEK_SET, _SHARED_FIRST, _SHARED_SIZE, 0))
 
 
 @contextmanager
@@ -204,7 +421,7 @@ def _closing(cursor: sqlite3.Cursor) -> Iterator[sqlite3.Cursor]:
         cursor.close()
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _open(path: Path) -> sqlite3.Connection:
     # In this order: another process that makes the journal at this moment makes its log later.
     if Path(f"{path}-wal").exists() and not path.exists():
         # SQLite would mix what the log holds into a new journal.
@@ -215,7 +432,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         # SQLite would take it for a new database.
         raise sqlite3.DatabaseError("the file is empty")
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute("pragma synchronous = full")
+    # A program that does not know the write lock, such as SQLite's own shell.
+    connection.execute(f"pragma busy_timeout = {int(_PATIENCE_SECONDS * 1_000)}")
     return connection
 
 
@@ -243,15 +461,60 @@ def _make(path: Path) -> None:
         new.unlink(missing_ok=True)
 
 
-def _told(path: Path, error: sqlite3.Error | TypeError) -> StoreUnusable:
-    said = str(error)
-    if "locked" in said or "busy" in said:
-        return StoreBusy(f"{path}: the journal could not be written in time, so many processes add at once; try again")
-    if "full" in said or "disk I/O error" in said:
-        return StoreFull(f"{path}: the disk is full ({said}); nothing was added. Make room and add again")
-    if isinstance(error, sqlite3.OperationalError) and ("unable to open" in said or "readonly" in said):
-        return StoreUnusable(f"{path}: the journal cannot be written ({said}); give this user the right to write there")
+def _explained(path: Path, error: sqlite3.Error | TypeError) -> StoreUnusable:
+    code = getattr(error, "sqlite_errorcode", None)
+    # The extended codes carry the primary one in their lowest byte.
+    primary = None if code is None else code & 0xFF
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreBusy(
+            f"{path}: another program than tunix_rt has the journal open and locked ({error}); nothing was added. "
+            "Close it there and try again"
+        )
+    if primary == sqlite3.SQLITE_FULL or _has_no_room(path, primary):
+        return StoreFull(f"{path}: the disk is full ({error}); nothing was added. Make room and add again")
+    if code is not None and code & 0xFFFF in _LOCK_ERRORS:
+        return StoreUnusable(
+            f"{path}: the journal cannot be locked ({error}), so that processes could not take turns; put the store on "
+            "a local disk, or mount its file system with locks"
+        )
+    if primary == sqlite3.SQLITE_IOERR:
+        return StoreUnusable(
+            f"{path}: the journal could not be read or written ({error}, {getattr(error, 'sqlite_errorname', '')}); "
+            "nothing was added. Look whether its disk is well and still mounted, and try again"
+        )
+    if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return StoreUnusable(
+            f"{path}: the journal cannot be written ({error}); give this user the right to write there"
+        )
     return StoreDamaged(
-        f"{path}: the journal is damaged ({said}); it was left as it is. Put it back from a backup, or move it away: "
+        f"{path}: the journal is damaged ({error}); it was left as it is. Put it back from a backup, or move it away: "
         "what it held and was not yet in the store is lost then, and what is in the store stays"
     )
+
+
+_LOCK_ERRORS = {sqlite3.SQLITE_IOERR_LOCK, sqlite3.SQLITE_IOERR_RDLOCK, sqlite3.SQLITE_IOERR_SHMLOCK}
+# A page of the log, its header, and something to begin with.
+_ROOM_BYTES = 2**16
+
+
+def _has_no_room(path: Path, primary: int | None) -> bool:
+    """Whether an error of reading or writing comes from a full disk, a quota or a limit, which SQLite does not say."""
+    if primary != sqlite3.SQLITE_IOERR:
+        return False
+    try:
+        if _exceeds_limit(path) or _exceeds_limit(Path(f"{path}-wal")):
+            return True
+        with tempfile.TemporaryFile(dir=path.parent) as probe:
+            probe.write(bytes(_ROOM_BYTES))
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return False
+
+
+def _exceeds_limit(file: Path) -> bool:
+    if resource is None or not file.exists():
+        return False
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return limit != resource.RLIM_INFINITY and file.stat().st_size + _ROOM_BYTES > limit

@@ -1,4 +1,4 @@
-"""This process's lease of a store's file: taken in the line, kept between calls, given up to whoever waits.
+"""This process's lease of a store's file: taken in the queue, kept between calls, given up to the next in the queue.
 
 There is one lease for a file in a process, whatever the number of TraceStores and threads. Threads work side by side;
 when another process waits, no further piece of work begins, and the last one that ends gives the file up.
@@ -13,32 +13,38 @@ import duckdb
 
 from tunix_rt.errors import StoreBusy
 from tunix_rt.store.database import Database
-from tunix_rt.store.line import Line
+from tunix_rt.store.lock_queue import LockQueue
 
-# A program that does not know the line, such as DuckDB's own shell, gets the file when it lies idle for so long.
+# A program that does not know the queue, such as DuckDB's own shell, gets the file when it is idle for so long.
 _IDLE_SECONDS = 5.0
-# Who waits is noticed after so long at most; the rest of 50 ms is for writing and closing.
-_LOOK_SECONDS = 0.02
+# A waiting process is noticed after so long at most; the rest of 50 ms is for writing and closing.
+_POLL_SECONDS = 0.02
 
 
 class Lease:
-    """The right of this process's threads to the database, turn by turn with other processes."""
+    """The right of this process's threads to the database, turn by turn with other processes.
 
-    def __init__(self, database: Database, line: Line) -> None:
+    | state | changed by |
+    |---|---|
+    | `_work`: pieces of work that are going on, each with its thread | any thread, under `_changed` |
+    | `_kept`: blocks that keep the file over several pieces of work | any thread, under `_changed` |
+    | `_owner`: the thread that opens or closes the file, waiting without `_changed` | that thread, under `_changed` |
+    | `_closers`: threads that wait to become the owner in order to close everything | that thread, under `_changed` |
+    | `_has_lease`, the database | the owner; where there is none, a thread under `_changed` while nothing is at work |
+    """
+
+    def __init__(self, database: Database, queue: LockQueue) -> None:
         self._database = database
-        self._line = line
+        self._queue = queue
         self.begin_anew()
 
     def begin_anew(self) -> None:
-        """As new: a forked child has none of its parent's threads, locks and turns."""
-        self._changed = threading.Condition(threading.RLock())
-        self._inside = threading.local()
-        self._has_turn = False
-        self._at_work = 0
-        self._kept = 0
-        # The thread that closes everything, or had it closed at the end of the process: no other one may begin.
-        self._closer: int | None = None
-        # Threads that are about to close everything: whoever waits for the file would keep them waiting, and gives way.
+        """As new: a forked child has none of its parent's threads, locks and leases."""
+        self._changed = threading.Condition(threading.Lock())
+        self._has_lease = False
+        self._work: dict[object, int] = {}
+        self._kept: set[object] = set()
+        self._owner: int | None = None
         self._closers: set[int] = set()
         self._last_used = 0.0
         self._caretaker: threading.Thread | None = None
@@ -50,36 +56,38 @@ class Lease:
 
         Deadlines are in the time of `time.monotonic`. Others are let in when the work is over.
         """
-        self._enter(deadline)
+        token = object()
         try:
+            self._begin_work(token, deadline)
             with self._database.cursor() as cursor:
                 yield cursor
         except duckdb.Error as error:
-            raise self._database.told(error) from error
+            raise self._database.explained(error) from error
         finally:
-            self._leave()
+            self._end_work(token)
 
     @contextmanager
     def keep(self, deadline: float) -> Iterator[None]:
         """Keeps the file over several pieces of work, even if others wait."""
-        with self.work(deadline), self._changed:
-            self._kept += 1
-        changed = self._changed
+        token = object()
+        # A child that was forked meanwhile keeps nothing.
+        kept = self._kept
         try:
+            with self.work(deadline), self._changed:
+                kept.add(token)
             yield
         finally:
-            # In a child that was forked meanwhile nothing is kept.
-            if changed is self._changed:
+            if kept is self._kept:
                 with self._changed:
-                    self._kept -= 1
+                    kept.discard(token)
                     self._give_up_if_wanted()
 
     @contextmanager
     def alone(self, deadline: float) -> Iterator[None]:
-        """The turn without the file: it is written out whole, and nobody has it open."""
-        with self._at_rest(deadline):
-            if not self._has_turn:
-                self._take_turn(deadline, lambda: False)
+        """The lease without the file: it is written out completely, and nobody has it open."""
+        with self._owned(deadline):
+            if not self._has_lease:
+                self._take_lease(deadline, lambda: False)
             self._database.detach()
             try:
                 yield
@@ -89,31 +97,17 @@ class Lease:
     @contextmanager
     def closed(self) -> Iterator[None]:
         """Everything closed, and no thread let in."""
-        self.stop()
-        try:
+        with self._owned(None):
+            self._shut()
             yield
-        finally:
-            self.go_on()
 
     def stop(self) -> None:
-        """Closes everything, and lets no other thread in until `go_on`."""
-        self._closers.add(threading.get_ident())
-        self._changed.acquire()
-        self._closers.discard(threading.get_ident())
+        """Closes everything, and lets no other thread in until `resume`."""
+        self._become_owner(None)
         try:
-            # One after the other, where two threads close.
-            self._changed.wait_for(lambda: self._closer in (None, threading.get_ident()))
-            # Threads that read all the time would leave no moment in which none is at work.
-            self._closer = threading.get_ident()
-            # Work inside which a fork comes would wait for itself.
-            self._changed.wait_for(lambda: self._at_work <= self._depth)
-            self._end_caretaker()
-            self._database.detach()
-            self._database.shut()
-            if not self._kept:
-                self._give_up()
+            self._shut()
         except BaseException:
-            self.go_on()
+            self.resume()
             raise
 
     def end(self) -> None:
@@ -123,110 +117,155 @@ class Lease:
         """
         self.stop()
         self._ending.set()
-        self._changed.release()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Lets the threads in again; the file is attached when it is needed."""
-        self._closer = None
-        self._changed.notify_all()
-        self._changed.release()
-
-    def _enter(self, deadline: float) -> None:
-        while True:
-            with self._at_rest(deadline, or_join=True):
-                if self._database.attached or self._open(deadline):
-                    self._at_work += 1
-                    self._inside.depth = self._depth + 1
-                    return
-            while self._gives_way():
-                time.sleep(_LOOK_SECONDS)
-
-    def _leave(self) -> None:
         with self._changed:
-            self._inside.depth -= 1
-            self._at_work -= 1
-            self._last_used = time.monotonic()
-            self._give_up_if_wanted()
-            self._changed.notify_all()
+            if self._owner == threading.get_ident():
+                self._owner = None
+                self._changed.notify_all()
 
-    @contextmanager
-    def _at_rest(self, deadline: float, *, or_join: bool = False) -> Iterator[None]:
-        """Inside, no other thread begins or ends; `or_join`: others may be at work if nobody waits for the file."""
-        if not self._changed.acquire(timeout=_left(deadline)):
-            raise self._busy_with_threads()
-        try:
-            while self._is_closing() or (self._at_work and not (or_join and self._may_join())):
+    def _begin_work(self, token: object, deadline: float) -> None:
+        me = threading.get_ident()
+        while True:
+            opened = False
+            try:
+                if self._join(token, deadline):
+                    return
+                opened = self._open(deadline)
+            finally:
+                with self._changed:
+                    if self._owner == me:
+                        self._owner = None
+                        if opened:
+                            self._work[token] = me
+                        self._changed.notify_all()
+            if opened:
+                return
+
+    def _join(self, token: object, deadline: float) -> bool:
+        """Whether the work may begin on the file as it is open; else this thread has become the owner and opens it."""
+        me = threading.get_ident()
+        with self._changed:
+            while True:
+                own = me in self._work.values()
+                if self._owner is None and (own or not self._closers):
+                    if self._database.attached and (own or not self._is_wanted()):
+                        self._work[token] = me
+                        return True
+                    if not self._work:
+                        self._owner = me
+                        return False
                 if not self._changed.wait(_left(deadline)) and time.monotonic() >= deadline:
                     raise self._busy_with_threads()
-            self._give_up_if_wanted()
+
+    def _end_work(self, token: object) -> None:
+        with self._changed:
+            if self._work.pop(token, None) is not None:
+                self._last_used = time.monotonic()
+                self._give_up_if_wanted()
+                self._changed.notify_all()
+
+    @contextmanager
+    def _owned(self, deadline: float | None) -> Iterator[None]:
+        try:
+            self._become_owner(deadline)
             yield
         finally:
-            self._changed.release()
+            self.resume()
 
-    def _is_closing(self) -> bool:
-        return self._closer not in (None, threading.get_ident()) and not self._depth
+    def _become_owner(self, deadline: float | None) -> None:
+        """Waits until no other thread is at work in the file or opens it, and lets none begin until `resume`.
 
-    def _may_join(self) -> bool:
-        # Work inside other work of the same thread would wait for itself.
-        return self._depth > 0 or not self._is_wanted()
+        Without a deadline the thread is a closer, for which those that wait for other processes give way.
+        """
+        me = threading.get_ident()
+        with self._changed:
+            if deadline is None:
+                self._closers.add(me)
+            try:
+                # Its own work, inside which a fork may come, would wait for itself.
+                while self._owner is not None or any(thread != me for thread in self._work.values()):
+                    if not self._changed.wait(None if deadline is None else _left(deadline)) and (
+                        deadline is not None and time.monotonic() >= deadline
+                    ):
+                        raise self._busy_with_threads()
+                self._owner = me
+            finally:
+                self._closers.discard(me)
+                self._changed.notify_all()
 
-    @property
-    def _depth(self) -> int:
-        return getattr(self._inside, "depth", 0)
+    def _shut(self) -> None:
+        """The owner closes everything; a block that keeps the file keeps the lease."""
+        self._end_caretaker()
+        self._database.detach()
+        self._database.shut()
+        if not self._kept:
+            self._give_up()
 
     def _is_wanted(self) -> bool:
         """Whether the file should be closed as soon as nobody is at work in it."""
-        # A turn without the file is what a fork inside `keep` leaves, and no caretaker looks after it.
-        return self._database.broken or (not self._kept and (not self._database.attached or self._line.someone_waits()))
+        if self._database.broken or not self._database.is_current():
+            return True
+        # A lease without the file is what a fork inside `keep` leaves, and no caretaker looks after it.
+        return not self._kept and (
+            not self._database.attached or not self._queue.is_current() or self._queue.someone_waits()
+        )
 
     def _give_up_if_wanted(self) -> None:
-        if self._has_turn and not self._at_work and self._is_wanted():
+        if self._has_lease and not self._work and self._owner is None and self._is_wanted():
             self._give_up()
 
     def _give_up(self) -> None:
         self._database.detach()
-        if self._has_turn and not self._kept:
-            self._line.leave()
-            self._has_turn = False
+        if self._has_lease and not self._kept:
+            self._queue.leave()
+            self._has_lease = False
 
     def _gives_way(self) -> bool:
         return bool(self._closers)
 
-    def _take_turn(self, deadline: float, gives_way: Callable[[], bool]) -> bool:
-        """Waits for the turn; False where it gave way."""
-        if not self._line.enter(deadline, gives_way):
+    def _take_lease(self, deadline: float, gives_way: Callable[[], bool]) -> bool:
+        """Waits for the lease; False where it gave way."""
+        if not self._queue.enter(deadline, gives_way):
             if gives_way():
                 return False
+            holder = self._queue.holder
             raise StoreBusy(
-                f"{self._database.path}: held by {self._line.holder or 'another process'}; close the store there, or "
+                f"{self._database.path}: held by {holder or 'another process'}; close the store there, or "
                 "set pool_timeout (TUNIX_RT_POOL_TIMEOUT, up to 300) higher"
             )
-        self._has_turn = True
+        self._has_lease = True
         return True
 
     def _open(self, deadline: float) -> bool:
-        """Opens the file; False where it gave way to a thread that closes everything."""
-        if not self._has_turn and not self._take_turn(deadline, self._gives_way):
-            return False
+        """The owner opens the file; False where it gave way to a thread that closes everything."""
         try:
+            # What is open was found wanted by another process, or is not the file at the path any more.
+            if self._database.attached:
+                self._give_up()
+            if not self._has_lease and not self._take_lease(deadline, self._gives_way):
+                return False
+            if self._caretaker is None and not self._ending.is_set():
+                self._caretaker = threading.Thread(target=self._take_care, name="tunix_rt lease", daemon=True)
+                self._caretaker.start()
+            self._last_used = time.monotonic()
             if not self._database.attach(deadline, self._gives_way):
                 self._give_up()
                 return False
         except BaseException:
             self._give_up()
             raise
-        self._last_used = time.monotonic()
-        if self._caretaker is None and not self._ending.is_set():
-            self._caretaker = threading.Thread(target=self._take_care, name="tunix_rt lease", daemon=True)
-            self._caretaker.start()
         return True
 
     def _take_care(self) -> None:
-        """Gives the file up between calls: to a process that waits, and to anyone when it lies idle."""
-        while not self._ending.wait(_LOOK_SECONDS):
+        """Gives the file up between calls: to a process that waits, and to anyone when it is idle."""
+        while not self._ending.wait(_POLL_SECONDS):
             with self._changed:
+                if self._owner is not None:
+                    continue
                 self._give_up_if_wanted()
-                if self._at_work or self._kept or time.monotonic() - self._last_used < _IDLE_SECONDS:
+                if self._work or self._kept or time.monotonic() - self._last_used < _IDLE_SECONDS:
                     continue
                 self._give_up()
                 self._caretaker = None
@@ -241,9 +280,10 @@ class Lease:
         caretaker = self._caretaker
         if caretaker is not None:
             self._ending.set()
-            self._changed.wait_for(lambda: self._caretaker is not caretaker)
-            caretaker.join()
-            self._ending.clear()
+            try:
+                caretaker.join()
+            finally:
+                self._ending.clear()
 
     def _busy_with_threads(self) -> StoreBusy:
         return StoreBusy(

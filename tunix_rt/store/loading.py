@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 from tqdm.auto import tqdm
 
-from tunix_rt.errors import Problem, QueryInvalid, SourceInvalid, TraceInvalid
+from tunix_rt.errors import MemoryLimitReached, Problem, QueryInvalid, SourceInvalid, TraceInvalid
 from tunix_rt.formats import (
     Draft,
     Format,
@@ -28,7 +28,7 @@ from tunix_rt.formats import (
 from tunix_rt.store.clock import new_ids, new_times
 from tunix_rt.store.copies import Copies
 from tunix_rt.store.report import LoadReport
-from tunix_rt.store.rows import columns, encode, insert, to_microseconds, uuids
+from tunix_rt.store.rows import LARGE_ROW_BYTES, LARGE_ROWS_BYTES, columns, encode, insert, to_microseconds, uuids
 from tunix_rt.store.session import Session
 
 # A transaction of so many rows is written in half a second, well within what anyone else should wait. It fills a row
@@ -145,7 +145,7 @@ class _Given(NamedTuple):
 class _Chunk:
     """Rows that are stored in one transaction, column by column: an object for each would cost more than what it holds.
 
-    `given` has, by place, the rows that brought an id or a time; the others get theirs when the chunk is stored.
+    `given` has, by index, the rows that brought an id or a time; the others get theirs when the chunk is complete.
     """
 
     def __init__(self) -> None:
@@ -153,18 +153,43 @@ class _Chunk:
         self.digests: list[bytes] = []
         self.given: dict[int, _Given] = {}
         self.n_bytes = 0
+        self.times: list[int] = []
+        self.ids: list[bytes] = []
+        # Which copy of its trace each row is; None where copies do not count.
+        self.copies: pa.Array | None = None
 
-    def times_and_ids(self) -> tuple[list[int], list[bytes]]:
-        """The time of each row in microseconds, and the 16 bytes of its id."""
-        times = list(new_times(len(self.lines)))
-        for place, given in self.given.items():
+    def is_full(self) -> bool:
+        """Whether it should be stored before it gets another row."""
+        n_rows = len(self.lines)
+        return (
+            n_rows >= CHUNK_ROWS
+            or self.n_bytes >= CHUNK_BYTES
+            or (self.n_bytes >= LARGE_ROWS_BYTES and self.n_bytes > n_rows * LARGE_ROW_BYTES)
+        )
+
+    def complete(self, copies: Copies | None) -> None:
+        """Sets the time of each row in microseconds, the 16 bytes of its id, and which copy it is."""
+        self.times = list(new_times(len(self.lines)))
+        for index, given in self.given.items():
             if given.created_at is not None:
-                times[place] = to_microseconds(given.created_at)
-        ids = new_ids(times)
-        for place, given in self.given.items():
+                self.times[index] = to_microseconds(given.created_at)
+        self.ids = new_ids(self.times)
+        for index, given in self.given.items():
             if given.id is not None:
-                ids[place] = given.id.bytes
-        return times, ids
+                self.ids[index] = given.id.bytes
+        if copies:
+            self.copies = copies.number(uuids(self.digests))
+
+    def halves(self) -> Iterator["_Chunk"]:
+        """The first and the second half of a complete chunk."""
+        middle = len(self.lines) // 2
+        for part in (slice(0, middle), slice(middle, len(self.lines))):
+            half = _Chunk()
+            half.lines, half.digests = self.lines[part], self.digests[part]
+            half.times, half.ids = self.times[part], self.ids[part]
+            half.given = {i - part.start: given for i, given in self.given.items() if part.start <= i < part.stop}
+            half.copies = None if self.copies is None else self.copies[part]
+            yield half
 
 
 class Loading:
@@ -207,20 +232,32 @@ class Loading:
         chunk.lines.append(line)
         chunk.digests.append(digest)
         chunk.n_bytes += len(line)
-        if len(chunk.lines) >= CHUNK_ROWS or chunk.n_bytes >= CHUNK_BYTES:
+        if chunk.is_full():
             self.store()
 
     def store(self) -> None:
-        """Stores what is new of the chunk in one transaction."""
-        if not self._chunk.lines:
-            return
+        """Stores what is new of the chunk."""
         chunk, self._chunk = self._chunk, _Chunk()
-        times, ids = chunk.times_and_ids()
+        if chunk.lines:
+            chunk.complete(self._copies)
+            self._store(chunk)
+
+    def _store(self, chunk: _Chunk) -> None:
+        try:
+            self._store_at_once(chunk)
+        except MemoryLimitReached:
+            # Lists of numbers take many times their bytes.
+            if len(chunk.lines) == 1:
+                raise
+            for half in chunk.halves():
+                self._store(half)
+
+    def _store_at_once(self, chunk: _Chunk) -> None:
         digests = uuids(chunk.digests)
         with self._session.transaction() as cursor:
-            known = self._copies.known(cursor, digests) if self._copies else set()
-            taken, rejected = self._taken_ids(cursor, chunk, times, ids, known)
-            table = columns(ids, times, digests, chunk.lines)
+            known = set() if chunk.copies is None else Copies.known(cursor, digests, chunk.copies)
+            taken, rejected = self._taken_ids(cursor, chunk, known)
+            table = columns(chunk.ids, chunk.times, digests, chunk.lines)
             if gone := known | taken:
                 table = table.filter([place not in gone for place in range(len(table))])
             insert(cursor, table)
@@ -230,7 +267,7 @@ class Loading:
         self.report.known += len(chunk.lines) - len(table) - len(rejected)
 
     def _taken_ids(
-        self, cursor: duckdb.DuckDBPyConnection, chunk: _Chunk, times: list[int], ids: list[bytes], known: set[int]
+        self, cursor: duckdb.DuckDBPyConnection, chunk: _Chunk, known: set[int]
     ) -> tuple[set[int], list[Rejection]]:
         """The places of rows that cannot be stored under their id: known if it is the same trace there, else rejected.
 
@@ -239,6 +276,7 @@ class Loading:
         places = [place for place, given in chunk.given.items() if given.id is not None and place not in known]
         if not places:
             return set(), []
+        ids = chunk.ids
         cursor.register("given", pa.table({"id": uuids([ids[place] for place in places])}))
         digests = {stored.bytes: digest.bytes for stored, digest in cursor.execute(_STORED_UNDER).fetchall()}
         taken: set[int] = set()
@@ -248,7 +286,7 @@ class Loading:
             if there is None:
                 digests[ids[place]] = chunk.digests[place]
             elif self._copies is None:
-                ids[place] = new_ids([times[place]])[0]
+                ids[place] = new_ids([chunk.times[place]])[0]
             else:
                 taken.add(place)
                 if there != chunk.digests[place]:

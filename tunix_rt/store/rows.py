@@ -82,6 +82,9 @@ TIME = "epoch_us(created_at)"
 _VECTOR_ROWS = 2_048
 # Of a batch, which has up to 64 MB of text, so many are texts of Python at a time; more of them were no faster.
 _ROWS_AT_ONCE = 256
+# DuckDB holds large rows many times over while it reads them: its 512 MB were not enough for thirty traces of 1 MB. So
+# where rows are larger than this on average, only so many bytes of them are stored at once.
+LARGE_ROW_BYTES, LARGE_ROWS_BYTES = 2**13, 4 * 2**20
 _META = {"meta"}
 # Kept: `json.dumps` would make one for each trace.
 _SORTED_JSON = json.JSONEncoder(sort_keys=True)

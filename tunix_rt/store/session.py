@@ -9,15 +9,17 @@ from pathlib import Path
 
 import duckdb
 
-from tunix_rt.errors import StoreBusy, StoreReadOnly
+from tunix_rt.errors import StoreBusy, StoreDamaged, StoreReadOnly
 from tunix_rt.settings import Settings
 from tunix_rt.store import schema
 from tunix_rt.store.database import ROW_GROUP_ROWS
 from tunix_rt.store.files import Files
-from tunix_rt.store.rows import NewRow, insert, to_table
+from tunix_rt.store.rows import LARGE_ROW_BYTES, LARGE_ROWS_BYTES, NewRow, insert, to_table
 from tunix_rt.store.standing import Standing, next_standing
 
-# So long a new TraceStore waits to look whether the file is a store; one that is held is looked at when it is needed.
+# Folded at once; several copies of it are in memory meanwhile.
+_FOLD_BYTES = 64 * 2**20
+# A new TraceStore looks for at most so long whether the file is a store; one that is held is read when it is needed.
 _FIRST_LOOK_SECONDS = 0.2
 _THERE = "select id from traces where id between ? and ? and id in (select unnest(?::uuid[]))"
 
@@ -31,7 +33,7 @@ class Session:
         self._timeout = settings.pool_timeout
         self._most_threads = settings.pool_size + settings.max_overflow
         self._make_places()
-        self._files = Files.of(path, read_only=read_only)
+        self._files = Files.of(path, read_only=read_only, memory_limit=settings.memory_limit)
         if accept_loss:
             with self._files.lease.closed():
                 self._files.accept_loss = True
@@ -58,7 +60,8 @@ class Session:
     def add(self, rows: Sequence[NewRow]) -> None:
         """Stores the rows, all or none, without waiting for the file."""
         self.refuse_read_only()
-        self._files.journal.add(rows, timeout=self._timeout)
+        self._files.catch_up()
+        self._files.journal.add(rows, deadline=time.monotonic() + self._timeout)
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -76,6 +79,7 @@ class Session:
                 f"{self._timeout} s; let fewer threads in, or raise pool_size or max_overflow"
             )
         try:
+            self._files.catch_up()
             newest = 0 if self._files.database.read_only else self._files.journal.newest
             # Others are let in between two folds; what they fold need not be folded here.
             while newest:
@@ -158,13 +162,29 @@ class Session:
         both, which the next fold finds by their ids.
         """
         with self._files.changing:
-            folded, rows = self._files.journal.after(0, ROW_GROUP_ROWS)
-            if rows:
-                with self._change(cursor, folded=folded):
-                    ids = [str(row.id) for row in rows]
-                    there = {found for (found,) in cursor.execute(_THERE, [min(ids), max(ids), ids]).fetchall()}
-                    insert(cursor, to_table([row for row in rows if row.id not in there]))
+            folded, rows = self._foldable(ROW_GROUP_ROWS)
+            while rows:
+                try:
+                    with self._change(cursor, folded=folded):
+                        ids = [str(row.id) for row in rows]
+                        there = {found for (found,) in cursor.execute(_THERE, [min(ids), max(ids), ids]).fetchall()}
+                        insert(cursor, to_table([row for row in rows if row.id not in there]))
+                except duckdb.OutOfMemoryException:
+                    # Lists of numbers take many times their bytes.
+                    if len(rows) == 1:
+                        raise
+                    folded, rows = self._foldable(len(rows) // 2)
+                else:
+                    break
             return folded
+
+    def _foldable(self, most_rows: int) -> tuple[int, list[NewRow]]:
+        """The oldest rows of the journal that are folded at once, and the number of the last one."""
+        folded, rows = self._files.journal.after(0, most_rows, _FOLD_BYTES)
+        n_bytes = sum(len(row.json) for row in rows)
+        if n_bytes > LARGE_ROWS_BYTES and n_bytes > LARGE_ROW_BYTES * len(rows):
+            return self._files.journal.after(0, most_rows, LARGE_ROWS_BYTES)
+        return folded, rows
 
     @contextmanager
     def _change(self, cursor: duckdb.DuckDBPyConnection, *, folded: int) -> Iterator[None]:
@@ -179,6 +199,12 @@ class Session:
                 with suppress(duckdb.Error):
                     cursor.rollback()
                 raise
+            database = self._files.database
+            if not database.is_current():
+                raise StoreDamaged(
+                    f"{self._files.path}: was deleted, moved or replaced while it was being written, so what this call "
+                    "stored is not there; what was added before and not yet written is still in the journal. Try again"
+                )
             self._files.standing = standing
-            self._files.database.merge_next |= merge
+            database.merge_next |= merge
             self._files.journal.confirm(standing, folded=folded)

@@ -9,14 +9,14 @@ import time
 import pytest
 
 from tests.processes import PATIENCE, python
-from tunix_rt.store.line import Line
+from tunix_rt.store.lock_queue import LockQueue
 
 # Does what it reads, line by line, and says what came of it.
 STAND = """
 import sys, time
 from pathlib import Path
-from tunix_rt.store.line import Line
-line = Line(Path(sys.argv[1]))
+from tunix_rt.store.lock_queue import LockQueue
+line = LockQueue(Path(sys.argv[1]))
 line.open(make=True)
 for order in sys.stdin:
     what, _, seconds = order.strip().partition(" ")
@@ -31,15 +31,17 @@ for order in sys.stdin:
 PEN_AND_TURN = """
 import sys, threading, time
 from pathlib import Path
-from tunix_rt.store.line import Line
-line = Line(Path(sys.argv[1]))
+from tunix_rt.store.lock_queue import LockQueue
+line = LockQueue(Path(sys.argv[1]))
 line.open(make=True)
 end = time.monotonic() + 2
 failures = []
 def write():
     while time.monotonic() < end:
-        with line.pen():
-            time.sleep(0.001)
+        while not line.try_write_lock():
+            time.sleep(0.0002)
+        time.sleep(0.001)
+        line.release_write_lock()
 def take_turns():
     while time.monotonic() < end:
         assert line.enter(time.monotonic() + 60)
@@ -60,7 +62,7 @@ print(failures, flush=True)
 
 @pytest.fixture
 def line(tmp_path):
-    line = Line(tmp_path / "runs.lock")
+    line = LockQueue(tmp_path / "runs.lock")
     line.open(make=True)
     return line
 
@@ -86,7 +88,7 @@ class Standing:
 @pytest.fixture
 def others(line):
     """Three other processes."""
-    others = [Standing(line._path) for _ in range(3)]
+    others = [Standing(line.path) for _ in range(3)]
     yield others
     for other in others:
         other.process.kill()
@@ -185,7 +187,7 @@ def test_the_holder_is_named(line, others):
 
 
 def test_threads_of_processes_that_wait_for_each_other_are_no_deadlock(line):
-    processes = [python(PEN_AND_TURN, line._path, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    processes = [python(PEN_AND_TURN, line.path, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     for process in processes:
         said, _ = process.communicate(timeout=PATIENCE)
         assert (process.returncode, said) == (0, "[]\n")

@@ -1,0 +1,339 @@
+"""The processes of a machine that want a store's file, in a queue: first come, first served.
+
+The queue is made of locks on bytes of the file `NAME.lock`, which the kernel releases when a process dies, however it
+dies. Byte 0 is the lease: its holder may open the store. A process that finds it taken draws a ticket, locks the
+ticket's own byte, and waits until no byte before it is locked and the lease is free. A poll is a system call of about a
+microsecond, so polling costs little, can be interrupted, and is fair, because the tickets decide.
+
+The locks are open-file-description locks. The classic record locks, which DuckDB and SQLite use, belong to a process
+and a file: closing any descriptor of the file, as copying its folder does, silently drops all that the process holds.
+"""
+
+import errno
+import json
+import os
+import struct
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple, Protocol
+from weakref import finalize
+
+from tunix_rt.errors import StoreUnusable
+
+try:
+    import fcntl
+except ImportError:  # Windows: there DuckDB's own lock decides, in no order.
+    fcntl = None  # type: ignore[assignment]
+
+_NONE = -1
+_LEASE, _LATCH, _WRITE, _FIRST_TICKET = 0, 1, 2, 2**20
+# Offsets of what the file itself holds: the next ticket, `acknowledged` and `folded`, the processes that have, or had
+# last, the lease and the write lock.
+_NEXT_TICKET, _ACKNOWLEDGED, _FOLDED, _HOLDER, _WRITER = 0, 8, 16, 24, 1_048
+_NUMBER_BYTES = 8
+_HOLDER_BYTES = 1_024
+_NAME_CHARS = 100
+# Seconds between two polls: of the next in the queue, for a lease is mostly a few milliseconds long, and of the others.
+_POLL_OF_THE_NEXT, _POLL = 0.0005, 0.002
+_HELD_BY_ANOTHER = {errno.EAGAIN, errno.EACCES}
+
+
+class Holder(NamedTuple):
+    """The process that has the lease: its id, what it runs, and since when (seconds since 1970)."""
+
+    pid: int
+    name: str
+    since: float
+
+    def __str__(self) -> str:
+        return f"process {self.pid} ({self.name}), which has held it for {time.time() - self.since:.1f} s"
+
+
+class Identity(NamedTuple):
+    """Which file it is, whatever its name."""
+
+    device: int
+    inode: int
+
+
+def identity(file: Path | int) -> Identity | None:
+    """The identity of the file at a path or of a descriptor; None where there is no file."""
+    try:
+        status = os.stat(file)  # noqa: PTH116 - a descriptor, too
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return Identity(status.st_dev, status.st_ino)
+
+
+class _Locks(Protocol):
+    def try_lock(self, byte: int) -> bool: ...
+    def unlock(self, byte: int) -> None: ...
+    def is_taken(self, start: int, length: int) -> bool: ...
+
+
+class _ByteLocks:
+    """Open-file-description locks: of this descriptor, until it is closed in every process that shares it by a fork."""
+
+    # As Linux lays out `struct flock`.
+    _FLOCK = struct.Struct("hhqqi4x")
+
+    def __init__(self, file: int, _path: Path) -> None:
+        self._file = file
+
+    def try_lock(self, byte: int) -> bool:
+        try:
+            self._call(fcntl.F_OFD_SETLK, fcntl.F_WRLCK, byte, 1)
+        except OSError as error:
+            if error.errno in _HELD_BY_ANOTHER:
+                return False
+            raise
+        return True
+
+    def unlock(self, byte: int) -> None:
+        self._call(fcntl.F_OFD_SETLK, fcntl.F_UNLCK, byte, 1)
+
+    def is_taken(self, start: int, length: int) -> bool:
+        """Whether another process has locked a byte of the range (a length of 0: up to the end)."""
+        return self._call(fcntl.F_OFD_GETLK, fcntl.F_WRLCK, start, length) != fcntl.F_UNLCK
+
+    def _call(self, command: int, kind: int, start: int, length: int) -> int:
+        found = fcntl.fcntl(self._file, command, self._FLOCK.pack(kind, os.SEEK_SET, start, length, 0))
+        return int(self._FLOCK.unpack(found)[0])
+
+
+class _FileLocks:
+    """Locks of whole files, one for each kind, where there are no open-file-description locks (macOS).
+
+    One process at a time holds the file of the tickets; the others wait for it at the latch.
+    """
+
+    _ENDINGS = {_LEASE: "", _LATCH: "-latch", _WRITE: "-write"}  # noqa: RUF012 - never changed
+
+    def __init__(self, file: int, path: Path) -> None:
+        self._path = path
+        self._files = {"": file}
+        self._held: set[str] = set()
+
+    def try_lock(self, byte: int) -> bool:
+        ending = self._ENDINGS.get(byte, "-queue")
+        try:
+            fcntl.flock(self._file(ending), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        self._held.add(ending)
+        return True
+
+    def unlock(self, byte: int) -> None:
+        ending = self._ENDINGS.get(byte, "-queue")
+        fcntl.flock(self._file(ending), fcntl.LOCK_UN)
+        self._held.discard(ending)
+
+    def is_taken(self, start: int, length: int) -> bool:  # noqa: ARG002 - all tickets are one file
+        if self._ENDINGS.get(start, "-queue") in self._held or not self.try_lock(start):
+            return self._ENDINGS.get(start, "-queue") not in self._held
+        self.unlock(start)
+        return False
+
+    def _file(self, ending: str) -> int:
+        if ending not in self._files:
+            self._files[ending] = os.open(f"{self._path}{ending}", os.O_RDWR | os.O_CLOEXEC | os.O_CREAT, 0o666)
+            _close_with(self, self._files[ending])
+        return self._files[ending]
+
+
+class LockQueue:
+    """This process's part in the queue for one store; its threads must agree among themselves who calls it.
+
+    Where there is no lock file that it may write (a read-only folder), or no locks, it always has the lease.
+    """
+
+    # Replaced by a test, which has no macOS.
+    locks: Callable[[int, Path], _Locks] = _ByteLocks if sys.platform == "linux" else _FileLocks
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._make = False
+        self._file = _NONE
+        self._locks: _Locks | None = None
+        self._identity: Identity | None = None
+
+    def open(self, *, make: bool) -> None:
+        """Opens the lock file; with `make`, makes it if it is not there, and raises StoreUnusable where it cannot."""
+        self._make |= make
+        if fcntl is None or self._file != _NONE:
+            return
+        try:
+            file = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0), 0o666)
+        except OSError as error:
+            if not make:
+                return
+            raise StoreUnusable(
+                f"{self.path}: the store's lock file cannot be opened ({error.strerror}); give this user the right to "
+                "write there, or open the store with read_only=True"
+            ) from error
+        self._file, self._identity = file, identity(file)
+        self._locks = type(self).locks(file, self.path)
+        self._finalizer = _close_with(self, file)
+
+    def close(self) -> None:
+        """Closes the lock file; it is to be opened again before anything else is done with it.
+
+        A forked child calls it, which shares the locks of its parent and must not unlock them.
+        """
+        if self._file != _NONE:
+            self._finalizer()
+            self._file, self._locks, self._identity = _NONE, None, None
+
+    def is_current(self) -> bool:
+        """Whether the file at the path is the one that is open here: other processes lock that one."""
+        if self._file == _NONE:
+            return fcntl is None or not self._make
+        return identity(self.path) == self._identity
+
+    def enter(self, deadline: float, gives_way: Callable[[], bool] = lambda: False) -> bool:
+        """Waits for the lease; False where it was not free by `deadline` (in the time of time.monotonic).
+
+        `gives_way` is called now and then, and ends the waiting too.
+        """
+        if self._file == _NONE:
+            return True
+        if self.someone_waits() or not self._try(_LEASE):
+            ticket = self._draw_ticket(deadline, gives_way)
+            if ticket is None:
+                return False
+            try:
+                if not self._wait(ticket, deadline, gives_way):
+                    return False
+            finally:
+                self._unlock(ticket)
+        me = json.dumps({"pid": os.getpid(), "name": _own_name()[:_NAME_CHARS], "since": time.time()}).encode()
+        self._write(_HOLDER, me.ljust(_HOLDER_BYTES))
+        return True
+
+    def leave(self) -> None:
+        """Gives the lease up for the next in the queue."""
+        self._unlock(_LEASE)
+
+    def someone_waits(self) -> bool:
+        """Whether another process is in the queue."""
+        return self._locks is not None and self._locks.is_taken(_FIRST_TICKET, 0)
+
+    def try_write_lock(self) -> bool:
+        """Takes the lock under which alone a process may touch the journal; False where another process has it.
+
+        SQLite's own locks are record locks, which any code in the process can drop by accident, and its waiting is
+        unfair: of eight processes that added at once some waited for seconds.
+        """
+        if not self._try(_WRITE):
+            return False
+        self._write_number(_WRITER, os.getpid())
+        return True
+
+    def release_write_lock(self) -> None:
+        """Lets another process have the write lock."""
+        self._unlock(_WRITE)
+
+    @property
+    def writer(self) -> int:
+        """The id of the process that has the write lock, or had it last; 0 where none ever had."""
+        return self._number(_WRITER)
+
+    @property
+    def holder(self) -> Holder | None:
+        """The process that has the lease, or had it last."""
+        if self._file == _NONE:
+            return None
+        try:
+            return Holder(**json.loads(os.pread(self._file, _HOLDER_BYTES, _HOLDER)))
+        except (ValueError, TypeError):
+            return None
+
+    @property
+    def acknowledged(self) -> int:
+        """The number of the newest row that the journal acknowledged: what a journal that lost rows cannot know."""
+        return self._number(_ACKNOWLEDGED)
+
+    @acknowledged.setter
+    def acknowledged(self, number: int) -> None:
+        self._write_number(_ACKNOWLEDGED, number)
+
+    @property
+    def folded(self) -> int:
+        """The number of the newest of these rows that is surely in the store's own file."""
+        return self._number(_FOLDED)
+
+    @folded.setter
+    def folded(self, number: int) -> None:
+        self._write_number(_FOLDED, number)
+
+    def _draw_ticket(self, deadline: float, gives_way: Callable[[], bool]) -> int | None:
+        if not self._poll(_LATCH, deadline, gives_way):
+            return None
+        try:
+            number = self._number(_NEXT_TICKET)
+            self._write_number(_NEXT_TICKET, number + 1)
+            ticket = _FIRST_TICKET + number
+            return ticket if self._poll(ticket, deadline, gives_way) else None
+        finally:
+            self._unlock(_LATCH)
+
+    def _wait(self, ticket: int, deadline: float, gives_way: Callable[[], bool]) -> bool:
+        while ticket > _FIRST_TICKET and self._locks and self._locks.is_taken(_FIRST_TICKET, ticket - _FIRST_TICKET):
+            if time.monotonic() >= deadline or gives_way():
+                return False
+            time.sleep(_POLL)
+        return self._poll(_LEASE, deadline, gives_way)
+
+    def _poll(self, byte: int, deadline: float, gives_way: Callable[[], bool]) -> bool:
+        while not self._try(byte):
+            if time.monotonic() >= deadline or gives_way():
+                return False
+            time.sleep(_POLL_OF_THE_NEXT)
+        return True
+
+    def _number(self, offset: int) -> int:
+        return 0 if self._file == _NONE else int.from_bytes(os.pread(self._file, _NUMBER_BYTES, offset), "big")
+
+    def _write_number(self, offset: int, number: int) -> None:
+        self._write(offset, number.to_bytes(_NUMBER_BYTES, "big"))
+
+    def _write(self, offset: int, data: bytes) -> None:
+        # A full disk costs a name or a count here, not the work that continues.
+        with suppress(OSError):
+            if self._file != _NONE:
+                os.pwrite(self._file, data, offset)
+
+    def _try(self, byte: int) -> bool:
+        if self._locks is None:
+            return True
+        try:
+            return self._locks.try_lock(byte)
+        except OSError as error:
+            raise StoreUnusable(
+                f"{self.path}: cannot be locked ({error.strerror}), so that processes could not take turns; put the "
+                "store on a local disk, or mount its file system with locks"
+            ) from error
+
+    def _unlock(self, byte: int) -> None:
+        if self._locks is not None:
+            self._locks.unlock(byte)
+
+
+def _close_with(owner: object, file: int) -> "finalize[[int], object]":
+    finalizer = finalize(owner, os.close, file)
+    # At the end of the process the kernel does it, after what else runs at exit.
+    finalizer.atexit = False
+    return finalizer
+
+
+def _own_name() -> str:
+    """What a person would call this process: the notebook of a kernel, else the script."""
+    script = Path(sys.argv[0])
+    if script.name == "__main__.py":
+        script = script.parent
+    return (
+        os.environ.get("JPY_SESSION_NAME") or (f"python {script}" if script.name == "-c" else script.name) or "python"
+    )
