@@ -15,9 +15,9 @@
         ├── StoreFull                     the disk is full
         └── StoreReadOnly                 a change was asked of a store that was opened for reading only
 
-Each message says what happened, to which trace, line or file, and what to do about it. Names, keys and SQL in it come from
-anywhere, so control characters are shown as symbols wherever an error is printed; `args` holds the text as it is. Every
-error can be pickled and copied, with its attributes and notes.
+Each message says what happened, to which trace, line or file, and what to do about it. Names, keys and SQL in it come
+from anywhere, so control characters are shown as symbols wherever an error is printed; `args` holds the text as it is.
+Every error can be pickled and copied, with its attributes and notes.
 """
 
 from typing import Any, NamedTuple, Self
