@@ -18,12 +18,13 @@ from tunix_rt.render.tex import is_plain
 
 
 class Kind(StrEnum):
-    """What a stretch of a text is; a formula stands in its line or on lines of its own."""
+    """What a stretch of a text is; a formula stands in its line or on lines of its own, or is shown as its source."""
 
     PROSE = "prose"
     CODE = "code"
     INLINE = "inline"
     DISPLAY = "display"
+    SOURCE = "source"
 
 
 class Segment(NamedTuple):
@@ -118,12 +119,12 @@ def _formula(match: re.Match[str]) -> Segment | None:
     if branch is None:
         return None
     tex = match[0] if branch == "environment" else match[branch]
-    if not is_plain(tex):
-        return None
-    if branch == "environment":
-        return Segment(Kind.DISPLAY, tex, tex)
     if not tex.strip() or (branch == "dollar" and not _surely_tex(tex)):
         return None
+    if not is_plain(tex):
+        return Segment(Kind.SOURCE, match[0], match[0])
+    if branch == "environment":
+        return Segment(Kind.DISPLAY, tex, tex)
     if branch in {"display", "dollars"}:
         return Segment(Kind.DISPLAY, rf"\[{tex}\]", match[0])
     return Segment(Kind.INLINE, rf"\({tex}\)", match[0])

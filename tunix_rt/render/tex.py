@@ -66,7 +66,7 @@ _FORMS = _words(
     xLeftarrow xLeftrightarrow xmapsto xrightleftharpoons
     not hat widehat check widecheck tilde widetilde acute grave dot ddot dddot ddddot breve bar vec mathring
     boxed fbox cancel bcancel xcancel cancelto
-    text textbf textit textrm textsf texttt textup textnormal textmd mbox hbox
+    text textbf textit textrm textsf texttt textup textnormal mbox hbox
     mathrm mathbf mathit mathsf mathtt mathcal mathscr mathfrak mathbb mathnormal boldsymbol pmb
     rm bf it sf tt cal frak scr Bbb mit symbf symbb symrm
     operatorname mathop mathrel mathbin mathord mathopen mathclose mathpunct mathinner limits nolimits
@@ -102,13 +102,14 @@ _TOKEN = re.compile(
     \\(?P<edge>begin|end)\{(?P<environment>[A-Za-z]+\*?)\}
   | \\(?P<row>\\\*?)
   | \\[hm]space\*?\{(?P<width>[^{}]*)\}
-  | \\(?P<macro>[A-Za-z]+|.)
+  | \\(?:left|right|middle)\s*\.
+  | \\(?P<macro>[A-Za-z]+|.)\*?
   | (?P<brace>[{}])
   | (?P<tie>~)
   | (?P<wrong>[%\\]) # a comment is not shown
   | (?P<cell>&)
-  | [\s^_]+
-  | (?P<drawn>[^\\{}~%&\s^_]+)
+  | (?P<drawn>(?:[^\W_]|[!-$'-\[\]`|])+)
+  | [^\\]  # nothing that is sure to have a width
     """,
     re.VERBOSE,
 )
@@ -119,7 +120,7 @@ _AFTER = {
     "row": re.compile(rf"\s*(?!\s|\[)|\s*\[{_LENGTH}\]"),
     "array": re.compile(r"\s*(?:\[[tcb]\]\s*)?\{[lcr|:\s]{0,60}\}"),
     "subarray": re.compile(r"\s*\{[lcr]\}"),
-    "tag": re.compile(r"\*?\s*\{[^{}\\]{1,20}\}"),
+    "tag": re.compile(r"\s*\{[^{}\\]{1,20}\}"),
 }
 
 

@@ -69,7 +69,7 @@ class Database:
         except BaseException as error:
             self.shut()
             if isinstance(error, duckdb.Error):
-                raise self.told(error) from error
+                raise self.told(error) from None
             raise
 
     def detach(self) -> None:

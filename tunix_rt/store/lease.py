@@ -55,7 +55,7 @@ class Lease:
             with self._database.cursor() as cursor:
                 yield cursor
         except duckdb.Error as error:
-            raise self._database.told(error) from error
+            raise self._database.told(error) from None
         finally:
             self._leave()
 
