@@ -27,7 +27,7 @@ def subclasses(kind):
 ERRORS = [
     *(
         kind("runs.duckdb: \x1b[2J says\nwhy")
-        for kind in subclasses(rt.TunixRTError)
+        for kind in sorted(subclasses(rt.TunixRTError), key=str)
         if not issubclass(kind, rt.TraceInvalid | RequestInvalid) and kind.__module__.startswith("tunix_rt.")
     ),
     rt.TraceInvalid(Problem("steps.0", "is bad"), Problem(None, "stops", (3, 4))),
@@ -45,13 +45,13 @@ def test_no_class_of_errors_is_left_out():
     assert output.ExportFailed in ours
 
 
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_an_error_can_be_pickled_and_copied(error, way):
-    again = way(error)
-    assert again is not error
-    assert type(again) is type(error)
-    assert (str(again), again.args, vars(again)) == (str(error), error.args, vars(error))
+def test_an_error_can_be_pickled_and_copied(error):
+    for way in WAYS:
+        again = way(error)
+        assert again is not error
+        assert type(again) is type(error)
+        assert (str(again), again.args, vars(again)) == (str(error), error.args, vars(error))
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -23,8 +23,8 @@ stacked = "x" + chr(0x301) * 1_000
 trace = rt.Trace(prompt=stacked, steps=texts, final_answer=stacked, meta={{stacked: stacked}})
 display(trace, HTML(render.trace_html(trace, text="markdown")))
 print("done")"""
-# Letters and lines of formulas outside of the nearest box that keeps what it paints to itself, once it is scrolled.
-OUTSIDE = """() => [...document.querySelectorAll(".trt mjx-c, .trt mjx-mo, .trt mjx-mi")].filter(part => {
+# Letters, digits and fractions outside of the nearest box that keeps what it paints to itself, once it is scrolled.
+OUTSIDE = """() => [...document.querySelectorAll(".trt :is(mjx-mi, mjx-mn, mjx-mtext, mjx-mfrac)")].filter(part => {
     const box = part.closest(".trt-tex, .trt-prose, .trt-md");
     const [inner, outer] = [part.getBoundingClientRect(), box.getBoundingClientRect()];
     const left = outer.left - box.scrollLeft, right = left + box.scrollWidth;
