@@ -1,8 +1,13 @@
 """Files that break readers, by accident or by malice: each is a rejection or one clear error."""
 
+import contextlib
 import gzip
 import json
+import logging
 import os
+import pickle
+import sys
+import traceback
 from pathlib import Path
 
 import pyarrow as pa
@@ -132,3 +137,128 @@ def test_a_file_that_shrinks_while_it_is_read_keeps_what_was_read(store):
     assert 0 < report.added < 40_000
     assert report.rejected_count <= 1
     assert store.count() == report.added
+
+
+# -- what is printed and logged --------------------------------------------------------------------------------------
+
+# One of each: clears the screen, names the window, makes a link, C1, overwrites, goes back, reverses, hides.
+ACTS = "\x1b[2J \x1b]0;t\x07 \x1b]8;;http://a.b\x1b\\ \x9b31m \r \b \u202e \u2066 \u200b"
+SIGNS = set(ACTS) - set("[2J]0;t8http://a.b\\ 31m")
+
+
+def harmless(text):
+    assert text
+    assert not set(text) & SIGNS, ascii(text)
+    return text
+
+
+def told_in_every_way(error):
+    """What a terminal gets of an error that was raised: print, traceback, IPython."""
+    from IPython.core.ultratb import FormattedTB
+
+    yield str(error)
+    yield repr(error)
+    yield "".join(traceback.format_exception(error))
+    for mode in ("Plain", "Context"):
+        yield FormattedTB(mode=mode, theme_name="nocolor").text(type(error), error, error.__traceback__)
+
+
+NAME = ACTS.replace("/", "").replace("\\", "")
+
+
+def named(text, suffix=".jsonl"):
+    return write(f"a{NAME}{suffix}", text)
+
+
+@pytest.mark.parametrize(
+    "fails",
+    [
+        lambda store: store.load(f"missing {ACTS}.jsonl"),
+        lambda store: store.load(named("no traces")),
+        lambda store: store.load(named("{}"), format=ACTS),
+        lambda store: store.load(named("{}"), mapping={ACTS: ACTS}),
+        lambda store: store.add({"prompt": "p", ACTS: 1}),
+        lambda store: store.add(rt.Trace(prompt="p", steps=["s"], final_answer="a", meta={ACTS: float("nan")})),
+        lambda _: rt.Trace.from_json(f'{{"{ACTS}'),
+        lambda store: store.add_many([{"prompt": "p", "steps": [{"i": 0, "type": ACTS, "contents": 1}]}]),
+        lambda store: store.get(ACTS),
+        lambda store: store.page(after=ACTS),
+        lambda store: store.page(where=f"'{ACTS}' + nonsense"),
+        lambda store: store.page(where=f"{ACTS}"),
+        lambda store: store.page(since=ACTS),
+        lambda store: store.page(ids=[ACTS]),
+        lambda store: store.sql(f'select "{ACTS}" from traces'),
+        lambda store: store.sql("select error(?)", ACTS),
+        lambda store: store.export(f"missing{NAME}/x.jsonl"),
+        lambda store: store.export("x.jsonl", format=ACTS),
+        lambda store: store.backup(named("{}")),
+        lambda _: rt.TraceStore(named("this is no store" * 1000, ".duckdb")),
+        lambda _: rt.Settings(rediai_mode=ACTS),
+        lambda _: rt.examples.get(ACTS),
+    ],
+)
+def test_no_error_lets_a_text_act_in_a_terminal(store, fails):
+    with pytest.raises(rt.TunixRTError) as caught:
+        fails(store)
+    for told in told_in_every_way(caught.value):
+        harmless(told)
+    harmless("".join(traceback.format_exception(pickle.loads(pickle.dumps(caught.value)))))  # noqa: S301
+
+
+def test_an_error_shows_controls_and_keeps_the_text_in_its_args():
+    error = rt.QueryInvalid(f"a\tb\n{ACTS}")
+    error.add_note(ACTS)
+    assert str(error).startswith("a\tb\n␛[2J ␛]0;t␇ ")
+    assert error.args == (f"a\tb\n{ACTS}",)
+    for told in told_in_every_way(error):
+        harmless(told)
+
+
+def test_no_report_or_result_lets_a_text_act_in_a_terminal(store):
+    named(f'{{"prompt": 3, "{ACTS}": 1}}\n' + json.dumps(ROW | {"meta": {ACTS: ACTS, "source": ACTS}}) + "\n")
+    report = store.load(".")
+    assert counts(report) == (1, 0, 1)
+    shown = [report, *report.rejected, store.page(), store.page(source=ACTS), store.latest(), store.info()]
+    shown += [store.verify(progress=False), store.health(), rt.TraceStore(f"b{NAME}.duckdb"), *store.page()]
+    shown += [rt.TraceStore(f"b{NAME}.duckdb").verify(progress=False), rt.TraceStore(f"b{NAME}.duckdb").health()]
+    shown += [store.sql(f"select 1 as \"{ACTS}\", ? as b, {{'{ACTS}': ?}} as c", ACTS, ACTS)]
+    for each in shown:
+        harmless(str(each))
+        harmless(repr(each))
+        if hasattr(each, "_repr_html_"):
+            harmless(each._repr_html_())
+
+
+@pytest.mark.parametrize("kind", [rt.SourceInvalid, RuntimeError])
+def test_no_log_of_a_form_lets_a_text_act(store, caplog, kind):
+    form = rt.UploadForm(store)
+    with form.telling():
+        try:
+            raise ValueError(ACTS)  # noqa: TRY301
+        except ValueError as cause:
+            cause.add_note(ACTS)
+            raise kind(f"cannot: {ACTS}") from cause
+    harmless(form.problem)
+    harmless(caplog.text)
+    assert "cannot: ␛[2J" in caplog.text
+    assert caplog.records[0].name == "tunix_rt.widgets"
+    form.close()
+
+
+def test_no_form_and_no_warning_lets_a_name_act(store, capfd):
+    folder = Path("runs")
+    folder.mkdir()
+    write(folder / f"a{NAME}.jsonl", '{"prompt": 3}\n{"half')
+    form = rt.FolderWatch(store, f"runs/*{NAME}.jsonl", every=0.05)
+    form.stop()
+    with form._at_work:
+        harmless(json.dumps(form.shown, ensure_ascii=False))
+    form.close()
+    with contextlib.suppress(rt.TunixRTError):
+        rt.UploadForm(store).load_path(f"x{ACTS}")
+    logging.getLogger("tunix_rt.widgets").handle(
+        logging.LogRecord("tunix_rt.widgets", logging.ERROR, "", 0, "%s", (ACTS,), (None, None, None))
+    )
+    sys.stderr.flush()
+    out, err = capfd.readouterr()
+    assert not set(out + err) & SIGNS

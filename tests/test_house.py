@@ -16,8 +16,9 @@ PACKAGE = ROOT / "tunix_rt"
 # From the ground up: a room imports only rooms of a lower floor, and files of its own.
 FLOORS = {
     "_version": 0,
+    "render": 0,
     "errors": 1,
-    "render": 1,
+    "log": 1,
     "options": 2,
     "places": 2,
     "problems": 2,

@@ -116,6 +116,11 @@ def test_prices_and_unsafe_tex_are_never_typeset(text):
     assert Reader(rendered(text)).tex == []
 
 
+@pytest.mark.parametrize("formula", [r"\(\rlap{a_b}\!\!*c*\)", r"\[x \\[-9em] *y* \]", r"$\phantom{*x*} \_ z_1$"])
+def test_a_formula_that_is_not_typeset_shows_its_source_to_the_letter(formula):
+    assert Reader(rendered(f"**So** {formula}, *yes*")).text == f"So {formula}, yes"
+
+
 def test_only_so_many_formulas_are_typeset_and_the_rest_shows_its_source():
     trace = a_trace("$x_1$ " * 400, [a_step(content=r"\(y_1*z*\) " * 400)], "$z^2$")
     seen = Reader(render.trace_html(trace, text="markdown"))

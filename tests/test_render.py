@@ -307,10 +307,37 @@ def test_mathematics_is_typeset(text, tex):
 @pytest.mark.parametrize(
     "tex",
     [
+        r"x = \frac{-b \pm \sqrt[3]{b^2-4ac}}{2a} \implies \boxed{\text{(C) } 42}, \quad 50\%",
+        r"f(x) = \begin{cases} x^2 & \text{if } x \ge 0, \\[4pt] -x & \text{otherwise.} \end{cases}",
+        r"\left[\begin{array}{c|c} 1 & 2 \\ \hline 4 & 5 \end{array}\right] \begin{pmatrix} 1 \\ 0\end{pmatrix}",
+        r"\begin{aligned} 7^{100} &\equiv 1 \pmod{10} \tag{1} \\ &= \left\lfloor \tfrac n2 \right\rfloor\end{aligned}",
+        r"\int_0^{\pi}\!\sin x\,dx\hspace{1cm}\lim_{x\to\infty}\bigl(1+\tfrac1x\bigr)^x \approx e \left. \right|",
+        r"\underbrace{1+\cdots+1}_{n\text{ times}} \in \mathbb{Z}, \; \operatorname*{argmax}_{\theta} \mathcal{L}",
+        r"\cfrac{1}{1+\cfrac{1}{1+\cfrac{1}{1+\cfrac{1}{1+x}}}} \overset{\text{AM-GM}}{\le} {n \choose k}, 90^\circ",
+        r"\sum_{\substack{d \mid n \\ d > 1}} \cancel{x} \xrightarrow[n\to\infty]{} \mathbf{v} \times \vec{w}",
+    ],
+)
+def test_what_models_write_is_typeset(tex):
+    assert Reader(render.trace_html(a_trace(rf"\[{tex}\]"))).tex == [rf"\[{tex}\]"]
+
+
+@pytest.mark.parametrize(
+    "tex",
+    [
         *(r"\href{javascript:alert(1)}{x}", r"\url{x}", r"\style{color:red}{x}", r"\class{a}{x}", r"\cssId{a}{x}"),
         *(r"\require{html}x", r"\def\x{1}", r"\newcommand{\x}{1}", r"\renewcommand{\x}{1}", r"\let\x=y"),
         *(r"\htmlData{a=b}{x}", r"\mmlToken{mi}[href=a]{x}", r"\unicode{x41}", r"\rule{9em}{9em}"),
-        *(r"\color{white}{x}", r"\phantom{x}", r"x % y"),
+        *(r"\color{white}{x}", r"\phantom{x}", r"x % y", r"x \\% y", r"\unknown x", "x \\\n y"),
+        # What paints over other text, or far away.
+        *(r"\rlap x", r"\llap{x}", r"\crampedrlap{x}", r"\text{\rlap{x}}", r"\mathmakebox[0pt]{x}", r"\smash{x}"),
+        *(r"\raise 9em x", r"\kern-9em x", r"\hspace{-9em}x", r"\hspace{9999em}x", r"\mspace{-9mu}x"),
+        *(r"x \\[-90em] y", "x \\\\ \n[-9em] y", r"x \\*[-9em] y", r"\genfrac{}{}{9em}{}{1}{2}", r"\leftroot{-99}"),
+        *(r"\!" * 240 + "x", r"1\!\!2", r"1\!{} \!2", r"1\!\text{}\!2", r"1\!\left.\negthinspace2\right.", r".\!" * 21),
+        *(r"1\!\operatorname*{}\!2", "1\\!\u0301\\!2", r"\large" * 3 + " x", r"\hat" * 21 + "x"),
+        *(r"\qquad" * 9 + "x", "~" * 9 + "x", r"\hspace{1em}" * 9 + "x", "{" * 21 + "x" + "}" * 21),
+        *(r"\shoveleft[-90em]{x}", r"\MoveEqLeft[90] x", r"\tag{" + "x" * 21 + "}", r"\begin {array}{c}1\end{array}"),
+        *(r"\begin{array}{c@{x}c}1\end{array}", r"\begin{array}{p{99em}}1\end{array}"),
+        *(r"\begin{multlined}[c][-9em]1\end{multlined}", r"\begin{matrix}" * 21 + r"\end{matrix}" * 21),
     ],
 )
 @pytest.mark.parametrize("form", [r"\({}\)", "${}^2$", r"\[{}\]", "$${}$$", r"\begin{{align}}{}\end{{align}}"])
@@ -546,6 +573,28 @@ def test_tables_in_text_fit_a_terminal_of_100_columns():
         assert all(line == line.rstrip() for line in text.split("\n"))
 
 
+def test_what_hides_in_a_word_is_shown_and_what_a_language_needs_stays():
+    hidden = "pass\u200bword \u200dx a\u200c\u200cb \u2060y \ufeffz \u3164 \U000e0041\U000e0042"
+    assert not set(visible(hidden)) & set("\u200b\u200c\u200d\u2060\ufeff\u3164\U000e0041\U000e0042")
+    for text in (
+        "שלום עולם 123 (abc)",
+        "مرحبا \u200f!",
+        "می\u200cخواهم",
+        "क्\u200dष",
+        "👩\u200d💻",
+        "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+    ):
+        assert visible(text) == text
+
+
+@pytest.mark.parametrize("unit", ["\u0301", "\u202e", "\u200d", "\U000e0041", "\U0001f3f4\U000e0041", "\x1b[2J"])
+def test_a_text_of_nothing_but_what_acts_or_has_no_width_is_shown(unit):
+    trace = a_trace("x" + unit * (2**17 // len(unit)), [a_step(type=("v" + unit * 64)[:64])], unit, {unit: unit})
+    html, text = render.trace_html(trace), render.trace_text(trace, columns=80)
+    assert not set(html + text) & set("\u202e\U000e0041\x1b")
+    assert len(text) < 2**16
+
+
 def test_a_terminal_gets_no_escape_sequence():
     assert visible("\x1b[31m\r\n\x7f\x85\u2028\ud800") == "␛[31m\n␡‹U+0085›‹U+2028›‹U+D800›"
 
@@ -565,7 +614,11 @@ def test_the_style_is_small_and_stays_inside():
     assert len(style) < 6 * 1024
     assert "url(" not in style
     assert "@import" not in style
-    selectors = re.sub(r"@container[^{]*", "", re.sub(r"\{[^{}]*\}", ",", style)).replace("{", ",").replace("}", ",")
+    selectors = (
+        re.sub(r"@container[^{]*|:is\([^)]*\)", "", re.sub(r"\{[^{}]*\}", ",", style))
+        .replace("{", ",")
+        .replace("}", ",")
+    )
     assert all(each.strip().startswith(".trt.trt.trt") for each in selectors.split(",") if each.strip())
 
 

@@ -16,14 +16,39 @@
         ├── StoreFull                     the disk is full
         └── StoreReadOnly                 a change was asked of a store that was opened for reading only
 
-Each message says what happened, to which trace, line or file, and what to do about it.
+Each message says what happened, to which trace, line or file, and what to do about it. Names, keys and SQL in it come
+from anywhere, so control characters are shown as symbols wherever an error is printed; `args` holds the text as it is.
+Every error can be pickled and copied, with its attributes and notes.
 """
 
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
+
+from tunix_rt.render.characters import visible
+
+# OSError keeps these beside its attributes.
+_OF_THE_SYSTEM = ("errno", "strerror", "filename", "filename2")
 
 
 class TunixRTError(Exception):
     """The base of every error of this package: `except TunixRTError` catches them all, and nothing else."""
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
+
+    def add_note(self, note: str, /) -> None:
+        """Adds to what a traceback shows below the message; control characters are shown as symbols."""
+        super().add_note(visible(note))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not by `__init__`, as exceptions usually are: it may take other things than `args` holds.
+        system = {name: value for name in _OF_THE_SYSTEM if (value := getattr(self, name, None)) is not None}
+        return _restored, (type(self), self.args), self.__dict__ | system
+
+
+def _restored(kind: type[TunixRTError], args: tuple[Any, ...]) -> TunixRTError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class SettingsInvalid(TunixRTError, ValueError):
@@ -41,7 +66,7 @@ class Problem(NamedTuple):
     place: tuple[int, int] | None = None
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.reason}" if self.field else self.reason
+        return visible(f"{self.field}: {self.reason}" if self.field else self.reason)
 
 
 class TraceInvalid(TunixRTError, ValueError):

@@ -5,9 +5,16 @@ import unicodedata
 
 # What a terminal or a browser obeys instead of showing: C0 and C1 controls (0x9B alone starts an escape sequence), line
 # and paragraph separators, the bidirectional embeddings, overrides and isolates that make text read other than it is
-# stored, and lone surrogates, which cannot be encoded and would stop the whole message to the browser. The marks that
-# ordinary Arabic and Hebrew use (LRM, RLM, ALM) stay as they are.
-_ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# stored, and lone surrogates, which cannot be encoded and would stop the whole message to the browser. And what shows
+# nothing, so that a word can hide in another: zero-width spaces, invisible operators, fillers and tags. The marks that
+# ordinary Arabic and Hebrew use (LRM, RLM, ALM) stay as they are, and so do the tags that make the flags of regions.
+_ACTING = re.compile(
+    "(?P<flag>\U0001f3f4[\U000e0030-\U000e007a]{3,6}\U000e007f)"
+    "|[\x00-\x08\x0b-\x1f\x7f-\x9f\u180e\u200b-\u200d\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+# Between letters of Persian or Hindi, and in an emoji, they do their work; behind ASCII, or in a row, they only hide.
+_JOINERS = "\u200c\u200d"
 _PICTURES = 0x2400  # the Unicode block that holds a picture for each C0 control
 _DELETE, _DELETE_PICTURE = 0x7F, "\u2421"
 
@@ -26,7 +33,12 @@ def visible(text: str) -> str:
 
 
 def _symbol(match: re.Match[str]) -> str:
+    if match["flag"]:
+        return match[0]
     code = ord(match[0])
+    before = match.string[max(0, match.start() - 1) : match.start()] if match[0] in _JOINERS else ""
+    if before and not before.isascii() and before not in _JOINERS:
+        return match[0]
     if code < ord(" "):
         return chr(_PICTURES + code)
     return _DELETE_PICTURE if code == _DELETE else f"‹U+{code:04X}›"

@@ -117,8 +117,8 @@ class _Page:
         """The source for the parser. The same formula has the same number, so that labels of links stay equal."""
         if segment.kind in {Kind.PROSE, Kind.CODE}:
             return segment.source
-        is_set = self._most > 0
-        self._most -= 1
+        is_set = self._most > 0 and segment.kind is not Kind.SOURCE
+        self._most -= is_set
         number = self._numbers.setdefault((segment.source, is_set), len(self._formulas))
         if number == len(self._formulas):
             self._formulas.append(_Formula(segment, is_set))

@@ -14,14 +14,17 @@ from enum import StrEnum
 from itertools import islice
 from typing import NamedTuple
 
+from tunix_rt.render.tex import is_plain
+
 
 class Kind(StrEnum):
-    """What a stretch of a text is; a formula stands in its line or on lines of its own."""
+    """What a stretch of a text is; a formula stands in its line or on lines of its own, or is shown as its source."""
 
     PROSE = "prose"
     CODE = "code"
     INLINE = "inline"
     DISPLAY = "display"
+    SOURCE = "source"
 
 
 class Segment(NamedTuple):
@@ -66,16 +69,6 @@ _SIMPLE = re.compile(r"-?[A-Za-z](?:\s*[=<>≤≥≠+\-*/,]\s*-?(?:[A-Za-z]|\d+(
 # Two words in a row are prose between two prices, unless a \text{…} says that they are meant.
 _TEX_WORDS = re.compile(r"\\(?:text|mathrm|operatorname|mbox)[a-z]*\*?\{[^{}]*\}|\\[A-Za-z]+")
 _PROSE_WORDS = re.compile(r"[A-Za-z]{3,},? +[A-Za-z]{2,}")
-# TeX that links, loads, styles, names, defines or paints outside its place. JupyterLab filters most of it; other hosts
-# of a saved notebook may not, and nobody needs it to read a formula.
-_UNSAFE = re.compile(
-    r"\\(?:href|url|html|style|class|cssId|data|require|begingroup|[egx]?def|let|futurelet|re?newcommand|newcommand"
-    r"|providecommand|(?:re)?newenvironment|DeclareMathOperator|DeclarePairedDelimiter|Newextarrow|newtagform|usetagform"
-    r"|mathtoolsset|setOptions|mmlToken|unicode|bbox|enclose|includegraphics|toggle|mathtip|texttip|tooltip"
-    r"|label|(?:eq)?ref|Rule|rule|Space|raise|lower|move(?:left|right)|[hmv]?kern|[hmv]skip|[hmv]space|verb"
-    r"|[hv]?phantom|smash|(?:math)?[clr]lap|(?:text|page|f)?color(?:box)?)"
-    r"|(?<!\\)%"  # what follows is a comment, and would not be shown
-)
 
 
 def segments(text: str, *, most: int) -> list[Segment]:
@@ -123,13 +116,15 @@ def _formulas(text: str, start: int, end: int) -> Iterator[tuple[Segment, int]]:
 
 def _formula(match: re.Match[str]) -> Segment | None:
     branch = match.lastgroup
-    if branch is None or _UNSAFE.search(match[0]):
+    if branch is None:
         return None
-    if branch == "environment":
-        return Segment(Kind.DISPLAY, match[0], match[0])
-    tex = match[branch]
+    tex = match[0] if branch == "environment" else match[branch]
     if not tex.strip() or (branch == "dollar" and not _surely_tex(tex)):
         return None
+    if not is_plain(tex):
+        return Segment(Kind.SOURCE, match[0], match[0])
+    if branch == "environment":
+        return Segment(Kind.DISPLAY, tex, tex)
     if branch in {"display", "dollars"}:
         return Segment(Kind.DISPLAY, rf"\[{tex}\]", match[0])
     return Segment(Kind.INLINE, rf"\({tex}\)", match[0])

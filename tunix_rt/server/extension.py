@@ -4,6 +4,7 @@ from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.utils import url_path_join
 
 from tunix_rt.errors import SettingsInvalid
+from tunix_rt.render import visible
 from tunix_rt.server import routes
 from tunix_rt.server.served import ServedStore
 
@@ -27,7 +28,9 @@ class TraceServer(ExtensionApp):
                 "tunix_rt: no store is served: %s", "; ".join(str(error).splitlines())
             )
         else:
-            self.log.info("tunix_rt: %s is served under %s", settings.database, url_path_join(self._base_url, API))
+            self.log.info(
+                "tunix_rt: %s is served under %s", visible(str(settings.database)), url_path_join(self._base_url, API)
+            )
 
     def initialize_handlers(self) -> None:
         """The routes, and one for all that is none, so that nobody learns which are there."""

@@ -70,7 +70,7 @@ class Database:
         except BaseException as error:
             self.shut()
             if isinstance(error, duckdb.Error):
-                raise self.explained(error) from error
+                raise self.explained(error) from None
             raise
 
     def is_current(self) -> bool:

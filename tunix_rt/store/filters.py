@@ -58,7 +58,7 @@ class Filters:
             known = "; ".join(f"{name}: {meaning}" for name, meaning in FILTERS.items())
             raise QueryInvalid(f"unknown filter {', '.join(map(repr, unknown))}; known are {known}")
         # What can be gone through only once would be empty for whoever is told what was asked.
-        self.given = {
+        self.given: dict[str, Any] = {
             name: list(value) if isinstance(value, Iterator) else value
             for name, value in given.items()
             if value is not None

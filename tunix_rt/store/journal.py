@@ -335,7 +335,7 @@ class Journal:
         # A damaged file can give NULL where there never is one.
         except (sqlite3.Error, TypeError) as error:
             self._disconnect(cleanly=False)
-            raise _explained(self.path, error) from error
+            raise _explained(self.path, error) from None
 
     def refuse_gone(self) -> None:
         """Raises StoreDamaged, from now on at each call until the store is opened anew."""

@@ -62,7 +62,7 @@ class Lease:
             with self._database.cursor() as cursor:
                 yield cursor
         except duckdb.Error as error:
-            raise self._database.explained(error) from error
+            raise self._database.explained(error) from None
         finally:
             self._end_work(token)
 

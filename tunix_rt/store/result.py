@@ -49,7 +49,7 @@ class SqlResult:
         return self.n_rows
 
     def __repr__(self) -> str:
-        return f"<SqlResult of {self.n_rows:,} rows: {', '.join(self.columns)}>"
+        return render.visible(f"<SqlResult of {self.n_rows:,} rows: {', '.join(self.columns)}>")
 
     def __str__(self) -> str:
         return render.table_text(self)

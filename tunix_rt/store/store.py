@@ -64,6 +64,9 @@ class TraceStore:
     def __repr__(self) -> str:
         return f"TraceStore({str(self.path)!r})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), settings=self.settings, read_only=self._session.read_only), (self.path,)
+
     def add(self, trace: Trace | Mapping[str, Any]) -> TraceRecord:
         """Stores one trace (or a dictionary shaped like one) and gives it back with its id and time.
 
@@ -143,10 +146,7 @@ class TraceStore:
         return watch(self._session, path, insisted_format(format, mapping), every=every, stop=stop)
 
     def get(self, id: UUID | str) -> TraceRecord:
-        """The trace with this id, or with the only id that begins so.
-
-        Raises TraceNotFound, and IdAmbiguous where several ids begin so.
-        """
+        """The trace with this id, or the only one that begins so; TraceNotFound, IdAmbiguous where several do."""
         with self._session.cursor() as cursor:
             return find(cursor, id, store=self.path)
 
@@ -169,7 +169,7 @@ class TraceStore:
         selection = Filters(**filters)
         with self._session.cursor() as cursor, selection.told():
             search = Search(cursor, self._ruler(cursor), selection)
-            return search.page(wanted, turn=partial(self.page, limit=limit, **filters))
+            return search.page(wanted, turn=partial(self.page, limit=limit, **selection.given))
 
     def count(self, **filters: Any) -> int:
         """How many traces there are, of those that the filters let through."""

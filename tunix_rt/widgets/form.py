@@ -5,7 +5,6 @@ with `@action`. What it raises is shown in the form and logged: the notebook sho
 from a thread of their own, beside the cells that run.
 """
 
-import logging
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,8 +20,9 @@ from traitlets import Unicode
 
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid, TunixRTError
+from tunix_rt.log import logger
 
-log = logging.getLogger("tunix_rt.widgets")
+log = logger("tunix_rt.widgets")
 
 _MISTAKE = "(this is a mistake in the program; the log has more)"
 _STATIC = Path(__file__).parent / "static"
