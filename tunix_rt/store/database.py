@@ -27,11 +27,19 @@ _RETRY_SECONDS = (0.005, 0.02)
 
 # DuckDB would take four fifths of the machine's memory, which a training process needs for itself; beyond this it
 # spills to disk. With 1 GB a load or an export of 1,000,000 traces took 1.3 GB in all. Nothing is fetched from the
-# network.
+# network, no extension is loaded, and no SQL text reads the variables of the kernel.
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": "512MB",
     "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+    "allow_persistent_secrets": False,
+    "python_enable_replacements": False,
+    # A thread of DuckDB's own that has the query whole leaves the main thread waiting, where it hears no Ctrl-C.
+    "scheduler_process_partial": True,
 }
+# What `detach` changes; all other settings stay as they are, whatever a SQL text tries.
+_CHANGING_SETTINGS = ["max_vacuum_tasks"]
 
 
 class Database:
@@ -129,6 +137,8 @@ class Database:
             self._duckdb = duckdb.connect(config=_CONFIG | {"temp_directory": f"{self.path}.tmp"})
             self._duckdb.execute("set global TimeZone = 'UTC'")
             self._duckdb.execute("set global max_vacuum_tasks = 0")
+            self._duckdb.execute(f"set global allowed_configs = {_CHANGING_SETTINGS}")
+            self._duckdb.execute("set global lock_configuration = true")
         return self._duckdb
 
     def _attach(self, path: Path, deadline: float, gives_way: Callable[[], bool] = lambda: False) -> bool:

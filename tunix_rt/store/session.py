@@ -16,6 +16,7 @@ from tunix_rt.store.database import ROW_GROUP_ROWS
 from tunix_rt.store.files import Files
 from tunix_rt.store.rows import NewRow, insert, to_table
 from tunix_rt.store.standing import Standing, next_standing
+from tunix_rt.store.statement import interruptible
 
 # So long a new TraceStore waits to look whether the file is a store; one that is held is looked at when it is needed.
 _FIRST_LOOK_SECONDS = 0.2
@@ -46,6 +47,11 @@ class Session:
             pass
 
     @property
+    def path(self) -> Path:
+        """The store's file, whatever links led to it."""
+        return self._files.path
+
+    @property
     def n_traces(self) -> int:
         """How many traces the file held when it was last opened or changed here."""
         return self._files.standing.n_traces
@@ -66,6 +72,11 @@ class Session:
 
         Everything that was added before, by whatever process, is there.
         """
+        with interruptible(), self._cursor() as cursor:
+            yield cursor
+
+    @contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         deadline = time.monotonic() + self._timeout
         if self._process != os.getpid():
             self._make_places()
