@@ -175,14 +175,15 @@ def as_time(name: str, value: Any) -> datetime:
 
 
 def _kind(name: str, value: Any, kind: type) -> Any:
-    if isinstance(value, str) and not _is_text(value):
+    if isinstance(value, str) and not is_text(value):
         raise QueryInvalid(f"{name}={value!r}: holds a lone surrogate, which is no text and in no trace")
     if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
     raise QueryInvalid(f"{name}={value!r}: must be {FILTERS[name]}")
 
 
-def _is_text(value: str) -> bool:
+def is_text(value: str) -> bool:
+    """Whether it can be written as UTF-8: a lone surrogate cannot."""
     return value.isascii() or value.encode(errors="ignore").decode() == value
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid, TunixRTError
+from tunix_rt.store.filters import is_text
 from tunix_rt.store.session import Session
 from tunix_rt.store.statement import asked, check_query
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHOWN_ROWS = 50
+# What Arrow raises where neither Python nor pandas has a type for a value.
+_NO_SUCH_VALUE = (ValueError, OverflowError, pa.ArrowException)
 
 
 class SqlResult:
@@ -32,8 +35,14 @@ class SqlResult:
         return self._table
 
     def df(self) -> "pd.DataFrame":
-        """The result as a pandas data frame; pandas must be installed."""
-        return self._table.to_pandas()
+        """The result as a pandas data frame; pandas must be installed.
+
+        Raises QueryInvalid for values that pandas has no type for, such as a UNION or the year 290000.
+        """
+        try:
+            return self._table.to_pandas()
+        except _NO_SUCH_VALUE as error:
+            raise QueryInvalid(f"SQL: pandas cannot hold the result: {error}; take arrow(), or cast to varchar") from None
 
     @property
     def n_rows(self) -> int:
@@ -66,6 +75,8 @@ def run_sql(session: Session, query: str, parameters: Sequence[Any]) -> SqlResul
     """Runs one reading statement; QueryInvalid where it is none, writes, or fails."""
     if not isinstance(query, str):
         raise QueryInvalid(f"SQL: must be a text, not {type(query).__name__}")
+    if not is_text(query):
+        raise QueryInvalid(f"SQL: {query!r} holds a lone surrogate, which is no text")
     values = [_plain(value) for value in parameters]
     with session.cursor() as cursor, asked("SQL", session.path):
         try:
@@ -91,15 +102,16 @@ def _plain(value: Any) -> Any:
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
-    """The values for showing; those that Python has no type for, such as the year 290000, as Arrow words them."""
+    """The values for showing; those that Python has no type for, such as the year 290000, as Arrow writes them."""
     try:
         return list(column.to_pylist())
-    except (ValueError, OverflowError, pa.ArrowException):
-        return [_value(scalar) for scalar in column]
+    except _NO_SUCH_VALUE:
+        return [_value(column, place) for place in range(len(column))]
 
 
-def _value(scalar: pa.Scalar) -> Any:
+def _value(column: pa.ChunkedArray, place: int) -> Any:
     try:
-        return scalar.as_py()
-    except (ValueError, OverflowError, pa.ArrowException):
-        return str(scalar.cast(pa.string())) if not pa.types.is_nested(scalar.type) else str(scalar)
+        return column[place].as_py()
+    except _NO_SUCH_VALUE:
+        written = column.slice(place, 1).combine_chunks().to_string()
+        return " ".join(written.split()).removeprefix("[ ").removesuffix(" ]")
