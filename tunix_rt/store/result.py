@@ -106,12 +106,19 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
     try:
         return list(column.to_pylist())
     except _NO_SUCH_VALUE:
-        return [_value(column, place) for place in range(len(column))]
+        array = pa.concat_arrays(column.chunks)
+        return [_value(array, place) for place in range(len(array))]
 
 
-def _value(column: pa.ChunkedArray, place: int) -> Any:
+def _value(array: pa.Array, place: int) -> Any:
     try:
-        return column[place].as_py()
+        return array[place].as_py()
     except _NO_SUCH_VALUE:
-        written = column.slice(place, 1).combine_chunks().to_string()
-        return " ".join(written.split()).removeprefix("[ ").removesuffix(" ]")
+        if pa.types.is_struct(array.type):
+            return {
+                field.name: _value(values, place) for field, values in zip(array.type, array.flatten(), strict=True)
+            }
+        if pa.types.is_list(array.type):
+            values = array[place].values
+            return [_value(values, n) for n in range(len(values))]
+        return " ".join(array.slice(place, 1).to_string().split()).removeprefix("[ ").removesuffix(" ]")
