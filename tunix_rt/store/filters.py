@@ -85,7 +85,7 @@ class Filters:
             if "where" not in self.given:
                 yield
                 return
-            check_expression(cursor, self.given["where"])
+            check_expression(cursor, str(self.given["where"]))
             if changing:
                 yield
                 return

@@ -42,7 +42,9 @@ class SqlResult:
         try:
             return self._table.to_pandas()
         except _NO_SUCH_VALUE as error:
-            raise QueryInvalid(f"SQL: pandas cannot hold the result: {error}; take arrow(), or cast to varchar") from None
+            raise QueryInvalid(
+                f"SQL: pandas cannot hold the result: {error}; take arrow(), or cast to varchar"
+            ) from None
 
     @property
     def n_rows(self) -> int:
@@ -119,6 +121,6 @@ def _value(array: pa.Array, place: int) -> Any:
                 field.name: _value(values, place) for field, values in zip(array.type, array.flatten(), strict=True)
             }
         if pa.types.is_list(array.type):
-            values = array[place].values
-            return [_value(values, n) for n in range(len(values))]
+            inner = array.slice(place, 1).flatten()
+            return [_value(inner, n) for n in range(len(inner))]
         return " ".join(array.slice(place, 1).to_string().split()).removeprefix("[ ").removesuffix(" ]")

@@ -6,7 +6,7 @@ is READ ONLY, and the configuration is locked (`database.py`).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,23 +16,24 @@ from tunix_rt.errors import QueryInvalid
 
 # Of DuckDB's table functions those that only read. What is not here is refused: those that act (`checkpoint`,
 # `enable_logging`, …), run a text as SQL (`query`, …) or follow an address in memory (`arrow_scan`, …), and new ones.
-READING = frozenset(
-    "duckdb_approx_database_count duckdb_available_metrics duckdb_columns duckdb_connection_count duckdb_constraints "
-    "duckdb_coordinate_systems duckdb_databases duckdb_dependencies duckdb_dialects duckdb_eviction_queues "
-    "duckdb_extension_repositories duckdb_extensions duckdb_external_file_cache duckdb_external_resource_types "
-    "duckdb_external_resources duckdb_functions duckdb_grammar_extensions duckdb_indexes duckdb_keywords "
-    "duckdb_live_query_metrics duckdb_log_contexts duckdb_logs duckdb_logs_parsed duckdb_memory duckdb_optimizers "
-    "duckdb_prepared_statements duckdb_profiling_settings duckdb_schemas duckdb_secret_type_parameters "
-    "duckdb_secret_types duckdb_secrets duckdb_sequences duckdb_settings duckdb_table_sample duckdb_tables "
-    "duckdb_temporary_files duckdb_triggers duckdb_types duckdb_variables duckdb_views generate_series glob histogram "
-    "histogram_values icu_calendar_names json_each json_tree parquet_bloom_probe parquet_file_metadata "
-    "parquet_full_metadata parquet_kv_metadata parquet_metadata parquet_page_index parquet_scan parquet_schema "
-    "pg_timezone_names pragma_collations pragma_database_size pragma_metadata_info pragma_platform pragma_show "
-    "pragma_storage_info pragma_table_info pragma_user_agent pragma_version range read_blob read_csv read_csv_auto "
-    "read_duckdb read_json read_json_auto read_json_objects read_json_objects_auto read_ndjson read_ndjson_auto "
-    "read_ndjson_objects read_parquet read_single_csv_file read_single_json_file read_single_parquet_file read_text "
-    "repeat repeat_row sniff_csv summary test_all_types test_vector_types unnest which_secret".split()
-)
+_READING = """
+    duckdb_approx_database_count duckdb_available_metrics duckdb_columns duckdb_connection_count duckdb_constraints
+    duckdb_coordinate_systems duckdb_databases duckdb_dependencies duckdb_dialects duckdb_eviction_queues
+    duckdb_extension_repositories duckdb_extensions duckdb_external_file_cache duckdb_external_resource_types
+    duckdb_external_resources duckdb_functions duckdb_grammar_extensions duckdb_indexes duckdb_keywords
+    duckdb_live_query_metrics duckdb_log_contexts duckdb_logs duckdb_logs_parsed duckdb_memory duckdb_optimizers
+    duckdb_prepared_statements duckdb_profiling_settings duckdb_schemas duckdb_secret_type_parameters
+    duckdb_secret_types duckdb_secrets duckdb_sequences duckdb_settings duckdb_table_sample duckdb_tables
+    duckdb_temporary_files duckdb_triggers duckdb_types duckdb_variables duckdb_views generate_series glob histogram
+    histogram_values icu_calendar_names json_each json_tree parquet_bloom_probe parquet_file_metadata
+    parquet_full_metadata parquet_kv_metadata parquet_metadata parquet_page_index parquet_scan parquet_schema
+    pg_timezone_names pragma_collations pragma_database_size pragma_metadata_info pragma_platform pragma_show
+    pragma_storage_info pragma_table_info pragma_user_agent pragma_version range read_blob read_csv read_csv_auto
+    read_duckdb read_json read_json_auto read_json_objects read_json_objects_auto read_ndjson read_ndjson_auto
+    read_ndjson_objects read_parquet read_single_csv_file read_single_json_file read_single_parquet_file read_text
+    repeat repeat_row sniff_csv summary test_all_types test_vector_types unnest which_secret
+"""
+READING = frozenset(_READING.split())
 # Functions within an expression that act, or take a text as SQL.
 ACTING = frozenset({"json_serialize_plan", "nextval", "setval", "write_log"})
 
@@ -42,8 +43,11 @@ _FUNCTIONS = re.compile(_NAME)
 _TABLE_FUNCTION = '"type":"TABLE_FUNCTION"'
 _TABLE_FUNCTIONS = re.compile(r'"function":\{"class":"FUNCTION",[^{}\[\]]*?' + _NAME)
 _CHANGES = re.compile(r'"type":"((?:INSERT|UPDATE|DELETE|MERGE)\w*)_QUERY_NODE"')
-_EXPLAIN = re.compile(r"((?:\s|--[^\n]*\n|/\*.*?\*/)*explain\b(?:\s+analyze\b|\s*\([\w\s,]*\))?)", re.I | re.S)
+_EXPLAIN = re.compile(
+    r"((?:\s|--[^\n]*\n|/\*.*?\*/)*explain\b(?:\s+analyze\b|\s*\([\w\s,]*\))?)", re.IGNORECASE | re.DOTALL
+)
 _SHOWN_CHARS = 300
+_SAID_CHARS = 10_000
 _OF_THE_STORE = re.compile("Corrupt database file|Failed to commit|No space left|Disk quota|[Dd]isk.* full")
 
 
@@ -108,10 +112,11 @@ def asked(what: str, path: Path) -> Iterator[None]:
     except duckdb.Error as error:
         if _of_the_store(error, path):
             raise
-        raise QueryInvalid(f"{what}: {error}") from None
+        # RE2 repeats a pattern that is too large for it.
+        raise QueryInvalid(f"{what}: {str(error)[:_SAID_CHARS]}") from None
 
 
-def shown(filters: dict[str, object]) -> str:
+def shown(filters: Mapping[str, object]) -> str:
     """The filters in a message, none of them too long."""
     return ", ".join(f"{name}={_short(value)}" for name, value in filters.items())
 
