@@ -215,7 +215,7 @@ def test_files_of_the_user_can_be_read(store):
         "no_such_function(prompt)",
         "no_such_column = 1",
         "error(prompt) is null",
-        "(select list(range) from range(40000000)) is null",
+        pytest.param("(select list(range) from range(40000000)) is null", marks=pytest.mark.slow),
         "prompt",
         "regexp_matches(prompt, '(')",
         "now() > 5",
@@ -255,7 +255,7 @@ def test_a_where_is_one_expression_that_leaves_the_other_filters_alone(filled, t
     assert filled.count() == 25
 
 
-@pytest.mark.parametrize("filters", [{"text": "é(" * 60_000}, {"min_steps": 10**40}, {"max_chars": -(10**40)}])
+@pytest.mark.parametrize("filters", [{"min_steps": 10**40}, {"max_chars": -(10**40)}])
 def test_any_other_filter_that_duckdb_cannot_take_is_named(filled, tmp_path, filters):
     (name,) = filters
     for call in calls(filled, tmp_path, **filters)[:2]:

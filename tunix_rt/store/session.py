@@ -43,7 +43,7 @@ class Session:
                 # Where it could not be opened, the next TraceStore has not accepted anything.
                 self._files.accept_loss = False
         # A file that is no store fails here, not at the first use.
-        with suppress(StoreBusy), self._files.lease.work(time.monotonic() + _FIRST_LOOK_SECONDS):
+        with interruptible(), suppress(StoreBusy), self._files.lease.work(time.monotonic() + _FIRST_LOOK_SECONDS):
             pass
 
     @property
