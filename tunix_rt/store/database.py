@@ -26,10 +26,18 @@ _MERGE_TASKS = 1
 # Between two tries to attach a file that a program outside the line holds, in seconds.
 _RETRY_SECONDS = (0.005, 0.02)
 
-# Nothing is fetched from the network.
+# Nothing is fetched from the network, no extension is loaded, and no SQL text reads the variables of the kernel.
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+    "allow_persistent_secrets": False,
+    "python_enable_replacements": False,
+    # A thread of DuckDB's own that has the query whole leaves the main thread waiting, where it hears no Ctrl-C.
+    "scheduler_process_partial": True,
 }
+# What `detach` changes; all other settings stay as they are, whatever a SQL text tries.
+_CHANGING_SETTINGS = ["max_vacuum_tasks"]
 
 
 class Database:
@@ -149,6 +157,8 @@ class Database:
             self._duckdb = duckdb.connect(config=_CONFIG | limits)
             self._duckdb.execute("set global TimeZone = 'UTC'")
             self._duckdb.execute("set global max_vacuum_tasks = 0")
+            self._duckdb.execute(f"set global allowed_configs = {_CHANGING_SETTINGS}")
+            self._duckdb.execute("set global lock_configuration = true")
         return self._duckdb
 
     def _attach(self, path: Path, deadline: float, gives_way: Callable[[], bool] = lambda: False) -> bool:

@@ -161,6 +161,8 @@ if hasattr(os, "register_at_fork"):
 
 @atexit.register
 def _close_all() -> None:
-    for files in list(Files._of_process.values()):  # noqa: SLF001
-        files.lease.end()
-        files.journal.close()
+    # Who interrupts the end wants it now; what was acknowledged is in the journal or in DuckDB's write-ahead log.
+    with suppress(KeyboardInterrupt):
+        for files in list(Files._of_process.values()):  # noqa: SLF001
+            files.lease.end()
+            files.journal.close()

@@ -3,14 +3,16 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import duckdb
 
 from tunix_rt.errors import QueryInvalid, TraceNotFound
+from tunix_rt.store.statement import asked, check_expression, in_brackets, in_parentheses, shown
 
 _UUID_DIGITS = 32
 
@@ -71,14 +73,28 @@ class Filters:
         return bool(self.conditions)
 
     @contextmanager
-    def told(self) -> Iterator[None]:
-        """Around the query: what fails in it because of `where` is QueryInvalid, not an error of DuckDB."""
-        try:
+    def told(self, cursor: duckdb.DuckDBPyConnection, path: Path, *, changing: bool = False) -> Iterator[None]:
+        """Around the query: what fails in it because of the filters is QueryInvalid, not an error of DuckDB.
+
+        A `where` reads in a READ ONLY transaction, or in the one that is `changing` the store, whose file is `path`.
+        """
+        if not self:
             yield
-        except (duckdb.ProgrammingError, duckdb.DataError) as error:
+            return
+        with asked(shown(self.given), path):
             if "where" not in self.given:
-                raise
-            raise QueryInvalid(f"where={self.given['where']!r}: {error}") from None
+                yield
+                return
+            check_expression(cursor, str(self.given["where"]))
+            if changing:
+                yield
+                return
+            cursor.execute("begin transaction read only")
+            try:
+                yield
+            finally:
+                with suppress(duckdb.Error):
+                    cursor.rollback()
 
     def _text(self, value: Any) -> Iterator[Condition]:
         text = _kind("text", value, str)
@@ -133,13 +149,13 @@ class Filters:
 
     def _where(self, value: Any) -> Iterator[Condition]:
         expression = _kind("where", value, str)
-        try:
-            # The line break ends a comment, which could otherwise hide the closing parenthesis.
-            statements = duckdb.extract_statements(f"select 1 where ({expression}\n)")
-        except duckdb.Error as error:
-            raise QueryInvalid(f"where={expression!r}: is no SQL expression: {error}") from None
-        if len(statements) != 1 or not expression.strip():
-            raise QueryInvalid(f"where={expression!r}: must be one SQL expression")
+        for query in (in_parentheses(expression), in_brackets(expression)):
+            try:
+                n_statements = len(duckdb.extract_statements(query))
+            except duckdb.Error as error:
+                raise QueryInvalid(f"where={expression!r}: is no SQL expression: {error}") from None
+            if n_statements != 1 or not expression.strip():
+                raise QueryInvalid(f"where={expression!r}: must be one SQL expression")
         yield Condition(f"({expression}\n)")
 
 
@@ -159,14 +175,15 @@ def as_time(name: str, value: Any) -> datetime:
 
 
 def _kind(name: str, value: Any, kind: type) -> Any:
-    if isinstance(value, str) and not _is_text(value):
+    if isinstance(value, str) and not is_text(value):
         raise QueryInvalid(f"{name}={value!r}: holds a lone surrogate, which is no text and in no trace")
     if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
     raise QueryInvalid(f"{name}={value!r}: must be {FILTERS[name]}")
 
 
-def _is_text(value: str) -> bool:
+def is_text(value: str) -> bool:
+    """Whether it can be written as UTF-8: a lone surrogate cannot."""
     return value.isascii() or value.encode(errors="ignore").decode() == value
 
 

@@ -1,6 +1,7 @@
 """What a SQL query over the store gives back."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -8,14 +9,17 @@ import duckdb
 import pyarrow as pa
 
 from tunix_rt import render
-from tunix_rt.errors import QueryInvalid
+from tunix_rt.errors import QueryInvalid, TunixRTError
+from tunix_rt.store.filters import is_text
 from tunix_rt.store.session import Session
+from tunix_rt.store.statement import asked, check_query
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _SHOWN_ROWS = 50
-_READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+# What Arrow raises where neither Python nor pandas has a type for a value.
+_NO_SUCH_VALUE = (ValueError, OverflowError, pa.ArrowException)
 
 
 class SqlResult:
@@ -31,8 +35,16 @@ class SqlResult:
         return self._table
 
     def df(self) -> "pd.DataFrame":
-        """The result as a pandas data frame; pandas must be installed."""
-        return self._table.to_pandas()
+        """The result as a pandas data frame; pandas must be installed.
+
+        Raises QueryInvalid for values that pandas has no type for, such as a UNION or the year 290000.
+        """
+        try:
+            return self._table.to_pandas()
+        except _NO_SUCH_VALUE as error:
+            raise QueryInvalid(
+                f"SQL: pandas cannot hold the result: {error}; take arrow(), or cast to varchar"
+            ) from None
 
     @property
     def n_rows(self) -> int:
@@ -43,7 +55,7 @@ class SqlResult:
     def rows(self) -> Sequence[tuple[Any, ...]]:
         """The first 50 rows as tuples, for showing."""
         shown = self._table.slice(0, _SHOWN_ROWS)
-        return list(zip(*(column.to_pylist() for column in shown.columns), strict=True))
+        return list(zip(*map(_values, shown.columns), strict=True))
 
     def __len__(self) -> int:
         return self.n_rows
@@ -63,24 +75,52 @@ class SqlResult:
 
 def run_sql(session: Session, query: str, parameters: Sequence[Any]) -> SqlResult:
     """Runs one reading statement; QueryInvalid where it is none, writes, or fails."""
-    try:
-        statements = duckdb.extract_statements(query)
-    except duckdb.Error as error:
-        raise QueryInvalid(f"SQL: {error}") from None
-    if len(statements) != 1:
-        raise QueryInvalid(f"SQL: {len(statements)} statements; give one at a time")
-    if statements[0].type not in _READING:
-        raise QueryInvalid(
-            f"SQL: {statements[0].type.name} writes or changes settings, and sql() only reads; "
-            "use add, load and delete to change the store, export to write files"
-        )
-    with session.cursor() as cursor:
-        # What a statement's type does not tell, such as an INSERT inside a WITH, the transaction refuses.
-        cursor.execute("begin transaction read only")
+    if not isinstance(query, str):
+        raise QueryInvalid(f"SQL: must be a text, not {type(query).__name__}")
+    if not is_text(query):
+        raise QueryInvalid(f"SQL: {query!r} holds a lone surrogate, which is no text")
+    values = [_plain(value) for value in parameters]
+    with session.cursor() as cursor, asked("SQL", session.path):
         try:
-            relation = cursor.sql(query, params=list(parameters))
+            check_query(cursor, query)
+            # What a SELECT does not tell of itself, the transaction refuses.
+            cursor.execute("begin transaction read only")
+            relation = cursor.sql(query, params=values)
             return SqlResult(relation.to_arrow_table(), tuple(map(str, relation.types)))
-        except duckdb.Error as error:
+        except (TypeError, ValueError, OverflowError, NotImplementedError, pa.ArrowException) as error:
+            # DuckDB's client for Python says so of a parameter, a result or a text that it has no type for.
+            if isinstance(error, TunixRTError):
+                raise
             raise QueryInvalid(f"SQL: {error}") from None
         finally:
-            cursor.rollback()
+            with suppress(duckdb.Error):
+                cursor.rollback()
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy number as Python's own."""
+    item = getattr(value, "item", None)
+    return item() if callable(item) and getattr(value, "ndim", None) == 0 else value
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """The values for showing; those that Python has no type for, such as the year 290000, as Arrow writes them."""
+    try:
+        return list(column.to_pylist())
+    except _NO_SUCH_VALUE:
+        array = pa.concat_arrays(column.chunks)
+        return [_value(array, place) for place in range(len(array))]
+
+
+def _value(array: pa.Array, place: int) -> Any:
+    try:
+        return array[place].as_py()
+    except _NO_SUCH_VALUE:
+        if pa.types.is_struct(array.type):
+            return {
+                field.name: _value(values, place) for field, values in zip(array.type, array.flatten(), strict=True)
+            }
+        if pa.types.is_list(array.type):
+            inner = array.slice(place, 1).flatten()
+            return [_value(inner, n) for n in range(len(inner))]
+        return " ".join(array.slice(place, 1).to_string().split()).removeprefix("[ ").removesuffix(" ]")

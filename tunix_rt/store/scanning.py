@@ -43,7 +43,7 @@ def scan(
         spans: deque[tuple[Condition, ...]] | None = None
         while spans is None or spans:
             # Nothing is handed on while the file is held: whoever takes it may take long.
-            with session.cursor() as cursor, filters.told():
+            with session.cursor() as cursor, filters.told(cursor, session.path):
                 if spans is None:
                     spans = deque(_spans(cursor, bounds, ordered))
                 clause, values = where(*bounds, *spans.popleft(), *filters.conditions)

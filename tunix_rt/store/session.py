@@ -16,6 +16,7 @@ from tunix_rt.store.database import ROW_GROUP_ROWS
 from tunix_rt.store.files import Files
 from tunix_rt.store.rows import LARGE_ROW_BYTES, LARGE_ROWS_BYTES, NewRow, insert, to_table
 from tunix_rt.store.standing import Standing, next_standing
+from tunix_rt.store.statement import interruptible
 
 # Folded at once; several copies of it are in memory meanwhile.
 _FOLD_BYTES = 64 * 2**20
@@ -44,8 +45,13 @@ class Session:
                 # Where it could not be opened, the next TraceStore has not accepted anything.
                 self._files.accept_loss = False
         # A file that is no store fails here, not at the first use.
-        with suppress(StoreBusy), self._files.lease.work(time.monotonic() + _FIRST_LOOK_SECONDS):
+        with interruptible(), suppress(StoreBusy), self._files.lease.work(time.monotonic() + _FIRST_LOOK_SECONDS):
             pass
+
+    @property
+    def path(self) -> Path:
+        """The store's file, whatever links led to it."""
+        return self._files.path
 
     @property
     def n_traces(self) -> int:
@@ -69,6 +75,11 @@ class Session:
 
         Everything that was added before, by whatever process, is there.
         """
+        with interruptible(), self._cursor() as cursor:
+            yield cursor
+
+    @contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         deadline = time.monotonic() + self._timeout
         if self._process != os.getpid():
             self._make_places()

@@ -167,14 +167,14 @@ class TraceStore:
         """
         wanted = Wanted.checked(limit=limit, offset=offset, after=after, before=before)
         selection = Filters(**filters)
-        with self._session.cursor() as cursor, selection.told():
+        with self._session.cursor() as cursor, selection.told(cursor, self._session.path):
             search = Search(cursor, self._ruler(cursor), selection)
             return search.page(wanted, turn=partial(self.page, limit=limit, **selection.given))
 
     def count(self, **filters: Any) -> int:
         """How many traces there are, of those that the filters let through."""
         selection = Filters(**filters)
-        with self._session.cursor() as cursor, selection.told():
+        with self._session.cursor() as cursor, selection.told(cursor, self._session.path):
             return Search(cursor, self._ruler(cursor), selection).count()
 
     def delete(self, *ids: UUID | str, **filters: Any) -> int:
@@ -188,7 +188,7 @@ class TraceStore:
         if ids:
             selection = Filters(ids=[self.get(one).id for one in ids])
         clause, values = where(*selection.conditions)
-        with self._session.transaction() as cursor, selection.told():
+        with self._session.transaction() as cursor, selection.told(cursor, self._session.path, changing=True):
             return int(cursor.execute(f"delete from traces{clause}", values).fetchall()[0][0])
 
     def scan(
