@@ -136,7 +136,7 @@ def test_scan_cuts_large_traces_into_pieces_that_fit_the_memory(store, monkeypat
 def test_traces_of_a_megabyte_are_exported_and_read_in_duckdb_s_memory(store, make_trace, tmp_path):
     for character, size in (("x", 1_000_000), ("鶴", 330_000), ('"', 500_000)):
         store.add_many(make_trace(trace_version="1.1", final_answer=character * size) for _ in range(50))
-    assert store.export(tmp_path / "all.jsonl") == 150
+    assert store.export(tmp_path / "all.jsonl").rows == 150
     assert sum(1 for _ in store.records()) == 150
 
 

@@ -6,6 +6,7 @@
 import atexit
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 from weakref import WeakValueDictionary
@@ -61,6 +62,19 @@ class Files:
         if found.database.read_only and not read_only:
             with found.lease.closed():
                 found.database.read_only = False
+        return found
+
+    @classmethod
+    def identities(cls) -> set[tuple[int, int]]:
+        """Device and inode of each file of the stores that this process has open."""
+        found = set()
+        for files in list(cls._of_process.values()):
+            journal = files.journal.path
+            lock = journal.with_suffix(".lock")
+            for path in (files.path, f"{files.path}.wal", journal, f"{journal}-wal", f"{journal}-shm", lock):
+                with suppress(OSError):
+                    there = os.stat(path)
+                    found.add((there.st_dev, there.st_ino))
         return found
 
     def _check(self, cursor: duckdb.DuckDBPyConnection) -> None:

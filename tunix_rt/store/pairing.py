@@ -80,13 +80,18 @@ class _Pair(NamedTuple):
 
 
 def pairs(
-    session: Session, ruler: Callable[[duckdb.DuckDBPyConnection], Ruler], filters: Filters, tally: Tally
+    session: Session,
+    ruler: Callable[[duckdb.DuckDBPyConnection], Ruler],
+    filters: Filters,
+    tally: Tally,
+    tell: Callable[[int], object] = lambda _: None,
 ) -> Iterator[tuple[TraceRecord, TraceRecord]]:
     """Right and wrong samples of one prompt, the oldest right one first; each trace is in one pair at most.
 
     A group are traces with the same prompt and the same `meta["group"]`. Right is `meta["correct"]` true against false;
     where there is no such verdict, the higher `meta["reward"]`. The k-th best goes with the k-th worst, the older first
-    among equals. In memory are about 100 bytes for each trace, and the texts of a chunk of pairs.
+    among equals. In memory are about 100 bytes for each trace, and the texts of a chunk of pairs. `tell` is called
+    with the number of traces that are done.
     """
     judged = pa.Table.from_batches(scan(session, ruler, _JUDGED, filters, newest_first=False))
     tally.traces += len(judged)
@@ -101,8 +106,11 @@ def pairs(
     tally.left_out[NO_ANSWER] += len(judged) - n_answered
     tally.left_out["neither correct nor reward in its meta"] += n_answered - n_scored
     tally.left_out[NO_PARTNER] += n_scored - 2 * len(found)
+    n_traces, n_done = len(judged), 0
     del judged
     for chunk in _chunks(found):
+        tell(n_traces * n_done // len(found))
+        n_done += len(chunk)
         there = _records(session, chunk)
         for pair in chunk:
             chosen, rejected = there.get(pair.chosen), there.get(pair.rejected)

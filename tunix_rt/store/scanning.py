@@ -26,6 +26,7 @@ def scan(
     filters: Filters,
     *,
     newest_first: bool,
+    tell: Callable[[int], object] = lambda _: None,
 ) -> Iterator[pa.RecordBatch]:
     """Arrow batches of the expressions `select`, sorted by (created_at, id); what is added meanwhile is not seen.
 

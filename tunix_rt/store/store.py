@@ -17,13 +17,15 @@ from tunix_rt.store import schema
 from tunix_rt.store.backup import backup
 from tunix_rt.store.clock import new_id, new_time
 from tunix_rt.store.compacting import Compaction, compact
+from tunix_rt.store.export_report import ExportReport
 from tunix_rt.store.exporting import ExportOptions, export
 from tunix_rt.store.filters import Filters, where
 from tunix_rt.store.finding import find
 from tunix_rt.store.health import StoreHealth, look_at
 from tunix_rt.store.info import StoreInfo, collect_info
-from tunix_rt.store.loading import Known, Progress, insisted_format, load
+from tunix_rt.store.loading import Known, insisted_format, load
 from tunix_rt.store.paging import Page, Search, Wanted, whole_number
+from tunix_rt.store.progress import Progress
 from tunix_rt.store.report import LoadReport
 from tunix_rt.store.result import SqlResult, run_sql
 from tunix_rt.store.rows import RECORD_COLUMNS, NewRow, encode, records_in
@@ -216,18 +218,22 @@ class TraceStore:
         format: str | None = None,
         tags: tuple[str, str] | None = None,
         manifest: bool = True,
+        progress: Progress = True,
         **filters: Any,
-    ) -> int:
-        """Writes the traces to a file, oldest first, whole or not at all, and says how many rows.
+    ) -> ExportReport:
+        """Writes the traces to a file, oldest first, whole or not at all; the report says how many rows, and why.
 
         `format` is "trace" (JSON Lines; loaded into an empty store it gives the same store), "parquet" (the table's
         columns), or one that trainers take: "messages", "prompt_completion", "preference", "stepwise", "tunix_rl",
         "tunix_sft", "training_example", "atif"; by default the file's ending tells which of the first two. `.gz` and
         `.zst` pack lines. `tags` stand around the reasoning (default `<think>`, `</think>`). What does not fit a format
-        is left out; .NAME.manifest.json beside the file counts it by reason. In place of a path, an open binary file or
-        pipe gets the rows as they come, and no manifest. Raises ExportFailed where it cannot write.
+        is left out; the report and .NAME.manifest.json beside the file count it by reason. An open binary file, a
+        device or a pipe gets the rows as they come, and no manifest; a link is followed, a file's mode kept.
+
+        `progress` is as for `load`, in traces of the store. Warns where no row was written. Raises ExportFailed where
+        it cannot write, and QueryInvalid where the file's ending does not fit the format.
         """
-        options = ExportOptions(format, tags, manifest)
+        options = ExportOptions(format, tags, manifest, progress)
         return export(path, self._session, self._ruler, Filters(**filters), options, store=self.path)
 
     def sql(self, query: str, *parameters: Any) -> SqlResult:
