@@ -124,11 +124,11 @@ def test_scan_does_not_see_what_is_added_meanwhile(store, make_trace):
 
 
 def test_scan_cuts_large_traces_into_pieces_that_fit_the_memory(store, monkeypatch, make_trace):
-    monkeypatch.setattr("tunix_rt.store.scanning._PIECE_CHARS", 1_000)
+    monkeypatch.setattr("tunix_rt.store.scanning._PIECE_BYTES", 1_000)
     records = store.add_many([make_trace(f"{n}" * 400) for n in range(10)])
     sizes = [len(batch) for batch in store.scan(["id"])]
     assert sum(sizes) == 10
-    assert max(sizes) == 3
+    assert max(sizes) == 2
     assert list(store.records()) == records[::-1]
     assert list(store.records(newest_first=False, where="n_steps = 2")) == records
 

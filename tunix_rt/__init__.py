@@ -61,7 +61,9 @@ _HOMES = {
     "model": "Step Trace TraceRecord TraceSummary json_schema",
     "services": "ServiceHealth",
     "settings": "Settings",
-    "store": "Compaction ExportReport LoadReport Page Rejection SqlResult StoreHealth StoreInfo TraceStore VerifyReport",
+    "store": (
+        "Compaction ExportReport LoadReport Page Rejection SqlResult StoreHealth StoreInfo TraceStore VerifyReport"
+    ),
     "widgets": "FolderWatch StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}

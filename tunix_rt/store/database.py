@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 
 from tunix_rt.errors import StoreBusy, StoreDamaged, StoreFull, StoreUnusable, TunixRTError
+from tunix_rt.store.spill import spill_folder
 
 # The smallest unit that DuckDB skips, merges and rewrites. With its default of 122,880 rows each chunk of a load was
 # merged with the one before: 300,000 rows took 31 s and 508 MB, not 9 s and 337 MB. It is not kept in the file.
@@ -126,7 +127,7 @@ class Database:
 
     def _running(self) -> duckdb.DuckDBPyConnection:
         if self._duckdb is None:
-            self._duckdb = duckdb.connect(config=_CONFIG | {"temp_directory": f"{self.path}.tmp"})
+            self._duckdb = duckdb.connect(config=_CONFIG | {"temp_directory": str(spill_folder(self.path))})
             self._duckdb.execute("set global TimeZone = 'UTC'")
             self._duckdb.execute("set global max_vacuum_tasks = 0")
         return self._duckdb

@@ -38,6 +38,7 @@ _PARQUET_COLUMNS = """
 """
 # The lines of so many rows are in memory together.
 _ROWS_AT_ONCE = 256
+_CHARS_AT_ONCE = 16 * 2**20
 _N_TAGS = 2
 _LINE_ENDINGS = (".jsonl", ".ndjson", ".json")
 _PARQUET_ENDINGS = (".parquet",)
@@ -99,14 +100,15 @@ def _rl_batches(work: _Work) -> Iterator[pa.RecordBatch]:
 
 
 def _preference_batches(work: _Work) -> Iterator[pa.RecordBatch]:
-    rows = []
+    rows, n_chars = [], 0
     for chosen, rejected in pairs(work.session, work.ruler, work.filters, work.tally, work.tell):
         row = preference(chosen, rejected, work.tally, tags=work.tags)
         if row is not None:
             rows.append(row)
-        if len(rows) == _ROWS_AT_ONCE:
+            n_chars += sum(map(len, row.values()))
+        if len(rows) == _ROWS_AT_ONCE or n_chars > _CHARS_AT_ONCE:
             yield as_lines(rows)
-            rows = []
+            rows, n_chars = [], 0
     yield as_lines(rows)
 
 

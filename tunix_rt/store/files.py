@@ -73,7 +73,7 @@ class Files:
             lock = journal.with_suffix(".lock")
             for path in (files.path, f"{files.path}.wal", journal, f"{journal}-wal", f"{journal}-shm", lock):
                 with suppress(OSError):
-                    there = os.stat(path)
+                    there = Path(path).stat()
                     found.add((there.st_dev, there.st_ino))
         return found
 

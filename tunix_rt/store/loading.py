@@ -1,7 +1,7 @@
 """Bulk loading: files read, rows validated, and what is new stored, chunk by chunk, so that memory stays bounded."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -57,11 +57,15 @@ def load(
     insisted = insisted_format(format, mapping)
     name, sources = sources_in(source)
     report = LoadReport(name)
-    copies = Copies() if known == "skip" else None
+    copies = Copies(session.path) if known == "skip" else None
     loading = Loading(session, report, copies=copies)
     total = sum(one.stat().st_size if isinstance(one, Path) else one.size for one in sources)
     unit = "rows" if isinstance(sources[0], SourceRows) else "B"
-    with loading.noting(), telling(progress, total, "loading", unit=unit) as tell:
+    with (
+        loading.noting(),
+        closing(copies) if copies else nullcontext(),
+        telling(progress, total, "loading", unit=unit) as tell,
+    ):
         for found in _everything_in(sources, insisted, report, tell):
             loading.take(found)
         loading.store()

@@ -14,19 +14,19 @@ from tunix_rt.model import TraceRecord
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.rows import RECORD_COLUMNS, TIME, to_record
 from tunix_rt.store.ruler import Ruler
-from tunix_rt.store.scanning import scan
+from tunix_rt.store.scanning import out_of_memory, scan
 from tunix_rt.store.session import Session
 
 # Read in one turn. As texts of Python they take four times what they take in the file.
 _CHUNK_PAIRS = 512
-_CHUNK_CHARS = 32 * 2**20
+_CHUNK_BYTES = 32 * 2**20
 
 # A group never spans two prompts, whatever meta.group says: a pair has one prompt. Who was judged by a verdict is
 # compared with verdicts, who has only a reward with rewards.
 _JUDGED = f"""
 id::varchar as id,
 {TIME} as moment,
-n_chars,
+n_chars + coalesce(strlen(meta), 0) as n_bytes,
 coalesce(final_answer, '') <> '' as answered,
 unhex(md5(md5(prompt) || coalesce(meta ->> '$.group', ''))) as prompt_group,
 json_type(meta, '$.correct') = 'BOOLEAN' as by_verdict,
@@ -53,7 +53,7 @@ select
     rejected.id as rejected,
     least(chosen.moment, rejected.moment) as since,
     greatest(chosen.moment, rejected.moment) as until,
-    chosen.n_chars + rejected.n_chars as n_chars
+    chosen.n_bytes + rejected.n_bytes as n_bytes
 from ranked as chosen
 join ranked as rejected
     on chosen.prompt_group = rejected.prompt_group
@@ -76,7 +76,7 @@ class _Pair(NamedTuple):
     rejected: str
     since: int
     until: int
-    n_chars: int
+    n_bytes: int
 
 
 def pairs(
@@ -130,18 +130,25 @@ def _chunks(found: pa.Table) -> Iterator[list[_Pair]]:
     held = 0
     for batch in found.to_batches(max_chunksize=_CHUNK_PAIRS):
         for pair in map(_Pair._make, zip(*(column.to_pylist() for column in batch.columns), strict=True)):
-            if chunk and (len(chunk) == _CHUNK_PAIRS or held + pair.n_chars > _CHUNK_CHARS):
+            if chunk and (len(chunk) == _CHUNK_PAIRS or held + pair.n_bytes > _CHUNK_BYTES):
                 yield chunk
                 chunk, held = [], 0
             chunk.append(pair)
-            held += pair.n_chars
+            held += pair.n_bytes
     if chunk:
         yield chunk
 
 
 def _records(session: Session, chunk: list[_Pair]) -> dict[str, TraceRecord]:
+    """The traces of the pairs by their ids; where DuckDB has too little memory for all of them, half by half."""
     ids = [UUID(trace_id) for pair in chunk for trace_id in (pair.chosen, pair.rejected)]
     since, until = min(pair.since for pair in chunk), max(pair.until for pair in chunk)
-    with session.cursor() as cursor:
-        rows = cursor.execute(_RECORDS, [since, until, ids]).fetchall()
+    try:
+        with session.cursor() as cursor:
+            rows = cursor.execute(_RECORDS, [since, until, ids]).fetchall()
+    except duckdb.OutOfMemoryException as error:
+        if len(chunk) == 1:
+            raise out_of_memory(error) from error
+        middle = len(chunk) // 2
+        return _records(session, chunk[:middle]) | _records(session, chunk[middle:])
     return {str(row[0]): to_record(row) for row in rows}

@@ -19,6 +19,7 @@ class Teller:
         self.done = 0
 
     def __call__(self, done: int) -> None:
+        """Shows that so much is done."""
         self.done = done
         self._show(done)
 

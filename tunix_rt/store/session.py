@@ -46,6 +46,11 @@ class Session:
             pass
 
     @property
+    def path(self) -> Path:
+        """The store's file."""
+        return self._files.path
+
+    @property
     def n_traces(self) -> int:
         """How many traces the file held when it was last opened or changed here."""
         return self._files.standing.n_traces

@@ -253,7 +253,7 @@ class TraceStore:
         backup(self._session, target)
         return target
 
-    def verify(self, *, progress: bool = True) -> VerifyReport:
+    def verify(self, *, progress: Progress = True) -> VerifyReport:
         """Reads every trace and compares it with what was stored; others can work meanwhile.
 
         The report says how many were read and what is damaged, missing or there twice.
@@ -283,7 +283,7 @@ class TraceStore:
         """Whether the store can do its work; `tunix_rt.health` asks outside services too. Never raises."""
         return look_at(self._session, self.path, self.info)
 
-    def compact(self, *, progress: bool = True) -> Compaction:
+    def compact(self, *, progress: Progress = True) -> Compaction:
         """Puts the traces on disk back into the order of time, so that pages are fast again, and says what it did.
 
         Worth it where `info().compact_due` says so, as after loads of many older traces. Others go on meanwhile, a
