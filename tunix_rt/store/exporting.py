@@ -181,9 +181,9 @@ def export(
         if file_path is None:
             with written_into(target) as file:
                 return replace(write(file), path=target)
-        _check_ending(target, name)
         given = {"store": store, "filters": filters.given, "options": {"tags": tags} if chosen.takes_tags else {}}
         with replacing(file_path) as replacement:
+            _check_ending(target, name)
             report = replace(write(replacement.file), path=file_path)
             beside = manifest_of(file_path)
             # Without one, that of the file which was there before would be about another file.

@@ -114,7 +114,8 @@ def replacing(path: Path, *, new: bool = False) -> Iterator[Replacement]:
             if companion is not None:
                 # First: should the process die here, no file has another one's companion.
                 try:
-                    companion.unlink(missing_ok=True)
+                    if os.path.lexists(companion):
+                        companion.unlink(missing_ok=True)
                 except OSError as error:
                     raise _failed(companion, error) from error
             for made, place in zip(temporary, places, strict=True):

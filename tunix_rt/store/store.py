@@ -199,7 +199,8 @@ class TraceStore:
         """The traces as Arrow batches of some thousand rows (at least one, if empty), sorted by (created_at, id).
 
         `columns` are columns of the table `traces` (default: all but the digest). Between two batches the file is free
-        for others; what is added meanwhile is not seen. Raises QueryInvalid for an unknown column or filter.
+        for others; newer traces that are added meanwhile are not seen, older ones that a load brings may be. Raises
+        QueryInvalid for an unknown column or filter.
         """
         names = COLUMNS if columns is None else tuple(columns)
         if unknown := [name for name in names if name not in COLUMNS] or not names:
