@@ -181,13 +181,14 @@ def export(
         if file_path is None:
             with written_into(target) as file:
                 return replace(write(file), path=target)
-        given = {"store": store, "filters": filters.given, "options": {"tags": tags} if chosen.takes_tags else {}}
+        given = {"tags": tags} if chosen.takes_tags else {}
         with replacing(file_path) as replacement:
             _check_ending(target, name)
             report = replace(write(replacement.file), path=file_path)
             beside = manifest_of(file_path)
+            content = manifest(file_path, report, store=store, filters=filters.given, options=given)
             # Without one, that of the file which was there before would be about another file.
-            replacement.beside = (beside, manifest(file_path, report, **given) if options.manifest else None)
+            replacement.beside = (beside, content if options.manifest else None)
     if not report.rows:
         _warn(report, filters)
     return replace(report, manifest=beside if options.manifest else None)

@@ -100,7 +100,8 @@ def read(
     keys: list[tuple[Any, ...]] | None = None
     at = 0
     while True:
-        n_rows, span = 0, ()
+        n_rows = 0
+        span: tuple[Condition, ...] = ()
         try:
             with session.cursor() as cursor, filters.told():
                 if keys is None:

@@ -145,10 +145,7 @@ class TraceStore:
         return watch(self._session, path, insisted_format(format, mapping), every=every, stop=stop)
 
     def get(self, id: UUID | str) -> TraceRecord:
-        """The trace with this id, or with the only id that begins so.
-
-        Raises TraceNotFound, and IdAmbiguous where several ids begin so.
-        """
+        """The trace with this id, or the only id that begins so; raises TraceNotFound, or IdAmbiguous for several."""
         with self._session.cursor() as cursor:
             return find(cursor, id, store=self.path)
 
@@ -199,8 +196,7 @@ class TraceStore:
         """The traces as Arrow batches of some thousand rows (at least one, if empty), sorted by (created_at, id).
 
         `columns` are columns of the table `traces` (default: all but the digest). Between two batches the file is free
-        for others; newer traces that are added meanwhile are not seen, older ones that a load brings may be. Raises
-        QueryInvalid for an unknown column or filter.
+        for others; what is added meanwhile is not seen, but for older traces of a load. Raises QueryInvalid.
         """
         names = COLUMNS if columns is None else tuple(columns)
         if unknown := [name for name in names if name not in COLUMNS] or not names:
@@ -229,10 +225,8 @@ class TraceStore:
         "tunix_sft", "training_example", "atif"; by default the file's ending tells which of the first two. `.gz` and
         `.zst` pack lines. `tags` stand around the reasoning (default `<think>`, `</think>`). What does not fit a format
         is left out; the report and .NAME.manifest.json beside the file count it by reason. An open binary file, a
-        device or a pipe gets the rows as they come, and no manifest; a link is followed, a file's mode kept.
-
-        `progress` is as for `load`, in traces of the store. Warns where no row was written. Raises ExportFailed where
-        it cannot write, and QueryInvalid where the file's ending does not fit the format.
+        device or a pipe gets the rows as they come, and no manifest. `progress` is as for `load`, in traces. Warns
+        where no row was written. Raises ExportFailed where it cannot write.
         """
         options = ExportOptions(format, tags, manifest, progress)
         return export(path, self._session, self._ruler, Filters(**filters), options, store=self.path)
@@ -255,10 +249,7 @@ class TraceStore:
         return target
 
     def verify(self, *, progress: Progress = True) -> VerifyReport:
-        """Reads every trace and compares it with what was stored; others can work meanwhile.
-
-        The report says how many were read and what is damaged, missing or there twice.
-        """
+        """Reads every trace, and reports what is damaged, missing or there twice; others can work meanwhile."""
         return verify(self._session, str(self.path), progress=progress)
 
     @property
