@@ -1,5 +1,6 @@
 """The command line, command by command: what it puts out, what it says, and its exit status."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -207,17 +208,19 @@ def test_a_trace_is_shown_whole_however_long_it_is(make_trace):
 
 @pytest.mark.usefixtures("examples")
 def test_exports_go_to_files_with_a_manifest_and_to_standard_output():
-    assert call("export", "all.jsonl") == "file  all.jsonl\nrows  17\n"
+    told = dict(line.split(maxsplit=1) for line in call("export", "all.jsonl").splitlines())
+    assert (told["file"], told["rows"]) == (str(Path("all.jsonl").resolve()), "17")
     assert Path(".all.jsonl.manifest.json").exists()
     result = CliRunner().invoke(app, ["export", "-"])
     assert result.stdout_bytes == Path("all.jsonl").read_bytes()
     assert result.stderr == "17 rows\n"
     assert "left out  2: no final answer" in call("export", "m.jsonl", "--format", "messages")
     (told,) = rows(call("export", "m.jsonl.gz", "--format", "messages", "--no-manifest", "--json"))
-    assert told == {"file": "m.jsonl.gz", "rows": 15}
+    assert (told["path"], told["rows"], told["manifest"]) == (str(Path("m.jsonl.gz").resolve()), 15, None)
     assert not Path(".m.jsonl.gz.manifest.json").exists()
     (told,) = rows(call("export", "t.jsonl", "--format", "prompt_completion", "--tags", "<r>", "</r>", "--json"))
-    assert told == json.loads(Path(".t.jsonl.manifest.json").read_text())
+    manifest = json.loads(Path(told["manifest"]).read_text())
+    assert manifest["sha256"] == told["sha256"] == hashlib.sha256(Path("t.jsonl").read_bytes()).hexdigest()
     assert "<r>" in Path("t.jsonl").read_text()
 
 

@@ -44,7 +44,7 @@ import tunix_rt as rt
 store = rt.TraceStore(sys.argv[1])
 exported = 0
 while not os.path.exists(sys.argv[2]):
-    n = store.export(sys.argv[3])
+    n = store.export(sys.argv[3]).rows
     with open(sys.argv[3]) as lines:
         assert sum(1 for _ in lines) == n >= exported
     exported = n
@@ -108,7 +108,7 @@ def test_eight_processes_add_while_one_pages_and_one_exports(store, tmp_path):
     all_done(readers)
     prompts = Counter(record.payload.prompt for record in store.records())
     assert prompts == Counter(f"{name} {n}" for name in "abcdefgh" for n in range(200))
-    assert store.export(tmp_path / "all.jsonl") == 1_600
+    assert store.export(tmp_path / "all.jsonl").rows == 1_600
     assert len({json.loads(line)["id"] for line in (tmp_path / "all.jsonl").read_text().splitlines()}) == 1_600
 
 

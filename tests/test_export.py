@@ -21,7 +21,7 @@ def full(store):
 @pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.gz", "out.jsonl.zst", "out.parquet"])
 def test_an_export_loaded_into_an_empty_store_gives_the_same_store(full, tmp_path, name):
     path = tmp_path / name
-    assert full.export(path) == full.count()
+    assert full.export(path).rows == full.count()
     other = rt.TraceStore(tmp_path / "other.duckdb")
     report = other.load(path)
     assert (report.added, report.rejected_count) == (full.count(), 0)
@@ -67,9 +67,11 @@ def test_any_traces_come_back_as_they_went(tmp_path_factory, many):
 
 
 def test_an_empty_selection_is_an_empty_file(full, tmp_path):
-    assert full.export(tmp_path / "none.jsonl", source="nobody") == 0
+    with pytest.warns(UserWarning, match=r"none\.jsonl: no rows were written: no trace passed the filters source"):
+        assert full.export(tmp_path / "none.jsonl", source="nobody").rows == 0
     assert (tmp_path / "none.jsonl").read_bytes() == b""
-    assert full.export(tmp_path / "none.parquet", source="nobody") == 0
+    with pytest.warns(UserWarning, match="no rows were written"):
+        assert full.export(tmp_path / "none.parquet", source="nobody").rows == 0
     assert pq.read_table(tmp_path / "none.parquet").num_rows == 0
 
 

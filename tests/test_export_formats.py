@@ -14,6 +14,8 @@ from tunix_rt.store.exporting import EXPORT_FORMATS
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.pairing import pairs
 
+# What has no rows is tested where it is told.
+pytestmark = pytest.mark.filterwarnings("ignore:.*no rows were written")
 LINE_FORMATS = [name for name in EXPORT_FORMATS if name not in {"parquet", "tunix_rl"}]
 ASKED = "27 × 19?"
 REASONED = "27 × 20 = 540\n\n540 − 27 = 513"
@@ -25,7 +27,7 @@ def exported(store, tmp_path):
 
     def export(format, **options):
         path = tmp_path / f"out-{format}.jsonl"
-        n_rows = store.export(path, format=format, **options)
+        n_rows = store.export(path, format=format, **options).rows
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         manifest = manifest_beside(path)
         assert n_rows == len(rows) == manifest["rows"]
@@ -136,7 +138,7 @@ def test_tunix_rl_asks_and_knows_the_expected_answer(store, make_trace, tmp_path
     ):
         store.add(trace)
     path = tmp_path / "rl.parquet"
-    assert store.export(path, format="tunix_rl") == 4
+    assert store.export(path, format="tunix_rl").rows == 4
     asked = "<start_of_turn>user\n{}27 × 19?<end_of_turn>\n<start_of_turn>model\n"
     assert pq.read_table(path).to_pylist() == [
         {"prompts": asked.format(""), "question": ASKED, "answer": "514"},
@@ -318,7 +320,7 @@ def test_any_text_and_any_meta_go_out_as_they_are(store, make_trace, format):
         steps = [f"{odd}\n\n", odd]
         store.add(make_trace(odd, steps=steps, final_answer=odd, meta=meta | labels | {"correct": correct}))
     path = store.path.with_name("odd.jsonl")
-    n_rows = store.export(path, format=format)
+    n_rows = store.export(path, format=format).rows
     rows = [json.loads(line) for line in path.read_bytes().decode().split("\n")[:-1]]
     assert len(rows) == n_rows == (1 if format == "preference" else 2)
     assert odd in texts_in(rows[0])
@@ -337,7 +339,8 @@ def texts_in(value):
 def test_an_empty_selection_is_an_empty_file_with_a_manifest(store, make_trace, tmp_path, format):
     store.add(make_trace())
     path = tmp_path / "none"
-    assert store.export(path, format=format, source="nobody") == 0
+    with pytest.warns(UserWarning, match=r"none: no rows were written: no trace passed the filters source"):
+        assert store.export(path, format=format, source="nobody").rows == 0
     if format in LINE_FORMATS:
         assert path.read_bytes() == b""
     else:
@@ -350,7 +353,7 @@ def test_an_empty_selection_is_an_empty_file_with_a_manifest(store, make_trace, 
 @pytest.mark.parametrize("format", EXPORT_FORMATS)
 def test_exporting_twice_gives_the_same_bytes(store, tmp_path, format):
     store.load(rt.examples.folder())
-    for ending in (".gz", ".zst", ""):
+    for ending in (".gz", ".zst", "") if format in LINE_FORMATS else (".parquet", ""):
         contents = []
         for _ in range(2):
             store.export(tmp_path / f"out{ending}", format=format)
@@ -399,7 +402,7 @@ def test_the_manifest_says_what_the_file_is(store, make_trace, tmp_path):
 def test_every_trace_is_in_a_row_or_counted(store, tmp_path, format):
     store.load(rt.examples.folder())
     path = tmp_path / "out"
-    n_rows = store.export(path, format=format)
+    n_rows = store.export(path, format=format).rows
     manifest = manifest_beside(path)
     assert manifest["traces"] == store.count()
     in_rows = 2 * n_rows if format == "preference" else n_rows
@@ -437,13 +440,14 @@ def test_without_a_manifest_there_is_none_not_even_an_old_one(store, make_trace,
     assert not (tmp_path / ".out.jsonl.manifest.json").exists()
 
 
-def test_a_manifest_that_cannot_be_written_is_told_and_the_file_is_there(store, make_trace, tmp_path):
+def test_where_a_manifest_cannot_be_written_the_file_stays_as_it_was(store, make_trace, tmp_path):
     store.add(make_trace())
+    (tmp_path / "out.jsonl").write_text("precious\n")
     (tmp_path / ".out.jsonl.manifest.json").mkdir()
-    for manifest, told in ((True, "cannot be written"), (False, "cannot be removed")):
-        with pytest.raises(rt.ExportFailed, match=rf"out\.jsonl\.manifest\.json: {told}"):
+    for manifest in (True, False):
+        with pytest.raises(rt.ExportFailed, match=r"out\.jsonl\.manifest\.json: cannot be written"):
             store.export(tmp_path / "out.jsonl", manifest=manifest)
-    assert (tmp_path / "out.jsonl").read_bytes().count(b"\n") == 1
+    assert (tmp_path / "out.jsonl").read_text() == "precious\n"
     assert [file.name for file in tmp_path.iterdir() if "partial" in file.name] == []
 
 
@@ -471,7 +475,7 @@ def test_ten_thousand_traces_take_bounded_memory(store, make_trace, tmp_path, fo
     store.count()
     tracemalloc.start()
     try:
-        n_rows = store.export(tmp_path / "out", format=format)
+        n_rows = store.export(tmp_path / "out", format=format).rows
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -23,7 +23,7 @@ def back(store, tmp_path):
 
     def load(format):
         path = tmp_path / f"{format}.jsonl"
-        n_rows = store.export(path, format=format)
+        n_rows = store.export(path, format=format).rows
         again = rt.TraceStore(tmp_path / f"{format}.duckdb")
         report = again.load(path)
         assert (report.added, report.rejected, report.format) == (n_rows, [], format)

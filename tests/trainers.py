@@ -70,7 +70,7 @@ class _Work:
 
         folder = self._folder / format
         folder.mkdir()
-        n_rows = self._store.export(folder / "rows.jsonl", format=format)
+        n_rows = self._store.export(folder / "rows.jsonl", format=format).rows
         dataset = load_dataset(str(folder), split="train", cache_dir=str(self._folder / "cache"))
         assert len(dataset) == n_rows > 0, (dataset, n_rows)
         return dataset

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tunix_rt.settings import Settings
     from tunix_rt.store import (
         Compaction,
+        ExportReport,
         LoadReport,
         Page,
         Rejection,
@@ -61,7 +62,9 @@ _HOMES = {
     "model": "Step Trace TraceRecord TraceSummary json_schema",
     "services": "ServiceHealth",
     "settings": "Settings",
-    "store": "Compaction LoadReport Page Rejection SqlResult StoreHealth StoreInfo TraceStore VerifyReport",
+    "store": (
+        "Compaction ExportReport LoadReport Page Rejection SqlResult StoreHealth StoreInfo TraceStore VerifyReport"
+    ),
     "widgets": "FolderWatch StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -69,6 +72,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = [
     "Compaction",
     "ExportFailed",
+    "ExportReport",
     "FolderWatch",
     "Health",
     "IdAmbiguous",

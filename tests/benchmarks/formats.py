@@ -99,7 +99,7 @@ def _loads(folder: Path, store: rt.TraceStore) -> Iterator[tuple[str, float]]:
 def _exports(folder: Path, store: rt.TraceStore) -> Iterator[tuple[str, float]]:
     for name in EXPORT_FORMATS:
         started = time.perf_counter()
-        store.export(folder / f"{name}.out", format=name)
+        store.export(folder / name, format=name)
         # What has nothing to write, as preferences without verdicts, has read all traces to find that out.
         yield name, store.count() / (time.perf_counter() - started)
 

@@ -1,9 +1,8 @@
 """The commands that give traces: list, show, export."""
 
-import json
 import sys
+import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -116,26 +115,16 @@ def export(
     call: Call,
 ) -> None:
     """Write traces, oldest first, to a file or to standard output: for exchange, or for a trainer."""
-    options = {"format": format, "tags": tags, "manifest": manifest, **filters.asked()}
+    options = {"format": format, "tags": tags, "manifest": manifest, "progress": not call.quiet, **filters.asked()}
     store = call.open_store()
     if path == _STDOUT:
         sys.stdout.flush()
-        n_rows = store.export(cast("IO[bytes]", Screen()) if on_terminal() else sys.stdout.buffer, **options)
-        call.note(f"{n_rows:,} rows")
+        report = store.export(cast("IO[bytes]", Screen()) if on_terminal() else sys.stdout.buffer, **options)
+        call.note(f"{report.rows:,} rows")
         return
-    n_rows = store.export(path, **options)
-    told = {"file": path, "rows": n_rows}
-    if manifest:
-        from tunix_rt.store.manifest import manifest_of
-
-        told |= json.loads(manifest_of(Path(path).expanduser()).read_bytes())
-    call.report(told, _told(path, told))
-
-
-def _told(path: str, told: dict[str, Any]) -> str:
-    from tunix_rt.render import facts_text
-
-    facts = [("file", path), ("rows", f"{told['rows']:,}")]
-    for name in ("left_out", "shortened"):
-        facts += [(name.replace("_", " "), f"{n:,}: {why}") for why, n in told.get(name, {}).items()]
-    return facts_text(facts)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        report = store.export(path, **options)
+    call.report(report.to_dict(), str(report))
+    for one in said:
+        call.note(str(one.message))

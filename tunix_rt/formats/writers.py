@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from pydantic_core import to_json
 
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+PACKED_ENDINGS = tuple(_COMPRESSIONS)
 
 
 class HashedFile(io.RawIOBase):
@@ -32,12 +33,17 @@ class HashedFile(io.RawIOBase):
         """The digest, in hexadecimal digits."""
         return self._digest.hexdigest()
 
+    @property
+    def n_bytes(self) -> int:
+        """How many bytes have been written."""
+        return self._at
+
     def writable(self) -> bool:
         """Always."""
         return True
 
     def tell(self) -> int:
-        """How many bytes have been written."""
+        """The position: how many bytes have been written."""
         return self._at
 
     def write(self, data: Any) -> int:

@@ -2,6 +2,7 @@
 
 from tunix_rt.formats import Rejection
 from tunix_rt.store.compacting import Compaction
+from tunix_rt.store.export_report import ExportReport
 from tunix_rt.store.health import StoreHealth
 from tunix_rt.store.info import StoreInfo
 from tunix_rt.store.paging import Page, cursor_at
@@ -12,6 +13,7 @@ from tunix_rt.store.verifying import VerifyReport
 
 __all__ = [
     "Compaction",
+    "ExportReport",
     "LoadReport",
     "Page",
     "Rejection",

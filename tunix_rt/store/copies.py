@@ -1,7 +1,15 @@
 """Which rows of a load the store holds already."""
 
+import weakref
+from pathlib import Path
+
 import duckdb
 import pyarrow as pa
+
+from tunix_rt.store.spill import spill_folder
+
+# The digests of some ten million rows; more of them go to disk.
+_MEMORY_LIMIT = "256MB"
 
 _NUMBER_COPIES = """
 select coalesce(earlier.n, 0) + row_number() over (partition by digest order by place) as copy
@@ -25,12 +33,20 @@ class Copies:
     """Tells the known rows of a load: the k-th copy of a trace in the files answers to the k-th copy in the store.
 
     Equal rollouts of one prompt are data, so a second copy is new unless the store holds two. The digests of all rows
-    so far, 16 bytes each, lie in a database of their own that spills to disk before it fills the memory.
+    so far, 16 bytes each, are in a database of their own, which spills beside the store before it fills the memory.
+    `close` ends it; so does whatever ends this object.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, store: Path) -> None:
         # Lossless: a UUID stays one on its way through Arrow, and is not compared as text.
-        self._seen = duckdb.connect(config={"arrow_lossless_conversion": True})
+        self._seen = duckdb.connect(
+            config={
+                "arrow_lossless_conversion": True,
+                "memory_limit": _MEMORY_LIMIT,
+                "temp_directory": str(spill_folder(store)),
+            }
+        )
+        self.close = weakref.finalize(self, self._seen.close)
         self._seen.execute("create table seen (digest uuid, part varchar)")
         self._part = ""
 

@@ -16,6 +16,7 @@ import duckdb
 
 from tunix_rt.errors import MemoryLimitReached, StoreBusy, StoreDamaged, StoreFull, StoreUnusable, TunixRTError
 from tunix_rt.store.lock_queue import Identity, identity
+from tunix_rt.store.spill import spill_folder
 
 # The smallest unit that DuckDB skips, merges and rewrites. With its default of 122,880 rows each chunk of a load was
 # merged with the one before: 300,000 rows took 31 s and 508 MB, not 9 s and 337 MB. It is not kept in the file.
@@ -153,7 +154,7 @@ class Database:
 
     def _running(self) -> duckdb.DuckDBPyConnection:
         if self._duckdb is None:
-            limits = {"memory_limit": f"{self.memory_limit // 1_000}KB", "temp_directory": f"{self.path}.tmp"}
+            limits = {"memory_limit": f"{self.memory_limit // 1_000}KB", "temp_directory": str(spill_folder(self.path))}
             self._duckdb = duckdb.connect(config=_CONFIG | limits)
             self._duckdb.execute("set global TimeZone = 'UTC'")
             self._duckdb.execute("set global max_vacuum_tasks = 0")

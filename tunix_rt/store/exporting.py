@@ -1,6 +1,9 @@
 """Exports: a selection of the store written to a file, oldest first, as one format."""
 
+import time
+import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -17,12 +20,14 @@ from tunix_rt.formats.rl import TUNIX_RL, tunix_rl
 from tunix_rt.formats.sft import messages, prompt_completion, training_example, tunix_sft
 from tunix_rt.formats.tally import Tally
 from tunix_rt.formats.trajectories import atif
-from tunix_rt.formats.writers import HashedFile, as_lines, write_lines, write_parquet
+from tunix_rt.formats.writers import PACKED_ENDINGS, HashedFile, as_lines, write_lines, write_parquet
 from tunix_rt.problems import storable
+from tunix_rt.store.export_report import ExportReport
 from tunix_rt.store.filters import Filters
-from tunix_rt.store.manifest import remove_manifest, write_manifest
+from tunix_rt.store.manifest import manifest, manifest_of
 from tunix_rt.store.pairing import pairs
-from tunix_rt.store.placing import placed
+from tunix_rt.store.placing import destination, replacing, written_into
+from tunix_rt.store.progress import Progress, telling
 from tunix_rt.store.rows import RECORD_COLUMNS, RECORD_JSON, records_in
 from tunix_rt.store.ruler import Ruler
 from tunix_rt.store.scanning import scan
@@ -33,7 +38,12 @@ _PARQUET_COLUMNS = """
 """
 # The lines of so many rows are in memory together.
 _ROWS_AT_ONCE = 256
+_CHARS_AT_ONCE = 16 * 2**20
 _N_TAGS = 2
+_LINE_ENDINGS = (".jsonl", ".ndjson", ".json")
+_PARQUET_ENDINGS = (".parquet",)
+# A warning is about the line that called `TraceStore.export`: that one, `export` and `_warn` lie in between.
+_CALLER = 4
 
 
 class _Work(NamedTuple):
@@ -44,9 +54,10 @@ class _Work(NamedTuple):
     filters: Filters
     tags: Tags
     tally: Tally
+    tell: Callable[[int], object]
 
     def scan(self, select: str) -> Iterator[pa.RecordBatch]:
-        for batch in scan(self.session, self.ruler, select, self.filters, newest_first=False):
+        for batch in scan(self.session, self.ruler, select, self.filters, newest_first=False, tell=self.tell):
             self.tally.traces += len(batch)
             yield batch
 
@@ -55,11 +66,16 @@ _Batches = Callable[[_Work], Iterator[pa.RecordBatch]]
 
 
 class ExportFormat(NamedTuple):
-    """Where the batches of a format come from, what writes them, and whether its rows take tags."""
+    """Where the batches of a format come from, what writes them, whether its rows take tags, and which endings fit."""
 
     batches: _Batches
     write: Callable[[HashedFile, str, Iterator[pa.RecordBatch]], None]
     takes_tags: bool = False
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """The endings of file names that fit, without those of the packing."""
+        return _PARQUET_ENDINGS if self.write is write_parquet else _LINE_ENDINGS
 
 
 def _as_stored(select: str) -> _Batches:
@@ -84,14 +100,15 @@ def _rl_batches(work: _Work) -> Iterator[pa.RecordBatch]:
 
 
 def _preference_batches(work: _Work) -> Iterator[pa.RecordBatch]:
-    rows = []
-    for chosen, rejected in pairs(work.session, work.ruler, work.filters, work.tally):
+    rows, n_chars = [], 0
+    for chosen, rejected in pairs(work.session, work.ruler, work.filters, work.tally, work.tell):
         row = preference(chosen, rejected, work.tally, tags=work.tags)
         if row is not None:
             rows.append(row)
-        if len(rows) == _ROWS_AT_ONCE:
+            n_chars += sum(map(len, row.values()))
+        if len(rows) == _ROWS_AT_ONCE or n_chars > _CHARS_AT_ONCE:
             yield as_lines(rows)
-            rows = []
+            rows, n_chars = [], 0
     yield as_lines(rows)
 
 
@@ -117,6 +134,7 @@ class ExportOptions(NamedTuple):
     format: str | None
     tags: Tags | None
     manifest: bool
+    progress: Progress
 
 
 def export(
@@ -127,40 +145,89 @@ def export(
     options: ExportOptions,
     *,
     store: Path,
-) -> int:
+) -> ExportReport:
     """Writes the selection to a path or an open file; see `TraceStore.export`."""
-    target = Path(path).expanduser() if isinstance(path, str | PathLike) else path
+    target = _as_path(path) if isinstance(path, str | PathLike) else path
     file_name = target.name if isinstance(target, Path) else ""
     name = options.format or ("parquet" if file_name.lower().endswith(".parquet") else "trace")
     chosen = EXPORT_FORMATS.get(name)
     if chosen is None:
         raise QueryInvalid(f"unknown export format {options.format!r}; known are {', '.join(EXPORT_FORMATS)}")
     tags = _checked_tags(name, chosen, options.tags)
-    work = _Work(session, ruler, filters, tags, Tally())
-    batches = _counted(chosen.batches(work), work.tally)
-    if not isinstance(target, Path):
-        with HashedFile(target) as file:
-            chosen.write(file, file_name, batches)
-        return work.tally.rows
-    if target.resolve() == store.resolve():
-        raise ExportFailed(f"{target}: is the store itself; name another file")
-    if target.is_dir():
-        raise ExportFailed(f"{target}: is a folder; name a file in it")
-    with placed(target) as partial_path, partial_path.open("wb", buffering=0) as raw, HashedFile(raw) as file:
-        chosen.write(file, file_name, batches)
-    if options.manifest:
-        write_manifest(
-            target,
-            format=name,
-            store=store,
-            filters=filters.given,
-            options={"tags": tags} if chosen.takes_tags else {},
-            sha256=file.sha256,
-            tally=work.tally,
-        )
+    begun = time.monotonic()
+    with telling(options.progress, session.n_traces, "exporting") as tell:
+        work = _Work(session, ruler, filters, tags, Tally(), tell)
+
+        def write(file: Any) -> ExportReport:
+            with HashedFile(file) as hashed:
+                chosen.write(hashed, file_name, _counted(chosen.batches(work), work.tally))
+            return ExportReport(
+                path=None,
+                format=name,
+                traces=work.tally.traces,
+                rows=work.tally.rows,
+                size_bytes=hashed.n_bytes,
+                sha256=hashed.sha256,
+                seconds=time.monotonic() - begun,
+                left_out=dict(sorted((+work.tally.left_out).items())),
+                shortened=dict(sorted((+work.tally.shortened).items())),
+            )
+
+        if not isinstance(target, Path):
+            return write(target)
+        file_path = destination(target)
+        if file_path == store.resolve():
+            raise ExportFailed(f"{target}: is the store itself; name another file")
+        if file_path is None:
+            with written_into(target) as file:
+                return replace(write(file), path=target)
+        given = {"tags": tags} if chosen.takes_tags else {}
+        with replacing(file_path) as replacement:
+            _check_ending(target, name)
+            report = replace(write(replacement.file), path=file_path)
+            beside = manifest_of(file_path)
+            content = manifest(file_path, report, store=store, filters=filters.given, options=given)
+            # Without one, that of the file which was there before would be about another file.
+            replacement.beside = (beside, content if options.manifest else None)
+    if not report.rows:
+        _warn(report, filters)
+    return replace(report, manifest=beside if options.manifest else None)
+
+
+def _as_path(path: Any) -> Path:
+    try:
+        return Path(path).expanduser()
+    except (RuntimeError, TypeError) as error:
+        raise ExportFailed(f"{path}: is not a path to write to ({error})") from None
+
+
+def _check_ending(path: Path, name: str) -> None:
+    """Raises QueryInvalid where a reader would take the file, by its ending, for something else than it is."""
+    bare, packed = path.name.lower(), ""
+    for ending in PACKED_ENDINGS:
+        if bare.endswith(ending):
+            bare, packed = bare.removesuffix(ending), ending
+    ending = Path(bare).suffix
+    fitting = EXPORT_FORMATS[name].endings
+    if ending in ("", *fitting) and not (packed and fitting == _PARQUET_ENDINGS):
+        return
+    fits = " or ".join(fitting)
+    if fitting == _LINE_ENDINGS:
+        fits += f" (packed: {', '.join(PACKED_ENDINGS)} behind it)"
+    others = [other for other, known in EXPORT_FORMATS.items() if ending in known.endings and not packed]
+    also = f"; {ending} is for {', '.join(others)}" if others else ""
+    raise QueryInvalid(
+        f"{path}: the ending {ending}{packed} does not fit the format {name}; name a file that ends with {fits}, or "
+        f"that has no ending{also}"
+    )
+
+
+def _warn(report: ExportReport, filters: Filters) -> None:
+    if report.traces:
+        reason = f"all {report.traces:,} traces were left out ({', '.join(report.left_out)})"
     else:
-        remove_manifest(target)
-    return work.tally.rows
+        reason = f"no trace passed the filters {', '.join(filters.given)}" if filters else "the store has no traces"
+    warnings.warn(f"{report.path}: no rows were written: {reason}", stacklevel=_CALLER)
 
 
 def _counted(batches: Iterator[pa.RecordBatch], tally: Tally) -> Iterator[pa.RecordBatch]:

@@ -95,6 +95,19 @@ class Files:
             if not self.database.read_only:
                 self.queue.open(make=True)
 
+    @classmethod
+    def identities(cls) -> set[tuple[int, int]]:
+        """Device and inode of each file of the stores that this process has open."""
+        found = set()
+        for files in list(cls._of_process.values()):
+            journal = files.journal.path
+            lock = journal.with_suffix(".lock")
+            for path in (files.path, f"{files.path}.wal", journal, f"{journal}-wal", f"{journal}-shm", lock):
+                with suppress(OSError):
+                    there = Path(path).stat()
+                    found.add((there.st_dev, there.st_ino))
+        return found
+
     def _check(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Whenever the file was attached: brings its tables up, and compares it with what was acknowledged."""
         if self.database.read_only:

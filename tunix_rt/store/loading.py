@@ -1,7 +1,7 @@
 """Bulk loading: files read, rows validated, and what is new stored, chunk by chunk, so that memory stays bounded."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -9,7 +9,6 @@ from uuid import UUID
 
 import duckdb
 import pyarrow as pa
-from tqdm.auto import tqdm
 
 from tunix_rt.errors import MemoryLimitReached, Problem, QueryInvalid, SourceInvalid, TraceInvalid
 from tunix_rt.formats import (
@@ -27,6 +26,7 @@ from tunix_rt.formats import (
 )
 from tunix_rt.store.clock import new_ids, new_times
 from tunix_rt.store.copies import Copies
+from tunix_rt.store.progress import Progress, Teller, telling
 from tunix_rt.store.report import LoadReport
 from tunix_rt.store.rows import LARGE_ROW_BYTES, LARGE_ROWS_BYTES, columns, encode, insert, to_microseconds, uuids
 from tunix_rt.store.session import Session
@@ -36,12 +36,9 @@ from tunix_rt.store.session import Session
 CHUNK_ROWS = 20_480
 # Large traces fill a chunk by their size; several copies of it are in memory while it is written.
 CHUNK_BYTES = 64 * 2**20
-# A bar for what is over in a moment only flickers.
-_PROGRESS_AFTER_SECONDS = 1.0
 _ROWS_PER_TICK = 256
 
 Known = Literal["skip", "add"]
-Progress = bool | Callable[[int, int], object]
 
 
 def load(
@@ -60,11 +57,15 @@ def load(
     insisted = insisted_format(format, mapping)
     name, sources = sources_in(source)
     report = LoadReport(name)
-    copies = Copies() if known == "skip" else None
+    copies = Copies(session.path) if known == "skip" else None
     loading = Loading(session, report, copies=copies)
     total = sum(one.stat().st_size if isinstance(one, Path) else one.size for one in sources)
     unit = "rows" if isinstance(sources[0], SourceRows) else "B"
-    with loading.noting(), _telling(progress, total, unit) as tell:
+    with (
+        loading.noting(),
+        closing(copies) if copies else nullcontext(),
+        telling(progress, total, "loading", unit=unit) as tell,
+    ):
         for found in _everything_in(sources, insisted, report, tell):
             loading.take(found)
         loading.store()
@@ -81,38 +82,8 @@ def insisted_format(format: str | None, mapping: Mapping[str, str] | None) -> Fo
     return MappedFormat(mapping)
 
 
-class _Teller:
-    """Tells how far the load is, in bytes or rows: the caller's own function, or a bar; `done` was told last."""
-
-    def __init__(self, show: Callable[[int], object]) -> None:
-        self._show = show
-        self.done = 0
-
-    def __call__(self, done: int) -> None:
-        self.done = done
-        self._show(done)
-
-
-@contextmanager
-def _telling(progress: Progress, total: int, unit: str) -> Iterator[_Teller]:
-    if callable(progress):
-        yield _Teller(lambda done: progress(done, total))
-        return
-    # None: no bar where standard error is no terminal, as in a training job's log.
-    with tqdm(
-        total=total or None,
-        desc="loading",
-        unit=unit,
-        unit_scale=True,
-        leave=False,
-        delay=_PROGRESS_AFTER_SECONDS,
-        disable=None if progress else True,
-    ) as bar:
-        yield _Teller(lambda done: bar.update(done - bar.n))
-
-
 def _everything_in(
-    sources: Sequence[Path | Source], format: Format | None, report: LoadReport, tell: _Teller
+    sources: Sequence[Path | Source], format: Format | None, report: LoadReport, tell: Teller
 ) -> Iterator[Draft | Rejection]:
     done = 0
     for source in sources:

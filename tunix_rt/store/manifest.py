@@ -7,10 +7,8 @@ from typing import Any
 from pydantic_core import to_json
 
 from tunix_rt._version import __version__
-from tunix_rt.errors import ExportFailed
 from tunix_rt.formats import MANIFEST_ENDING
-from tunix_rt.formats.tally import Tally
-from tunix_rt.store.placing import placed
+from tunix_rt.store.export_report import ExportReport
 
 
 def manifest_of(path: Path) -> Path:
@@ -21,40 +19,29 @@ def manifest_of(path: Path) -> Path:
     return path.with_name(f".{path.name}{MANIFEST_ENDING}")
 
 
-def remove_manifest(path: Path) -> None:
-    """Removes the manifest of what stood at `path` before: it would tell of another file."""
-    try:
-        manifest_of(path).unlink(missing_ok=True)
-    except OSError as error:
-        raise ExportFailed(f"{manifest_of(path)}: cannot be removed ({error.strerror or error})") from error
-
-
-def write_manifest(
+def manifest(
     path: Path,
+    report: ExportReport,
     *,
-    format: str,
     store: Path,
     filters: Mapping[str, Any],
     options: Mapping[str, Any],
-    sha256: str,
-    tally: Tally,
-) -> None:
-    """Writes the manifest of the file at `path`, whole or not at all.
+) -> bytes:
+    """The content of the manifest of the file at `path`.
 
     The same export of the same traces gives the same manifest: no time is in it.
     """
     content = {
         "file": path.name,
-        "format": format,
+        "format": report.format,
         "options": options,
         "store": store.name,
         "filters": filters,
-        "traces": tally.traces,
-        "rows": tally.rows,
-        "left_out": dict(sorted((+tally.left_out).items())),
-        "shortened": dict(sorted((+tally.shortened).items())),
-        "sha256": sha256,
+        "traces": report.traces,
+        "rows": report.rows,
+        "left_out": report.left_out,
+        "shortened": report.shortened,
+        "sha256": report.sha256,
         "written_by": f"tunix_rt {__version__}",
     }
-    with placed(manifest_of(path)) as partial:
-        partial.write_bytes(to_json(content, indent=2, fallback=str) + b"\n")
+    return to_json(content, indent=2, fallback=str) + b"\n"

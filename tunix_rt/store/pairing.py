@@ -8,6 +8,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tunix_rt.errors import MemoryLimitReached
 from tunix_rt.formats.preferences import NO_PARTNER
 from tunix_rt.formats.tally import NO_ANSWER, Tally
 from tunix_rt.model import TraceRecord
@@ -19,14 +20,14 @@ from tunix_rt.store.session import Session
 
 # Read in one turn. As texts of Python they take four times what they take in the file.
 _CHUNK_PAIRS = 512
-_CHUNK_CHARS = 32 * 2**20
+_CHUNK_BYTES = 32 * 2**20
 
 # A group never spans two prompts, whatever meta.group says: a pair has one prompt. Who was judged by a verdict is
 # compared with verdicts, who has only a reward with rewards.
 _JUDGED = f"""
 id::varchar as id,
 {TIME} as moment,
-n_chars,
+n_chars + coalesce(strlen(meta), 0) as n_bytes,
 coalesce(final_answer, '') <> '' as answered,
 unhex(md5(md5(prompt) || coalesce(meta ->> '$.group', ''))) as prompt_group,
 json_type(meta, '$.correct') = 'BOOLEAN' as by_verdict,
@@ -53,7 +54,7 @@ select
     rejected.id as rejected,
     least(chosen.moment, rejected.moment) as since,
     greatest(chosen.moment, rejected.moment) as until,
-    chosen.n_chars + rejected.n_chars as n_chars
+    chosen.n_bytes + rejected.n_bytes as n_bytes
 from ranked as chosen
 join ranked as rejected
     on chosen.prompt_group = rejected.prompt_group
@@ -76,17 +77,22 @@ class _Pair(NamedTuple):
     rejected: str
     since: int
     until: int
-    n_chars: int
+    n_bytes: int
 
 
 def pairs(
-    session: Session, ruler: Callable[[duckdb.DuckDBPyConnection], Ruler], filters: Filters, tally: Tally
+    session: Session,
+    ruler: Callable[[duckdb.DuckDBPyConnection], Ruler],
+    filters: Filters,
+    tally: Tally,
+    tell: Callable[[int], object] = lambda _: None,
 ) -> Iterator[tuple[TraceRecord, TraceRecord]]:
     """Right and wrong samples of one prompt, the oldest right one first; each trace is in one pair at most.
 
     A group are traces with the same prompt and the same `meta["group"]`. Right is `meta["correct"]` true against false;
     where there is no such verdict, the higher `meta["reward"]`. The k-th best goes with the k-th worst, the older first
-    among equals. In memory are about 100 bytes for each trace, and the texts of a chunk of pairs.
+    among equals. In memory are about 100 bytes for each trace, and the texts of a chunk of pairs. `tell` is called
+    with the number of traces that are done.
     """
     judged = pa.Table.from_batches(scan(session, ruler, _JUDGED, filters, newest_first=False))
     tally.traces += len(judged)
@@ -101,8 +107,11 @@ def pairs(
     tally.left_out[NO_ANSWER] += len(judged) - n_answered
     tally.left_out["neither correct nor reward in its meta"] += n_answered - n_scored
     tally.left_out[NO_PARTNER] += n_scored - 2 * len(found)
+    n_traces, n_done = len(judged), 0
     del judged
     for chunk in _chunks(found):
+        tell(n_traces * n_done // len(found))
+        n_done += len(chunk)
         there = _records(session, chunk)
         for pair in chunk:
             chosen, rejected = there.get(pair.chosen), there.get(pair.rejected)
@@ -122,18 +131,25 @@ def _chunks(found: pa.Table) -> Iterator[list[_Pair]]:
     held = 0
     for batch in found.to_batches(max_chunksize=_CHUNK_PAIRS):
         for pair in map(_Pair._make, zip(*(column.to_pylist() for column in batch.columns), strict=True)):
-            if chunk and (len(chunk) == _CHUNK_PAIRS or held + pair.n_chars > _CHUNK_CHARS):
+            if chunk and (len(chunk) == _CHUNK_PAIRS or held + pair.n_bytes > _CHUNK_BYTES):
                 yield chunk
                 chunk, held = [], 0
             chunk.append(pair)
-            held += pair.n_chars
+            held += pair.n_bytes
     if chunk:
         yield chunk
 
 
 def _records(session: Session, chunk: list[_Pair]) -> dict[str, TraceRecord]:
+    """The traces of the pairs by their ids; where DuckDB has too little memory for all of them, half by half."""
     ids = [UUID(trace_id) for pair in chunk for trace_id in (pair.chosen, pair.rejected)]
     since, until = min(pair.since for pair in chunk), max(pair.until for pair in chunk)
-    with session.cursor() as cursor:
-        rows = cursor.execute(_RECORDS, [since, until, ids]).fetchall()
+    try:
+        with session.cursor() as cursor:
+            rows = cursor.execute(_RECORDS, [since, until, ids]).fetchall()
+    except MemoryLimitReached:
+        if len(chunk) == 1:
+            raise
+        middle = len(chunk) // 2
+        return _records(session, chunk[:middle]) | _records(session, chunk[middle:])
     return {str(row[0]): to_record(row) for row in rows}

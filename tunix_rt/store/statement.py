@@ -147,8 +147,10 @@ def _check_functions(cursor: duckdb.DuckDBPyConnection, select: str, what: str) 
 def _of_the_store(error: duckdb.Error, path: Path) -> bool:
     """Whether it is the store that failed, or DuckDB as a whole, and not what it was asked."""
     said = str(error)
-    broken = isinstance(error, duckdb.FatalException | duckdb.InternalException | duckdb.ConnectionException)
-    return broken or bool(_OF_THE_STORE.search(said)) or (isinstance(error, duckdb.IOException) and str(path) in said)
+    kinds = duckdb.FatalException | duckdb.InternalException | duckdb.ConnectionException | duckdb.OutOfMemoryException
+    if isinstance(error, kinds):
+        return True
+    return bool(_OF_THE_STORE.search(said)) or (isinstance(error, duckdb.IOException) and str(path) in said)
 
 
 def _short(value: object) -> str:

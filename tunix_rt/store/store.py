@@ -17,13 +17,15 @@ from tunix_rt.store import schema
 from tunix_rt.store.backup import backup
 from tunix_rt.store.clock import new_id, new_time
 from tunix_rt.store.compacting import Compaction, compact
+from tunix_rt.store.export_report import ExportReport
 from tunix_rt.store.exporting import ExportOptions, export
 from tunix_rt.store.filters import Filters, where
 from tunix_rt.store.finding import find
 from tunix_rt.store.health import StoreHealth, look_at
 from tunix_rt.store.info import StoreInfo, collect_info
-from tunix_rt.store.loading import Known, Progress, insisted_format, load
+from tunix_rt.store.loading import Known, insisted_format, load
 from tunix_rt.store.paging import Page, Search, Wanted, whole_number
+from tunix_rt.store.progress import Progress
 from tunix_rt.store.report import LoadReport
 from tunix_rt.store.result import SqlResult, run_sql
 from tunix_rt.store.rows import RECORD_COLUMNS, NewRow, encode, records_in
@@ -197,7 +199,7 @@ class TraceStore:
         """The traces as Arrow batches of some thousand rows (at least one, if empty), sorted by (created_at, id).
 
         `columns` are columns of the table `traces` (default: all but the digest). Between two batches the file is free
-        for others; what is added meanwhile is not seen. Raises QueryInvalid for an unknown column or filter.
+        for others; what is added meanwhile is not seen, but for older traces of a load. Raises QueryInvalid.
         """
         names = COLUMNS if columns is None else tuple(columns)
         if unknown := [name for name in names if name not in COLUMNS] or not names:
@@ -216,18 +218,20 @@ class TraceStore:
         format: str | None = None,
         tags: tuple[str, str] | None = None,
         manifest: bool = True,
+        progress: Progress = True,
         **filters: Any,
-    ) -> int:
-        """Writes the traces to a file, oldest first, whole or not at all, and says how many rows.
+    ) -> ExportReport:
+        """Writes the traces to a file, oldest first, whole or not at all; the report says how many rows, and why.
 
         `format` is "trace" (JSON Lines; loaded into an empty store it gives the same store), "parquet" (the table's
         columns), or one that trainers take: "messages", "prompt_completion", "preference", "stepwise", "tunix_rl",
         "tunix_sft", "training_example", "atif"; by default the file's ending tells which of the first two. `.gz` and
         `.zst` pack lines. `tags` stand around the reasoning (default `<think>`, `</think>`). What does not fit a format
-        is left out; .NAME.manifest.json beside the file counts it by reason. In place of a path, an open binary file or
-        pipe gets the rows as they come, and no manifest. Raises ExportFailed where it cannot write.
+        is left out; the report and .NAME.manifest.json beside the file count it by reason. An open binary file, a
+        device or a pipe gets the rows as they come, and no manifest. `progress` is as for `load`, in traces. Warns
+        where no row was written. Raises ExportFailed where it cannot write.
         """
-        options = ExportOptions(format, tags, manifest)
+        options = ExportOptions(format, tags, manifest, progress)
         return export(path, self._session, self._ruler, Filters(**filters), options, store=self.path)
 
     def sql(self, query: str, *parameters: Any) -> SqlResult:
@@ -247,11 +251,8 @@ class TraceStore:
         backup(self._session, target)
         return target
 
-    def verify(self, *, progress: bool = True) -> VerifyReport:
-        """Reads every trace and compares it with what was stored; others can work meanwhile.
-
-        The report says how many were read and what is damaged, missing or there twice.
-        """
+    def verify(self, *, progress: Progress = True) -> VerifyReport:
+        """Reads every trace, and reports what is damaged, missing or there twice; others can work meanwhile."""
         return verify(self._session, str(self.path), progress=progress)
 
     @property
@@ -277,7 +278,7 @@ class TraceStore:
         """Whether the store can do its work; `tunix_rt.health` asks outside services too. Never raises."""
         return look_at(self._session, self.path, self.info)
 
-    def compact(self, *, progress: bool = True) -> Compaction:
+    def compact(self, *, progress: Progress = True) -> Compaction:
         """Puts the traces on disk back into the order of time, so that pages are fast again, and says what it did.
 
         Worth it where `info().compact_due` says so, as after loads of many older traces. Others go on meanwhile, a

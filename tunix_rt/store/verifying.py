@@ -5,20 +5,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from tqdm.auto import tqdm
 
 from tunix_rt import render
-from tunix_rt.errors import StoreUnusable, TraceInvalid
+from tunix_rt.errors import MemoryLimitReached, StoreUnusable, TraceInvalid
 from tunix_rt.model import Trace
-from tunix_rt.store.filters import where
+from tunix_rt.store.filters import Filters
+from tunix_rt.store.progress import Progress, telling
 from tunix_rt.store.rows import TRACE_JSON, encode
 from tunix_rt.store.ruler import EVERYTHING, Ruler, Window, in_window
+from tunix_rt.store.scanning import Pace, read
 from tunix_rt.store.session import Session
 
 _PIECE_ROWS = 8_192
+# As objects of Python they take several times the memory.
+_ROWS_AT_ONCE = 256
 # More of them than anyone reads would only fill the page.
 _MOST_PROBLEMS = 100
-_PROGRESS_AFTER_SECONDS = 1.0
 _COLUMNS = f"id::varchar as id, digest::varchar as digest, n_steps, n_chars, {TRACE_JSON} as json"
 _TWICE = "select count(*) - count(distinct id) from traces"
 # A trace may be larger than what is accepted today.
@@ -27,11 +29,15 @@ _ANY_SIZE = 2**62
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What `verify` found: traces read, and each problem in words; `ok` where there was none."""
+    """What `verify` found: how many traces were read, and what is wrong; `ok` where nothing is.
+
+    `problems` has the first 100 in words, `n_problems` is how many there are.
+    """
 
     path: str
     n_traces: int
     problems: tuple[str, ...]
+    n_problems: int
 
     @property
     def ok(self) -> bool:
@@ -41,6 +47,8 @@ class VerifyReport:
     @property
     def _facts(self) -> list[tuple[str, str]]:
         found = [("problem", problem) for problem in self.problems] or [("problems", "none")]
+        if self.n_problems > len(self.problems):
+            found.append(("problems", f"and {self.n_problems - len(self.problems):,} more"))
         return [("store", self.path), ("traces read", f"{self.n_traces:,}"), *found]
 
     def __str__(self) -> str:
@@ -53,47 +61,49 @@ class VerifyReport:
         return render.facts_html(self._facts)
 
 
-def verify(session: Session, path: str, *, progress: bool) -> VerifyReport:
+class _Problems:
+    """The first problems in words, and how many there are."""
+
+    def __init__(self, found: list[str]) -> None:
+        self.kept = found[:_MOST_PROBLEMS]
+        self.n = len(found)
+
+    def add(self, problem: str) -> None:
+        self.n += 1
+        if len(self.kept) < _MOST_PROBLEMS:
+            self.kept.append(problem)
+
+
+def verify(session: Session, path: str, *, progress: Progress) -> VerifyReport:
     """Reads every trace of the store; see `TraceStore.verify`."""
-    problems = session.problems()
+    problems = _Problems(session.problems())
     n_read = 0
     pieces = [EVERYTHING]
     try:
         with session.cursor() as cursor:
             pieces = Ruler(cursor, session.n_traces).pieces(_PIECE_ROWS, newest_first=False)
             if twice := cursor.execute(_TWICE).fetchall()[0][0]:
-                problems.append(f"{twice:,} traces have an id that another one has too")
-    except StoreUnusable as error:
-        problems.append(f"ids and times: cannot be read: {error}")
-    with tqdm(
-        pieces,
-        desc="verifying",
-        leave=False,
-        delay=_PROGRESS_AFTER_SECONDS,
-        disable=None if progress else True,
-    ) as bar:
-        for piece in bar:
+                problems.add(f"{twice:,} traces have an id that another one has too")
+    except (StoreUnusable, MemoryLimitReached) as error:
+        problems.add(f"ids and times: cannot be read: {error}")
+    pace = Pace()
+    with telling(progress, session.n_traces, "verifying") as tell:
+        for piece in pieces:
             try:
-                rows = _read(session, piece)
-            except StoreUnusable as error:
-                problems.append(f"{_span(piece)}: cannot be read: {error}")
-                continue
-            n_read += len(rows)
-            problems += _faults(rows)
-    left_out = len(problems) - _MOST_PROBLEMS
-    if left_out > 0:
-        problems[_MOST_PROBLEMS:] = [f"and {left_out:,} more"]
-    return VerifyReport(path, n_read, tuple(problems))
-
-
-def _read(session: Session, piece: Window) -> pa.Table:
-    clause, values = where(*in_window(piece))
-    with session.cursor() as cursor:
-        return cursor.sql(f"select {_COLUMNS} from traces{clause}", params=values).to_arrow_table()
+                for n_rows, rows in read(
+                    session, [*in_window(piece)], _COLUMNS, Filters(), pace=pace, newest_first=False
+                ):
+                    n_read += n_rows
+                    for problem in _faults(rows):
+                        problems.add(problem)
+                    tell(n_read)
+            except (StoreUnusable, MemoryLimitReached) as error:
+                problems.add(f"{_span(piece)}: cannot be read: {error}")
+    return VerifyReport(path, n_read, tuple(problems.kept), problems.n)
 
 
 def _faults(rows: pa.Table) -> Iterator[str]:
-    for row in rows.to_pylist():
+    for row in (row for batch in rows.to_batches(max_chunksize=_ROWS_AT_ONCE) for row in batch.to_pylist()):
         try:
             trace = Trace.from_json(row["json"])
             _, digest = encode(trace, _ANY_SIZE)

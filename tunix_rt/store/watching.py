@@ -122,7 +122,7 @@ class Watch:
         self._format = format
         # Their digests together count as one load.
         self._seen: dict[Path, _Seen] = {}
-        self._copies = Copies()
+        self._copies = Copies(session.path)
         self._there: list[Path] = []
 
     @property

@@ -1,0 +1,141 @@
+"""Traces that are large where nobody counts: each call reads them by halves when DuckDB has too little memory."""
+
+import random
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import tunix_rt as rt
+from tunix_rt.store import compacting, copies, verifying
+from tunix_rt.store.rows import TRACE_JSON, uuids
+from tunix_rt.store.spill import spill_folder
+
+N = 48
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A store of 48 traces with 160 KB of numbers each in meta."""
+    store = rt.TraceStore(tmp_path_factory.mktemp("built") / "large.duckdb")
+    numbers = random.Random(0)
+    store.add_many(
+        rt.Trace(
+            prompt=f"{n // 2}?",
+            steps=["s"],
+            final_answer="a",
+            meta={"logprobs": [numbers.random() for _ in range(8_000)], "correct": n % 2 == 0},
+        )
+        for n in range(N)
+    )
+    store.close()
+    return store.path
+
+
+def limited(path, megabytes):
+    """The store with less memory than the setting allows: nobody need wait for traces of 10 MB."""
+    settings = rt.Settings.model_construct(**rt.Settings().model_dump() | {"memory_limit": megabytes * 10**6})
+    return rt.TraceStore(path, accept_loss=True, settings=settings)
+
+
+@pytest.fixture
+def large(built, tmp_path):
+    """A copy of it, for which DuckDB has too little memory: enough for some of the traces, not for all."""
+    store = limited(shutil.copy(built, tmp_path / "large.duckdb"), 20)
+    with pytest.raises(rt.MemoryLimitReached), store._session.cursor() as cursor:
+        cursor.sql(f"select {TRACE_JSON} from traces order by created_at desc, id").fetchall()
+    return store
+
+
+def test_scan_and_records_read_all_of_them_in_order(large):
+    found = [record.payload.prompt for record in large.records(newest_first=False)]
+    assert found == [f"{n // 2}?" for n in range(N)]
+    assert sum(map(len, large.scan())) == N
+
+
+def test_every_export_writes_all_of_them(large, tmp_path):
+    for name in ("trace", "parquet", "tunix_rl", "preference"):
+        expected = N // 2 if name in {"preference", "tunix_rl"} else N
+        assert large.export(tmp_path / name, format=name).rows == expected
+    again = rt.TraceStore(tmp_path / "again.duckdb")
+    assert again.load(tmp_path / "trace").added == N
+
+
+def test_verify_reads_all_of_them(large):
+    report = large.verify()
+    assert (report.n_traces, report.ok) == (N, True)
+
+
+def test_compact_moves_all_of_them(large, monkeypatch):
+    monkeypatch.setattr(compacting, "_MOST_PLACES", 0)
+    before = list(large.scan(["id", "n_chars"]))
+    assert large.compact().moved == N
+    assert list(large.scan(["id", "n_chars"])) == before
+    assert large.verify().ok
+
+
+def test_a_backup_takes_no_memory_for_them(large, tmp_path):
+    assert rt.TraceStore(large.backup(tmp_path / "copy.duckdb"), read_only=True).count() == N
+
+
+def test_a_single_trace_that_is_too_large_is_reported(built, tmp_path):
+    large = limited(shutil.copy(built, tmp_path / "large.duckdb"), 12)
+    told = r"takes more memory than the 12 MB .* Set memory_limit \(TUNIX_RT_MEMORY_LIMIT\) higher"
+    for work in (lambda: list(large.scan()), lambda: large.export(tmp_path / "out")):
+        with pytest.raises(rt.MemoryLimitReached, match=told):
+            work()
+    assert not (tmp_path / "out").exists()
+    report = large.verify()
+    assert (report.n_traces, report.ok) == (0, False)
+
+
+def test_verify_counts_problems_and_keeps_the_first(filled, monkeypatch):
+    monkeypatch.setattr(verifying, "_MOST_PROBLEMS", 10)
+    with filled._session.transaction() as cursor:
+        cursor.execute("update traces set n_chars = 7")
+    report = filled.verify()
+    assert (len(report.problems), report.n_problems, report.ok) == (10, 25, False)
+    assert "and 15 more" in str(report)
+
+
+def test_scan_sees_older_rows_that_a_load_brings_meanwhile_and_no_newer_ones(store, monkeypatch, make_trace, tmp_path):
+    monkeypatch.setattr("tunix_rt.store.scanning._PIECE_BYTES", 100)
+    store.add_many([make_trace(f"{n}?") for n in range(4)])
+    store.export(tmp_path / "all.jsonl")
+    lines = (tmp_path / "all.jsonl").read_text().splitlines()
+    old = lines[0].replace("0?", "old")
+    old = old.replace(old.split('"id":"')[1][:36], "00000000-0000-4000-8000-000000000000")
+    reading = store.records()
+    seen = [next(reading).payload.prompt]
+    (tmp_path / "old.jsonl").write_text(old + "\n")
+    assert store.load(tmp_path / "old.jsonl").added == 1
+    store.add(make_trace("newer"))
+    seen += [record.payload.prompt for record in reading]
+    assert "newer" not in seen
+    assert seen[:4] == ["3?", "2?", "1?", "0?"]
+
+
+def test_two_duckdbs_never_share_a_folder_to_spill_into(store):
+    assert spill_folder(store.path) != spill_folder(store.path)
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    living = spill_folder(store.path)
+    left = living.with_name(living.name.replace(living.name.split(".")[-3], dead.stdout.decode().strip()))
+    for folder in (living, left):
+        folder.mkdir()
+        (folder / "block").write_text("spilled")
+    spill_folder(store.path)
+    assert (living.exists(), left.exists()) == (True, False)
+
+
+def test_the_digests_of_a_load_spill_beside_the_store_and_leave_nothing(store, monkeypatch):
+    monkeypatch.setattr(copies, "_MEMORY_LIMIT", "20MB")
+    seen = copies.Copies(store.path)
+    with store._session.cursor() as cursor:
+        for part in range(12):
+            seen.begin(str(part))
+            digests = uuids([random.randbytes(16) for _ in range(50_000)])
+            assert seen.known(cursor, digests, seen.number(digests)) == set()
+    assert list(store.path.parent.glob(".traces.duckdb.*.tmp")) != []
+    seen.close()
+    assert list(store.path.parent.glob(".traces.duckdb.*.tmp")) == []
