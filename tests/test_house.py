@@ -17,8 +17,10 @@ PACKAGE = ROOT / "tunix_rt"
 FLOORS = {
     "_version": 0,
     "errors": 1,
+    "frozen": 1,
     "render": 1,
     "options": 2,
+    "json_values": 2,
     "places": 2,
     "problems": 2,
     "settings": 2,

@@ -32,7 +32,11 @@ class SqlResult:
 
     def df(self) -> "pd.DataFrame":
         """The result as a pandas data frame; pandas must be installed."""
-        return self._table.to_pandas()
+        try:
+            return self._table.to_pandas()
+        except (ValueError, OverflowError):
+            # Dates become objects of Python, which end with the year 9999.
+            return self._table.to_pandas(date_as_object=False)
 
     @property
     def n_rows(self) -> int:
@@ -43,7 +47,7 @@ class SqlResult:
     def rows(self) -> Sequence[tuple[Any, ...]]:
         """The first 50 rows as tuples, for showing."""
         shown = self._table.slice(0, _SHOWN_ROWS)
-        return list(zip(*(column.to_pylist() for column in shown.columns), strict=True))
+        return list(zip(*map(_values, shown.columns), strict=True))
 
     def __len__(self) -> int:
         return self.n_rows
@@ -59,6 +63,23 @@ class SqlResult:
 
     def _repr_html_(self) -> str:
         return render.table_html(self)
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """The values of a column; as a text those that Python has no type for, such as a time of the year 10000."""
+    try:
+        return column.to_pylist()
+    except (ValueError, OverflowError):
+        # Arrow's own errors are ValueErrors too.
+        texts = column.cast(pa.string())
+        return [_value(value, text) for value, text in zip(column, texts, strict=True)]
+
+
+def _value(value: pa.Scalar, text: pa.Scalar) -> Any:
+    try:
+        return value.as_py()
+    except (ValueError, OverflowError):
+        return text.as_py()
 
 
 def run_sql(session: Session, query: str, parameters: Sequence[Any]) -> SqlResult:

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 from uuid import UUID
 
 import duckdb
 import pyarrow as pa
 
 from tunix_rt.errors import QueryInvalid, TraceInvalid, TraceNotFound
-from tunix_rt.model import Trace, TraceRecord
+from tunix_rt.model import Trace, TraceRecord, trace_of
 from tunix_rt.settings import Settings
 from tunix_rt.store import schema
 from tunix_rt.store.backup import backup
@@ -61,18 +61,24 @@ class TraceStore:
         self._session = Session(self.path, self.settings, read_only=read_only, accept_loss=accept_loss)
         self._rulers = RulerKeeper()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def __repr__(self) -> str:
         return f"TraceStore({str(self.path)!r})"
 
-    def add(self, trace: Trace | Mapping[str, Any]) -> TraceRecord:
+    def add(self, trace: Trace | TraceRecord | Mapping[str, Any]) -> TraceRecord:
         """Stores one trace (or a dictionary shaped like one) and gives it back with its id and time.
 
-        It is on disk when this returns, whoever holds the file. Raises TraceInvalid, or TraceTooLarge over
-        `trace_max_bytes`.
+        A TraceRecord is added as a new trace, with a new id and time; `load([record])` keeps those it has. It is on
+        disk when this returns, whoever holds the file. Raises TraceInvalid, or TraceTooLarge over `trace_max_bytes`.
         """
         return self._insert([self._new(trace)])[0]
 
-    def add_many(self, traces: Iterable[Trace | Mapping[str, Any]]) -> list[TraceRecord]:
+    def add_many(self, traces: Iterable[Trace | TraceRecord | Mapping[str, Any]]) -> list[TraceRecord]:
         """Stores traces, all or none, as `add` does; for more than memory holds there is `load`.
 
         Raises TraceInvalid, which names the place of the bad one, as `add` does.
@@ -85,8 +91,8 @@ class TraceStore:
                 raise error.within(f"traces.{place}") from None
         return self._insert(new)
 
-    def _new(self, given: Trace | Mapping[str, Any]) -> tuple[Trace, NewRow]:
-        trace = given if isinstance(given, Trace) else Trace.from_dict(given)
+    def _new(self, given: Any) -> tuple[Trace, NewRow]:
+        trace = trace_of(given)
         line, digest = encode(trace, self.settings.trace_max_bytes)
         created_at = new_time()
         return trace, NewRow(new_id(created_at), created_at, digest, line)
