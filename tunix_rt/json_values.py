@@ -15,6 +15,7 @@ from dataclasses import is_dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from numbers import Number
 from pathlib import PurePath
 from typing import Any, NoReturn, cast
 from uuid import UUID
@@ -168,7 +169,11 @@ def _converted(value: Any, depth: int) -> Any:  # noqa: C901, PLR0911, PLR0912 -
             unpacked = getattr(value, way)()
             return _refuse(value) if type(unpacked) is type(value) else _plain(unpacked, depth + 1)
     # What pydantic knows besides, such as the addresses of a network; it would go through what never ends.
-    return _refuse(value) if isinstance(value, Iterable) else _plain(to_jsonable_python(value, fallback=_refuse), depth)
+    return (
+        _refuse(value)
+        if isinstance(value, Iterable | Number)
+        else _plain(to_jsonable_python(value, fallback=_refuse), depth)
+    )
 
 
 def _order(value: Any) -> tuple[Any, ...]:

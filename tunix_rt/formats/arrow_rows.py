@@ -61,6 +61,8 @@ def _value(column: pa.RecordBatch, name: str) -> Any:
     except TraceInvalid as error:
         return error
     except Exception as error:  # noqa: BLE001 - Arrow has an error of its own for each type
+        if isinstance(error, pa.ArrowInvalid) and (zone := getattr(column.schema.field(0).type, "tz", None)):
+            return TraceInvalid(Problem(name, f"unknown time zone {zone!r}"))
         kind, reason = column.schema.field(0).type, str(error).partition("\n")[0][:120]
         return TraceInvalid(Problem(name, f"a {kind} that cannot be read: {type(error).__name__}: {reason}"))
 

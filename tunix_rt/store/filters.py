@@ -164,18 +164,18 @@ def as_time(name: str, value: Any) -> datetime:
         except ValueError:
             raise QueryInvalid(f"{name}={value!r}: must be a time such as 2026-01-31 or 2026-01-31T12:00:00Z") from None
     if isinstance(value, timedelta):
-        return _moved(datetime.now(UTC), -value) if value > timedelta.min else _moved(datetime.now(UTC), timedelta.max)
+        return _earlier(datetime.now(UTC), value)
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - UTC is set below
     time: datetime = _kind(name, value, datetime)
-    return _moved(time.replace(tzinfo=UTC), -(time.utcoffset() or timedelta()))
+    return _earlier(time.replace(tzinfo=UTC), time.utcoffset() or timedelta())
 
 
-def _moved(time: datetime, by: timedelta) -> datetime:
+def _earlier(time: datetime, by: timedelta) -> datetime:
     try:
-        return time + by
+        return time - by
     except OverflowError:
-        return LAST_TIME if by > timedelta() else FIRST_TIME
+        return FIRST_TIME if by > timedelta() else LAST_TIME
 
 
 def _kind(name: str, value: Any, kind: type) -> Any:

@@ -1,6 +1,7 @@
 """What a SQL query over the store gives back."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +33,13 @@ class SqlResult:
 
     def df(self) -> "pd.DataFrame":
         """The result as a pandas data frame; pandas must be installed."""
+        import pandas as pd  # noqa: PLC0415 - needed here only, and not by everybody
+
         try:
             return self._table.to_pandas()
-        except (ValueError, OverflowError):
-            # Dates become objects of Python, which end with the year 9999.
-            return self._table.to_pandas(date_as_object=False)
+        except (ValueError, OverflowError, NotImplementedError):
+            # Values of Python, such as its dates, end with the year 9999.
+            return self._table.to_pandas(types_mapper=pd.ArrowDtype)
 
     @property
     def n_rows(self) -> int:
@@ -66,20 +69,21 @@ class SqlResult:
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
-    """The values of a column; as a text those that Python has no type for, such as a time of the year 10000."""
+    """The values of a column; in words those that Python has no type for, such as a time of the year 10000."""
     try:
         return column.to_pylist()
     except (ValueError, OverflowError):
         # Arrow's own errors are ValueErrors too.
-        texts = column.cast(pa.string())
-        return [_value(value, text) for value, text in zip(column, texts, strict=True)]
+        return [_value(value) for value in column]
 
 
-def _value(value: pa.Scalar, text: pa.Scalar) -> Any:
+def _value(value: pa.Scalar) -> Any:
     try:
         return value.as_py()
     except (ValueError, OverflowError):
-        return text.as_py()
+        with suppress(pa.ArrowException):
+            return value.cast(pa.string()).as_py()
+        return f"<{value.type} beyond the times of Python>"
 
 
 def run_sql(session: Session, query: str, parameters: Sequence[Any]) -> SqlResult:
