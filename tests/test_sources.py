@@ -221,7 +221,7 @@ def test_a_row_that_json_cannot_hold_is_told_and_stops_nothing(store, name):
     report = store.load([GSM8K, GSM8K | {"extra": meta}, GSM8K | {"question": "after"}])
     assert counts(report) in {(2, 0, 1), (3, 0, 0)}
     if name == "5,000 digits":
-        with pytest.raises(rt.TraceInvalid, match="meta.x: a number of more than 4,300 digits; write it as a string"):
+        with pytest.raises(rt.TraceInvalid, match=r"meta\.x: a number of more than 4,300 digits; write it as a string"):
             store.add(ROW | {"meta": meta})
 
 

@@ -105,8 +105,7 @@ FOREIGN = {
     ),
     "mappings": ([OrderedDict(a=1), UserDict(a=(1,))], [{"a": 1}, {"a": [1]}]),
     "keys of other types": (
-        {1: 1, 0.5: 2, None: 3, True: 4, Colour.RED: 5, uuid.UUID(int=1): 6, np.int64(7): 7, date(2026, 1, 2): 8}
-        | {1: 1},
+        {1: 1, 0.5: 2, None: 3, Colour.RED: 5, uuid.UUID(int=1): 6, np.int64(7): 7, date(2026, 1, 2): 8},
         {"1": 1, "0.5": 2, "null": 3, "red": 5, str(uuid.UUID(int=1)): 6, "7": 7, "2026-01-02": 8},
     ),
     "boolean key": ({False: 0}, {"false": 0}),
@@ -292,10 +291,10 @@ def test_meta_of_a_trace_cannot_be_changed(change):
     for trace in (
         rt.Trace(**TRACE, meta=given_meta),
         rt.Trace.from_json(rt.Trace(**TRACE, meta=meta).to_json()),
-        pickle.loads(pickle.dumps(rt.Trace(**TRACE, meta=meta))),
+        pickle.loads(pickle.dumps(rt.Trace(**TRACE, meta=meta))),  # noqa: S301
         copy.deepcopy(rt.Trace(**TRACE, meta=meta)),
     ):
-        with pytest.raises(TypeError, match="a trace is frozen, and its meta with it; trace.model_dump"):
+        with pytest.raises(TypeError, match=r"a trace is frozen, and its meta with it; trace\.model_dump"):
             CHANGES[change](trace.meta)
         assert trace.meta == meta
         assert isinstance(trace.meta, dict)
@@ -315,8 +314,8 @@ def test_meta_of_a_trace_serves_as_a_dictionary():
         assert rt.Trace(**TRACE, meta=changed).meta == meta | {"x": 1}
     assert type(trace.meta.copy()) is dict
     assert trace.meta["a"] + [1] == [*meta["a"], 1]
-    assert copy.copy(trace) == copy.deepcopy(trace) == pickle.loads(pickle.dumps(trace)) == trace
-    assert pickle.loads(pickle.dumps(trace.meta)) == trace.meta == meta
+    assert copy.copy(trace) == copy.deepcopy(trace) == pickle.loads(pickle.dumps(trace)) == trace  # noqa: S301
+    assert pickle.loads(pickle.dumps(trace.meta)) == trace.meta == meta  # noqa: S301
     assert rt.Trace(**TRACE, meta=trace.meta) == trace
     assert hash(copy.deepcopy(trace)) == hash(trace)
 
@@ -427,7 +426,12 @@ def test_a_value_is_refused_or_comes_back_as_the_same_json_whichever_way_it_goes
     try:
         record = drawn.add(row)
     except rt.TraceInvalid as error:
-        assert (loaded.field or "meta").startswith("meta"), error
+        refused = error.problems[0]
+    else:
+        refused = None
+    if refused is not None:
+        assert loaded.field.startswith("meta")
+        assert refused.field.startswith("meta")
         return
     assert encode(loaded.trace, 10**7) == encode(record.payload, 10**7)
     assert json.loads(json.dumps({"x": plain(value)}, allow_nan=False)) == record.payload.meta

@@ -10,7 +10,7 @@ def _no_change(*_: Any, **__: Any) -> NoReturn:
 class FrozenObject(dict[str, Any]):
     """A JSON object that cannot be changed; otherwise a dictionary, which it makes by `|` and `copy()`."""
 
-    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _no_change  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _no_change
 
     def __copy__(self) -> "FrozenObject":
         return self
@@ -25,8 +25,8 @@ class FrozenObject(dict[str, Any]):
 class FrozenList(list[Any]):
     """A JSON array that cannot be changed; otherwise a list, which it makes by `+` and `copy()`."""
 
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _no_change  # type: ignore[assignment]
-    append = clear = extend = insert = pop = remove = reverse = sort = _no_change  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _no_change
+    append = clear = extend = insert = pop = remove = reverse = sort = _no_change
 
     def __copy__(self) -> "FrozenList":
         return self

@@ -30,8 +30,8 @@ def separator_of(head: bytes) -> str | None:
 def csv_rows(stream: io.BufferedReader, file: str, separator: str, most_bytes: int) -> Iterator[Row | Rejection]:
     """The rows by the names in the header, each with the line it begins on; its cells are texts.
 
-    Raises SourceInvalid where two columns have the same name. A quote that is never closed makes the rest of the file one row, which is rejected; one that is larger than any row
-    ends the reading.
+    A quote that is never closed makes the rest of the file one row, which is rejected; one that is larger than any row
+    ends the reading. Raises SourceInvalid where two columns have the same name.
     """
     # The limit is one for the whole process, and smaller than the answers of a model: it is only ever raised.
     csv.field_size_limit(max(csv.field_size_limit(), most_bytes))

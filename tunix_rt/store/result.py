@@ -33,7 +33,7 @@ class SqlResult:
 
     def df(self) -> "pd.DataFrame":
         """The result as a pandas data frame; pandas must be installed."""
-        import pandas as pd  # noqa: PLC0415 - needed here only, and not by everybody
+        import pandas as pd
 
         try:
             return self._table.to_pandas()
@@ -71,7 +71,7 @@ class SqlResult:
 def _values(column: pa.ChunkedArray) -> list[Any]:
     """The values of a column; in words those that Python has no type for, such as a time of the year 10000."""
     try:
-        return column.to_pylist()
+        return list(column.to_pylist())
     except (ValueError, OverflowError):
         # Arrow's own errors are ValueErrors too.
         return [_value(value) for value in column]
