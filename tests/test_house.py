@@ -28,6 +28,7 @@ FLOORS = {
     "services": 3,
     "examples": 4,
     "formats": 4,
+    "trace_schema": 4,
     "store": 5,
     "checks": 6,
     "server": 7,

@@ -8,7 +8,7 @@ final answer may be null (a rollout cut short), the steps may be none (an answer
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import (
@@ -75,8 +75,7 @@ def _plain_fields(given: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _plain_steps(steps: Any) -> Any:
     if hasattr(steps, "tolist") or isinstance(steps, set | frozenset):
-        # An array without dimensions is no iterable, and a set has no order of its own.
-        return plain(steps, "steps")
+        return plain(steps, "steps")  # An array without dimensions is no iterable.
     if not isinstance(steps, Iterable) or isinstance(steps, str | bytes | Mapping):
         return steps
     return [
@@ -272,10 +271,7 @@ class TraceRecord(BaseModel):
 
 
 def trace_of(given: Any) -> Trace:
-    """The trace in what is given: a trace, a record, a dictionary shaped like either, or an object that dumps as one.
-
-    A trace may be of another class `Trace`: one that was made before this module was loaded again in a living kernel.
-    """
+    """The trace in a trace, a record or a dictionary like either; also of a class that a reload has left behind."""
     if isinstance(given, Trace):
         return given
     fields = given if isinstance(given, Mapping) else plain(given)
@@ -302,23 +298,3 @@ class TraceSummary(BaseModel):
     n_steps: int
     n_chars: int
     source: str | None
-
-
-def json_schema(version: Literal["1.0", "1.1"]) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a trace in this format; it cannot say that step indices are unique."""
-    schema = Trace.model_json_schema()
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["title"] = f"Reasoning trace {version}"
-    schema["description"] = "A prompt, the ordered steps of reasoning, and the final answer."
-    fields = schema["properties"]
-    fields["trace_version"] = {"const": version, "title": "Trace Version"}
-    schema["required"] = ["prompt", "steps", "final_answer"]
-    if version == "1.1":
-        schema["required"].insert(0, "trace_version")
-        return schema
-    for name in ("prompt", "final_answer"):
-        fields[name] |= {"type": "string", "minLength": 1, "maxLength": LIMITS_1_0[name]}
-    del fields["final_answer"]["anyOf"]
-    fields["steps"] |= {"minItems": 1, "maxItems": LIMITS_1_0["steps"]}
-    schema["$defs"]["Step"]["properties"]["content"] |= {"minLength": 1, "maxLength": LIMITS_1_0["content"]}
-    return schema

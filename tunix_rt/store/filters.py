@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import duckdb
@@ -185,7 +185,7 @@ def _kind(name: str, value: Any, kind: type) -> Any:
         raise QueryInvalid(f"{name}={value!r}: holds a lone surrogate, which is no text and in no trace")
     if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         # DuckDB takes no integer of more bits, and no count comes near.
-        return max(-_MOST, min(int(value), _MOST)) if kind is int else value
+        return max(-_MOST, min(cast("int", value), _MOST)) if kind is int else value
     raise _not_one(name, value)
 
 

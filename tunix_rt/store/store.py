@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 from uuid import UUID
 
 import duckdb
@@ -15,7 +15,7 @@ from tunix_rt.model import Trace, TraceRecord, trace_of
 from tunix_rt.settings import Settings
 from tunix_rt.store import schema
 from tunix_rt.store.backup import backup
-from tunix_rt.store.clock import new_id, new_time
+from tunix_rt.store.clock import new_row
 from tunix_rt.store.compacting import Compaction, compact
 from tunix_rt.store.exporting import ExportOptions, export
 from tunix_rt.store.filters import Filters, where
@@ -26,7 +26,7 @@ from tunix_rt.store.loading import Known, Progress, insisted_format, load
 from tunix_rt.store.paging import Page, Search, Wanted, whole_number
 from tunix_rt.store.report import LoadReport
 from tunix_rt.store.result import SqlResult, run_sql
-from tunix_rt.store.rows import RECORD_COLUMNS, NewRow, encode, records_in
+from tunix_rt.store.rows import RECORD_COLUMNS, NewRow, records_in
 from tunix_rt.store.ruler import Ruler, RulerKeeper
 from tunix_rt.store.scanning import scan
 from tunix_rt.store.schema import COLUMNS
@@ -35,7 +35,7 @@ from tunix_rt.store.verifying import VerifyReport, verify
 from tunix_rt.store.watching import Stop, Watch, watch
 
 
-class TraceStore:
+class TraceStore(AbstractContextManager["TraceStore"]):
     """A store of traces in a DuckDB file, made if it is not there; many notebooks and scripts use one at the same time.
 
     `path` is the file (default: the setting `database`); `settings` are read from the environment where none are given.
@@ -61,9 +61,6 @@ class TraceStore:
         self._session = Session(self.path, self.settings, read_only=read_only, accept_loss=accept_loss)
         self._rulers = RulerKeeper()
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -79,10 +76,7 @@ class TraceStore:
         return self._insert([self._new(trace)])[0]
 
     def add_many(self, traces: Iterable[Trace | TraceRecord | Mapping[str, Any]]) -> list[TraceRecord]:
-        """Stores traces, all or none, as `add` does; for more than memory holds there is `load`.
-
-        Raises TraceInvalid, which names the place of the bad one, as `add` does.
-        """
+        """Stores traces, all or none, as `add` does, TraceInvalid naming the bad one; `load` is for more than memory."""
         new: list[tuple[Trace, NewRow]] = []
         for place, trace in enumerate(traces):
             try:
@@ -93,9 +87,7 @@ class TraceStore:
 
     def _new(self, given: Any) -> tuple[Trace, NewRow]:
         trace = trace_of(given)
-        line, digest = encode(trace, self.settings.trace_max_bytes)
-        created_at = new_time()
-        return trace, NewRow(new_id(created_at), created_at, digest, line)
+        return trace, new_row(trace, self.settings.trace_max_bytes)
 
     def _insert(self, new: list[tuple[Trace, NewRow]]) -> list[TraceRecord]:
         if new:
