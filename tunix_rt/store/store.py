@@ -76,7 +76,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         return self._insert([self._new(trace)])[0]
 
     def add_many(self, traces: Iterable[Trace | TraceRecord | Mapping[str, Any]]) -> list[TraceRecord]:
-        """Stores traces, all or none, as `add` does, TraceInvalid naming the bad one; `load` is for more than memory."""
+        """Stores traces, all or none, as `add` does; TraceInvalid names the place of the bad one. For more: `load`."""
         new: list[tuple[Trace, NewRow]] = []
         for place, trace in enumerate(traces):
             try:
