@@ -149,6 +149,7 @@ def test_filters_that_are_none_are_not_asked(full):
         ({"min_chars": 1.5}, "min_chars=1.5: must be at least so many characters"),
         ({"max_chars": "9"}, "max_chars='9': must be at most so many characters"),
         ({"meta": "x"}, "meta='x': must be values in meta"),
+        ({"meta": {"a": float("nan")}}, "must be a JSON value"),
         ({"meta": {"a": object()}}, "must be a JSON value"),
         ({"meta": {"a": [10**5_000]}}, "must be a JSON value"),
         ({"meta": {"a": 10**400}}, "numbers are compared as doubles"),

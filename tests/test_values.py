@@ -134,7 +134,9 @@ def taken(tmp_path_factory):
         store.add_many([trace, rt.Trace.from_dict(UserDict(trace))])
         store.load([trace], known="add")
         return [record.payload for record in store.records()], [
-            name for name in FOREIGN if store.count(meta={f"{name}": values[name]}) != 5
+            name
+            for name, (value, expected) in FOREIGN.items()
+            if expected is not None and store.count(meta={name: value}) != 5
         ]
 
 
@@ -209,7 +211,9 @@ def test_a_training_loop_hands_over_what_it_has(store):
     assert store.count(min_steps=np.int64(2), max_steps=np.uint8(2), meta={"reward": np.float32(0.5)}) == 1
     assert store.count(source=np.str_("none")) == 0
     assert store.count(ids=np.array([str(store.latest().id)])) == 1
-    assert store.count(meta={"reward": math.nan}) == 0
+    for missing in (math.nan, -math.inf, np.float32("nan"), np.datetime64("NaT")):
+        with pytest.raises(rt.QueryInvalid, match="must be a JSON value; None finds null and what is missing"):
+            store.delete(meta={"reward": missing})
     assert store.count(min_chars=-(10**400), max_chars=10**5_000) == 1
 
 
@@ -430,7 +434,8 @@ def test_a_value_is_refused_or_comes_back_as_the_same_json_whichever_way_it_goes
     else:
         refused = None
     if refused is not None:
-        assert loaded.field.startswith("meta")
+        # A number of too many digits is refused by the parser, which knows its column and not its field.
+        assert loaded.field is None or loaded.field.startswith("meta")
         assert refused.field.startswith("meta")
         return
     assert encode(loaded.trace, 10**7) == encode(record.payload, 10**7)

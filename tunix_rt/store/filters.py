@@ -222,11 +222,17 @@ def _meta_condition(key: str, wanted: Any) -> Condition:
     pointer = _pointer(key)
     paths = [pointer] if "." not in key else [pointer, _pointer(*key.split("."))]
     found = f"coalesce({', '.join(['json_extract(meta, ?::varchar)'] * len(paths))})"
+    given = wanted
     try:
-        wanted = plain(wanted)
+        wanted = plain(given)
         text = json.dumps(wanted, ensure_ascii=False, separators=(",", ":"))
     except (TraceInvalid, ValueError):
-        raise QueryInvalid(f"meta={{{key!r}: {shown(wanted)}}}: must be a JSON value") from None
+        raise QueryInvalid(f"meta={{{key!r}: {shown(given)}}}: must be a JSON value") from None
+    if wanted is None and given is not None:
+        # Not by the way: `delete` would find every trace that lacks the key.
+        raise QueryInvalid(
+            f"meta={{{key!r}: {shown(given)}}}: must be a JSON value; None finds null and what is missing"
+        )
     if wanted is None:
         return Condition(f"coalesce(json_type({found}), 'NULL') = 'NULL'", tuple(paths))
     if isinstance(wanted, int | float) and not isinstance(wanted, bool):
