@@ -22,7 +22,11 @@ def separator_of(head: bytes) -> str | None:
         return None
     for separator in _SEPARATORS:
         names = _cells(header, separator)
-        if len(names) > 1 and all(_NAME.fullmatch(name) for name in names[names[0] == "" :]):
+        # Two columns of one name are told by their name, where there are rows of them.
+        unique = (
+            len(names) == len(set(names)) or _cells(rest.partition(b"\n")[0].decode(errors="replace"), separator)[1:]
+        )
+        if len(names) > 1 and unique and all(_NAME.fullmatch(name) for name in names[names[0] == "" :]):
             return separator
     return None
 
