@@ -125,7 +125,7 @@ def test_meta_nested_beyond_reason_is_refused():
     for _ in range(5_000):
         inner["a"] = {}
         inner = inner["a"]
-    assert problems(meta=deep) == ["meta.a.a.a.a.a.a.a…: nested too deeply"]
+    assert problems(meta=deep) == ["meta.a.a.a.a.a.a.a…: nested too deeply, or holds itself"]
 
 
 def test_a_step_alone_is_checked_too():
