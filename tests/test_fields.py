@@ -13,6 +13,7 @@ import tunix_rt as rt
 from tunix_rt.formats.fields import fields_of
 from tunix_rt.formats.native import NativeFormat
 from tunix_rt.formats.row import Row, plain_draft
+from tunix_rt.json_values import plain
 from tunix_rt.model import LIMITS_1_0, MAX_STEP_INDEX
 from tunix_rt.problems import MAX_META_DEPTH
 from tunix_rt.store.rows import encode
@@ -98,7 +99,7 @@ step_fields = st.fixed_dictionaries({"i": indices, "type": names, "content": tex
     metas | deep.map(lambda value: {"a": value}),
 )
 def test_what_a_reader_found_is_stored_as_the_trace_of_it(prompt, steps, final_answer, meta):
-    given = {"prompt": prompt, "steps": steps, "final_answer": final_answer, "meta": meta}
+    given = {"prompt": prompt, "steps": steps, "final_answer": final_answer, "meta": plain(meta)}
     row = Row("f", 1, value={})
     for version in ("1.0", "1.1"):
         with contextlib.suppress(rt.TraceInvalid):
@@ -123,7 +124,7 @@ def test_what_a_reader_found_is_stored_as_the_trace_of_it(prompt, steps, final_a
         {"steps": [{"content": "c" * LIMITS_1_0["content"], "type": "t" * 64, "i": MAX_STEP_INDEX}]},
         {"meta": None},
         {"meta": {"b": [0.5, {"é": None}], "a": "\U0001f600"}},
-        {"meta": nested(MAX_META_DEPTH, {})},
+        {"meta": nested(MAX_META_DEPTH - 1, {})},
     ],
 )
 def test_usual_traces_need_no_models_and_give_the_same_line_and_digest(changed):

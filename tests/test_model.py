@@ -69,9 +69,9 @@ def test_a_trace_is_frozen_and_equal_by_value():
         ({"steps": [{"i": 0, "type": "t"}]}, "steps.0.content: missing"),
         ({"steps": [{"i": 0, "type": "t", "content": "c", "k": 1}]}, "steps.0.k: unknown field; a trace has i, type"),
         ({"meta": []}, "meta: must be an object, not a list"),
-        ({"meta": {"a": {1, 2}}}, "meta.a: must be a JSON value, not a set"),
-        ({"meta": {"a": [0.5, float("nan")]}}, "meta.a.1: nan is no JSON number"),
-        ({"meta": {"a": float("inf")}}, "meta.a: inf is no JSON number"),
+        ({"meta": {"a": object()}}, "meta.a: must be a JSON value, not a object"),
+        ({"meta": {"a": [0.5, len]}}, "meta.a.1: must be a JSON value, not a builtin_function_or_method"),
+        ({"meta": {"a": -(10**4_300)}}, "meta.a: a number of more than 4,300 digits; write it as a string"),
         ({"trace_version": ""}, "trace_version: must not be empty"),
         ({"trace_version": "v" * 65}, "trace_version: 65 characters; at most 64"),
         ({"prompt": "a\0b"}, "prompt: holds a NUL character (U+0000, at character 2)"),
@@ -114,14 +114,18 @@ def test_a_missing_and_an_unknown_field_are_named():
 def test_meta_nested_beyond_reason_is_refused():
     deep: dict = {}
     inner = deep
-    for _ in range(101):
+    for _ in range(99):
         inner["a"] = {}
         inner = inner["a"]
+    inner["a"] = "the text is at no level of its own"
+    assert rt.Trace(prompt="p", steps=["s"], final_answer="a", meta=deep).meta == deep
+    inner["a"] = {}
     assert problems(meta=deep) == ["meta: nested more than 100 deep"]
+    inner = inner["a"]
     for _ in range(5_000):
         inner["a"] = {}
         inner = inner["a"]
-    assert problems(meta=deep) == ["meta.a.a.a.a.a.a.a…: nested too deeply"]
+    assert problems(meta=deep) == ["meta.a.a.a.a.a.a.a…: nested too deeply, or holds itself"]
 
 
 def test_a_step_alone_is_checked_too():

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         TunixRTError,
     )
     from tunix_rt.magics import load_ipython_extension, unload_ipython_extension
-    from tunix_rt.model import Step, Trace, TraceRecord, TraceSummary, json_schema
+    from tunix_rt.model import Step, Trace, TraceRecord, TraceSummary
     from tunix_rt.services import ServiceHealth
     from tunix_rt.settings import Settings
     from tunix_rt.store import (
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         TraceStore,
         VerifyReport,
     )
+    from tunix_rt.trace_schema import json_schema
     from tunix_rt.widgets import FolderWatch, StoreStatus, TraceApp, TraceBrowser, TraceViewer, UploadForm, app
 
 # Where each public name lives. A name brings its module in when it is first used, so that a script pays for nothing
@@ -59,7 +60,8 @@ _HOMES = {
         "StoreFull StoreReadOnly StoreUnusable TraceInvalid TraceNotFound TraceTooLarge TunixRTError"
     ),
     "magics": "load_ipython_extension unload_ipython_extension",
-    "model": "Step Trace TraceRecord TraceSummary json_schema",
+    "model": "Step Trace TraceRecord TraceSummary",
+    "trace_schema": "json_schema",
     "services": "ServiceHealth",
     "settings": "Settings",
     "store": (

@@ -6,8 +6,9 @@ final answer may be null (a rollout cut short), the steps may be none (an answer
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import (
@@ -25,6 +26,8 @@ from pydantic_core import PydanticCustomError
 
 from tunix_rt import render
 from tunix_rt.errors import Problem
+from tunix_rt.frozen import frozen
+from tunix_rt.json_values import has_constants, parsed, plain
 from tunix_rt.problems import not_json, out_of_bounds, storable, trace_invalid, unstorable
 
 PREVIEW_CHARS = 80
@@ -46,7 +49,7 @@ class _Part(BaseModel):
 
     def __init__(self, /, **fields: Any) -> None:
         try:
-            super().__init__(**fields)
+            super().__init__(**_plain_fields(fields))
         except ValidationError as error:
             raise trace_invalid(error, known=_KNOWN) from None
 
@@ -60,6 +63,25 @@ class Step(_Part):
     i: StepIndex
     type: Name
     content: str
+
+
+def _plain_fields(given: Mapping[Any, Any]) -> dict[str, Any]:
+    """Foreign values as JSON has them, but for the steps that are `Step` already."""
+    fields: dict[str, Any] = plain({name: value for name, value in given.items() if name != "steps"})
+    if "steps" in given:
+        fields["steps"] = _plain_steps(given["steps"])
+    return fields
+
+
+def _plain_steps(steps: Any) -> Any:
+    if hasattr(steps, "tolist") or isinstance(steps, set | frozenset):
+        return plain(steps, "steps")  # An array without dimensions is no iterable.
+    if not isinstance(steps, Iterable) or isinstance(steps, str | bytes | Mapping):
+        return steps
+    return [
+        step if type(step) is str or isinstance(step, Step) else plain(step, f"steps.{place}")
+        for place, step in enumerate(steps)
+    ]
 
 
 def _number_plain_steps(steps: Any) -> Any:
@@ -89,7 +111,8 @@ class Trace(_Part):
     """A reasoning trace; frozen, equal by value.
 
     Steps may be given as plain strings. `meta` is any JSON object; `meta["source"]` is what lists and filters call the
-    source. Raises TraceInvalid, which names every field at fault by its path.
+    source. Values of numpy, torch, pandas and Python's own libraries become JSON, NaN and infinities null; `meta` is
+    frozen too. Raises TraceInvalid, which names every field at fault by its path.
 
     >>> trace = Trace(prompt="27 × 19?", steps=["27 × 20 = 540", "540 − 27 = 513"], final_answer="513")
     >>> trace.steps[1]
@@ -123,6 +146,13 @@ class Trace(_Part):
     @classmethod
     def from_dict(cls, value: Any) -> Self:
         """The trace in a dictionary shaped like the JSON; TraceInvalid where it is none."""
+        if isinstance(value, cls):
+            return value
+        return cls.from_plain(_plain_fields(value) if isinstance(value, Mapping) else plain(value))
+
+    @classmethod
+    def from_plain(cls, value: Any) -> Self:
+        """The trace in the value of a JSON text; TraceInvalid where it is none, or holds a number beyond doubles."""
         try:
             return cls.model_validate(value)
         except ValidationError as error:
@@ -131,10 +161,18 @@ class Trace(_Part):
     @classmethod
     def from_json(cls, text: str | bytes, *, first_line: int = 1) -> Self:
         """The trace in a JSON text; TraceInvalid with line (counted from `first_line`) and column where it is none."""
+        value = None
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise trace_invalid(error, text, first_line=first_line, known=_KNOWN) from None
+            invalid = trace_invalid(error, text, first_line=first_line, known=_KNOWN)
+        # NaN and infinities become null; to tell them from a number that is too large, the text is read once more.
+        if has_constants(text):
+            with suppress(ValueError, RecursionError):
+                value = parsed(text)
+        if not isinstance(value, dict):
+            raise invalid
+        return cls.from_plain(value)
 
     def to_json(self) -> str:
         """The trace as one line of JSON, its fields in the order of the format, `meta` left out when there is none."""
@@ -150,6 +188,8 @@ class Trace(_Part):
         problems = [*self._bounds(), *self._characters(), *not_json(self.meta, "meta")]
         if problems:
             raise PydanticCustomError("trace", "trace", {"problems": problems})
+        if self.meta is not None:
+            self.__dict__["meta"] = frozen(self.meta)
         return self
 
     def _bounds(self) -> Iterator[Problem]:
@@ -202,13 +242,21 @@ class Trace(_Part):
 _KNOWN = {"steps": tuple(Step.model_fields), "": tuple(Trace.model_fields)}
 
 
+def in_utc(time: datetime) -> datetime:
+    """The time in UTC, where it has one."""
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError("time", "must lie in the years 1 to 9999 of UTC") from None
+
+
 class TraceRecord(BaseModel):
     """A stored trace: `id` (UUIDv7, so ids sort by time), `created_at` (UTC, to the microsecond), and `payload`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: UUID
-    created_at: Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))]
+    created_at: Annotated[AwareDatetime, AfterValidator(in_utc)]
     trace_version: str
     payload: Trace
 
@@ -220,6 +268,16 @@ class TraceRecord(BaseModel):
 
     def _repr_html_(self) -> str:
         return render.trace_html(self.payload, id=self.id, created_at=self.created_at)
+
+
+def trace_of(given: Any) -> Trace:
+    """The trace in a trace, a record or a dictionary like either; also of a class that a reload has left behind."""
+    if isinstance(given, Trace):
+        return given
+    fields = given if isinstance(given, Mapping) else plain(given)
+    if isinstance(fields, Mapping) and "payload" in fields and "prompt" not in fields:
+        fields = fields["payload"]
+    return Trace.from_dict(fields)
 
 
 class TraceSummary(BaseModel):
@@ -240,23 +298,3 @@ class TraceSummary(BaseModel):
     n_steps: int
     n_chars: int
     source: str | None
-
-
-def json_schema(version: Literal["1.0", "1.1"]) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a trace in this format; it cannot say that step indices are unique."""
-    schema = Trace.model_json_schema()
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["title"] = f"Reasoning trace {version}"
-    schema["description"] = "A prompt, the ordered steps of reasoning, and the final answer."
-    fields = schema["properties"]
-    fields["trace_version"] = {"const": version, "title": "Trace Version"}
-    schema["required"] = ["prompt", "steps", "final_answer"]
-    if version == "1.1":
-        schema["required"].insert(0, "trace_version")
-        return schema
-    for name in ("prompt", "final_answer"):
-        fields[name] |= {"type": "string", "minLength": 1, "maxLength": LIMITS_1_0[name]}
-    del fields["final_answer"]["anyOf"]
-    fields["steps"] |= {"minItems": 1, "maxItems": LIMITS_1_0["steps"]}
-    schema["$defs"]["Step"]["properties"]["content"] |= {"minLength": 1, "maxLength": LIMITS_1_0["content"]}
-    return schema

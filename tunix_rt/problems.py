@@ -2,8 +2,8 @@
 
 import math
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from types import NoneType
 
 from pydantic import JsonValue, ValidationError
 from pydantic_core import ErrorDetails
@@ -12,7 +12,10 @@ from tunix_rt.errors import Problem, TraceInvalid
 
 # pydantic's JSON parser gives up at 200 levels; what goes in must come out again, also inside another document.
 MAX_META_DEPTH = 100
-_ALWAYS_JSON = (int, bool, NoneType)
+# Python writes, and reads, no integers of more digits.
+_MAX_DIGITS = sys.int_info.default_max_str_digits
+_MOST = 10**_MAX_DIGITS
+_SMALL = 2**63
 _REASONS = {
     "missing": "missing; every trace has it",
     "string_type": "must be a string, not {given}",
@@ -130,20 +133,34 @@ def unstorable(path: str, text: str) -> Iterator[Problem]:
 
 
 def not_json(value: JsonValue, path: str, depth: int = 0) -> Iterator[Problem]:
-    """What pydantic lets through in `meta` and JSON cannot hold: NaN and infinities, NUL, lone surrogates."""
-    if depth > MAX_META_DEPTH:
-        yield Problem("meta", f"nested more than {MAX_META_DEPTH} deep")
-    elif isinstance(value, str):
+    """What pydantic lets through in `meta` and JSON cannot hold: NaN, numbers beyond doubles, NUL, lone surrogates."""
+    if isinstance(value, str):
         yield from unstorable(path, value)
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield Problem(path, f"{value} is no JSON number; use null or a string")
-    elif isinstance(value, list):
-        for place, item in enumerate(value):
-            yield from not_json(item, f"{path}.{place}", depth + 1)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            # Asked here first: a generator and a path for each key took half of the time.
-            if not storable(key):
+    elif not isinstance(value, list | dict):
+        yield from _unfit(value, path)
+    elif depth == MAX_META_DEPTH:
+        yield Problem("meta", f"nested more than {MAX_META_DEPTH} deep")
+    else:
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            # Asked here first: a generator and a path for each item took half of the time.
+            if isinstance(key, str) and not storable(key):
                 yield from unstorable(f"{path}.{key!r}", key)
-            if not isinstance(item, _ALWAYS_JSON):
+            if not _is_json(item):
                 yield from not_json(item, f"{path}.{key}", depth + 1)
+
+
+def _unfit(value: JsonValue, path: str) -> Iterator[Problem]:
+    if isinstance(value, float) and not math.isfinite(value):
+        yield Problem(path, f"{value} is no JSON number; use null or a string")
+    elif isinstance(value, int) and not -_MOST < value < _MOST:
+        yield Problem(path, f"a number of more than {_MAX_DIGITS:,} digits; write it as a string")
+
+
+def _is_json(item: JsonValue) -> bool:
+    """Whether a value is surely one that JSON can hold."""
+    kind = type(item)
+    if kind is float:
+        return -math.inf < item < math.inf  # type: ignore[operator]
+    if kind is int:
+        return -_SMALL < item < _SMALL  # type: ignore[operator]
+    return item is None or kind is bool

@@ -88,6 +88,7 @@ FORMATS: dict[str, Format] = {
 
 # A file's format is told by its first rows; a few broken ones among them must not hide it.
 _SAMPLE_ROWS = 20
+_MOST_SAMPLED = 1_000
 _FIELDS_TOLD = 12
 _ENDINGS = tuple(
     kind + packed
@@ -181,10 +182,12 @@ class Reading:
         self._file: Source = _opened(source) if isinstance(source, Path) else source
         try:
             self._rows = self._file.rows()
-            sample = []
+            sample: list[Row | Rejection] = []
+            n_rows = 0
             for row in self._rows:
                 sample.append(row)
-                if len(sample) == _SAMPLE_ROWS:
+                n_rows += isinstance(row, Row)
+                if n_rows == _SAMPLE_ROWS or len(sample) == _MOST_SAMPLED:
                     break
             self._rows = chain(sample, self._rows)
             self.format = format or _detect(self._file.path, sample)
@@ -233,7 +236,7 @@ def _detect(path: Path | str, sample: list[Row | Rejection]) -> Format:
     fields: dict[str, None] = {}
     for row in sample:
         if isinstance(row, Rejection):
-            faults.append(row.reason)
+            faults.append(f"{row.field}: {row.reason}" if row.field else row.reason)
             continue
         try:
             value = row.value

@@ -4,7 +4,6 @@ A name in an archive is only ever compared, never a path. Inspect packs with def
 93), which zipfile knows from Python 3.14 on: Arrow unpacks that.
 """
 
-import json
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pyarrow as pa
 
 from tunix_rt.errors import SourceInvalid
 from tunix_rt.formats.row import REJECTED_TEXT_CHARS, Rejection, Row
+from tunix_rt.json_values import parsed
 
 MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 _ZSTD = 93
@@ -55,7 +55,7 @@ def sample_rows(seekable: IO[bytes], path: Path | str, most_bytes: int) -> Itera
                 yield Rejection(str(path), line, None, f"{member.filename}: {error}", "")
                 continue
             try:
-                value = json.loads(raw)
+                value = parsed(raw)
             except (ValueError, RecursionError) as error:
                 start = raw[: 4 * REJECTED_TEXT_CHARS].decode(errors="replace")[:REJECTED_TEXT_CHARS]
                 yield Rejection(str(path), line, None, f"{member.filename}: invalid JSON: {error}", start)
@@ -81,7 +81,7 @@ def _header(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], most_bytes
     by_name = {member.filename: member for member in members}
     for name in _HEADERS:
         try:
-            header = json.loads(_unpacked(archive, by_name[name], most_bytes))
+            header = parsed(_unpacked(archive, by_name[name], most_bytes))
             return {"eval": header["eval"]}
         except (KeyError, TypeError, ValueError, RecursionError, _MemberInvalid):
             continue

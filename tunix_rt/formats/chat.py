@@ -4,7 +4,6 @@ Sources: the chat completions interface of OpenAI and of the servers that speak 
 whose reasoning stands in `reasoning_content`, `reasoning` or `thinking`; the data sets of ShareGPT's shape.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,6 +21,7 @@ from tunix_rt.formats.dialogue import (
 from tunix_rt.formats.messages import Part, Turn, speaker, turn_of, turns_of
 from tunix_rt.formats.row import Draft, Row
 from tunix_rt.formats.typed import field, first_text, maybe, rest_of, typed
+from tunix_rt.json_values import parsed
 
 # What other formats have beside messages, and a row of chat messages alone has not.
 _OTHERS = {
@@ -155,7 +155,7 @@ def _sharegpt_turn(value: Any, path: str) -> Turn:
 def _call_in(said: str) -> dict[str, Any]:
     """A tool call is JSON in the text, mostly."""
     try:
-        call = json.loads(said)
+        call = parsed(said)
     except (ValueError, RecursionError):
         call = None
     return call if isinstance(call, dict) else {"arguments": said}

@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Iterator
 
+from tunix_rt.errors import SourceInvalid
 from tunix_rt.formats.row import REJECTED_TEXT_CHARS, Rejection, Row
 
 _SEPARATORS = ",\t;"
@@ -21,7 +22,11 @@ def separator_of(head: bytes) -> str | None:
         return None
     for separator in _SEPARATORS:
         names = _cells(header, separator)
-        if 1 < len(names) == len(set(names)) and all(_NAME.fullmatch(name) for name in names[names[0] == "" :]):
+        # Two columns of one name are told by their name, where there are rows of them.
+        unique = (
+            len(names) == len(set(names)) or _cells(rest.partition(b"\n")[0].decode(errors="replace"), separator)[1:]
+        )
+        if len(names) > 1 and unique and all(_NAME.fullmatch(name) for name in names[names[0] == "" :]):
             return separator
     return None
 
@@ -30,7 +35,7 @@ def csv_rows(stream: io.BufferedReader, file: str, separator: str, most_bytes: i
     """The rows by the names in the header, each with the line it begins on; its cells are texts.
 
     A quote that is never closed makes the rest of the file one row, which is rejected; one that is larger than any row
-    ends the reading.
+    ends the reading. Raises SourceInvalid where two columns have the same name.
     """
     # The limit is one for the whole process, and smaller than the answers of a model: it is only ever raised.
     csv.field_size_limit(max(csv.field_size_limit(), most_bytes))
@@ -51,6 +56,8 @@ def csv_rows(stream: io.BufferedReader, file: str, separator: str, most_bytes: i
             return
         if names is None:
             names = cells
+            if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):
+                raise SourceInvalid(f"{file}: two columns have the name {twice!r}; rename one of them")
         elif len(cells) == len(names):
             yield Row(file, line, value=dict(zip(names, cells, strict=True)))
         elif cells:

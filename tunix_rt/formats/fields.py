@@ -4,29 +4,20 @@ What is accepted here is accepted by `Trace` too, and alike; what is not is left
 (a text beyond the bounds of format 1.0) and otherwise says what is wrong.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, NotRequired
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError, with_config
-from pydantic_core import PydanticCustomError
 
 # Python's own TypedDict will do for pydantic from 3.12 on.
 from typing_extensions import TypedDict
 
-from tunix_rt.model import LIMITS_1_0, Meta, Name, StepIndex
+from tunix_rt.model import LIMITS_1_0, Meta, Name, StepIndex, in_utc
 from tunix_rt.problems import not_json, storable
 
-
-def _in_utc(time: datetime) -> datetime:
-    try:
-        return time.astimezone(UTC)
-    except OverflowError:
-        raise PydanticCustomError("time", "must lie in the years 1 to 9999 of UTC") from None
-
-
 StoredId = Annotated[UUID | None, Field(strict=False)]
-StoredTime = Annotated[Annotated[AwareDatetime, AfterValidator(_in_utc)] | None, Field(strict=False)]
+StoredTime = Annotated[Annotated[AwareDatetime, AfterValidator(in_utc)] | None, Field(strict=False)]
 
 _CONFIG = ConfigDict(extra="forbid", strict=True)
 _Prompt = Annotated[str, Field(min_length=1, max_length=LIMITS_1_0["prompt"])]

@@ -13,11 +13,11 @@ from typing import IO, Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tunix_rt.errors import SourceInvalid
+from tunix_rt.errors import SourceInvalid, TraceInvalid
 from tunix_rt.formats import archives
+from tunix_rt.formats.arrow_rows import plain_rows
 from tunix_rt.formats.csv_rows import csv_rows, separator_of
 from tunix_rt.formats.documents import documents, is_document
-from tunix_rt.formats.plain import plain_rows
 from tunix_rt.formats.row import Rejection, Row
 
 # The largest row read, in bytes: room for a data set's row with dozens of long generations, well within memory.
@@ -112,9 +112,12 @@ class SourceFile:
                             reason = f"exceeds maximum of {MAX_ROW_BYTES:,} bytes for a row"
                             yield Rejection(str(self.path), line, None, reason, "")
                             continue
-                        for value in plain_rows(part):
+                        for value in plain_rows(part, str(self.path)):
                             line += 1
-                            yield Row(str(self.path), line, value=value)
+                            if isinstance(value, TraceInvalid):
+                                yield Row(str(self.path), line, value="").rejection(value)
+                            else:
+                                yield Row(str(self.path), line, value=value)
             except (pa.ArrowException, OSError) as error:
                 raise SourceInvalid(f"{self.path}: damaged Parquet file: {error}") from None
 

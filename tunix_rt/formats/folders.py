@@ -3,7 +3,6 @@
 `traj_<id>/` holds `metadata.json`, which is the document without its steps, and `step_000001.json` and so on.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from tunix_rt.errors import SourceInvalid
 from tunix_rt.formats.row import Row
+from tunix_rt.json_values import parsed
 
 _STEP = re.compile(r"step_(\d{1,18})\.json")
 
@@ -55,7 +55,7 @@ class TrajectoryFolder:
             with file.open("rb") as stream:
                 raw = stream.read(self._left + 1)
             self._left -= len(raw)
-            value = json.loads(raw) if self._left >= 0 else None
+            value = parsed(raw) if self._left >= 0 else None
         except OSError as error:
             raise SourceInvalid(f"{file}: cannot be read ({error.strerror})") from None
         except (ValueError, RecursionError) as error:

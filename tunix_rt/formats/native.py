@@ -1,6 +1,5 @@
 """The native format `trace`: a trace a row, as JSON or typed columns, with `id` and `created_at` if it was stored."""
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +8,7 @@ from tunix_rt.errors import Problem, TraceInvalid
 from tunix_rt.formats.fields import StoredId, StoredTime, fields_of
 from tunix_rt.formats.row import Draft, Row
 from tunix_rt.formats.typed import field, rest_of
+from tunix_rt.json_values import parsed
 from tunix_rt.model import Trace
 
 # Columns that the store derives from a trace; a Parquet export carries them for analysis, a query also the digest.
@@ -36,11 +36,11 @@ class NativeFormat:
     def drafts(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row."""
         if row.raw is None:
-            exported = _Exported.from_dict(_from_columns(row.fields))
+            exported = _Exported.from_plain(_from_columns(row.fields))
         elif (found := fields_of(row.raw)) is not None:
             return [Draft(row, *found)]
         elif b'"payload"' in row.raw and isinstance(row.value, dict) and "payload" in row.value:
-            exported = _Exported.from_dict(_from_record(row.value))
+            exported = _Exported.from_plain(_from_record(row.value))
         else:
             exported = _Exported.from_json(row.raw, first_line=row.line)
         # What was validated is taken over as it is; the id and the time are no part of the trace.
@@ -52,7 +52,7 @@ def _from_columns(value: Mapping[str, Any]) -> dict[str, Any]:
     fields = {name: item for name, item in value.items() if name not in DERIVED_COLUMNS}
     if isinstance(fields.get("meta"), str):
         try:
-            fields["meta"] = json.loads(fields["meta"])
+            fields["meta"] = parsed(fields["meta"])
         except (ValueError, RecursionError) as error:
             raise TraceInvalid(Problem("meta", f"invalid JSON: {error}")) from None
     created_at = fields.get("created_at")

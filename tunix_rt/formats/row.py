@@ -1,7 +1,6 @@
 """What passes between a file, its format and the store: rows in; drafts of traces, or rejections, out."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
@@ -11,6 +10,7 @@ from uuid import UUID
 from tunix_rt.errors import Problem, TraceInvalid
 from tunix_rt.formats.fields import StepFields, TraceFields, accepted_fields
 from tunix_rt.formats.reasoning import parse_written, split_steps
+from tunix_rt.json_values import parsed
 from tunix_rt.model import Trace
 
 REJECTED_TEXT_CHARS = 200
@@ -31,7 +31,7 @@ class Row:
         """The row's JSON value; TraceInvalid with line and column where it is no JSON."""
         raw = cast("bytes", self.raw)
         try:
-            return json.loads(raw)
+            return parsed(raw)
         except (ValueError, RecursionError) as error:
             # The model's parser says where the fault is, in the words that every other bad row gets.
             Trace.from_json(raw, first_line=self.line)
@@ -42,7 +42,7 @@ class Row:
         """The row's fields; TraceInvalid where it is no JSON object."""
         if not isinstance(self.value, dict):
             # In the words that a trace has for it.
-            Trace.from_dict(self.value)
+            Trace.from_plain(self.value)
             raise TraceInvalid(Problem(None, "must be an object"))
         return self.value
 
@@ -135,9 +135,9 @@ def plain_draft(
     if (accepted := accepted_fields(fields)) is not None:
         return Draft(row, accepted)
     try:
-        return Draft(row, Trace.from_dict(fields | {"trace_version": "1.0"}))
+        return Draft(row, Trace.from_plain(fields | {"trace_version": "1.0"}))
     except TraceInvalid:
-        return Draft(row, Trace.from_dict(fields | {"trace_version": "1.1"}))
+        return Draft(row, Trace.from_plain(fields | {"trace_version": "1.1"}))
 
 
 def written_draft(

@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, cast
 
 import pyarrow as pa
+from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json
 
 from tunix_rt.errors import SourceInvalid, TraceInvalid
+from tunix_rt.formats.arrow_rows import plain_rows
 from tunix_rt.formats.files import SourceFile
-from tunix_rt.formats.plain import plain, plain_rows
 from tunix_rt.formats.row import Rejection, Row
-from tunix_rt.model import Trace, TraceRecord
+from tunix_rt.json_values import plain
+from tunix_rt.model import TraceRecord
 
 _BATCH_ROWS = 1_000
 _TAKEN = (
@@ -44,7 +46,7 @@ def in_memory(given: Any) -> list[Source]:
         named = getattr(given, "name", None)
         name = named if isinstance(named, str) and named else name
         return [SourceFile(name, Borrowed(given, name))]
-    if isinstance(given, Trace | TraceRecord):
+    if isinstance(given, BaseModel):
         raise SourceInvalid(f"{name}: is one trace; store.add(trace) stores it, and load takes a list of them")
     if isinstance(given, Mapping):
         if given and all(map(_is_dataset, given.values())):
@@ -72,13 +74,13 @@ class SourceRows:
 
     def rows(self) -> Iterator[Row | Rejection]:
         """The rows in order, counted from 1; a Rejection for what is no row."""
-        values, row = _values(self._given)
+        values, row = _values(self._given, self.path)
         for value in values:
             self.position += 1
             try:
                 yield row(self.path, self.position, value)
             except TraceInvalid as error:
-                yield Row(self.path, self.position, value=value).rejection(error)
+                yield Row(self.path, self.position, value="" if value is error else value).rejection(error)
 
 
 def _is_dataset(given: Any) -> bool:
@@ -86,12 +88,12 @@ def _is_dataset(given: Any) -> bool:
     return hasattr(given, "with_format") and hasattr(given, "iter") and hasattr(given, "features")
 
 
-def _values(given: Any) -> tuple[Iterable[Any], Callable[[str, int, Any], Row]]:
+def _values(given: Any, name: str) -> tuple[Iterable[Any], Callable[[str, int, Any], Row]]:
     """What stands in the rows, and what makes a Row of each."""
     if hasattr(given, "iloc") and hasattr(given, "columns"):
         return _frame_values(given), _frame_row
     batches = _batches(given)
-    return (given, _listed_row) if batches is None else (_arrow_values(batches), _arrow_row)
+    return (given, _listed_row) if batches is None else (_arrow_values(batches, name), _arrow_row)
 
 
 def _batches(given: Any) -> Iterable[Any] | None:
@@ -107,13 +109,15 @@ def _batches(given: Any) -> Iterable[Any] | None:
     return [given] if isinstance(given, pa.RecordBatch) else None
 
 
-def _arrow_values(batches: Iterable[Any]) -> Iterator[Any]:
+def _arrow_values(batches: Iterable[Any], name: str) -> Iterator[Any]:
     for batch in batches:
         for start in range(0, len(batch), _BATCH_ROWS):
-            yield from plain_rows(batch.slice(start, _BATCH_ROWS))
+            yield from plain_rows(batch.slice(start, _BATCH_ROWS), name)
 
 
 def _arrow_row(name: str, line: int, value: Any) -> Row:
+    if isinstance(value, TraceInvalid):
+        raise value
     return Row(name, line, value=value)
 
 

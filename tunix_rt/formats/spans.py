@@ -5,7 +5,6 @@ in the row itself (a table of spans, maybe named `attributes.…`), in `attribut
 of `{key, value: {stringValue}}`; a row may also be a whole OTLP document with `resourceSpans`.
 """
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from tunix_rt.formats.dialogue import Prompt, answer_draft, prompt_of, sample_of
 from tunix_rt.formats.messages import Turn, part_of, turn_of
 from tunix_rt.formats.row import Draft, Row
 from tunix_rt.formats.typed import field, first_text, rest_of, typed
+from tunix_rt.json_values import parsed
 
 # An index of more digits is none, and Python refuses to read one of thousands.
 _INDEX_DIGITS = 9
@@ -196,7 +196,7 @@ def _parsed(value: Any, path: str) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        return parsed(value)
     except ValueError as error:
         raise TraceInvalid(Problem(path, f"invalid JSON: {error}")) from None
 

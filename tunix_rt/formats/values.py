@@ -1,14 +1,14 @@
-"""Values from outside, of whatever type, to what a trace's meta can hold; or the reason why they are none of it."""
+"""Values of rows to what a trace's meta can hold; or the reason why they are none of it."""
 
 import ast
 import json
 import math
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tunix_rt.errors import Problem, TraceInvalid
+from tunix_rt.json_values import plain
 from tunix_rt.problems import MAX_META_DEPTH
 
 _TOKEN_ARRAY = re.compile(
@@ -16,6 +16,7 @@ _TOKEN_ARRAY = re.compile(
 )
 _NUMBER = (int, float)
 _NOT_FINITE = {"nan", "inf"}
+_NOT_NUMBERS = {*_NOT_FINITE, "infinity"}
 
 
 def is_for_tokens(name: str) -> bool:
@@ -29,22 +30,14 @@ def is_token_array(name: str, value: Any) -> bool:
 
 
 def as_json(value: Any, *, depth: int = 0) -> Any:
-    """The value as JSON can hold it: NaN and infinities become null, and arrays of tokens are left out."""
-    if value is None or isinstance(value, str | bool | int):
+    """The value without its arrays of tokens."""
+    if not isinstance(value, dict | list):
         return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
     if depth > MAX_META_DEPTH:
         raise TraceInvalid(Problem("meta", f"nested more than {MAX_META_DEPTH} deep"))
-    if isinstance(value, Mapping):
-        return {
-            str(name): as_json(item, depth=depth + 1)
-            for name, item in value.items()
-            if not is_token_array(str(name), item)
-        }
-    if isinstance(value, list | tuple | set | frozenset):
-        return [as_json(item, depth=depth + 1) for item in value]
-    return str(value)
+    if isinstance(value, dict):
+        return {name: as_json(item, depth=depth + 1) for name, item in value.items() if not is_token_array(name, item)}
+    return [as_json(item, depth=depth + 1) for item in value]
 
 
 def is_number(value: Any) -> bool:
@@ -54,9 +47,10 @@ def is_number(value: Any) -> bool:
 
 def number(value: Any, path: str) -> int | float | None:
     """The number, also where it is written as a text; None for null, NaN and infinities; else TraceInvalid."""
-    if isinstance(value, str) and value.strip():
+    written = value.strip().lstrip("+-").lower() if isinstance(value, str) else ""
+    if written:
         try:
-            value = float(value) if not value.strip().lstrip("+-").isdecimal() else int(value)
+            value = int(value) if written.isdecimal() else float(value)
         except ValueError:
             raise TraceInvalid(Problem(path, "must be a number")) from None
     if value is None or value == "":
@@ -65,7 +59,11 @@ def number(value: Any, path: str) -> int | float | None:
         raise TraceInvalid(Problem(path, "must be a number"))
     if isinstance(value, bool):
         return int(value)
-    return value if isinstance(value, int) or math.isfinite(value) else None
+    if isinstance(value, float) and not math.isfinite(value):
+        if written in _NOT_NUMBERS:
+            return None
+        raise TraceInvalid(Problem(path, "a number beyond 1.8e308, where doubles end"))
+    return value
 
 
 def as_line(value: Any) -> str:
@@ -87,7 +85,9 @@ def literal(written: str, path: str) -> Any:
     """
     try:
         tree = ast.parse(written.strip(), mode="eval")
-        return ast.literal_eval(_Finite().visit(tree))
+        return plain(ast.literal_eval(_Finite().visit(tree)), path)
+    except TraceInvalid:
+        raise
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
         reason = str(error).partition("\n")[0][:80] or type(error).__name__
         raise TraceInvalid(Problem(path, f"is no Python literal: {reason}")) from None

@@ -40,7 +40,7 @@ def utc(moment: datetime) -> str:
     >>> utc(datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC))
     '2026-01-02 03:04:05'
     """
-    return _in_utc(moment).strftime("%Y-%m-%d %H:%M:%S")
+    return _in_utc(moment).replace(tzinfo=None).isoformat(" ", "seconds")
 
 
 def utc_exact(moment: datetime) -> str:
@@ -53,7 +53,11 @@ def utc_exact(moment: datetime) -> str:
 
 
 def _in_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        # Within a day of the calendar's ends, in a zone that leads over it.
+        return moment
 
 
 def prefix_length(ids: Iterable[UUID]) -> int:

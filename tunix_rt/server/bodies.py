@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from tunix_rt.errors import Problem, TraceInvalid
+from tunix_rt.json_values import has_constants, parsed
 from tunix_rt.model import Trace
 from tunix_rt.problems import trace_invalid
 from tunix_rt.server.faults import BatchInvalid
@@ -21,6 +22,8 @@ def traces_in(body: bytes) -> list[Trace]:
         values = _ARRAY.validate_json(body)
     except ValidationError as error:
         raise trace_invalid(error, body, known={}) from None
+    if has_constants(body):
+        values = parsed(body)
     if not values:
         raise BatchInvalid(Problem(None, "the batch is empty; give at least one trace"))
     if len(values) > MAX_BATCH:
@@ -29,7 +32,7 @@ def traces_in(body: bytes) -> list[Trace]:
     problems: list[Problem] = []
     for place, value in enumerate(values):
         try:
-            traces.append(Trace.from_dict(value))
+            traces.append(Trace.from_plain(value))
         except TraceInvalid as error:
             problems += error.within(str(place)).problems
     if problems:

@@ -7,10 +7,11 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from tunix_rt._version import __version__
-from tunix_rt.model import TraceRecord, json_schema
+from tunix_rt.model import TraceRecord
 from tunix_rt.server.bodies import MAX_BATCH
 from tunix_rt.server.parameters import EXPORT, PAGE, SELECTION, Parameter
 from tunix_rt.server.replies import BatchCreated, Created, HealthReply, Refusal, ServiceReply, TraceList
+from tunix_rt.trace_schema import json_schema
 
 _REPLIES = (BatchCreated, Created, HealthReply, Refusal, ServiceReply, TraceList, TraceRecord)
 _REF = "#/components/schemas/"

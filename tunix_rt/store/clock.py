@@ -1,4 +1,4 @@
-"""The times and ids of new traces: each time later than the one before, whatever the machine's clock does."""
+"""The times, ids and rows of new traces: each time later than the one before, whatever the machine's clock does."""
 
 import os
 import threading
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from tunix_rt.store.rows import from_microseconds, to_microseconds
+from tunix_rt.model import Trace
+from tunix_rt.store.rows import NewRow, encode, from_microseconds, to_microseconds
 
 _lock = threading.Lock()
 _last = 0
@@ -34,6 +35,13 @@ def new_times(n: int) -> range:
         first = max(time.time_ns() // 1_000, _last + 1)
         _last = first + n - 1
     return range(first, first + n)
+
+
+def new_row(trace: Trace, trace_max_bytes: int) -> NewRow:
+    """The row of a trace that is added now; TraceTooLarge where its line is longer than `trace_max_bytes`."""
+    line, digest = encode(trace, trace_max_bytes)
+    created_at = new_time()
+    return NewRow(new_id(created_at), created_at, digest, line)
 
 
 def new_id(created_at: datetime) -> UUID:

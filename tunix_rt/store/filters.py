@@ -6,15 +6,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import duckdb
 
-from tunix_rt.errors import QueryInvalid, TraceNotFound
-from tunix_rt.store.statement import asked, check_expression, in_brackets, in_parentheses, shown
+from tunix_rt.errors import QueryInvalid, TraceInvalid, TraceNotFound
+from tunix_rt.json_values import plain
+from tunix_rt.store.statement import asked, check_expression, in_brackets, in_parentheses, short, shown
 
 _UUID_DIGITS = 32
+_MOST = 2**63 - 1
+FIRST_TIME = datetime.min.replace(tzinfo=UTC)
+LAST_TIME = datetime.max.replace(tzinfo=UTC)
 
 # What `page(...)` and its like take by keyword, and what each means.
 FILTERS = {
@@ -133,8 +137,11 @@ class Filters:
         yield Condition("trace_version = ?", (_kind("version", value, str),))
 
     def _meta(self, value: Any) -> Iterator[Condition]:
-        for key, wanted in _kind("meta", value, Mapping).items():
-            yield _meta_condition(str(key), wanted)
+        # The keys first, all together: two that are one as text ask for two things at once.
+        _plain("meta", dict.fromkeys(_kind("meta", value, Mapping)))
+        for key, wanted in value.items():
+            (name,) = _plain("meta", {key: None})
+            yield _meta_condition(name, wanted)
 
     def _ids(self, value: Any) -> Iterator[Condition]:
         if isinstance(value, str | UUID):
@@ -143,7 +150,7 @@ class Filters:
             ids = [str(UUID(str(one))) for one in _kind("ids", value, Iterable)]
         except ValueError:
             raise QueryInvalid(
-                f"ids={value!r}: must be full ids, such as 019b76e2-4908-718c-8375-fcf4f3002c1a"
+                f"ids={short(value)}: must be full ids, such as 019b76e2-4908-718c-8375-fcf4f3002c1a"
             ) from None
         yield Condition("id in (select unnest(?::uuid[]))", (ids,))
 
@@ -160,26 +167,53 @@ class Filters:
 
 
 def as_time(name: str, value: Any) -> datetime:
-    """A time in UTC from a datetime, a date, or text in ISO 8601; QueryInvalid for anything else."""
+    """A time in UTC from a datetime, a date, or text in ISO 8601, or a duration ago; QueryInvalid for anything else.
+
+    What is beyond the first or the last time that there is stands for that.
+    """
+    if type(value).__module__.partition(".")[0] in ("numpy", "pandas"):
+        value = _plain(name, value)
+        value = value if isinstance(value, str) else timedelta(seconds=value) if isinstance(value, float) else None
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
             raise QueryInvalid(f"{name}={value!r}: must be a time such as 2026-01-31 or 2026-01-31T12:00:00Z") from None
     if isinstance(value, timedelta):
-        return datetime.now(UTC) - value
+        return _earlier(datetime.now(UTC), value)
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - UTC is set below
     time: datetime = _kind(name, value, datetime)
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    return _earlier(time.replace(tzinfo=UTC), time.utcoffset() or timedelta())
+
+
+def _earlier(time: datetime, by: timedelta) -> datetime:
+    try:
+        return time - by
+    except OverflowError:
+        return FIRST_TIME if by > timedelta() else LAST_TIME
 
 
 def _kind(name: str, value: Any, kind: type) -> Any:
+    if kind is int and type(value) is not int:
+        value = _plain(name, value)
     if isinstance(value, str) and not is_text(value):
         raise QueryInvalid(f"{name}={value!r}: holds a lone surrogate, which is no text and in no trace")
     if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
-        return value
-    raise QueryInvalid(f"{name}={value!r}: must be {FILTERS[name]}")
+        # DuckDB takes no integer of more bits, and no count comes near.
+        return max(-_MOST, min(cast("int", value), _MOST)) if kind is int else value
+    raise _not_one(name, value)
+
+
+def _plain(name: str, value: Any) -> Any:
+    try:
+        return plain(value)
+    except TraceInvalid:
+        raise _not_one(name, value) from None
+
+
+def _not_one(name: str, value: Any) -> QueryInvalid:
+    return QueryInvalid(f"{name}={short(value)}: must be {FILTERS.get(name, 'a time such as 2026-01-31')}")
 
 
 def is_text(value: str) -> bool:
@@ -197,12 +231,19 @@ def _meta_condition(key: str, wanted: Any) -> Condition:
     pointer = _pointer(key)
     paths = [pointer] if "." not in key else [pointer, _pointer(*key.split("."))]
     found = f"coalesce({', '.join(['json_extract(meta, ?::varchar)'] * len(paths))})"
+    given = wanted
+    try:
+        wanted = plain(given)
+        text = json.dumps(wanted, ensure_ascii=False, separators=(",", ":"))
+    except (TraceInvalid, ValueError):
+        raise QueryInvalid(f"meta={{{key!r}: {short(given)}}}: must be a JSON value") from None
+    if wanted is None and given is not None:
+        # Not by the way: `delete` would find every trace that lacks the key.
+        raise QueryInvalid(
+            f"meta={{{key!r}: {short(given)}}}: must be a JSON value; None finds null and what is missing"
+        )
     if wanted is None:
         return Condition(f"coalesce(json_type({found}), 'NULL') = 'NULL'", tuple(paths))
-    try:
-        text = json.dumps(wanted, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError):
-        raise QueryInvalid(f"meta={{{key!r}: {wanted!r}}}: must be a JSON value") from None
     if isinstance(wanted, int | float) and not isinstance(wanted, bool):
         numbers = "('UBIGINT', 'BIGINT', 'DOUBLE', 'HUGEINT', 'UHUGEINT')"
         is_number = f"json_type({found}) in {numbers}"

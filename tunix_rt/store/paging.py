@@ -4,7 +4,7 @@ import base64
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal, NamedTuple, Self
 from uuid import UUID
 
@@ -13,12 +13,12 @@ import duckdb
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid
 from tunix_rt.model import TraceSummary
-from tunix_rt.store.filters import Condition, Filters, as_time, where
+from tunix_rt.store.filters import FIRST_TIME, LAST_TIME, Condition, Filters, as_time, where
 from tunix_rt.store.rows import SUMMARY_COLUMNS, from_microseconds, to_microseconds, to_summary
 from tunix_rt.store.ruler import EVERYTHING, ROWS_PER_MARK, Ruler, Window, in_window
+from tunix_rt.store.statement import short
 
 MAX_LIMIT = 100
-_LAST_TIME = datetime.max.replace(tzinfo=UTC)
 _PLACE = struct.Struct(">q16s")
 _CHECK = struct.Struct(">I")
 
@@ -170,7 +170,7 @@ class Search:
 
     def _newest(self, limit: int, *, offset: int, after: Cursor | None) -> list[tuple[Any, ...]]:
         """At most `limit` rows, behind the cursor and behind `offset` further ones."""
-        until = after.created_at + timedelta(microseconds=1) if after and after.created_at < _LAST_TIME else None
+        until = after.created_at + timedelta(microseconds=1) if after and after.created_at < LAST_TIME else None
         behind = (Condition("(created_at, id) < (?, ?)", tuple(after)),) if after else ()
         if offset and not after:
             offset, until = self._skip(offset)
@@ -208,7 +208,7 @@ class Search:
                 marks = marks * 2 if self._filters else offset // ROWS_PER_MARK
             elif passed <= offset:
                 # Everything is passed over: nothing is left to find.
-                return offset - passed, datetime.min.replace(tzinfo=UTC)
+                return offset - passed, FIRST_TIME
             else:
                 marks //= 2
         return offset, until
@@ -241,4 +241,4 @@ def whole_number(name: str, value: Any, least: int, most: int | None) -> None:
     """Raises QueryInvalid where an option is no whole number between these bounds."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
         allowed = f"from {least} to {most}" if most is not None else f"of at least {least}"
-        raise QueryInvalid(f"{name}={value!r}: must be a whole number {allowed}")
+        raise QueryInvalid(f"{name}={short(value)}: must be a whole number {allowed}")

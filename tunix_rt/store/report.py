@@ -56,7 +56,7 @@ class LoadReport:
         """Keeps the trace if it is one of the first of its format."""
         kept = self._samples.setdefault(self.formats[-1], [])
         if len(kept) < KEPT_SAMPLES:
-            kept.append(trace if isinstance(trace, Trace) else Trace.from_dict(trace))
+            kept.append(Trace.from_plain(trace) if isinstance(trace, dict) else trace)
 
     def count_added(self, ids: pa.ChunkedArray) -> None:
         """Counts traces that were added, by their ids."""

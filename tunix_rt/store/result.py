@@ -39,8 +39,14 @@ class SqlResult:
 
         Raises QueryInvalid for values that pandas has no type for, such as a UNION or the year 290000.
         """
+        import pandas as pd
+
         try:
-            return self._table.to_pandas()
+            try:
+                return self._table.to_pandas()
+            except _NO_SUCH_VALUE:
+                # Values of Python, such as its dates, end with the year 9999.
+                return self._table.to_pandas(types_mapper=pd.ArrowDtype)
         except _NO_SUCH_VALUE as error:
             raise QueryInvalid(
                 f"SQL: pandas cannot hold the result: {error}; take arrow(), or cast to varchar"

@@ -73,7 +73,7 @@ def check_query(cursor: duckdb.DuckDBPyConnection, query: str) -> None:
 
 def check_expression(cursor: duckdb.DuckDBPyConnection, expression: str) -> None:
     """Raises QueryInvalid unless the text is one SQL expression that only reads."""
-    _check_functions(cursor, in_parentheses(expression), f"where={_short(expression)}")
+    _check_functions(cursor, in_parentheses(expression), f"where={short(expression)}")
 
 
 def in_parentheses(expression: str) -> str:
@@ -118,7 +118,7 @@ def asked(what: str, path: Path) -> Iterator[None]:
 
 def shown(filters: Mapping[str, object]) -> str:
     """The filters in a message, none of them too long."""
-    return ", ".join(f"{name}={_short(value)}" for name, value in filters.items())
+    return ", ".join(f"{name}={short(value)}" for name, value in filters.items())
 
 
 def _kind(cursor: duckdb.DuckDBPyConnection, query: str) -> duckdb.StatementType:
@@ -153,6 +153,10 @@ def _of_the_store(error: duckdb.Error, path: Path) -> bool:
     return bool(_OF_THE_STORE.search(said)) or (isinstance(error, duckdb.IOException) and str(path) in said)
 
 
-def _short(value: object) -> str:
-    text = repr(value)
+def short(value: object) -> str:
+    """A value in a message, not too long."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - an integer of 5,000 digits, a class with a fault of its own
+        return f"<{type(value).__name__}>"
     return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"

@@ -11,11 +11,11 @@ import duckdb
 import pyarrow as pa
 
 from tunix_rt.errors import QueryInvalid, TraceInvalid, TraceNotFound
-from tunix_rt.model import Trace, TraceRecord
+from tunix_rt.model import Trace, TraceRecord, trace_of
 from tunix_rt.settings import Settings
 from tunix_rt.store import schema
 from tunix_rt.store.backup import backup
-from tunix_rt.store.clock import new_id, new_time
+from tunix_rt.store.clock import new_row
 from tunix_rt.store.compacting import Compaction, compact
 from tunix_rt.store.export_report import ExportReport
 from tunix_rt.store.exporting import ExportOptions, export
@@ -28,7 +28,7 @@ from tunix_rt.store.paging import Page, Search, Wanted, whole_number
 from tunix_rt.store.progress import Progress
 from tunix_rt.store.report import LoadReport
 from tunix_rt.store.result import SqlResult, run_sql
-from tunix_rt.store.rows import RECORD_COLUMNS, NewRow, encode, records_in
+from tunix_rt.store.rows import RECORD_COLUMNS, NewRow, records_in
 from tunix_rt.store.ruler import Ruler, RulerKeeper
 from tunix_rt.store.scanning import scan
 from tunix_rt.store.schema import COLUMNS
@@ -37,7 +37,7 @@ from tunix_rt.store.verifying import VerifyReport, verify
 from tunix_rt.store.watching import Stop, Watch, watch
 
 
-class TraceStore:
+class TraceStore(AbstractContextManager["TraceStore"]):
     """A store of traces in a DuckDB file, made if it is not there; many notebooks and scripts use one at the same time.
 
     `path` is the file (default: the setting `database`); `settings` are read from the environment where none are given.
@@ -63,25 +63,25 @@ class TraceStore:
         self._session = Session(self.path, self.settings, read_only=read_only, accept_loss=accept_loss)
         self._rulers = RulerKeeper()
 
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def __repr__(self) -> str:
         return f"TraceStore({str(self.path)!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(type(self), settings=self.settings, read_only=self._session.read_only), (self.path,)
 
-    def add(self, trace: Trace | Mapping[str, Any]) -> TraceRecord:
+    def add(self, trace: Trace | TraceRecord | Mapping[str, Any]) -> TraceRecord:
         """Stores one trace (or a dictionary shaped like one) and gives it back with its id and time.
 
-        It is on disk when this returns, whoever holds the file. Raises TraceInvalid, or TraceTooLarge over
-        `trace_max_bytes`.
+        A TraceRecord is added as a new trace, with a new id and time; `load([record])` keeps those it has. It is on
+        disk when this returns, whoever holds the file. Raises TraceInvalid, or TraceTooLarge over `trace_max_bytes`.
         """
         return self._insert([self._new(trace)])[0]
 
-    def add_many(self, traces: Iterable[Trace | Mapping[str, Any]]) -> list[TraceRecord]:
-        """Stores traces, all or none, as `add` does; for more than memory holds there is `load`.
-
-        Raises TraceInvalid, which names the place of the bad one, as `add` does.
-        """
+    def add_many(self, traces: Iterable[Trace | TraceRecord | Mapping[str, Any]]) -> list[TraceRecord]:
+        """Stores traces, all or none, as `add` does; TraceInvalid names the place of the bad one. For more: `load`."""
         new: list[tuple[Trace, NewRow]] = []
         for place, trace in enumerate(traces):
             try:
@@ -90,11 +90,9 @@ class TraceStore:
                 raise error.within(f"traces.{place}") from None
         return self._insert(new)
 
-    def _new(self, given: Trace | Mapping[str, Any]) -> tuple[Trace, NewRow]:
-        trace = given if isinstance(given, Trace) else Trace.from_dict(given)
-        line, digest = encode(trace, self.settings.trace_max_bytes)
-        created_at = new_time()
-        return trace, NewRow(new_id(created_at), created_at, digest, line)
+    def _new(self, given: Any) -> tuple[Trace, NewRow]:
+        trace = trace_of(given)
+        return trace, new_row(trace, self.settings.trace_max_bytes)
 
     def _insert(self, new: list[tuple[Trace, NewRow]]) -> list[TraceRecord]:
         if new:

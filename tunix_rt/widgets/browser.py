@@ -1,9 +1,9 @@
 """The list of traces as a form."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal
 from uuid import UUID
 
@@ -11,17 +11,16 @@ from traitlets import Bool, Dict, Instance, Int, Unicode, observe, validate
 
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid, TraceNotFound
+from tunix_rt.json_values import plain
 from tunix_rt.model import TraceRecord, TraceSummary
 from tunix_rt.store import Page, TraceStore
-from tunix_rt.store.filters import Filters, as_time
+from tunix_rt.store.filters import FIRST_TIME, LAST_TIME, Filters, as_time
 from tunix_rt.store.paging import cursor_at
 from tunix_rt.widgets.form import Form, action, front_end
 
 _NOT_KNOWN = -1
 _MICROSECOND = timedelta(microseconds=1)
-_BEGINNING = datetime.min.replace(tzinfo=UTC)
-_LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
-_LAST_DAY = _LAST_MOMENT - timedelta(days=1)
+_LAST_DAY = LAST_TIME - timedelta(days=1)
 _MOST_SOURCES = 100
 
 
@@ -98,7 +97,7 @@ class TraceBrowser(Form):
     @action()
     def last(self) -> None:
         """Shows the oldest page."""
-        found = self.store.page(limit=self.limit, before=cursor_at(_BEGINNING), **self.filters)
+        found = self.store.page(limit=self.limit, before=cursor_at(FIRST_TIME), **self.filters)
         self._show(found, point="end", behind=-len(found))
 
     @action()
@@ -132,7 +131,10 @@ class TraceBrowser(Form):
     def jump(self, date: str) -> None:
         """Shows the page that begins with the newest trace of a day (UTC, as 2026-01-31), or the next older one."""
         day = as_time("date", date)
-        end = day + timedelta(days=1) if day < _LAST_DAY else _LAST_MOMENT
+        if day >= _LAST_DAY:
+            self.first()
+            return
+        end = day + timedelta(days=1)
         found = self.store.page(limit=self.limit, after=cursor_at(end), **self.filters)
         if not found.records:
             raise QueryInvalid(f"no trace is as old as {date}; the list stays where it is")
@@ -159,8 +161,11 @@ class TraceBrowser(Form):
     @action(aside=True, watch=True)
     def look(self) -> None:
         """Counts what is newer than the list, without moving it."""
-        since = None if self._newest is None else self._newest + _MICROSECOND
-        n_new = self.store.count(**self._from(since))
+        # Nothing is newer than the last moment that there is.
+        n_new = 0
+        if self._newest != LAST_TIME:
+            since = None if self._newest is None else self._newest + _MICROSECOND
+            n_new = self.store.count(**self._from(since))
         with self._turn:
             self.n_new = n_new
 
@@ -251,9 +256,7 @@ class TraceBrowser(Form):
 
 def _as_json(filters: Mapping[str, Any]) -> dict[str, Any]:
     """The filters so that the front end can show them and send them back; QueryInvalid where they are none."""
-    plain = {name: _plain(name, value) for name, value in filters.items() if value is not None}
-    Filters(**plain)
-    return plain
+    return {name: _plain(name, value) for name, value in Filters(**filters).given.items()}
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -261,8 +264,8 @@ def _plain(name: str, value: Any) -> Any:
         return as_time(name, value).isoformat()
     if name == "ids":
         ids = [value] if isinstance(value, str | UUID) else value
-        return [str(one) for one in ids] if isinstance(ids, Iterable) else ids
-    return value
+        return [str(one) for one in ids]
+    return plain(value)
 
 
 def row_of(record: TraceSummary) -> dict[str, Any]:
