@@ -149,6 +149,10 @@ def test_an_empty_store_has_an_empty_page(client):
         ("min_steps", "-1", "must be a whole number"),
         ("max_chars", "many", "must be a whole number"),
         ("since", "yesterday", "must be a time such as"),
+        *(("since", f"{year}-01-01", "must be a time such as") for year in ("0000", "99999", "-0001")),
+        ("since", "9999-12-31T23:59:59-23:59", "must be a time from year 1 to year 9999 in UTC"),
+        ("until", "0001-01-01T00:00:00+23:59", "must be a time from year 1 to year 9999 in UTC"),
+        ("limit", "9" * 5_000, "must be a whole number from 1 to 100"),
         ("meta", "{", "is no JSON"),
         ("meta", "[1]", "must be values in meta"),
         ("where", "true", "unknown parameter; known are limit, offset, after, text, source"),
@@ -200,6 +204,8 @@ def test_lists_and_exports_take_the_filters_of_the_store(client):
         ({"since": moment}, 1),
         ({"until": moment}, 4),
         ({"until": "2020-01-31"}, 0),
+        ({"until": "0001-01-01"}, 0),
+        ({"since": "9999-12-31T23:59:59.999999Z"}, 0),
         ({"meta": json.dumps({"reward": 1, "grader.name": "exact"})}, 3),
         ({"meta": json.dumps({'wei"rd \\ key\0': None, "*": None, "$.a[0]": None})}, 5),
         ({"source": "a", "text": "0 × 2"}, 1),
@@ -225,6 +231,14 @@ def test_a_bad_trace_is_told_field_by_field(client):
     assert location == ["body", "steps"]
     assert "unique" in message
     assert client.get("/traces").json()["data"] == []
+
+
+def test_a_key_that_is_a_large_number_is_named(client):
+    key = "9" * 5_000
+    ((location, field, _),) = faults(client.post("/traces", json=TRACE | {"meta": {key: "\0"}}))
+    assert (location, field) == (["body", "meta", key], f"meta.{key}")
+    ((location, _, _),) = faults(client.post("/traces/batch", json=[TRACE | {key: 1}]))
+    assert location == ["body", 0, key]
 
 
 @pytest.mark.parametrize(

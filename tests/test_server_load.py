@@ -223,9 +223,11 @@ def test_a_server_that_stops_gives_the_store_up_and_lets_exports_go(tmp_path):
 
 
 def test_bad_settings_are_told_and_jupyter_starts_all_the_same(tmp_path):
-    with serving(tmp_path / "served", environment={"TUNIX_RT_POOL_SIZE": "0"}) as served:
+    secret = "hunter2"  # pragma: allowlist secret
+    environment = {"TUNIX_RT_POOL_SIZE": "0", "TUNIX_RT_REDIAI_BASE_URL": f"http://me:{secret}@host"}
+    with serving(tmp_path / "served", environment=environment) as served:
         assert served.client.get(f"{served.url}/api/status").status_code == 200
-        told = "TUNIX_RT_POOL_SIZE=0: must be a whole number from 1 to 50"
+        told = "the settings of the server are not valid; its log names the variable and what is allowed"
         for reply in (
             served.client.get("/traces"),
             served.client.post("/traces", json=TRACE),
@@ -236,7 +238,9 @@ def test_bad_settings_are_told_and_jupyter_starts_all_the_same(tmp_path):
             served.client.get("/redi/health"),
         ):
             assert (reply.status_code, reply.json()) == (503, {"detail": told})
-        assert told in served.log
+        assert "TUNIX_RT_POOL_SIZE=0: must be a whole number from 1 to 50" in served.log
+        assert "TUNIX_RT_REDIAI_BASE_URL=…: must be scheme, host, port and path alone" in served.log
+        assert secret not in served.log
         assert "Traceback" not in served.log
 
 
