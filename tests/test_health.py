@@ -338,7 +338,12 @@ def test_health_never_raises(store, tmp_path, monkeypatch, make_trace):
     assert said(path=tmp_path / "nul\0" / "traces.duckdb").status in {"down", "healthy"}
     assert said(path=tmp_path / "gone" / "traces.duckdb").store.disk_free_bytes is None
     # Whatever the libraries below raise.
-    for fault in (MemoryError(), duckdb.OutOfMemoryException("no memory"), sqlite3.OperationalError("odd"), KeyError(1)):
+    for fault in (
+        MemoryError(),
+        duckdb.OutOfMemoryException("no memory"),
+        sqlite3.OperationalError("odd"),
+        KeyError(1),
+    ):
 
         def fail(fault=fault):
             raise fault

@@ -40,7 +40,7 @@ class ServiceHealth:
 
 
 def rediai_health(settings: Settings) -> ServiceHealth:
-    """Whether RediAI answers with a 2xx within 5 s, from the look-up of its name on; asked again after `rediai_health_cache_ttl_seconds`.
+    """Whether RediAI answers with a 2xx within 5 s in all; asked again after `rediai_health_cache_ttl_seconds`.
 
     The errors: `HTTP <code>` (redirects are not followed), `Timeout after 5s`, `Connection refused`, or
     `Connection failed: <why>`.
@@ -70,7 +70,7 @@ _found: dict[str, tuple[float, ServiceHealth]] = {}
 class _Staying(HTTPRedirectHandler):
     """A page to log in, elsewhere, does not say that the service is well."""
 
-    def http_error_302(self, *_: Any) -> None:  # type: ignore[override]
+    def http_error_302(self, *_: Any, **__: Any) -> None:
         """No request, wherever it leads: the redirect is the answer."""
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
@@ -98,14 +98,14 @@ class _Call(HTTPHandler, HTTPSHandler):
                 connection.sock.shutdown(socket.SHUT_RDWR)
         return error
 
-    def do_open(self, http_class: Any, request: Any, **options: Any) -> Any:
+    def do_open(self, http_class: Any, req: Any, **options: Any) -> Any:
         """As its base does, and keeps the connection."""
 
-        def connect(*arguments: Any, **given: Any) -> HTTPConnection:
+        def connect(*arguments: Any, **given: Any) -> Any:
             self._connection = http_class(*arguments, **given)
             return self._connection
 
-        return super().do_open(connect, request, **options)
+        return super().do_open(connect, req, **options)
 
     def _run(self, url: str) -> None:
         self.error = self._fault(url)
@@ -124,7 +124,9 @@ class _Call(HTTPHandler, HTTPSHandler):
             reason = error.reason if isinstance(error, URLError) else error
             if isinstance(reason, TimeoutError):
                 return f"Timeout after {TIMEOUT_SECONDS}s"
-            return "Connection refused" if isinstance(reason, ConnectionRefusedError) else f"Connection failed: {reason}"
+            return (
+                "Connection refused" if isinstance(reason, ConnectionRefusedError) else f"Connection failed: {reason}"
+            )
         except Exception as error:  # noqa: BLE001 - as a host name that cannot be one; health never raises
             return f"Connection failed: {error}"
 

@@ -77,7 +77,9 @@ class Settings(BaseSettings):
         try:
             return path.expanduser()
         except RuntimeError:
-            raise ValueError("must be the path of a file; the ~ in it does not name the home folder of a user") from None
+            raise ValueError(
+                "must be the path of a file; the ~ in it does not name the home folder of a user"
+            ) from None
 
     @field_validator("rediai_base_url")
     @classmethod

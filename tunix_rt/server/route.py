@@ -70,11 +70,7 @@ class Route(APIHandler):
         """Admits the request or refuses it, when its headers are there and its body is not."""
         try:
             await self.admit()
-            length = self._content_length()
-            if length is None:
-                raise HTTPError(400, "Content-Length must be a number of bytes, of at most 18 digits")
-            if self.request.method == "POST":
-                self._body_max_bytes = self._checked_body(length)
+            self._body_max_bytes = self._checked_body()
         except (HTTPError, TunixRTError) as error:
             self._refuse(error)
 
@@ -171,8 +167,13 @@ class Route(APIHandler):
         # Python reads no numbers of more than 4,300 digits.
         return int(said) if re.fullmatch(r"\d{1,18}", said, re.ASCII) else None
 
-    def _checked_body(self, length: int) -> int:
-        """The largest body there may be; HTTPError where the headers say that this one is not to be taken."""
+    def _checked_body(self) -> int | None:
+        """The largest body to take, None to take none; HTTPError for one that is not taken, as its headers say."""
+        length = self._content_length()
+        if length is None:
+            raise HTTPError(400, "Content-Length must be a number of bytes, of at most 18 digits")
+        if self.request.method != "POST":
+            return None
         maximum = self.body_max_bytes()
         if length > maximum:
             raise _too_large(f"{length:,}", maximum)
