@@ -223,6 +223,7 @@ def test_a_server_that_stops_gives_the_store_up_and_lets_exports_go(tmp_path):
         assert plain.sql("select count(*) from traces").fetchall() == [(41,)]
 
 
+@pytest.mark.slow
 def test_a_server_ends_at_once_though_its_readers_wait_for_the_store(tmp_path):
     # Each of them would wait for five minutes.
     with serving(tmp_path / "served", environment={"TUNIX_RT_POOL_TIMEOUT": "300"}) as served:

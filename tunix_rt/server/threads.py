@@ -51,9 +51,13 @@ class Threads:
             except Empty:
                 break
             future.set_exception(_ending())
-        if not self._unfinished:
+        rest = [asyncio.wrap_future(one) for one in self._unfinished]
+        if not rest:
             return True
-        _, late = await asyncio.wait([asyncio.wrap_future(one) for one in self._unfinished], timeout=seconds)
+        for one in rest:
+            # What it raises is told where it is awaited, in `run`.
+            one.add_done_callback(lambda done: done.cancelled() or done.exception())
+        _, late = await asyncio.wait(rest, timeout=seconds)
         return not late
 
     def _serve(self) -> None:
