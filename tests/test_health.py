@@ -2,17 +2,21 @@
 
 import json
 import os
+import shutil
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import duckdb
 import pytest
 
 import tunix_rt as rt
-from tests.processes import python
+from tests.processes import PATIENCE, python
 from tests.test_status_form import HOLD
 from tunix_rt import services
 from tunix_rt.services import rediai_health
@@ -119,6 +123,110 @@ def test_who_speaks_no_http_is_told():
     assert found.error == "Connection failed: what answered speaks no HTTP (BadStatusLine)"
 
 
+@contextmanager
+def answering(answer):
+    """The address of a server that hands each connection to `answer`."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection, suppress(OSError):
+                        connection.recv(10_000)
+                        answer(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    "piece", [b"X-Still: here\r\n", b"H"], ids=["header after header", "a status line without end"]
+)
+def test_who_answers_in_drops_is_given_up_and_let_go(monkeypatch, piece):
+    monkeypatch.setattr(services, "TIMEOUT_SECONDS", 1)
+    let_go = threading.Event()
+
+    def drip(connection):
+        try:
+            connection.sendall(b"HTTP/1.1 200 OK\r\n" if len(piece) > 1 else b"")
+            while True:
+                connection.sendall(piece)
+                time.sleep(0.2)
+        finally:
+            let_go.set()
+
+    # A drop comes more often than a socket's own time-out.
+    with answering(drip) as url:
+        assert rediai_health(real(url)).error == "Timeout after 1s"
+        assert let_go.wait(PATIENCE)
+
+
+def test_a_body_without_end_is_not_waited_for():
+    def pour(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            connection.sendall(b"x" * 100_000)
+
+    with answering(pour) as url:
+        assert rediai_health(real(url)).status == "healthy"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"HTTP/1.1 301 Moved\r\nLocation: http://[::nowhere\r\n\r\n", "HTTP 301"),
+        (b"HTTP/1.1 200 " + b"x" * 100_000, "Connection failed: what answered speaks no HTTP (LineTooLong)"),
+        (b"HTTP/1.1 abc\r\n\r\n", "Connection failed: what answered speaks no HTTP (BadStatusLine)"),
+        (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200, "Connection failed: what answered speaks no HTTP (HTTPException)"),
+        (b"", "Connection failed: what answered speaks no HTTP (RemoteDisconnected)"),
+    ],
+)
+def test_odd_answers_are_told(answer, error):
+    with answering(lambda connection: connection.sendall(answer)) as url:
+        assert rediai_health(real(url)).error == error
+
+
+def test_who_speaks_no_tls_is_told():
+    with answering(lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")) as url:
+        assert rediai_health(real(url.replace("http:", "https:"))).error.startswith("Connection failed: ")
+
+
+def test_a_host_name_that_cannot_be_one_is_told():
+    assert rediai_health(real(f"http://{'a' * 70}.b")).error.startswith("Connection failed: ")
+
+
+def test_callers_who_wait_take_the_answer_they_waited_for():
+    n_asked = 0
+    several_wait = threading.Event()
+
+    def answer(connection):
+        nonlocal n_asked
+        n_asked += 1
+        assert several_wait.wait(PATIENCE)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+
+    with answering(answer) as url, ThreadPoolExecutor(8) as threads:
+        # Nothing is kept, and still they do not ask one after the other.
+        settings = real(url, rediai_health_cache_ttl_seconds=0)
+        began = threading.Barrier(9)
+
+        def look():
+            began.wait()
+            return rediai_health(settings).status
+
+        looks = [threads.submit(look) for _ in range(8)]
+        began.wait()
+        # All of them stand in front of the answer before it comes.
+        time.sleep(0.1)
+        several_wait.set()
+        assert [one.result() for one in looks] == ["healthy"] * 8
+    assert n_asked <= 2
+
+
 def test_an_answer_is_kept_for_its_time(service):
     settings = real(service.url, rediai_health_cache_ttl_seconds=300)
     assert rediai_health(settings).status == "healthy"
@@ -210,6 +318,79 @@ def test_a_store_whose_folder_is_gone_is_down(store, tmp_path):
     store.path.unlink()
     store.path = tmp_path / "gone" / "traces.duckdb"
     assert rt.health(store).status == "down"
+
+
+def test_health_never_raises(store, tmp_path, monkeypatch, make_trace):
+    store.add(make_trace())
+    store.close()
+
+    def said(**changed):
+        for name, value in changed.items():
+            monkeypatch.setattr(store if name == "path" else store._session, name, value)
+        found = rt.health(store)
+        assert str(found)
+        assert found._repr_html_()
+        assert json.dumps(found.to_dict())
+        assert store.health().state == found.store.state
+        monkeypatch.undo()
+        return found
+
+    assert said(path=tmp_path / "nul\0" / "traces.duckdb").status in {"down", "healthy"}
+    assert said(path=tmp_path / "gone" / "traces.duckdb").store.disk_free_bytes is None
+    # Whatever the libraries below raise.
+    for fault in (
+        MemoryError(),
+        duckdb.OutOfMemoryException("no memory"),
+        sqlite3.OperationalError("odd"),
+        KeyError(1),
+    ):
+
+        def fail(fault=fault):
+            raise fault
+
+        found = said(cursor=fail)
+        assert (found.status, found.store.state) == ("down", "unusable")
+        assert type(fault).__name__ in found.store.error
+    assert rt.health(store).status == "healthy"
+
+
+def test_a_disk_that_does_not_answer_leaves_the_rest(store, monkeypatch):
+    def fail(_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("shutil.disk_usage", fail)
+    found = rt.health(store)
+    assert (found.status, found.store.disk_free_bytes, found.store.info.n_traces) == ("healthy", None, 0)
+    assert "room on disk" not in str(found)
+
+
+def test_a_store_whose_folder_was_deleted_is_down(tmp_path, make_trace):
+    folder = tmp_path / "mount"
+    folder.mkdir()
+    store = rt.TraceStore(folder / "traces.duckdb")
+    store.add(make_trace())
+    store.close()
+    shutil.rmtree(folder)
+    for found in (rt.health(store).store, store.health()):
+        assert (found.status, found.disk_free_bytes) == ("down", None)
+        assert found.error
+
+
+def test_health_of_settings_that_are_not_valid_is_down(monkeypatch):
+    monkeypatch.setenv("TUNIX_RT_POOL_SIZE", "0")
+    found = rt.health()
+    assert (found.status, found.services) == ("down", ())
+    assert "TUNIX_RT_POOL_SIZE=0: must be a whole number" in found.store.error
+    assert "TUNIX_RT_POOL_SIZE=0" in str(found)
+
+
+def test_health_of_a_store_that_cannot_be_made_is_down(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("no store")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        monkeypatch.setenv("TUNIX_RT_DATABASE", str(path))
+        found = rt.health()
+        assert (found.status, found.store.path) == ("down", str(path))
+        assert found.services[0].status == "off"
 
 
 def test_little_room_on_the_disk_degrades_a_store_that_is_written(store, tmp_path, monkeypatch):

@@ -5,11 +5,14 @@ import re
 from datetime import UTC, datetime
 from uuid import UUID
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 import tunix_rt as rt
 from tests.served import TRACE, serving
-from tunix_rt.server.bodies import MAX_BATCH_BYTES
+from tunix_rt.server.bodies import MAX_BATCH_BYTES, elements
+from tunix_rt.server.faults import BatchInvalid
 from tunix_rt.store.exporting import EXPORT_FORMATS
 
 
@@ -149,6 +152,10 @@ def test_an_empty_store_has_an_empty_page(client):
         ("min_steps", "-1", "must be a whole number"),
         ("max_chars", "many", "must be a whole number"),
         ("since", "yesterday", "must be a time such as"),
+        *(("since", f"{year}-01-01", "must be a time such as") for year in ("0000", "99999", "-0001")),
+        ("since", "9999-12-31T23:59:59-23:59", "must be a time from year 1 to year 9999 in UTC"),
+        ("until", "0001-01-01T00:00:00+23:59", "must be a time from year 1 to year 9999 in UTC"),
+        ("limit", "9" * 5_000, "must be a whole number from 1 to 100"),
         ("meta", "{", "is no JSON"),
         ("meta", "[1]", "must be values in meta"),
         ("where", "true", "unknown parameter; known are limit, offset, after, text, source"),
@@ -200,6 +207,8 @@ def test_lists_and_exports_take_the_filters_of_the_store(client):
         ({"since": moment}, 1),
         ({"until": moment}, 4),
         ({"until": "2020-01-31"}, 0),
+        ({"until": "0001-01-01"}, 0),
+        ({"since": "9999-12-31T23:59:59.999999Z"}, 0),
         ({"meta": json.dumps({"reward": 1, "grader.name": "exact"})}, 3),
         ({"meta": json.dumps({'wei"rd \\ key\0': None, "*": None, "$.a[0]": None})}, 5),
         ({"source": "a", "text": "0 × 2"}, 1),
@@ -225,6 +234,14 @@ def test_a_bad_trace_is_told_field_by_field(client):
     assert location == ["body", "steps"]
     assert "unique" in message
     assert client.get("/traces").json()["data"] == []
+
+
+def test_a_key_that_is_a_large_number_is_named(client):
+    key = "9" * 5_000
+    ((location, field, _),) = faults(client.post("/traces", json=TRACE | {"meta": {key: "\0"}}))
+    assert (location, field) == (["body", "meta", key], f"meta.{key}")
+    ((location, _, _),) = faults(client.post("/traces/batch", json=[TRACE | {key: 1}]))
+    assert location == ["body", 0, key]
 
 
 @pytest.mark.parametrize(
@@ -272,12 +289,71 @@ def test_a_batch_is_stored_whole_or_not_at_all(client):
 
 @pytest.mark.parametrize(
     ("batch", "why"),
-    [([], "at least one"), ([0] * 1_001, "batch of 1,001 traces exceeds maximum of 1,000")],
+    [([], "at least one"), ([0] * 1_001, "batch of more than 1,000 traces exceeds maximum of 1,000")],
 )
 def test_a_batch_of_none_or_of_too_many_is_refused(client, batch, why):
     reply = client.post("/traces/batch", json=batch)
     assert reply.status_code == 400
     assert why in reply.json()["detail"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
+# What looks like JSON, and now and then is.
+SIGNS = st.lists(
+    st.sampled_from(["[", "]", "{", "}", ",", ":", '"', "\\", '\\"', '"k":1', "1", "[]", "{}", "null", " ", "\n"]),
+    max_size=12,
+).map("".join)
+
+
+@hypothesis.given(st.lists(JSON, max_size=5).map(json.dumps) | SIGNS.map("[{}]".format) | SIGNS)
+def test_an_array_is_split_where_json_splits_it(text):
+    try:
+        whole = json.loads(text)
+    except ValueError:
+        whole = None
+    try:
+        found = [json.loads(text.encode()[start:end]) for start, end in elements(text.encode(), 2**20)]
+    except BatchInvalid:
+        assert not isinstance(whole, list) or whole == []
+    except (ValueError, rt.TraceInvalid):
+        assert not isinstance(whole, list)
+    else:
+        assert found == whole
+
+
+@pytest.mark.parametrize("inside", [b"[],", b"[[1],{}],", b'{"a":""},', b"1,", b'"', b'"\\', b"["])
+def test_a_batch_of_small_things_is_refused_before_it_is_read(client, inside):
+    n = 3 * 2**20 // len(inside)
+    for body in (b"[" + inside * n + b"0]", b"[[" + inside * n + b"0]]"):
+        reply = client.post("/traces/batch", content=body)
+        assert reply.status_code in {400, 413, 422}
+    assert client.get("/traces").json()["data"] == []
+
+
+def test_a_fault_in_a_batch_is_told_with_its_place_in_the_body(client):
+    good = json.dumps(TRACE, ensure_ascii=False)
+    for body, line, column in [
+        (f"[{good}, {{oops}}]", 1, len(good) + 5),
+        (f"[{good},\n {good}, {{oops}}]", 2, len(good) + 5),
+        (f"[{good},]", 1, len(good) + 2),
+        (f"[{good}", 1, len(good) + 1),
+        (f"[{good}] x", 1, len(good) + 2),
+    ]:
+        ((location, _, message),) = faults(client.post("/traces/batch", content=body.encode()))
+        assert location == ["body"]
+        assert message.startswith(f"invalid JSON at line {line}, column {column}: "), message
+
+
+def test_texts_of_a_batch_may_be_escaped(client):
+    # 1.4 MB on their way, 0.7 MB in the store.
+    given = {"trace_version": "1.1", "prompt": "p", "steps": [], "final_answer": "数" * 230_000}
+    body = json.dumps([given])
+    assert len(body) > 2**20
+    assert client.post("/traces/batch", content=body.encode()).status_code == 201
+    assert client.get("/traces").json()["data"][0]["n_chars"] == 230_001
 
 
 @pytest.mark.parametrize("body", [b"{}", b"7", b"[7", b""])

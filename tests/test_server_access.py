@@ -25,7 +25,11 @@ PATHS = [
     "/",
     "",
 ]
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "QUERY"]
+# Those of HTTP, and some that are none: a name of the server's own, and one that it might look up.
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "QUERY", "OPTIONS", "FOO", "UNKNOWN", "FINISH"]
+
+
+XSRF_MISSING = "'_xsrf' argument missing from POST"
 
 
 class ReadOnly(Authorizer):
@@ -61,12 +65,7 @@ def test_whoever_is_not_known_gets_nothing(served, token):
             if method != "HEAD":
                 assert reply.headers["Content-Type"] == "application/json"
                 (detail,) = reply.json().values()
-                assert detail in {"Forbidden", "'_xsrf' argument missing from POST"}
-        # What is no method of HTTP is refused before anybody asks who it is.
-        for path in PATHS:
-            reply = stranger.request("FOO", path)
-            assert (reply.status_code, reply.json()) == (405, {"detail": "Method Not Allowed"})
-            assert "Allow" not in reply.headers
+                assert detail in {"Forbidden", f"'_xsrf' argument missing from {method}", XSRF_MISSING}
     assert served.store.count() == 0
 
 
@@ -79,11 +78,41 @@ def test_whoever_is_not_known_is_refused_before_a_body_is_read(served):
             assert reply.status == 403
 
 
-def test_a_preflight_tells_what_jupyter_tells_and_no_more(served):
-    with served.new_client() as stranger:
-        reply = stranger.options("/traces", headers={"Access-Control-Request-Method": "POST"})
+@pytest.mark.parametrize("length", ["9" * 5_000, "-1", "many", "5, 6", "\u00b3"])
+def test_an_odd_length_is_refused_when_it_is_known_who_asks(served, length):
+    for method, path in product(["GET", "HEAD", "POST", "OPTIONS", "FOO"], ["/traces", "/traces/batch", "/nothing"]):
+        for token, status in ((False, {403}), (True, {400, 404, 405})):
+            with (
+                served.asking(method, path, token=token, Content_Length=length) as connection,
+                connection.getresponse() as reply,
+            ):
+                assert reply.status in status, (method, path)
+                detail = reply.read()
+                if reply.status == 400 and method != "HEAD":
+                    assert json.loads(detail) == {
+                        "detail": "Content-Length must be a number of bytes, of at most 18 digits"
+                    }
+    assert "Traceback" not in served.log
+
+
+def test_a_preflight_is_answered_to_whoever_is_known(served):
+    ask = {"Access-Control-Request-Method": "POST"}
+    reply = served.client.options("/traces", headers=ask)
     assert (reply.status_code, reply.content) == (200, b"")
     assert "POST" in reply.headers["Access-Control-Allow-Methods"]
+    with served.new_client() as stranger:
+        reply = stranger.options("/traces", headers=ask)
+    assert reply.status_code == 403
+    assert "Access-Control-Allow-Methods" not in reply.headers
+
+
+@pytest.mark.parametrize("method", ["FOO", "UNKNOWN", "FINISH"])
+def test_a_method_that_is_none_is_told_to_whoever_is_known(served, method):
+    reply = served.client.request(method, "/traces")
+    assert (reply.status_code, reply.json()) == (405, {"detail": "Method Not Allowed"})
+    assert reply.headers["Allow"] == "GET, POST, OPTIONS"
+    # On the same connection.
+    assert served.client.request(method, "/nothing").status_code == 404
 
 
 @contextmanager

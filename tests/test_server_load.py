@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import duckdb
 import httpx
@@ -222,10 +223,38 @@ def test_a_server_that_stops_gives_the_store_up_and_lets_exports_go(tmp_path):
         assert plain.sql("select count(*) from traces").fetchall() == [(41,)]
 
 
+@pytest.mark.slow
+def test_a_server_ends_at_once_though_its_readers_wait_for_the_store(tmp_path):
+    # Each of them would wait for five minutes.
+    with serving(tmp_path / "served", environment={"TUNIX_RT_POOL_TIMEOUT": "300"}) as served:
+        rt.TraceStore(served.database).close()
+        with holding(served.database) as other, ThreadPoolExecutor(50) as clients:
+            assert other.stdout.readline() == "held\n"
+
+            def ask(path):
+                with served.new_client(headers=served.client.headers) as own, suppress(httpx.TransportError):
+                    return own.get(path).status_code
+
+            asking = [clients.submit(ask, path) for path in ["/traces", "/traces/export", "/health", "/traces/00"] * 10]
+            assert served.client.post("/traces", json=TRACE).status_code == 201
+            served.process.terminate()
+            assert served.process.wait(PATIENCE) == 0
+            assert {one.result() for one in asking} <= {None, 503}
+            other.communicate(timeout=PATIENCE)
+        assert "Traceback" not in served.log
+    # What was acknowledged is there.
+    assert served.store.count() == 1
+
+
 def test_bad_settings_are_told_and_jupyter_starts_all_the_same(tmp_path):
-    with serving(tmp_path / "served", environment={"TUNIX_RT_POOL_SIZE": "0"}) as served:
+    hidden = "hunter2"
+    environment = {
+        "TUNIX_RT_POOL_SIZE": "0",
+        "TUNIX_RT_REDIAI_BASE_URL": f"http://me:{hidden}@host",
+    }  # pragma: allowlist secret
+    with serving(tmp_path / "served", environment=environment) as served:
         assert served.client.get(f"{served.url}/api/status").status_code == 200
-        told = "TUNIX_RT_POOL_SIZE=0: must be a whole number from 1 to 50"
+        told = "the settings of the server are not valid; its log names the variable and what is allowed"
         for reply in (
             served.client.get("/traces"),
             served.client.post("/traces", json=TRACE),
@@ -236,7 +265,9 @@ def test_bad_settings_are_told_and_jupyter_starts_all_the_same(tmp_path):
             served.client.get("/redi/health"),
         ):
             assert (reply.status_code, reply.json()) == (503, {"detail": told})
-        assert told in served.log
+        assert "TUNIX_RT_POOL_SIZE=0: must be a whole number from 1 to 50" in served.log
+        assert "TUNIX_RT_REDIAI_BASE_URL=…: must be scheme, host, port and path alone" in served.log
+        assert hidden not in served.log
         assert "Traceback" not in served.log
 
 

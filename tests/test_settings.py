@@ -85,7 +85,8 @@ def test_the_mode_of_rediai_is_one_of_three(monkeypatch):
 def test_the_address_of_rediai_must_be_one(url, why):
     with pytest.raises(rt.SettingsInvalid) as caught:
         rt.Settings(rediai_base_url=url)
-    assert str(caught.value).startswith(f"TUNIX_RT_REDIAI_BASE_URL={url}: {why}")
+    # The value may hold a password.
+    assert str(caught.value).startswith(f"TUNIX_RT_REDIAI_BASE_URL=…: {why}")
 
 
 @pytest.mark.parametrize("path", ["health", "", "/a b", "/health?x=1", "/health#x", "/ä", "/a\r\nHost: x"])
@@ -97,3 +98,40 @@ def test_the_path_of_rediai_must_be_one(path):
 def test_an_unknown_setting_is_refused():
     with pytest.raises(rt.SettingsInvalid, match="pool_sise: unknown setting; known are database, pool_size"):
         rt.Settings(pool_sise=3)
+
+
+# Of a person who has typed it into the wrong line.
+HIDDEN = "hunter2"
+
+
+@pytest.mark.parametrize("name", rt.Settings.model_fields)
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"ftp://me:{HIDDEN}@host/path?key={HIDDEN}",
+        f"http://me:{HIDDEN}@host",  # pragma: allowlist secret
+        f"http://host/?key={HIDDEN}",
+        f"~nobody-of-this-name/{HIDDEN}",
+        f"/health?key={HIDDEN}",
+        f"{HIDDEN}\0",
+        f"{HIDDEN} \n{HIDDEN}",
+    ],
+)
+def test_no_text_of_a_setting_is_shown(name, value):
+    # Any text is the path of a file, unless it is not.
+    if name == "database" and not value.startswith("~") and "\0" not in value:
+        assert rt.Settings(database=value).database == Path(value)
+        return
+    with pytest.raises(rt.SettingsInvalid) as caught:
+        rt.Settings(**{name: value})
+    # Neither in the message nor in what it was made of.
+    assert HIDDEN not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert str(caught.value).startswith(f"TUNIX_RT_{name.upper()}=…: must ")
+
+
+@pytest.mark.parametrize("content", [b"TUNIX_RT_POOL_SIZE=\xff", b"\xff\xfe"])
+def test_a_dotenv_that_is_no_text_is_refused(content):
+    Path(".env").write_bytes(content)
+    with pytest.raises(rt.SettingsInvalid, match=r"^\.env: must be text in UTF-8"):
+        rt.Settings()

@@ -5,8 +5,9 @@ from typing import Any
 
 from tunix_rt import render
 from tunix_rt.services import ServiceHealth, rediai_health
+from tunix_rt.settings import Settings
 from tunix_rt.store import TraceStore
-from tunix_rt.store.health import Status, StoreHealth
+from tunix_rt.store.health import Status, StoreHealth, unusable
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,13 @@ class Health:
 def health(store: TraceStore | None = None) -> Health:
     """Looks at the store (default: the one of the settings) and asks the services that are configured.
 
-    Takes as long as a read of the store, and 5 s for a service that does not answer. What is wrong is in what it gives;
-    it raises only SettingsInvalid, and StoreUnusable where no store could be made of the settings.
+    Takes as long as a read of the store, and 5 s for a service that does not answer. Never raises: what is wrong, be it
+    with the settings, is in the result.
     """
-    store = store or TraceStore()
-    return Health(store.health(), (rediai_health(store.settings),))
+    settings: Settings | None = store.settings if store else None
+    try:
+        settings = settings or Settings()
+        found = (store or TraceStore(settings=settings)).health()
+    except Exception as fault:  # noqa: BLE001 - settings that are not valid, or no store to be made of them
+        found = unusable(str(settings.database) if settings else "no store", fault)
+    return Health(found, (rediai_health(settings),) if settings else ())

@@ -3,13 +3,15 @@
 RediAI is the one there is: an HTTP service with a path that says whether it is well.
 """
 
+import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException
 from typing import Any, Literal
 from urllib.error import HTTPError, URLError
-from urllib.request import HTTPRedirectHandler, build_opener
+from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, build_opener
 
 from tunix_rt.settings import Settings
 
@@ -38,7 +40,7 @@ class ServiceHealth:
 
 
 def rediai_health(settings: Settings) -> ServiceHealth:
-    """Whether RediAI answers with a 2xx within 5 s; asked again after `rediai_health_cache_ttl_seconds`.
+    """Whether RediAI answers with a 2xx within 5 s in all; asked again after `rediai_health_cache_ttl_seconds`.
 
     The errors: `HTTP <code>` (redirects are not followed), `Timeout after 5s`, `Connection refused`, or
     `Connection failed: <why>`.
@@ -48,10 +50,13 @@ def rediai_health(settings: Settings) -> ServiceHealth:
     if settings.rediai_mode == "mock":
         return ServiceHealth("RediAI", "mock", "healthy")
     url = f"{settings.rediai_base_url}{settings.rediai_health_path}"
-    # Who comes while it is being asked waits for that answer.
+    called_at = time.monotonic()
+    # Callers that come while it is being asked wait for that answer, which is newer than their call.
     with _asking:
-        asked_at, found = _found.get(url, (0.0, None))
-        if found is None or time.monotonic() - asked_at >= settings.rediai_health_cache_ttl_seconds:
+        answered_at, found = _found.get(url, (0.0, None))
+        if found is None or (
+            answered_at < called_at and time.monotonic() - answered_at >= settings.rediai_health_cache_ttl_seconds
+        ):
             error = _fault(url)
             found = ServiceHealth("RediAI", "real", "down" if error else "healthy", error)
             _found[url] = time.monotonic(), found
@@ -65,26 +70,67 @@ _found: dict[str, tuple[float, ServiceHealth]] = {}
 class _Staying(HTTPRedirectHandler):
     """A page to log in, elsewhere, does not say that the service is well."""
 
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        """No request: the redirect is the answer."""
+    def http_error_302(self, *_: Any, **__: Any) -> None:
+        """No request, wherever it leads: the redirect is the answer."""
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
-_opener = build_opener(_Staying)
+class _Call(HTTPHandler, HTTPSHandler):
+    """One request, in a thread of its own, which can be ended from outside at any point but the look-up of the name."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.error: str | None = f"Timeout after {TIMEOUT_SECONDS}s"
+        self._connection: HTTPConnection | None = None
+        # A daemon: a name server may take longer than the process wants to live.
+        self._thread = threading.Thread(target=self._run, args=(url,), daemon=True)
+
+    def end(self) -> str | None:
+        """What is wrong with the answer, after 5 s at the latest; None if nothing."""
+        self._thread.start()
+        self._thread.join(TIMEOUT_SECONDS)
+        # Read now: it is the time-out's as long as there is no answer.
+        error, connection = self.error, self._connection
+        # However slowly the other side sends, its next byte finds nobody.
+        if connection is not None and connection.sock is not None:
+            with suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
+        return error
+
+    def do_open(self, http_class: Any, req: Any, **options: Any) -> Any:
+        """As its base does, and keeps the connection."""
+
+        def connect(*arguments: Any, **given: Any) -> Any:
+            self._connection = http_class(*arguments, **given)
+            return self._connection
+
+        return super().do_open(connect, req, **options)
+
+    def _run(self, url: str) -> None:
+        self.error = self._fault(url)
+
+    def _fault(self, url: str) -> str | None:
+        try:
+            with build_opener(_Staying, self).open(url, timeout=TIMEOUT_SECONDS):
+                return None
+        except HTTPError as error:
+            error.close()
+            return f"HTTP {error.code}"
+        except HTTPException as error:
+            return f"Connection failed: what answered speaks no HTTP ({type(error).__name__})"
+        except OSError as error:
+            # URLError wraps what the socket said; what comes after the connection was made comes as it is.
+            reason = error.reason if isinstance(error, URLError) else error
+            if isinstance(reason, TimeoutError):
+                return f"Timeout after {TIMEOUT_SECONDS}s"
+            return (
+                "Connection refused" if isinstance(reason, ConnectionRefusedError) else f"Connection failed: {reason}"
+            )
+        except Exception as error:  # noqa: BLE001 - as a host name that cannot be one; health never raises
+            return f"Connection failed: {error}"
 
 
 def _fault(url: str) -> str | None:
     """What is wrong with the answer of a URL, which the settings have found to be http or https; None if nothing."""
-    try:
-        with _opener.open(url, timeout=TIMEOUT_SECONDS):
-            return None
-    except HTTPError as error:
-        error.close()
-        return f"HTTP {error.code}"
-    except HTTPException as error:
-        return f"Connection failed: what answered speaks no HTTP ({type(error).__name__})"
-    except OSError as error:
-        # URLError wraps what the socket said; what comes after the connection was made comes as it is.
-        reason = error.reason if isinstance(error, URLError) else error
-        if isinstance(reason, TimeoutError):
-            return f"Timeout after {TIMEOUT_SECONDS}s"
-        return "Connection refused" if isinstance(reason, ConnectionRefusedError) else f"Connection failed: {reason}"
+    return _Call(url).end()

@@ -16,6 +16,8 @@ MEMORY_LIMIT_LEAST = 256_000_000
 _PREFIX = "TUNIX_RT_"
 _URL = TypeAdapter(AnyHttpUrl)
 _PATH = re.compile(r'/[!-"$->@-~]*')
+# What may be shown of a value: a number or a word, as far as a slip of the keyboard goes.
+_SHOWN = re.compile(r"[\w.+-]{0,20}")
 
 
 def default_database() -> Path:
@@ -26,7 +28,8 @@ def default_database() -> Path:
 class Settings(BaseSettings):
     """Where the store lies, how much it takes on, and RediAI: from the environment, then `.env`, then the defaults.
 
-    Raises SettingsInvalid, which names the variable, its value and what is allowed.
+    Raises SettingsInvalid, which names the variable and what is allowed; of the value it shows only a number or a word,
+    for a text may hold a password.
 
     >>> Settings(pool_size=10).pool_size
     10
@@ -69,13 +72,22 @@ class Settings(BaseSettings):
             super().__init__(**given)
         except ValidationError as error:
             raise SettingsInvalid("\n".join(map(_words, error.errors(include_url=False)))) from None
+        except UnicodeDecodeError:
+            raise SettingsInvalid(".env: must be text in UTF-8; it is in the working folder") from None
+        except OSError as error:
+            raise SettingsInvalid(f".env: cannot be read ({error.strerror}); it is in the working folder") from None
 
     @field_validator("database")
     @classmethod
     def _expand_home(cls, path: Path) -> Path:
-        if not path.name:
+        if not path.name or "\0" in str(path):
             raise ValueError("must be the path of a file")
-        return path.expanduser()
+        try:
+            return path.expanduser()
+        except RuntimeError:
+            raise ValueError(
+                "must be the path of a file; the ~ in it does not name the home folder of a user"
+            ) from None
 
     @field_validator("rediai_base_url")
     @classmethod
@@ -97,14 +109,17 @@ class Settings(BaseSettings):
 
 
 def _words(fault: Any) -> str:
-    name = ".".join(map(str, fault["loc"]))
-    shown = f"{_PREFIX}{name.upper()}={fault['input']}"
+    name, value = ".".join(map(str, fault["loc"])), str(fault["input"])
     field = Settings.model_fields.get(name)
-    if field is not None and get_origin(field.annotation) is Literal:
+    is_choice = field is not None and get_origin(field.annotation) is Literal
+    is_number = field is not None and field.annotation is int
+    is_shown = (is_choice or is_number) and _SHOWN.fullmatch(value)
+    shown = f"{_PREFIX}{name.upper()}={value if is_shown else '…'}"
+    if field is not None and is_choice:
         return f"{shown}: must be one of {', '.join(get_args(field.annotation))}"
     if field is not None and field.annotation is ByteSize:
         return f"{shown}: must be a number of bytes, or one such as 512MB or 2GB, from {MEMORY_LIMIT_LEAST:,}"
-    if field is None or field.annotation is not int:
+    if field is None or not is_number:
         return f"{shown}: {fault['msg'].removeprefix('Value error, ')}"
     bounds = {key: getattr(bound, key) for bound in field.metadata for key in ("ge", "le") if hasattr(bound, key)}
     return f"{shown}: must be a whole number from {bounds['ge']:,} to {bounds['le']:,}"

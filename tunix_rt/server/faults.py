@@ -1,5 +1,6 @@
 """What a client is told when a request fails: a status, and a `detail` that names the field."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -58,6 +59,9 @@ def detail_of(error: TunixRTError) -> str | list[dict[str, Any]]:
         return _faults(error.place, error.problems)
     if isinstance(error, TraceInvalid) and not isinstance(error, BatchInvalid | TraceTooLarge):
         return _faults("body", error.problems)
+    if isinstance(error, SettingsInvalid):
+        # Settings are the server's own business, values and all.
+        return "the settings of the server are not valid; its log names the variable and what is allowed"
     return str(error)
 
 
@@ -70,4 +74,5 @@ def _faults(place: str, problems: Iterable[Problem]) -> list[dict[str, Any]]:
 
 def _location(field: str | None) -> list[str | int]:
     parts = field.split(".") if field else []
-    return [int(part) if part.isascii() and part.isdigit() else part for part in parts]
+    # An index has few digits; a key of `meta` may have more than Python reads.
+    return [int(part) if re.fullmatch(r"\d{1,18}", part, re.ASCII) else part for part in parts]

@@ -29,11 +29,6 @@ class BatchCreated(BaseModel):
     created_count: int
     traces: list[Created]
 
-    @classmethod
-    def of(cls, records: list[TraceRecord]) -> Self:
-        """What is told of new records."""
-        return cls(created_count=len(records), traces=[Created.of(record) for record in records])
-
 
 class Pagination(BaseModel):
     """Where a page lies, and how to ask for the one behind it: by offset, or by the cursor `next` given as `after`."""

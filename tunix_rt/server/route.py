@@ -21,6 +21,8 @@ _RETRY_AFTER_SECONDS = 5
 # Of a body that was refused so much, and for so long, passes by; whoever sends more is cut off.
 _PASSED_BYTES = 64 * 2**20
 _PASSED_SECONDS = 10.0
+# The name under which all methods go that HTTP does not have; it has no code of its own.
+_NO_METHOD = "UNKNOWN"
 
 
 @stream_request_body
@@ -32,12 +34,15 @@ class Route(APIHandler):
 
     auth_resource = "tunix_rt"
     # So that these too are refused when it is known who asks.
-    SUPPORTED_METHODS = (*APIHandler.SUPPORTED_METHODS, "TRACE", "QUERY")
-    trace = query = RequestHandler._unimplemented_method  # noqa: SLF001
+    SUPPORTED_METHODS = (*APIHandler.SUPPORTED_METHODS, "TRACE", "QUERY", _NO_METHOD)
+    trace = query = unknown = RequestHandler._unimplemented_method  # noqa: SLF001
 
     def initialize(self, served: ServedStore, root: str) -> None:
         """What the extension gives to each request."""
         self.served, self.root = served, root
+        if self.request.method not in self.SUPPORTED_METHODS:
+            # Tornado would refuse it before it is known who asks.
+            self.request.method = _NO_METHOD
         self._refused: asyncio.TimerHandle | None = None
         self._body = bytearray()
         self._body_max_bytes: int | None = None
@@ -65,8 +70,7 @@ class Route(APIHandler):
         """Admits the request or refuses it, when its headers are there and its body is not."""
         try:
             await self.admit()
-            if self.request.method == "POST":
-                self._body_max_bytes = self._checked_body()
+            self._body_max_bytes = self._checked_body()
         except (HTTPError, TunixRTError) as error:
             self._refuse(error)
 
@@ -75,8 +79,6 @@ class Route(APIHandler):
         # Host, user, XSRF and origin; a user that is not known is refused by us, whatever Jupyter's default is.
         await super().prepare()
         method = str(self.request.method)
-        if method == "OPTIONS":
-            return
         if self.current_user is None:
             raise HTTPError(403)
         action = HTTP_METHOD_TO_AUTH_ACTION.get(method, "read")
@@ -109,9 +111,6 @@ class Route(APIHandler):
 
     def write_error(self, status_code: int, **given: Any) -> None:
         """The failure as JSON, without any traceback."""
-        if self.request.method not in self.SUPPORTED_METHODS:
-            # Tornado refuses it before `prepare`, and closes the connection.
-            self.set_header("Connection", "close")
         self.finish(self._told(status_code, given.get("exc_info", (None, None))[1]))
 
     def _told(self, status: int, error: BaseException | None) -> bytes:
@@ -135,8 +134,8 @@ class Route(APIHandler):
         self.clear()
         self.set_status(error.status_code if isinstance(error, HTTPError) else status_of(error))
         told = self._told(self.get_status(), error)
-        length = self.request.headers.get("Content-Length", "0")
-        if "Expect" in self.request.headers or not length.isdecimal() or int(length) > _PASSED_BYTES:
+        length = self._content_length()
+        if "Expect" in self.request.headers or length is None or length > _PASSED_BYTES:
             # Nothing comes, or too much.
             self.set_header("Connection", "close")
             self.finish(told)
@@ -162,12 +161,22 @@ class Route(APIHandler):
         super().on_connection_close()
         self.on_finish()
 
-    def _checked_body(self) -> int:
-        """The largest body there may be; HTTPError where the headers say that this one is none to take."""
+    def _content_length(self) -> int | None:
+        """How many bytes the body is said to have, 0 where that is left open; None where it is not a valid number."""
+        said = self.request.headers.get("Content-Length", "0")
+        # Python reads no numbers of more than 4,300 digits.
+        return int(said) if re.fullmatch(r"\d{1,18}", said, re.ASCII) else None
+
+    def _checked_body(self) -> int | None:
+        """The largest body to take, None to take none; HTTPError for one that is not taken, as its headers say."""
+        length = self._content_length()
+        if length is None:
+            raise HTTPError(400, "Content-Length must be a number of bytes, of at most 18 digits")
+        if self.request.method != "POST":
+            return None
         maximum = self.body_max_bytes()
-        length = self.request.headers.get("Content-Length", "")
-        if re.fullmatch(r"\d+", length, re.ASCII) and int(length) > maximum:
-            raise _too_large(f"{int(length):,}", maximum)
+        if length > maximum:
+            raise _too_large(f"{length:,}", maximum)
         if self.request.headers.get("Content-Encoding", "identity") != "identity":
             raise HTTPError(415, "a packed body is not taken; send it as it is")
         return maximum

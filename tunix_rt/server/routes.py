@@ -4,20 +4,19 @@ import asyncio
 import re
 from typing import IO, cast
 
+from pydantic_core import to_json
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, authenticated
 
-from tunix_rt.checks import health
 from tunix_rt.errors import Problem, TraceNotFound
 from tunix_rt.model import Trace
-from tunix_rt.server.bodies import MAX_BATCH_BYTES, traces_in
+from tunix_rt.server.bodies import MAX_BATCH_BYTES, add_batch
 from tunix_rt.server.faults import RequestInvalid
 from tunix_rt.server.openapi import document
 from tunix_rt.server.parameters import EXPORT, PAGE, SELECTION, parameters_in
-from tunix_rt.server.replies import BatchCreated, Created, HealthReply, ServiceReply, TraceList
+from tunix_rt.server.replies import Created, HealthReply, ServiceReply, TraceList
 from tunix_rt.server.reply_stream import ReplyStream
 from tunix_rt.server.route import Route
-from tunix_rt.services import rediai_health
 
 _ID_DIGITS = 32
 _ENDINGS = {"parquet": ".parquet", "tunix_rl": ".parquet"}
@@ -42,7 +41,8 @@ class Traces(Route):
     async def post(self) -> None:
         """Stores the trace in the body."""
         parameters_in(self.request.query, {})
-        record = await self.served.add(lambda store: store.add(Trace.from_json(self.body)))
+        body = self.body
+        record = await self.served.add(body, lambda store: store.add(Trace.from_json(body)))
         self.set_header("Location", f"{self.root}/traces/{record.id}")
         self.send_json(Created.of(record), 201)
 
@@ -58,8 +58,9 @@ class Batch(Route):
     async def post(self) -> None:
         """Stores the traces in the body, all or none."""
         parameters_in(self.request.query, {})
-        records = await self.served.add(lambda store: store.add_many(traces_in(self.body)))
-        self.send_json(BatchCreated.of(records), 201)
+        body = self.body
+        created = await self.served.add(body, lambda store: to_json(add_batch(store, body)))
+        self.send_json(created, 201)
 
 
 class OneTrace(Route):
@@ -131,7 +132,7 @@ class Health(Route):
     async def get(self) -> None:
         """What was found; 503 where the store is down."""
         parameters_in(self.request.query, {})
-        found = HealthReply.model_validate((await self.served.look(health)).to_dict())
+        found = HealthReply.model_validate((await self.served.health()).to_dict())
         self.send_json(found.model_dump_json(exclude_unset=True).encode(), 503 if found.status == "down" else 200)
 
 
@@ -144,7 +145,7 @@ class RediAI(Route):
     async def get(self) -> None:
         """What it said, at most `rediai_health_cache_ttl_seconds` ago."""
         parameters_in(self.request.query, {})
-        found = await asyncio.to_thread(rediai_health, self.served.settings)
+        found = await self.served.service()
         self.send_json(ServiceReply.model_validate(found.to_dict()).model_dump_json(exclude_unset=True).encode())
 
 

@@ -3,32 +3,43 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
+from tunix_rt.checks import Health, health
 from tunix_rt.errors import TunixRTError
 from tunix_rt.server.reply_stream import ReplyStream
+from tunix_rt.server.threads import Threads
+from tunix_rt.services import ServiceHealth, rediai_health
 from tunix_rt.settings import Settings
 from tunix_rt.store import TraceStore
 
 _Found = TypeVar("_Found")
 
-# The journal writes one add after the other; more threads would only hold more of them in memory.
-_N_ADDERS = 4
+# Those that wait for the disk meet there, and are committed together. Each holds a body of at most `_SMALL_BYTES`.
+_N_ADDERS = 32
+_SMALL_BYTES = 64 * 2**10
+# Larger bodies take many times their size while they are taken apart.
+_N_LARGE_ADDERS = 4
 # Each keeps a batch of rows in memory for as long as its client takes; whoever comes later waits.
 _N_EXPORTERS = 4
+# Looks at the health of the store and of RediAI, which wait for nobody else's work.
+_N_LOOKERS = 8
+# Work that is not done when the server has waited so long for it is left behind: what was acknowledged is on disk.
+_LAST_WORK_SECONDS = 2.0
 # What is not folded when the server stops is safe in the journal.
 _LAST_FOLD_SECONDS = 2
 
 
-class _Threads(NamedTuple):
+class _Rooms(NamedTuple):
     """Each kind of work has threads of its own: adds go on while all readers wait for the file."""
 
-    readers: ThreadPoolExecutor
-    adders: ThreadPoolExecutor
-    exporters: ThreadPoolExecutor
+    readers: Threads
+    adders: Threads
+    large_adders: Threads
+    exporters: Threads
+    lookers: Threads
 
 
 class ServedStore:
@@ -45,22 +56,39 @@ class ServedStore:
         return Settings()
 
     @cached_property
-    def _threads(self) -> _Threads:
+    def _threads(self) -> _Rooms:
         n_readers = self.settings.pool_size + self.settings.max_overflow
-        return _Threads(*map(ThreadPoolExecutor, (n_readers, _N_ADDERS, _N_EXPORTERS)))
+        return _Rooms(*map(Threads, (n_readers, _N_ADDERS, _N_LARGE_ADDERS, _N_EXPORTERS, _N_LOOKERS)))
 
     async def read(self, work: Callable[[TraceStore], _Found]) -> _Found:
         """What the work finds in the store."""
         return await self._in(self._threads.readers, work)
 
-    async def add(self, work: Callable[[TraceStore], _Found]) -> _Found:
-        """What comes of work that takes traces apart and adds them."""
-        return await self._in(self._threads.adders, work)
+    async def add(self, body: bytes, work: Callable[[TraceStore], _Found]) -> _Found:
+        """The result of work that takes this body apart and adds its traces."""
+        threads = self._threads
+        return await self._in(threads.adders if len(body) <= _SMALL_BYTES else threads.large_adders, work)
 
-    async def look(self, work: Callable[[TraceStore], _Found]) -> _Found:
-        """The same for work that shall not wait for others: what the health of the store is."""
+    async def health(self) -> Health:
+        """What `tunix_rt.health` finds; the work of others is not waited for."""
         settings = self.settings
-        return await asyncio.to_thread(lambda: work(self._open(settings)))
+
+        def look() -> Health:
+            try:
+                store = self._open(settings)
+            except TunixRTError:
+                # It says what is wrong as well, and is asked in the same way.
+                store = None
+            return health(store)
+
+        found: Health = await self._threads.lookers.run(look)
+        return found
+
+    async def service(self) -> ServiceHealth:
+        """What RediAI says."""
+        settings = self.settings
+        found: ServiceHealth = await self._threads.lookers.run(lambda: rediai_health(settings))
+        return found
 
     async def stream(self, stream: ReplyStream, work: Callable[[TraceStore], object]) -> None:
         """Work that writes to the stream, until it is done or the client is gone."""
@@ -71,18 +99,19 @@ class ServedStore:
             self._streams.discard(stream)
 
     async def stop(self) -> None:
-        """Ends the streams, waits for the rest, and gives the file up."""
+        """Ends the streams, waits for the rest for a moment, and gives the file up if it is free."""
         for stream in list(self._streams):
             stream.cut()
         if "_threads" in vars(self):
-            for threads in self._threads:
-                await asyncio.to_thread(threads.shutdown, cancel_futures=True)
-        if self._store is not None:
-            await asyncio.to_thread(self._close)
+            done = await asyncio.gather(*(threads.end(_LAST_WORK_SECONDS) for threads in self._threads))
+            if all(done) and self._store is not None:
+                closer = Threads(1)
+                await asyncio.wait((asyncio.ensure_future(closer.run(self._close)),), timeout=_LAST_FOLD_SECONDS + 1)
 
-    async def _in(self, threads: ThreadPoolExecutor, work: Callable[[TraceStore], _Found]) -> _Found:
+    async def _in(self, threads: Threads, work: Callable[[TraceStore], _Found]) -> _Found:
         settings = self.settings
-        return await asyncio.get_running_loop().run_in_executor(threads, lambda: work(self._open(settings)))
+        found: _Found = await threads.run(lambda: work(self._open(settings)))
+        return found
 
     def _open(self, settings: Settings) -> TraceStore:
         with self._opening:

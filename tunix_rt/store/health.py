@@ -52,26 +52,41 @@ class StoreHealth:
 
 
 def look_at(session: Session, path: Path, info: Callable[[], StoreInfo]) -> StoreHealth:
-    """Looks at the store, which takes as long as a read, `pool_timeout` seconds at most."""
+    """Looks at the store, which takes as long as a read, `pool_timeout` seconds at most; never raises."""
     found: StoreInfo | None = None
     n_in_journal: int | None = None
-    free: int | None = None
-    error: str | None = None
-    state: State = "healthy"
+    free = _free_bytes(path)
     try:
-        free = shutil.disk_usage(path.parent).free
         # Before the read, which empties it.
         n_in_journal = session.n_in_journal
         found = info()
-    except OSError as fault:
-        # The package's own errors about files are OSErrors too.
-        state = "busy" if isinstance(fault, StoreBusy) else "unusable"
-        error = str(fault)
-    except TunixRTError as fault:
-        state, error = "unusable", str(fault)
-    else:
-        if not session.read_only and free < LOW_DISK_BYTES:
-            state = "disk nearly full"
-        elif found.compact_due:
-            state = "compaction due"
-    return StoreHealth(str(path), state, found, n_in_journal, free, error)
+    except Exception as fault:  # noqa: BLE001 - whatever it is, it is what there is to know of this store
+        return StoreHealth(str(path), _state_of(fault), found, n_in_journal, free, error_of(fault))
+    state: State = "healthy"
+    if not session.read_only and free is not None and free < LOW_DISK_BYTES:
+        state = "disk nearly full"
+    elif found.compact_due:
+        state = "compaction due"
+    return StoreHealth(str(path), state, found, n_in_journal, free)
+
+
+def unusable(path: str, fault: Exception) -> StoreHealth:
+    """The health of a store that could not be opened at all."""
+    return StoreHealth(path, _state_of(fault), None, None, None, error_of(fault))
+
+
+def error_of(fault: Exception) -> str:
+    """What an error says; for one that is not ours, its kind as well."""
+    return str(fault) if isinstance(fault, TunixRTError) else f"{type(fault).__name__}: {fault}"
+
+
+def _state_of(fault: Exception) -> State:
+    return "busy" if isinstance(fault, StoreBusy) else "unusable"
+
+
+def _free_bytes(path: Path) -> int | None:
+    try:
+        return shutil.disk_usage(path.parent).free
+    except (OSError, ValueError):
+        # The folder is gone, its disk does not answer, or its name cannot be one: the read says whether that matters.
+        return None
