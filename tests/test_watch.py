@@ -138,7 +138,8 @@ def test_a_look_ends_early_and_the_next_one_goes_on(runs, store):
     write(runs / "b.jsonl", lines([ROW, ROW]))
     watch = store.watch(runs)
     asked = itertools.count()
-    report = watch.look(stopped=lambda: next(asked) > 4)
+    # Asked at each row; before, at each of the two names, at the file, and at each piece that is read of it.
+    report = watch.look(stopped=lambda: next(asked) > 8)
     assert counts(report) == (4, 0, 0)
     assert (store.count(), watch.waiting, watch.n_files) == (4, [runs / "a.jsonl"], 0)
     for _ in range(3):

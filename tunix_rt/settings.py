@@ -9,6 +9,7 @@ from pydantic import AnyHttpUrl, Field, TypeAdapter, ValidationError, field_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tunix_rt.errors import SettingsInvalid
+from tunix_rt.paths import MEMORY, checked_path
 
 _PREFIX = "TUNIX_RT_"
 _URL = TypeAdapter(AnyHttpUrl)
@@ -62,12 +63,12 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise SettingsInvalid("\n".join(map(_words, error.errors(include_url=False)))) from None
 
-    @field_validator("database")
+    @field_validator("database", mode="before")
     @classmethod
-    def _expand_home(cls, path: Path) -> Path:
-        if not path.name:
+    def _check_database(cls, given: Any) -> Path:
+        if isinstance(given, str | Path) and not Path(given).name:
             raise ValueError("must be the path of a file")
-        return path.expanduser()
+        return Path(MEMORY) if str(given) == MEMORY else checked_path(given)
 
     @field_validator("rediai_base_url")
     @classmethod

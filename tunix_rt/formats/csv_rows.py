@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Iterator
 
+from tunix_rt.formats.encodings import NOT_IN_ENCODING
 from tunix_rt.formats.row import REJECTED_TEXT_CHARS, Rejection, Row
 
 _SEPARATORS = ",\t;"
@@ -51,6 +52,8 @@ def csv_rows(stream: io.BufferedReader, file: str, separator: str, most_bytes: i
             return
         if names is None:
             names = cells
+        elif lines.is_spoiled:
+            yield Rejection(file, line, None, f"cannot be read as text; {NOT_IN_ENCODING}", lines.start)
         elif len(cells) == len(names):
             yield Row(file, line, value=dict(zip(names, cells, strict=True)))
         elif cells:
@@ -70,9 +73,11 @@ class _Lines:
         self._line = 0
         self._used = 0
         self.start = ""
+        self.is_spoiled = False
 
     def begin_row(self) -> int:
         self._used = 0
+        self.is_spoiled = False
         self.start = ""
         return self._line + 1
 
@@ -83,8 +88,11 @@ class _Lines:
         raw = self._stream.readline(self._most_bytes)
         if not raw:
             raise StopIteration
-        # A byte that is no UTF-8 becomes a lone surrogate, which a trace refuses: only its row is rejected.
-        text = raw.decode(errors="surrogateescape")
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:
+            self.is_spoiled = True
+            text = raw.decode(errors="replace")
         self.start = self.start or text[:REJECTED_TEXT_CHARS].rstrip("\r\n")
         self._line += 1
         self._used += len(raw)

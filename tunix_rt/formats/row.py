@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, cast
 from uuid import UUID
 
 from tunix_rt.errors import Problem, TraceInvalid
+from tunix_rt.formats.encodings import NOT_IN_ENCODING
 from tunix_rt.formats.fields import StepFields, TraceFields, accepted_fields
 from tunix_rt.formats.reasoning import parse_written, split_steps
 from tunix_rt.model import Trace
@@ -60,7 +61,17 @@ class Row:
         """The rejection of this row: the first field at fault, and how many more there are."""
         first, *rest = error.problems
         more = f" (and {len(rest)} more)" if rest else ""
+        if self.raw is not None and not _is_utf8(self.raw):
+            more = f"{more}; {NOT_IN_ENCODING}"
         return Rejection(self.file, self.line, first.field, first.reason + more, self.start())
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class Draft(NamedTuple):

@@ -106,7 +106,7 @@ def report_html(report: ReportShape, *, styled: bool = True) -> Markup:
         "report",
         headline=wording.report_headline(report),
         source=report.source,
-        format=report.format,
+        origin=wording.report_origin(report),
         tells_file=bool(wording.report_files(report)),
         samples=wording.report_samples(report),
         samples_caption=wording.SAMPLES,

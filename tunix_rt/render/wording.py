@@ -75,6 +75,14 @@ def report_headline(report: ReportShape) -> str:
     return f"{report.added:,} added · {report.known:,} already there · {report.rejected_count:,} rejected"
 
 
+def report_origin(report: ReportShape) -> str:
+    """What was read as what besides its name, and what was not read."""
+    told = f" · format {report.format}" if report.format else ""
+    if report.passed_over:
+        told += f" · {count(len(report.passed_over), 'file')} of trace stores passed over"
+    return told
+
+
 def report_files(report: ReportShape) -> list[str]:
     """The files that the rejected rows come from, when a reader needs to be told."""
     files = list(dict.fromkeys(row.file for row in report.rejected))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, NamedTuple
@@ -18,6 +17,7 @@ from tunix_rt.formats.sft import messages, prompt_completion, training_example, 
 from tunix_rt.formats.tally import Tally
 from tunix_rt.formats.trajectories import atif
 from tunix_rt.formats.writers import HashedFile, as_lines, write_lines, write_parquet
+from tunix_rt.paths import target_path
 from tunix_rt.problems import storable
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.manifest import remove_manifest, write_manifest
@@ -129,7 +129,7 @@ def export(
     store: Path,
 ) -> int:
     """Writes the selection to a path or an open file; see `TraceStore.export`."""
-    target = Path(path).expanduser() if isinstance(path, str | PathLike) else path
+    target = path if hasattr(path, "write") else target_path(path)
     file_name = target.name if isinstance(target, Path) else ""
     name = options.format or ("parquet" if file_name.lower().endswith(".parquet") else "trace")
     chosen = EXPORT_FORMATS.get(name)

@@ -43,8 +43,6 @@ class Files:
     @classmethod
     def of(cls, path: Path, *, read_only: bool) -> "Files":
         """The files at this path; one store of the process that writes opens them for all for writing."""
-        if path.is_dir():
-            raise StoreUnusable(f"{path}: is a folder; name a file in it, such as {path / 'traces.duckdb'}")
         if read_only and not path.exists():
             raise StoreUnusable(f"{path}: there is no store to read; without read_only one is made")
         if not read_only:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
@@ -25,6 +27,8 @@ from tunix_rt.formats import (
     rejected_whole,
     sources_in,
 )
+from tunix_rt.formats.encodings import checked_encoding
+from tunix_rt.paths import size_of
 from tunix_rt.store.clock import new_ids, new_times
 from tunix_rt.store.copies import Copies
 from tunix_rt.store.report import LoadReport
@@ -47,29 +51,45 @@ Progress = bool | Callable[[int, int], object]
 def load(
     session: Session,
     source: Any,
+    insisted: Format | None,
     *,
-    format: str | None,
-    mapping: Mapping[str, str] | None,
     known: Known,
     progress: Progress,
+    encoding: str | None,
 ) -> LoadReport:
     """Loads what `source` names or holds; see `TraceStore.load`."""
     session.refuse_read_only()
     if known not in ("skip", "add"):
         raise QueryInvalid(f'known={known!r}: must be "skip" (what is there is not added again) or "add"')
-    insisted = insisted_format(format, mapping)
-    name, sources = sources_in(source)
+    encoding = checked_encoding(encoding)
+    name, sources, passed_over, unreadable = sources_in(source, _listing(progress), encoding)
+    unit = "rows" if sources and isinstance(sources[0], SourceRows) else "B"
+    if encoding and unit == "rows":
+        raise QueryInvalid(f"encoding={encoding!r}: only files and bytes have an encoding; leave it out")
     report = LoadReport(name)
+    report.passed_over = passed_over
+    for rejection in unreadable:
+        report.reject(rejection)
     copies = Copies() if known == "skip" else None
     loading = Loading(session, report, copies=copies)
-    total = sum(one.stat().st_size if isinstance(one, Path) else one.size for one in sources)
-    unit = "rows" if isinstance(sources[0], SourceRows) else "B"
+    total = sum(size_of(one) if isinstance(one, Path) else one.size for one in sources)
     with loading.noting(), _telling(progress, total, unit) as tell:
-        for found in _everything_in(sources, insisted, report, tell):
+        for found in _everything_in(sources, insisted, report, tell, encoding):
             loading.take(found)
         loading.store()
         tell(total or tell.done)
     return report
+
+
+def _listing(progress: Progress) -> Callable[[], object]:
+    """What is called for each name of a folder: nothing is known yet, but the load can be stopped."""
+    names = count(1)
+
+    def listed() -> None:
+        if callable(progress) and next(names) % _ROWS_PER_TICK == 0:
+            progress(0, 0)
+
+    return listed
 
 
 def insisted_format(format: str | None, mapping: Mapping[str, str] | None) -> Format | None:
@@ -89,8 +109,9 @@ class _Teller:
         self.done = 0
 
     def __call__(self, done: int) -> None:
-        self.done = done
-        self._show(done)
+        # A file that is read from its end, as Parquet is, goes back and forth.
+        self.done = max(self.done, done)
+        self._show(self.done)
 
 
 @contextmanager
@@ -112,16 +133,16 @@ def _telling(progress: Progress, total: int, unit: str) -> Iterator[_Teller]:
 
 
 def _everything_in(
-    sources: Sequence[Path | Source], format: Format | None, report: LoadReport, tell: _Teller
+    sources: Sequence[Path | Source], format: Format | None, report: LoadReport, tell: _Teller, encoding: str | None
 ) -> Iterator[Draft | Rejection]:
-    done = 0
     for source in sources:
+        done = tell.done
         try:
-            reading = Reading(source, format=format)
+            reading = Reading(source, format=format, check=partial(_tell_from, tell, done), encoding=encoding)
         except SourceInvalid as error:
             if len(sources) == 1:
                 raise
-            # One file of a folder that is something else does not stop the others.
+            # One file of a folder that is something else, or has just vanished, does not stop the others.
             report.reject(rejected_whole(source if isinstance(source, Path) else source.path, error))
             continue
         with reading:
@@ -130,8 +151,11 @@ def _everything_in(
                 yield found
                 if place % _ROWS_PER_TICK == 0:
                     tell(done + reading.position)
-            done += reading.size or reading.position
-            tell(done)
+            tell(done + (reading.size or reading.position))
+
+
+def _tell_from(tell: _Teller, done: int, position: int) -> None:
+    tell(done + position)
 
 
 class _Given(NamedTuple):

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from tunix_rt.errors import QueryInvalid, TraceInvalid, TraceNotFound
 from tunix_rt.model import Trace, TraceRecord
+from tunix_rt.paths import MEMORY, store_path, target_path
 from tunix_rt.settings import Settings
 from tunix_rt.store import schema
 from tunix_rt.store.backup import backup
@@ -31,6 +32,7 @@ from tunix_rt.store.ruler import Ruler, RulerKeeper
 from tunix_rt.store.scanning import scan
 from tunix_rt.store.schema import COLUMNS
 from tunix_rt.store.session import Session
+from tunix_rt.store.temporary import removed_with, temporary_path
 from tunix_rt.store.verifying import VerifyReport, verify
 from tunix_rt.store.watching import Stop, Watch, watch
 
@@ -38,7 +40,8 @@ from tunix_rt.store.watching import Stop, Watch, watch
 class TraceStore:
     """A store of traces in a DuckDB file, made if it is not there; many notebooks and scripts use one at the same time.
 
-    `path` is the file (default: the setting `database`); `settings` are read from the environment where none are given.
+    `path` is the file (default: the setting `database`), `":memory:"` a new store in a temporary folder that goes with
+    it; `settings` are read from the environment where none are given.
     `read_only` opens a published store that is not to be changed; `accept_loss` goes on with a store of which
     acknowledged traces were lost. Raises StoreUnusable where the file is no store (StoreDamaged where it was one).
     Every call may raise StoreBusy, where another process holds the file too long, and StoreFull.
@@ -57,8 +60,11 @@ class TraceStore:
         accept_loss: bool = False,
     ) -> None:
         self.settings = settings or Settings()
-        self.path = Path(path if path is not None else self.settings.database).expanduser().absolute()
+        named = path if path is not None else self.settings.database
+        self.path = temporary_path() if str(named) == MEMORY else store_path(named)
         self._session = Session(self.path, self.settings, read_only=read_only, accept_loss=accept_loss)
+        if str(named) == MEMORY:
+            removed_with(self._session, self.path)
         self._rulers = RulerKeeper()
 
     def __repr__(self) -> str:
@@ -109,21 +115,23 @@ class TraceStore:
         mapping: Mapping[str, str] | None = None,
         known: Known = "skip",
         progress: Progress = True,
+        encoding: str | None = None,
     ) -> LoadReport:
-        """Adds the traces of a file, a folder or a pattern (`runs/*.jsonl`), or of what Python holds; any size goes.
+        """Adds the traces of a file, a folder or a pattern (`runs/*.jsonl`), or of what Python holds, of any size.
 
-        Files are JSON, JSON Lines or Parquet, plain or packed with gzip or zstd; in place of files, bytes, an open
-        binary file, dictionaries or traces in any iterable, a DataFrame, an Arrow table, a Hugging Face Dataset. The
-        content tells the format; `format` insists on one; `mapping` names the fields by hand:
-        `{"prompt": "question", "reasoning": "cot", "final_answer": "choices.0.text", "meta.reward": "score"}`. A row
-        that is no trace is in the report with line, field and reason, and stops nothing. What was loaded before is not
-        added again, unless `known="add"`: the k-th copy of a trace in the files answers to the k-th in the store.
+        Files are JSON, JSON Lines or Parquet, plain or packed with gzip or zstd, texts in UTF-8 unless `encoding` names
+        another; in place of files, bytes, an open binary file, dictionaries or traces in any iterable, a DataFrame, an
+        Arrow table, a Hugging Face Dataset. The content tells the format; `format` insists on one; `mapping` names the
+        fields by hand: `{"prompt": "question", "final_answer": "choices.0.text", "meta.reward": "score"}`. A row that
+        is no trace is in the report with line, field and reason, and stops nothing. What was loaded before is not added
+        again, unless `known="add"`: the k-th copy of a trace in the files answers to the k-th in the store.
 
         `progress` shows a bar where a load takes long, or is a function that is called with the bytes done (in memory,
         the rows) and all of them (0: not known); what it raises stops the load, and what was stored until then stays.
         Raises SourceInvalid where there is nothing to load at all, and QueryInvalid for a bad mapping.
         """
-        return load(self._session, source, format=format, mapping=mapping, known=known, progress=progress)
+        how = insisted_format(format, mapping)
+        return load(self._session, source, how, known=known, progress=progress, encoding=encoding)
 
     def watch(
         self,
@@ -202,11 +210,11 @@ class TraceStore:
         names = COLUMNS if columns is None else tuple(columns)
         if unknown := [name for name in names if name not in COLUMNS] or not names:
             raise QueryInvalid(f"scan: unknown columns {unknown!r}; known are {', '.join(COLUMNS)}")
-        return self._scan(", ".join(names), Filters(**filters), newest_first=newest_first)
+        return scan(self._session, self._ruler, ", ".join(names), Filters(**filters), newest_first=newest_first)
 
     def records(self, *, newest_first: bool = True, **filters: Any) -> Iterator[TraceRecord]:
         """The stored traces one by one, sorted by (created_at, id), read as they are asked for."""
-        for batch in self._scan(RECORD_COLUMNS, Filters(**filters), newest_first=newest_first):
+        for batch in scan(self._session, self._ruler, RECORD_COLUMNS, Filters(**filters), newest_first=newest_first):
             yield from records_in(batch)
 
     def export(
@@ -243,7 +251,7 @@ class TraceStore:
         Others can add meanwhile, and read when the copying is over. Raises ExportFailed where there is a file already
         or it cannot be written.
         """
-        target = Path(path).expanduser().absolute()
+        target = target_path(path)
         backup(self._session, target)
         return target
 
@@ -295,6 +303,3 @@ class TraceStore:
 
     def _ruler(self, cursor: duckdb.DuckDBPyConnection) -> Ruler:
         return self._rulers.current(cursor, self._session.n_traces)
-
-    def _scan(self, select: str, filters: Filters, *, newest_first: bool) -> Iterator[pa.RecordBatch]:
-        return scan(self._session, self._ruler, select, filters, newest_first=newest_first)
