@@ -42,6 +42,8 @@ Format = Annotated[
         metavar="NAME",
     ),
 ]
+
+
 def _checked_encoding(name: str | None) -> str | None:
     if name is not None:
         from tunix_rt.formats.encodings import checked_encoding

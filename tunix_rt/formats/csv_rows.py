@@ -5,7 +5,6 @@ import io
 import re
 from collections.abc import Iterator
 
-from tunix_rt.formats.encodings import NOT_IN_ENCODING
 from tunix_rt.formats.row import REJECTED_TEXT_CHARS, Rejection, Row
 
 _SEPARATORS = ",\t;"
@@ -52,10 +51,8 @@ def csv_rows(stream: io.BufferedReader, file: str, separator: str, most_bytes: i
             return
         if names is None:
             names = cells
-        elif lines.is_spoiled:
-            yield Rejection(file, line, None, f"cannot be read as text; {NOT_IN_ENCODING}", lines.start)
         elif len(cells) == len(names):
-            yield Row(file, line, value=dict(zip(names, cells, strict=True)))
+            yield Row(file, line, value=dict(zip(names, cells, strict=True)), is_spoiled=lines.is_spoiled)
         elif cells:
             yield Rejection(file, line, None, f"{len(cells):,} cells; the header has {len(names):,}", lines.start)
 
@@ -91,8 +88,9 @@ class _Lines:
         try:
             text = raw.decode()
         except UnicodeDecodeError:
+            # A byte that is no UTF-8 becomes a lone surrogate, which a trace refuses: only its row is rejected.
             self.is_spoiled = True
-            text = raw.decode(errors="replace")
+            text = raw.decode(errors="surrogateescape")
         self.start = self.start or text[:REJECTED_TEXT_CHARS].rstrip("\r\n")
         self._line += 1
         self._used += len(raw)

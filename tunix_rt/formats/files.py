@@ -82,7 +82,8 @@ class SourceFile:
         Raises SourceInvalid at the end of a file that somebody changed meanwhile: its rows may be of both.
         """
         yield from self._rows()
-        if self._stamp is not None and stat.S_ISREG(self._stamp.st_mode):
+        # Parquet and archives, read from their end, are damaged then, and closed by now.
+        if self._stamp is not None and stat.S_ISREG(self._stamp.st_mode) and not self._file.closed:
             now = os.fstat(self._file.fileno())
             # One that has grown was read as it was, or further.
             if now.st_size < self.size or (now.st_size == self.size and now.st_mtime_ns != self._stamp.st_mtime_ns):
@@ -116,7 +117,7 @@ class SourceFile:
                 raise SourceInvalid(
                     f'{self.path}: is {encoding} text; save it as UTF-8, or pass encoding="{encoding.lower()}"'
                 )
-        if head[:2].count(0) == 1:
+        if head[:2].count(0) == 1 or (head.startswith(b"\0\0\0") and not head.startswith(b"\0\0\0\0")):
             raise SourceInvalid(
                 f'{self.path}: is UTF-16 or UTF-32 text; save it as UTF-8, or pass encoding="utf-16" or "utf-32"'
             )
