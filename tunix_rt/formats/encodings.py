@@ -13,11 +13,6 @@ _ZERO_FIRST = {"utf-16": ("utf-16-le", "utf-16-be"), "utf-32": ("utf-32-le", "ut
 _MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 # What cannot be decoded becomes a byte that is never UTF-8, so that its row is refused, and no other.
 _SPOILED = "tunix_rt.spoiled"
-# Said of a row that is not valid UTF-8, as it was or as it came from another encoding.
-NOT_IN_ENCODING = (
-    "it holds bytes that are no text in the file's encoding, which is UTF-8 unless encoding= says otherwise, as in "
-    'encoding="windows-1252"'
-)
 
 
 def _spoil(error: UnicodeError) -> tuple[str | bytes, int]:

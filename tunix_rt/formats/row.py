@@ -9,12 +9,16 @@ from typing import Any, NamedTuple, Protocol, cast
 from uuid import UUID
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.encodings import NOT_IN_ENCODING
 from tunix_rt.formats.fields import StepFields, TraceFields, accepted_fields
 from tunix_rt.formats.reasoning import parse_written, split_steps
 from tunix_rt.model import Trace
 
 REJECTED_TEXT_CHARS = 200
+# Said of a row that is not valid UTF-8, as it was or as it came from another encoding.
+_NOT_IN_ENCODING = (
+    "it holds bytes that are no text in the file's encoding, which is UTF-8 unless encoding= says otherwise, as in "
+    'encoding="windows-1252"'
+)
 
 
 class Row:
@@ -68,7 +72,7 @@ class Row:
         first, *rest = error.problems
         more = f" (and {len(rest)} more)" if rest else ""
         if self.is_spoiled or (self.raw is not None and not _is_utf8(self.raw)):
-            more = f"{more}; {NOT_IN_ENCODING}"
+            more = f"{more}; {_NOT_IN_ENCODING}"
         return Rejection(self.file, self.line, first.field, first.reason + more, self.start())
 
 

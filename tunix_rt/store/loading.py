@@ -49,13 +49,7 @@ Progress = bool | Callable[[int, int], object]
 
 
 def load(
-    session: Session,
-    source: Any,
-    insisted: Format | None,
-    *,
-    known: Known,
-    progress: Progress,
-    encoding: str | None,
+    session: Session, source: Any, insisted: Format | None, *, known: Known, progress: Progress, encoding: str | None
 ) -> LoadReport:
     """Loads what `source` names or holds; see `TraceStore.load`."""
     session.refuse_read_only()

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tunix_rt.errors import QueryInvalid, TraceInvalid, TraceNotFound
 from tunix_rt.model import Trace, TraceRecord
-from tunix_rt.paths import MEMORY, store_path, target_path
+from tunix_rt.paths import target_path
 from tunix_rt.settings import Settings
 from tunix_rt.store import schema
 from tunix_rt.store.backup import backup
@@ -24,6 +24,7 @@ from tunix_rt.store.finding import find
 from tunix_rt.store.health import StoreHealth, look_at
 from tunix_rt.store.info import StoreInfo, collect_info
 from tunix_rt.store.loading import Known, Progress, insisted_format, load
+from tunix_rt.store.opening import open_session
 from tunix_rt.store.paging import Page, Search, Wanted, whole_number
 from tunix_rt.store.report import LoadReport
 from tunix_rt.store.result import SqlResult, run_sql
@@ -31,8 +32,6 @@ from tunix_rt.store.rows import RECORD_COLUMNS, NewRow, encode, records_in
 from tunix_rt.store.ruler import Ruler, RulerKeeper
 from tunix_rt.store.scanning import scan
 from tunix_rt.store.schema import COLUMNS
-from tunix_rt.store.session import Session
-from tunix_rt.store.temporary import removed_with, temporary_path
 from tunix_rt.store.verifying import VerifyReport, verify
 from tunix_rt.store.watching import Stop, Watch, watch
 
@@ -41,8 +40,7 @@ class TraceStore:
     """A store of traces in a DuckDB file, made if it is not there; many notebooks and scripts use one at the same time.
 
     `path` is the file (default: the setting `database`), `":memory:"` a new store in a temporary folder that goes with
-    it; `settings` are read from the environment where none are given.
-    `read_only` opens a published store that is not to be changed; `accept_loss` goes on with a store of which
+    it; `settings` come from the environment by default. `read_only` opens a published store that is not to be changed; `accept_loss` goes on with a store of which
     acknowledged traces were lost. Raises StoreUnusable where the file is no store (StoreDamaged where it was one).
     Every call may raise StoreBusy, where another process holds the file too long, and StoreFull.
 
@@ -60,11 +58,8 @@ class TraceStore:
         accept_loss: bool = False,
     ) -> None:
         self.settings = settings or Settings()
-        named = path if path is not None else self.settings.database
-        self.path = temporary_path() if str(named) == MEMORY else store_path(named)
-        self._session = Session(self.path, self.settings, read_only=read_only, accept_loss=accept_loss)
-        if str(named) == MEMORY:
-            removed_with(self._session, self.path)
+        named = self.settings.database if path is None else path
+        self.path, self._session = open_session(named, self.settings, read_only=read_only, accept_loss=accept_loss)
         self._rulers = RulerKeeper()
 
     def __repr__(self) -> str:
@@ -121,10 +116,10 @@ class TraceStore:
 
         Files are JSON, JSON Lines or Parquet, plain or packed with gzip or zstd, texts in UTF-8 unless `encoding` names
         another; in place of files, bytes, an open binary file, dictionaries or traces in any iterable, a DataFrame, an
-        Arrow table, a Hugging Face Dataset. The content tells the format; `format` insists on one; `mapping` names the
-        fields by hand: `{"prompt": "question", "final_answer": "choices.0.text", "meta.reward": "score"}`. A row that
-        is no trace is in the report with line, field and reason, and stops nothing. What was loaded before is not added
-        again, unless `known="add"`: the k-th copy of a trace in the files answers to the k-th in the store.
+        Arrow table, a Hugging Face Dataset. The content tells the format, or `format` does; `mapping` names the fields:
+        `{"prompt": "question", "final_answer": "choices.0.text", "meta.reward": "score"}`. A row that is no trace is in
+        the report with line, field and reason, and stops nothing. Known traces are not added again, unless
+        `known="add"`: the k-th copy of a trace in the files answers to the k-th in the store.
 
         `progress` shows a bar where a load takes long, or is a function that is called with the bytes done (in memory,
         the rows) and all of them (0: not known); what it raises stops the load, and what was stored until then stays.
