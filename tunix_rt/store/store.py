@@ -39,10 +39,10 @@ from tunix_rt.store.watching import Stop, Watch, watch
 class TraceStore:
     """A store of traces in a DuckDB file, made if it is not there; many notebooks and scripts use one at the same time.
 
-    `path` is the file (default: the setting `database`), `":memory:"` a new store in a temporary folder that goes with
-    it; `settings` come from the environment by default. `read_only` opens a published store that is not to be changed; `accept_loss` goes on with a store of which
-    acknowledged traces were lost. Raises StoreUnusable where the file is no store (StoreDamaged where it was one).
-    Every call may raise StoreBusy, where another process holds the file too long, and StoreFull.
+    `path` is the file (default: the setting `database`), `":memory:"` a temporary store that goes with this object;
+    `settings` come from the environment by default. `read_only` opens a published store that is not to be changed;
+    `accept_loss` goes on with a store of which acknowledged traces were lost. Raises StoreUnusable where the file is no
+    store (StoreDamaged where it was one), StoreBusy where another process holds it too long, and StoreFull.
 
     Filters, the same for `page`, `latest`, `count`, `scan`, `records`, `export` and `delete`, are keywords: `text`,
     `source`, `since`, `until`, `min_steps`, `max_steps`, `min_chars`, `max_chars`, `version`, `meta={key: value}`,
