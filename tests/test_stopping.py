@@ -140,19 +140,6 @@ def test_cancel_ends_a_load_that_finds_no_row(store, front, endless):
     assert store.count() == 2
 
 
-@pytest.mark.usefixtures("small_pieces")
-def test_closing_a_folder_watch_ends_it_while_it_finds_no_row(store, front, runs):
-    # Larger than is read in the moment before it is closed; a second look searches it for its end.
-    write(runs / "a.jsonl", b'{"prompt": "' + b"x" * 20_000_000)
-    form = rt.FolderWatch(store, runs, every=0.01)
-    front(form)
-    form.close()
-    for thread in threading.enumerate():
-        if thread.name == "tunix_rt-watch":
-            thread.join()
-    assert form._watch.waiting == [] or not form._watch.n_files
-
-
 HOLDER = """
 import sys, time, tunix_rt as rt
 store = rt.TraceStore(sys.argv[1])

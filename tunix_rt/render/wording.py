@@ -75,12 +75,10 @@ def report_headline(report: ReportShape) -> str:
     return f"{report.added:,} added · {report.known:,} already there · {report.rejected_count:,} rejected"
 
 
-def report_origin(report: ReportShape) -> str:
-    """What was read as what besides its name, and what was not read."""
-    told = f" · format {report.format}" if report.format else ""
-    if report.passed_over:
-        told += f" · {count(len(report.passed_over), 'file')} of trace stores passed over"
-    return told
+def report_passed_over(report: ReportShape) -> str:
+    """How many files were not read because they are of trace stores, to be put behind what was."""
+    n = len(report.passed_over)
+    return f" · {count(n, 'file')} of trace stores passed over" if n else ""
 
 
 def report_files(report: ReportShape) -> list[str]:
