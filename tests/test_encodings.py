@@ -81,7 +81,7 @@ def test_what_the_encoding_does_not_have_is_rejected_with_its_line(store):
     report = store.load(write("t.jsonl", content), encoding="windows-1252")
     assert counts(report) == (2, 0, 1)
     assert report.rejected[0].line == 2
-    assert "it holds bytes that are no text in the file's encoding" in report.rejected[0].reason
+    assert "it holds bytes that are not text in the file's encoding" in report.rejected[0].reason
     # Half a character at the end.
     report = store.load(write("t.jsonl", lines(TEXTS).encode("utf-16") + b"\n"), encoding="utf-16")
     assert (report.added + report.known, report.rejected_count) == (4, 1)

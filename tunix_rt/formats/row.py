@@ -16,7 +16,7 @@ from tunix_rt.model import Trace
 REJECTED_TEXT_CHARS = 200
 # Said of a row that is not valid UTF-8, as it was or as it came from another encoding.
 _NOT_IN_ENCODING = (
-    "it holds bytes that are no text in the file's encoding, which is UTF-8 unless encoding= says otherwise, as in "
+    "it holds bytes that are not text in the file's encoding, which is UTF-8 unless encoding= says otherwise, as in "
     'encoding="windows-1252"'
 )
 
