@@ -80,7 +80,7 @@ def status_of(path: Path, error: type[TunixRTError]) -> os.stat_result | None:
     """What is at the path, links followed, None where there is nothing; `error` where nobody can say."""
     try:
         return path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as fault:
         raise error(f"{path}: cannot be reached ({fault.strerror})") from None
