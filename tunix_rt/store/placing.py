@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tunix_rt.errors import ExportFailed, TunixRTError
@@ -24,4 +24,6 @@ def placed(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise ExportFailed(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
-        partial.unlink(missing_ok=True)
+        # What cannot be removed could not be made, and why has been said.
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
