@@ -80,6 +80,7 @@ def test_json_of_a_load_tells_ids_and_rejected_rows_and_the_exit_status_tells_th
         "added": 1,
         "known": 0,
         "rejected": 2,
+        "passed_over": [],
         "rejections": report["rejections"],
         "ids": [str(rt.TraceStore().latest().id)],
     }
@@ -384,3 +385,13 @@ def test_lists_and_reports_fit_the_terminal(columns):
     assert all(len(line) <= columns for text in texts for line in text.splitlines())
     prompt = texts[1].splitlines()[-1].split("  ")[1]
     assert len(prompt) >= (20 if columns >= 80 else 8)
+
+
+def test_a_file_in_another_encoding_is_loaded_by_its_name():
+    Path("t.jsonl").write_bytes(json.dumps(ROW | {"prompt": "naïve"}, ensure_ascii=False).encode("latin-1"))
+    assert 'as in encoding="windows-1252"' in said("load", "t.jsonl", status=1)
+    assert call("load", "t.jsonl", "--encoding", "latin-1").startswith("1 added")
+    assert rt.TraceStore().latest().payload.prompt == "naïve"
+    assert "encoding='rot13': is not an encoding of text files" in said(
+        "load", "t.jsonl", "--encoding", "rot13", status=2
+    )

@@ -3,6 +3,8 @@
 import gzip
 import io
 import json
+import os
+import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -473,3 +475,59 @@ def test_a_document_gives_each_value_once_wherever_the_pieces_are_cut(values, ch
         if b"\xed" not in text:
             found = list(documents.documents(io.BufferedReader(io.BytesIO(text)), "f", 10**6))
             assert [row.value for row in found] == values
+
+
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """Does something at the first row of `a.jsonl`, while the rest of it and the other files are still to be read."""
+
+    def arrange(act):
+        real, done = loading.Loading.take, []
+
+        def take(self, found):
+            if not done:
+                done.append(act())
+            real(self, found)
+
+        monkeypatch.setattr(loading.Loading, "take", take)
+
+    return arrange
+
+
+def test_a_file_that_vanishes_is_rejected_alone_and_by_name(store, meanwhile):
+    Path("runs/traj_1").mkdir(parents=True)
+    for name in "abc":
+        write(f"runs/{name}.jsonl", lines([ROW | {"prompt": name}]))
+    write("runs/traj_1/metadata.json", "{}")
+    write("runs/traj_1/step_000001.json", "{}")
+
+    def vanish():
+        Path("runs/b.jsonl").unlink()
+        shutil.rmtree("runs/traj_1")
+
+    meanwhile(vanish)
+    report = store.load("runs")
+    assert counts(report) == (2, 0, 2)
+    assert [(Path(row.file).name, row.line) for row in report.rejected] == [("b.jsonl", None), ("traj_1", None)]
+    assert {row.reason for row in report.rejected} == {"cannot be read (No such file or directory)"}
+
+
+@pytest.mark.parametrize("content", [b"", lines(rows(1)).encode(), lines(reversed(rows(30_000))).encode()])
+def test_a_file_that_is_written_to_while_it_is_read_is_reported(store, meanwhile, content):
+    path = write("a.jsonl", lines(rows(30_000)))
+    meanwhile(lambda: (os.utime(path, (0, 0)), write(path, content)))
+    report = store.load(path)
+    assert report.added > 0
+    assert "was written to while it was read; load it again when it rests" in report.rejected[-1].reason
+    assert report.rejected[-1].line is None
+
+
+def test_a_file_that_grows_or_is_replaced_meanwhile_is_read_as_it_was(store, meanwhile):
+    path = write("a.jsonl", lines(rows(2_000)))
+
+    def replace():
+        write("new", lines(rows(1)))
+        Path("new").replace(path)
+
+    meanwhile(replace)
+    assert counts(store.load(path)) == (2_000, 0, 0)

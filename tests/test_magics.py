@@ -218,3 +218,10 @@ def test_unload_takes_all_away_and_reload_doubles_nothing(shell):
     assert present() == (set(), 0, matchers - 1)
     shell.run_line_magic("load_ext", "tunix_rt")
     assert present() == (OWN, 1, matchers)
+
+
+def test_a_file_in_another_encoding_is_loaded_by_its_name(shell):
+    row = {"prompt": "naïve", "steps": ["s"], "final_answer": "a"}
+    Path("t.jsonl").write_bytes(json.dumps(row, ensure_ascii=False).encode("latin-1"))
+    assert run(shell, "%trace_load t.jsonl --encoding latin-1").added == 1
+    assert run(shell, "%trace latest").payload.prompt == "naïve"

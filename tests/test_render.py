@@ -72,6 +72,7 @@ def a_report(rejected=(), *, count=None, source="a.jsonl", format="trace", sampl
         known=3,
         rejected=tuple(rejected),
         rejected_count=len(rejected) if count is None else count,
+        passed_over=[],
         samples=samples,
     )
 

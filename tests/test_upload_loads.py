@@ -140,7 +140,9 @@ def test_a_file_of_no_known_format_is_told_in_lines(front, form):
     assert said[-1].startswith("<LoadReport: 0 added")
 
 
-@pytest.mark.parametrize("path", ["nowhere.jsonl", "nowhere/*.jsonl", "", " ", "\x00", "a\ud800"])
+@pytest.mark.parametrize(
+    "path", ["nowhere.jsonl", "nowhere/*.jsonl", "", " ", "\x00", "a\ud800", "s3://bucket/a", None, 3, []]
+)
 def test_a_path_that_leads_nowhere_is_told(front, form, path):
     reply = front(form).ask("load_path", path=path)
     assert reply["failed"]

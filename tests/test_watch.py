@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import shutil
 import threading
 from pathlib import Path
 
@@ -138,7 +139,8 @@ def test_a_look_ends_early_and_the_next_one_goes_on(runs, store):
     write(runs / "b.jsonl", lines([ROW, ROW]))
     watch = store.watch(runs)
     asked = itertools.count()
-    report = watch.look(stopped=lambda: next(asked) > 4)
+    # Asked at each row; before, at each of the two names, at the file, and at each piece that is read of it.
+    report = watch.look(stopped=lambda: next(asked) > 8)
     assert counts(report) == (4, 0, 0)
     assert (store.count(), watch.waiting, watch.n_files) == (4, [runs / "a.jsonl"], 0)
     for _ in range(3):
@@ -251,3 +253,59 @@ def test_what_cannot_be_asked_is_told_at_the_call(store, options, told):
         store.watch("runs", **options)
     with pytest.raises(rt.SourceInvalid, match="unknown format"):
         store.watch("runs", format="none")
+
+
+def test_a_watch_outlives_what_happens_to_its_folder(runs, watcher):
+    write(runs / "a.jsonl", lines(rows(2)))
+    (runs / "gone.jsonl").symlink_to("nowhere")
+    assert watcher() == (2, 0, 0)
+    shutil.rmtree(runs)
+    assert watcher() is None
+    runs.mkdir()
+    assert watcher() is None
+    write(runs / "a.jsonl", lines(rows(3)[1:]))
+    # The counts go by trace: of these two one is known.
+    assert watcher() == (1, 1, 0)
+    shutil.rmtree(runs)
+    write(runs, lines(rows(4)[3:]))
+    # A file of that name now.
+    assert watcher() == (1, 0, 0)
+    runs.unlink()
+    (runs / "a.jsonl").mkdir(parents=True)
+    write(runs / "a.jsonl" / "b.jsonl", lines(rows(5)[4:]))
+    assert watcher() == (1, 0, 0)
+
+
+def test_a_file_that_is_cut_and_written_anew_is_read_anew(runs, watcher):
+    write(runs / "a.jsonl", lines(rows(5)))
+    assert watcher() == (5, 0, 0)
+    write(runs / "a.jsonl", "")
+    assert watcher() is None
+    write(runs / "a.jsonl", lines(rows(6)[5:]))
+    assert watcher() == (1, 0, 0)
+
+
+def test_a_file_that_grows_without_a_line_end_waits_and_is_not_read_over_and_over(runs, watcher):
+    for n in range(1, 20):
+        write(runs / "a.jsonl", '{"prompt": "' + "x" * 1_000 * n)
+        assert watcher() is None
+    write(runs / "a.jsonl", '{"prompt": "' + "x" * 1_000 + '", "steps": ["s"], "final_answer": "a"}\n')
+    assert watcher() == (1, 0, 0)
+
+
+def test_a_single_file_is_watched_before_it_is_there(store):
+    watch = store.watch("late.jsonl")
+    assert counts(watch.look()) == (0, 0, 0)
+    assert "late.jsonl: no such file or folder" in watch.missing
+    write("late.jsonl", lines(rows(2)))
+    assert (counts(watch.look()), watch.missing) == ((2, 0, 0), "")
+
+
+def test_two_watches_on_a_folder_add_each_trace_once(store, runs, monkeypatch):
+    monkeypatch.setattr(watching, "_SHARE_OF_TIME", float("inf"))
+    first, second = store.watch(runs), store.watch(runs)
+    for n in (3, 6):
+        write(runs / "a.jsonl", lines(rows(n)))
+        first.look()
+        second.look()
+    assert (store.count(), first.total.added, second.total.added) == (6, 6, 0)

@@ -197,7 +197,11 @@ def test_a_store_that_is_busy_is_told_and_what_came_meanwhile_comes_in_later(fro
 
 @pytest.mark.parametrize(
     ("options", "error"),
-    [({"format": "none"}, rt.SourceInvalid), ({"mapping": {"q": "prompt"}}, rt.QueryInvalid), ({"path": 3}, TypeError)],
+    [
+        ({"format": "none"}, rt.SourceInvalid),
+        ({"mapping": {"q": "prompt"}}, rt.QueryInvalid),
+        ({"path": 3}, rt.SourceInvalid),
+    ],
 )
 def test_what_cannot_be_watched_is_told_at_once_and_leaves_no_thread(watch, options, error):
     with pytest.raises(error):

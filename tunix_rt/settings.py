@@ -9,6 +9,7 @@ from pydantic import AnyHttpUrl, ByteSize, Field, TypeAdapter, ValidationError, 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tunix_rt.errors import SettingsInvalid
+from tunix_rt.paths import MEMORY, checked_path
 
 # One trace of 10 MiB that is mostly numbers is stored, read and exported with so much.
 MEMORY_LIMIT_LEAST = 256_000_000
@@ -77,17 +78,12 @@ class Settings(BaseSettings):
         except OSError as error:
             raise SettingsInvalid(f".env: cannot be read ({error.strerror}); it is in the working folder") from None
 
-    @field_validator("database")
+    @field_validator("database", mode="before")
     @classmethod
-    def _expand_home(cls, path: Path) -> Path:
-        if not path.name or "\0" in str(path):
+    def _check_database(cls, given: Any) -> Path:
+        if isinstance(given, str | Path) and not Path(given).name:
             raise ValueError("must be the path of a file")
-        try:
-            return path.expanduser()
-        except RuntimeError:
-            raise ValueError(
-                "must be the path of a file; the ~ in it does not name the home folder of a user"
-            ) from None
+        return Path(MEMORY) if str(given) == MEMORY else checked_path(given)
 
     @field_validator("rediai_base_url")
     @classmethod

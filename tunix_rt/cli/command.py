@@ -13,6 +13,7 @@ import typer
 
 from tunix_rt.cli.output import put, put_json, ready_streams, tell
 from tunix_rt.errors import QueryInvalid, SettingsInvalid, StoreUnusable, TunixRTError
+from tunix_rt.paths import MEMORY, local_path, status_of
 
 if TYPE_CHECKING:
     from tunix_rt.store import TraceStore
@@ -58,7 +59,8 @@ class Call:
         """The store; one that is named and not there is made only where it may be `new`."""
         from tunix_rt.store import TraceStore
 
-        if self.store and not new and not self.store.expanduser().exists():
+        path = self.store and str(self.store) != MEMORY and local_path(self.store, StoreUnusable)
+        if path and not new and status_of(path, StoreUnusable) is None:
             raise StoreUnusable(f"{self.store}: no store is there; tunix-rt load --store {self.store} FILE makes one")
         return TraceStore(self.store, read_only=self.read_only)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from tunix_rt.errors import TunixRTError
+from tunix_rt.errors import StoreUnusable, TunixRTError
 
 if TYPE_CHECKING:
     from tunix_rt.store import TraceStore
@@ -19,13 +19,14 @@ _SECONDS = 1
 
 def _store(context: typer.Context) -> "TraceStore | None":
     """The store of the call that is being typed, if it is there: looking makes none."""
+    from tunix_rt.paths import status_of, store_path
     from tunix_rt.settings import Settings
     from tunix_rt.store import TraceStore
 
     named = context.params.get("store") or context.find_root().params.get("store")
     settings = Settings(pool_timeout=_SECONDS)
-    path = (named or settings.database).expanduser()
-    return TraceStore(path, settings=settings) if path.exists() else None
+    path = store_path(named or settings.database)
+    return TraceStore(path, settings=settings) if status_of(path, StoreUnusable) else None
 
 
 def ids(context: typer.Context, incomplete: str) -> list[str]:

@@ -42,6 +42,19 @@ Format = Annotated[
         metavar="NAME",
     ),
 ]
+
+
+def _checked_encoding(name: str | None) -> str | None:
+    if name is not None:
+        from tunix_rt.formats.encodings import checked_encoding
+
+        try:
+            checked_encoding(name)
+        except SourceInvalid as error:
+            raise typer.BadParameter(str(error)) from None
+    return name
+
+
 Map = Annotated[
     list[str] | None,
     typer.Option(
@@ -62,6 +75,14 @@ def load(
     known: Annotated[
         Literal["skip", "add"], typer.Option(help="What to do with traces that are already there.")
     ] = "skip",
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            help="The encoding of text files, such as windows-1252 or utf-16; by default UTF-8.",
+            callback=_checked_encoding,
+            metavar="NAME",
+        ),
+    ] = None,
     examples: Annotated[bool, typer.Option("--examples", help="Load the traces that ship with tunix_rt.")] = False,
     call: Call,
 ) -> int:
@@ -74,11 +95,12 @@ def load(
     given = list(_named_sources(sources or [], examples=examples))
     if not given:
         raise typer.BadParameter("name files, folders or patterns to load, - for standard input, or --examples")
+    how: Any = {"format": format, "mapping": mapping_in(map), "known": known, "encoding": encoding}
     failed = False
     store = call.open_store(new=True)
     for place, (name, source) in enumerate(given):
         try:
-            report = store.load(source, format=format, mapping=mapping_in(map), known=known, progress=not call.quiet)
+            report = store.load(source, **how, progress=not call.quiet)
         except SourceInvalid as error:
             # One file that is something else does not stop the others.
             tell(f"tunix-rt: {error}")
@@ -131,6 +153,7 @@ def _report_data(report: "LoadReport") -> dict[str, Any]:
         "added": report.added,
         "known": report.known,
         "rejected": report.rejected_count,
+        "passed_over": report.passed_over,
         "rejections": [rejection._asdict() for rejection in report.rejected],
         "ids": report.ids,
     }

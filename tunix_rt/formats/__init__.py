@@ -4,12 +4,13 @@ A `Reading` opens a file, tells its format by the first rows (never by its name)
 for each trace and a Rejection for each row that is none.
 """
 
-import glob
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from tunix_rt.errors import Problem, SourceInvalid, TraceInvalid
 from tunix_rt.formats.atif import AtifFormat
@@ -19,6 +20,7 @@ from tunix_rt.formats.files import MAX_ROW_BYTES, SourceFile
 from tunix_rt.formats.folders import TrajectoryFolder, is_trajectory
 from tunix_rt.formats.gsm8k import Gsm8kFormat, Gsm8kSolutionsFormat
 from tunix_rt.formats.inspect_logs import InspectFormat
+from tunix_rt.formats.listing import MANIFEST_ENDING, Found, files_at
 from tunix_rt.formats.mapped import MappedFormat
 from tunix_rt.formats.native import NativeFormat
 from tunix_rt.formats.process import Prm800kFormat, ProcessBenchFormat
@@ -38,6 +40,7 @@ __all__ = [
     "Borrowed",
     "Draft",
     "Format",
+    "Found",
     "MappedFormat",
     "Reading",
     "Rejection",
@@ -90,74 +93,27 @@ FORMATS: dict[str, Format] = {
 _SAMPLE_ROWS = 20
 _MOST_SAMPLED = 1_000
 _FIELDS_TOLD = 12
-_ENDINGS = tuple(
-    kind + packed
-    for kind in (".json", ".jsonl", ".ndjson", ".parquet", ".csv", ".eval")
-    for packed in ("", ".gz", ".zst", ".zstd")
-)
 
 
-# What an export writes beside its file; no traces are in it.
-MANIFEST_ENDING = ".manifest.json"
+class Sources(NamedTuple):
+    """What is to be loaded: its name, the files or other sources in it, and what was passed over or cannot be read."""
+
+    name: str
+    sources: Sequence[Path | Source]
+    passed_over: list[Path]
+    unreadable: list[Rejection]
 
 
-def files_at(place: str | Path) -> list[Path]:
-    """The files meant by a path, a folder (with all below it) or a pattern (`runs/*.jsonl`), in order of name.
-
-    A folder and a pattern pass over the manifests of exports. Raises SourceInvalid where there is none.
-    """
-    path = Path(place).expanduser()
-    if path.is_dir():
-        if is_trajectory(path):
-            return [path]
-        files = [file for file in path.rglob("*") if file.name.lower().endswith(_ENDINGS) and _is_source(file)]
-        whole = {folder for folder in {file.parent for file in files} if is_trajectory(folder)}
-        found = _each_once({file.parent if file.parent in whole else file for file in files})
-        if not found:
-            raise SourceInvalid(f"{path}: a folder without traces; looked for files ending in {', '.join(_ENDINGS)}")
-        return found
-    if path.exists() or not glob.has_magic(str(path)):
-        if not path.exists():
-            raise SourceInvalid(f"{path}: no such file or folder (looked from {Path.cwd()})")
-        return [path]
-    names = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
-    found = _each_once(file for file in map(Path, names) if _is_source(file) or is_trajectory(file))
-    if not found:
-        raise SourceInvalid(f"{path}: no file has such a name (looked from {Path.cwd()})")
-    return found
-
-
-def _each_once(files: Iterable[Path]) -> list[Path]:
-    """In order of name; of several links to a file the one that is no link, or else the first.
-
-    A folder has its `latest.jsonl`, and `**` follows a link that leads back to its own folder some forty times.
-    """
-    last_wins = sorted(files, key=lambda file: (file.is_symlink(), file), reverse=True)
-    return sorted({_identity(file): file for file in last_wins}.values())
-
-
-def _identity(file: Path) -> object:
-    # Seven times as fast as to resolve the links: a watch looks at thousands of files every other second.
-    try:
-        status = file.stat()
-    except OSError:
-        return file
-    return status.st_dev, status.st_ino
-
-
-def _is_source(file: Path) -> bool:
-    return file.is_file() and not file.name.endswith(MANIFEST_ENDING)
-
-
-def sources_in(given: Any) -> tuple[str, list[Path] | list[Source]]:
-    """What is to be loaded, by name, and the files or other sources in it; see `TraceStore.load`.
+def sources_in(given: Any, check: Callable[[], object], encoding: str | None) -> Sources:
+    """What is to be loaded, see `TraceStore.load`; `check` is called for each name of a folder.
 
     Raises SourceInvalid where there is none.
     """
     if isinstance(given, str | PathLike):
-        return str(given), files_at(Path(given))
-    sources = in_memory(given)
-    return str(sources[0].path) if len(sources) == 1 else type(given).__name__, sources
+        found = files_at(given, check)
+        return Sources(os.fspath(given), *found)
+    sources = in_memory(given, encoding)
+    return Sources(str(sources[0].path) if len(sources) == 1 else type(given).__name__, sources, [], [])
 
 
 def format_named(name: str | None) -> Format | None:
@@ -167,33 +123,57 @@ def format_named(name: str | None) -> Format | None:
     return None if name is None else FORMATS[name]
 
 
-def _opened(path: Path) -> Source:
-    return TrajectoryFolder(path, MAX_ROW_BYTES) if is_trajectory(path) else SourceFile(path)
+def _opened(path: Path, encoding: str | None) -> Source:
+    return TrajectoryFolder(path, MAX_ROW_BYTES) if is_trajectory(path) else SourceFile(path, encoding=encoding)
+
+
+class _Ended(BaseException):
+    """Carries what `check` raised through all that reads, none of which takes it for a fault of the file."""
+
+    def __init__(self, cause: BaseException) -> None:
+        self.cause = cause
 
 
 class Reading:
     """One source being read: its `format`, and the drafts and rejections in it, in order.
 
-    Without a `format` its first rows tell. Raises SourceInvalid where the source is empty, cannot be read, or is of no
-    known format.
+    Without a `format` its first rows tell. `check` is called with the position wherever bytes or rows are read, also
+    where none of them is a trace yet; what it raises ends the reading. `encoding` is that of a text file. Raises
+    SourceInvalid where the source is empty, cannot be read, or is of no known format.
     """
 
-    def __init__(self, source: Path | Source, *, format: Format | None = None) -> None:
-        self._file: Source = _opened(source) if isinstance(source, Path) else source
+    def __init__(
+        self,
+        source: Path | Source,
+        *,
+        format: Format | None = None,
+        check: Callable[[int], object] = lambda _: None,
+        encoding: str | None = None,
+    ) -> None:
+        self._file: Source = _opened(source, encoding) if isinstance(source, Path) else source
+        self._check = check
+        self._file.on_read = self._look_up
         try:
-            self._rows = self._file.rows()
-            sample: list[Row | Rejection] = []
-            n_rows = 0
-            for row in self._rows:
-                sample.append(row)
-                n_rows += isinstance(row, Row)
-                if n_rows == _SAMPLE_ROWS or len(sample) == _MOST_SAMPLED:
-                    break
-            self._rows = chain(sample, self._rows)
-            self.format = format or _detect(self._file.path, sample)
+            with _ending():
+                self._rows = self._file.rows()
+                sample: list[Row | Rejection] = []
+                n_rows = 0
+                for row in self._rows:
+                    sample.append(row)
+                    n_rows += isinstance(row, Row)
+                    if n_rows == _SAMPLE_ROWS or len(sample) == _MOST_SAMPLED:
+                        break
+                self._rows = chain(sample, self._rows)
+                self.format = format or _detect(self._file.path, sample)
         except BaseException:
             self._file.close()
             raise
+
+    def _look_up(self) -> None:
+        try:
+            self._check(self._file.position)
+        except BaseException as error:  # noqa: BLE001 - raised again, at the end of the reading
+            raise _Ended(error) from None
 
     def __enter__(self) -> Self:
         return self
@@ -212,6 +192,10 @@ class Reading:
         return self._file.position
 
     def __iter__(self) -> Iterator[Draft | Rejection]:
+        with _ending():
+            yield from self._found()
+
+    def _found(self) -> Iterator[Draft | Rejection]:
         try:
             for row in self._rows:
                 if isinstance(row, Rejection):
@@ -230,6 +214,14 @@ class Reading:
             yield rejected_whole(self._file.path, error)
 
 
+@contextmanager
+def _ending() -> Iterator[None]:
+    try:
+        yield
+    except _Ended as ended:
+        raise ended.cause from None
+
+
 def _detect(path: Path | str, sample: list[Row | Rejection]) -> Format:
     misfits: dict[str, str] = {}
     faults: list[str] = []
@@ -241,7 +233,7 @@ def _detect(path: Path | str, sample: list[Row | Rejection]) -> Format:
         try:
             value = row.value
         except TraceInvalid as error:
-            faults.append(str(error))
+            faults.append(row.rejection(error).reason)
             continue
         if not isinstance(value, dict):
             faults.append(f"row {row.line:,} is no JSON object")

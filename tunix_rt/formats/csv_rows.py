@@ -59,7 +59,7 @@ def csv_rows(stream: io.BufferedReader, file: str, separator: str, most_bytes: i
             if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):
                 raise SourceInvalid(f"{file}: two columns have the name {twice!r}; rename one of them")
         elif len(cells) == len(names):
-            yield Row(file, line, value=dict(zip(names, cells, strict=True)))
+            yield Row(file, line, value=dict(zip(names, cells, strict=True)), is_spoiled=lines.is_spoiled)
         elif cells:
             yield Rejection(file, line, None, f"{len(cells):,} cells; the header has {len(names):,}", lines.start)
 
@@ -77,9 +77,11 @@ class _Lines:
         self._line = 0
         self._used = 0
         self.start = ""
+        self.is_spoiled = False
 
     def begin_row(self) -> int:
         self._used = 0
+        self.is_spoiled = False
         self.start = ""
         return self._line + 1
 
@@ -90,8 +92,12 @@ class _Lines:
         raw = self._stream.readline(self._most_bytes)
         if not raw:
             raise StopIteration
-        # A byte that is no UTF-8 becomes a lone surrogate, which a trace refuses: only its row is rejected.
-        text = raw.decode(errors="surrogateescape")
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:
+            # A byte that is no UTF-8 becomes a lone surrogate, which a trace refuses: only its row is rejected.
+            self.is_spoiled = True
+            text = raw.decode(errors="surrogateescape")
         self.start = self.start or text[:REJECTED_TEXT_CHARS].rstrip("\r\n")
         self._line += 1
         self._used += len(raw)

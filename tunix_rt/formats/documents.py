@@ -45,7 +45,8 @@ def documents(stream: io.BufferedReader, file: str, most_chars: int) -> Iterator
             reading.advance(reading.at + 1)
         while (character := reading.next_character()) and not (in_array and character == "]"):
             line = reading.line
-            yield Row(file, line, raw=reading.next_value().encode())
+            # A byte that is not UTF-8 goes with its row, which is refused for it, and not with all behind it.
+            yield Row(file, line, raw=reading.next_value().encode(errors="surrogateescape"))
         if in_array and not character:
             yield reading.rejection("the array is not closed: the file seems cut off")
     except json.JSONDecodeError as error:
@@ -67,7 +68,7 @@ class _Reading:
         self._stream = stream
         self._file = file
         self._most_chars = most_chars
-        self._utf8 = codecs.getincrementaldecoder("utf-8")()
+        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
         self._text = ""
         self._ended = False
         self.at = 0

@@ -4,8 +4,10 @@ Everything streams: memory does not grow with the file, only with its largest ro
 """
 
 import io
+import os
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, cast
@@ -18,6 +20,7 @@ from tunix_rt.formats import archives
 from tunix_rt.formats.arrow_rows import plain_rows
 from tunix_rt.formats.csv_rows import csv_rows, separator_of
 from tunix_rt.formats.documents import documents, is_document
+from tunix_rt.formats.encodings import AsUtf8
 from tunix_rt.formats.row import Rejection, Row
 
 # The largest row read, in bytes: room for a data set's row with dozens of long generations, well within memory.
@@ -46,17 +49,21 @@ def packing_of(head: bytes) -> str | None:
 class SourceFile:
     """An open file of rows; iterate over `rows()` once.
 
-    `opened` is what is read in place of the file at `path`, which then is only a name for it. Raises SourceInvalid
-    where the file cannot be read at all: missing, a folder, empty, of another encoding.
+    `opened` is what is read in place of the file at `path`, which then is only a name for it. `encoding` is that of a
+    text file; by default UTF-8. `on_read` is called before each piece is read. Raises SourceInvalid where the file
+    cannot be read at all: missing, a folder, empty, of another encoding.
     """
 
-    def __init__(self, path: Path | str, opened: Any = None) -> None:
+    def __init__(self, path: Path | str, opened: Any = None, *, encoding: str | None = None) -> None:
         self.path = path
+        self.on_read: Callable[[], object] = lambda: None
+        self._encoding = encoding
         try:
             self._file = opened or Path(path).open("rb")  # noqa: SIM115 - open until close()
-            self.size = Path(path).stat().st_size if opened is None else opened.size
+            self._stamp = None if opened is not None else os.fstat(self._file.fileno())
         except OSError as error:
             raise SourceInvalid(f"{path}: cannot be read ({error.strerror})") from None
+        self.size = opened.size if self._stamp is None else self._stamp.st_size
 
     def close(self) -> None:
         """Closes the file."""
@@ -70,18 +77,29 @@ class SourceFile:
         return min(self._file.tell(), self.size)
 
     def rows(self) -> Iterator[Row | Rejection]:
-        """The file's rows in order; a Rejection for a part that is no row."""
+        """The file's rows in order; a Rejection for a part that is no row.
+
+        Raises SourceInvalid at the end of a file that somebody changed meanwhile: its rows may be of both.
+        """
+        yield from self._rows()
+        # Parquet and archives, read from their end, are damaged then, and closed by now.
+        if self._stamp is not None and stat.S_ISREG(self._stamp.st_mode) and not self._file.closed:
+            now = os.fstat(self._file.fileno())
+            # One that has grown was read as it was, or further.
+            if now.st_size < self.size or (now.st_size == self.size and now.st_mtime_ns != self._stamp.st_mtime_ns):
+                raise SourceInvalid(f"{self.path}: was written to while it was read; load it again when it rests")
+
+    def _rows(self) -> Iterator[Row | Rejection]:
         stream = self._unpacked()
         head = stream.peek(_HEAD_BYTES)
-        for mark, encoding in _OTHER_ENCODINGS.items():
-            if head.startswith(mark):
-                raise SourceInvalid(f"{self.path}: is {encoding} text; save it as UTF-8")
         if head.startswith(b"PAR1"):
             return self._parquet_rows(stream)
         if head.startswith(archives.MAGIC):
             return self._archived_rows(stream)
-        if head[:2].count(0) == 1:
-            raise SourceInvalid(f"{self.path}: is UTF-16 or UTF-32 text; save it as UTF-8")
+        if self._encoding is not None:
+            stream = self._buffered(AsUtf8(stream, self._encoding))
+            head = stream.peek(_HEAD_BYTES)
+        self._refuse_other_encodings(head)
         if head.startswith(_UTF8_MARK):
             stream.read(len(_UTF8_MARK))
             head = head[len(_UTF8_MARK) :]
@@ -93,12 +111,24 @@ class SourceFile:
             return documents(stream, str(self.path), MAX_ROW_BYTES)
         return _lines(stream, str(self.path))
 
+    def _refuse_other_encodings(self, head: bytes) -> None:
+        for mark, encoding in _OTHER_ENCODINGS.items():
+            if head.startswith(mark):
+                raise SourceInvalid(
+                    f'{self.path}: is {encoding} text; save it as UTF-8, or pass encoding="{encoding.lower()}"'
+                )
+        if head[:2].count(0) == 1 or (head.startswith(b"\0\0\0") and not head.startswith(b"\0\0\0\0")):
+            raise SourceInvalid(
+                f'{self.path}: is UTF-16 or UTF-32 text; save it as UTF-8, or pass encoding="utf-16" or "utf-32"'
+            )
+
+    def _buffered(self, source: Any) -> io.BufferedReader:
+        return io.BufferedReader(_Readable(source, self), _HEAD_BYTES)
+
     def _unpacked(self) -> io.BufferedReader:
-        plain: Any = io.BufferedReader(_Readable(self._file, self.path), _HEAD_BYTES)
+        plain = self._buffered(self._file)
         packed = packing_of(plain.peek(_HEAD_BYTES))
-        if packed is None:
-            return cast("io.BufferedReader", plain)
-        return io.BufferedReader(_Readable(pa.CompressedInputStream(plain, packed), self.path), _HEAD_BYTES)
+        return plain if packed is None else self._buffered(pa.CompressedInputStream(plain, packed))
 
     def _parquet_rows(self, stream: io.BufferedReader) -> Iterator[Row | Rejection]:
         with self._seekable(stream) as seekable:
@@ -106,6 +136,7 @@ class SourceFile:
                 parquet = pq.ParquetFile(seekable)
                 line = 0
                 for batch in parquet.iter_batches(batch_size=_PARQUET_ROWS):
+                    self.on_read()
                     for part in _bearable(batch):
                         if part.nbytes > MAX_ROW_BYTES:
                             line += 1
@@ -155,18 +186,20 @@ class SourceFile:
 class _Readable(io.RawIOBase):
     """A plain or unpacking stream whose faults name the file."""
 
-    def __init__(self, source: Any, path: Path | str) -> None:
+    def __init__(self, source: Any, of: SourceFile) -> None:
         self.source = source
-        self._path = path
+        self._of = of
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
+        # Here and not at the rows: a file of garbage, of one endless line or of packed zeros has none.
+        self._of.on_read()
         try:
             return int(self.source.readinto(buffer))
         except OSError as error:
-            raise SourceInvalid(f"{self._path}: cannot be read to its end: {error}") from None
+            raise SourceInvalid(f"{self._of.path}: cannot be read to its end: {error}") from None
 
 
 def _bearable(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

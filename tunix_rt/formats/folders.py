@@ -4,13 +4,14 @@
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from tunix_rt.errors import SourceInvalid
 from tunix_rt.formats.row import Row
 from tunix_rt.json_values import parsed
+from tunix_rt.paths import size_of
 
 _STEP = re.compile(r"step_(\d{1,18})\.json")
 
@@ -30,8 +31,9 @@ class TrajectoryFolder:
 
     def __init__(self, path: Path, most_bytes: int) -> None:
         self.path = path
+        self.on_read: Callable[[], object] = lambda: None
         # What the loader reckons with, though the files in it are larger.
-        self.size = path.stat().st_size
+        self.size = size_of(path)
         self.position = 0
         self._left = most_bytes
         self._most_bytes = most_bytes
@@ -41,17 +43,21 @@ class TrajectoryFolder:
 
     def rows(self) -> Iterator[Row]:
         """The one row. Raises SourceInvalid for the file in the folder that cannot be read."""
-        steps = [(int(found[1]), file) for file in self.path.iterdir() if (found := _STEP.fullmatch(file.name))]
+        try:
+            steps = [(int(found[1]), file) for file in self.path.iterdir() if (found := _STEP.fullmatch(file.name))]
+        except OSError as error:
+            raise SourceInvalid(f"{self.path}: cannot be read ({error.strerror})") from None
         metadata = self._value(self.path / "metadata.json")
         told = [self._value(file) for _, file in sorted(steps)]
         self.position = self.size
         yield Row(str(self.path), 1, value={"schema_version": "ATIF", **metadata, "steps": told})
 
     def _value(self, file: Path) -> dict[str, Any]:
-        # Opening what is no file, a pipe for one, may never end.
-        if not file.is_file():
-            raise SourceInvalid(f"{file}: is no file")
+        self.on_read()
         try:
+            # Opening what is no file, a pipe for one, may never end.
+            if file.exists() and not file.is_file():
+                raise SourceInvalid(f"{file}: is no file")
             with file.open("rb") as stream:
                 raw = stream.read(self._left + 1)
             self._left -= len(raw)

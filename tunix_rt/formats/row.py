@@ -14,15 +14,26 @@ from tunix_rt.json_values import parsed
 from tunix_rt.model import Trace
 
 REJECTED_TEXT_CHARS = 200
+# Said of a row that is not valid UTF-8, as it was or as it came from another encoding.
+_NOT_IN_ENCODING = (
+    "it holds bytes that are not text in the file's encoding, which is UTF-8 unless encoding= says otherwise, as in "
+    'encoding="windows-1252"'
+)
 
 
 class Row:
-    """One row: its file, its line (from 1; in Parquet its row), and its content as JSON text, as a value, or both."""
+    """One row: its file, its line (from 1; in Parquet its row), and its content as JSON text, as a value, or both.
 
-    def __init__(self, file: str, line: int, *, raw: bytes | None = None, value: Any = None) -> None:
+    `is_spoiled` says of a value that not all of it could be decoded; a text says it itself.
+    """
+
+    def __init__(
+        self, file: str, line: int, *, raw: bytes | None = None, value: Any = None, is_spoiled: bool = False
+    ) -> None:
         self.file = file
         self.line = line
         self.raw = raw
+        self.is_spoiled = is_spoiled
         if raw is None or value is not None:
             self.value = value
 
@@ -60,7 +71,17 @@ class Row:
         """The rejection of this row: the first field at fault, and how many more there are."""
         first, *rest = error.problems
         more = f" (and {len(rest)} more)" if rest else ""
+        if self.is_spoiled or (self.raw is not None and not _is_utf8(self.raw)):
+            more = f"{more}; {_NOT_IN_ENCODING}"
         return Rejection(self.file, self.line, first.field, first.reason + more, self.start())
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class Draft(NamedTuple):

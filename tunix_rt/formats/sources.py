@@ -27,6 +27,8 @@ class Source(Protocol):
 
     path: Any
     size: int
+    # Called wherever something is read, also where no row comes of it.
+    on_read: Callable[[], object]
 
     @property
     def position(self) -> int: ...  # noqa: D102
@@ -34,18 +36,19 @@ class Source(Protocol):
     def close(self) -> None: ...  # noqa: D102
 
 
-def in_memory(given: Any) -> list[Source]:
+def in_memory(given: Any, encoding: str | None = None) -> list[Source]:
     """The sources in what is no path: mostly one; of a dictionary of Hugging Face data sets one for each.
 
+    `encoding` is that of bytes and open files.
     Raises SourceInvalid where it is nothing to load from, and says what would be.
     """
     name = type(given).__name__
     if isinstance(given, bytes | bytearray | memoryview):
-        return [SourceFile(name, Borrowed(io.BytesIO(given), name))]
+        return [SourceFile(name, Borrowed(io.BytesIO(given), name), encoding=encoding)]
     if hasattr(given, "read"):
         named = getattr(given, "name", None)
         name = named if isinstance(named, str) and named else name
-        return [SourceFile(name, Borrowed(given, name))]
+        return [SourceFile(name, Borrowed(given, name), encoding=encoding)]
     if isinstance(given, BaseModel):
         raise SourceInvalid(f"{name}: is one trace; store.add(trace) stores it, and load takes a list of them")
     if isinstance(given, Mapping):
@@ -63,6 +66,7 @@ class SourceRows:
     def __init__(self, given: Any, name: str) -> None:
         self.path = name
         self.position = 0
+        self.on_read: Callable[[], object] = lambda: None
         self._given = given
         try:
             self.size = len(given)
@@ -76,6 +80,8 @@ class SourceRows:
         """The rows in order, counted from 1; a Rejection for what is no row."""
         values, row = _values(self._given, self.path)
         for value in values:
+            if self.position % _BATCH_ROWS == 0:
+                self.on_read()
             self.position += 1
             try:
                 yield row(self.path, self.position, value)

@@ -107,6 +107,7 @@ def report_html(report: ReportShape, *, styled: bool = True) -> Markup:
         headline=wording.report_headline(report),
         source=report.source,
         format=report.format,
+        passed_over=wording.report_passed_over(report),
         tells_file=bool(wording.report_files(report)),
         samples=wording.report_samples(report),
         samples_caption=wording.SAMPLES,

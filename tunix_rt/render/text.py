@@ -123,7 +123,8 @@ def report_text(report: ReportShape, *, columns: int = COLUMNS, rest: str = "rep
     `rest` says where the other rejected rows are.
     """
     lines = [wording.report_headline(report)]
-    lines.append(f"from {report.source}" + (f" · format {report.format}" if report.format else ""))
+    told = f" · format {report.format}" if report.format else ""
+    lines.append(f"from {report.source}{told}{wording.report_passed_over(report)}")
     if samples := wording.report_samples(report):
         rows = [
             [one_line(trace.prompt, columns), f"{len(trace.steps):,}", one_line(trace.final_answer or "–", _SAMPLE)]

@@ -75,6 +75,12 @@ def report_headline(report: ReportShape) -> str:
     return f"{report.added:,} added · {report.known:,} already there · {report.rejected_count:,} rejected"
 
 
+def report_passed_over(report: ReportShape) -> str:
+    """How many files were not read because they are of trace stores, to be put behind what was."""
+    n = len(report.passed_over)
+    return f" · {count(n, 'file')} of trace stores passed over" if n else ""
+
+
 def report_files(report: ReportShape) -> list[str]:
     """The files that the rejected rows come from, when a reader needs to be told."""
     files = list(dict.fromkeys(row.file for row in report.rejected))

@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, NamedTuple
@@ -21,6 +20,7 @@ from tunix_rt.formats.sft import messages, prompt_completion, training_example, 
 from tunix_rt.formats.tally import Tally
 from tunix_rt.formats.trajectories import atif
 from tunix_rt.formats.writers import PACKED_ENDINGS, HashedFile, as_lines, write_lines, write_parquet
+from tunix_rt.paths import target_path
 from tunix_rt.problems import storable
 from tunix_rt.store.export_report import ExportReport
 from tunix_rt.store.filters import Filters
@@ -147,7 +147,7 @@ def export(
     store: Path,
 ) -> ExportReport:
     """Writes the selection to a path or an open file; see `TraceStore.export`."""
-    target = _as_path(path) if isinstance(path, str | PathLike) else path
+    target = path if hasattr(path, "write") else target_path(path)
     file_name = target.name if isinstance(target, Path) else ""
     name = options.format or ("parquet" if file_name.lower().endswith(".parquet") else "trace")
     chosen = EXPORT_FORMATS.get(name)
@@ -192,13 +192,6 @@ def export(
     if not report.rows:
         _warn(report, filters)
     return replace(report, manifest=beside if options.manifest else None)
-
-
-def _as_path(path: Any) -> Path:
-    try:
-        return Path(path).expanduser()
-    except (RuntimeError, TypeError) as error:
-        raise ExportFailed(f"{path}: is not a path to write to ({error})") from None
 
 
 def _check_ending(path: Path, name: str) -> None:

@@ -48,8 +48,6 @@ class Files:
 
         The highest memory limit of the stores of the process counts, in bytes.
         """
-        if path.is_dir():
-            raise StoreUnusable(f"{path}: is a folder; name a file in it, such as {path / 'traces.duckdb'}")
         if read_only and not path.exists():
             raise StoreUnusable(f"{path}: there is no store to read; without read_only one is made")
         if not read_only:

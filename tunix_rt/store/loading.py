@@ -1,8 +1,10 @@
 """Bulk loading: files read, rows validated, and what is new stored, chunk by chunk, so that memory stays bounded."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from datetime import datetime
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
@@ -24,6 +26,8 @@ from tunix_rt.formats import (
     rejected_whole,
     sources_in,
 )
+from tunix_rt.formats.encodings import checked_encoding
+from tunix_rt.paths import size_of
 from tunix_rt.store.clock import new_ids, new_times
 from tunix_rt.store.copies import Copies
 from tunix_rt.store.progress import Progress, Teller, telling
@@ -42,35 +46,45 @@ Known = Literal["skip", "add"]
 
 
 def load(
-    session: Session,
-    source: Any,
-    *,
-    format: str | None,
-    mapping: Mapping[str, str] | None,
-    known: Known,
-    progress: Progress,
+    session: Session, source: Any, insisted: Format | None, *, known: Known, progress: Progress, encoding: str | None
 ) -> LoadReport:
     """Loads what `source` names or holds; see `TraceStore.load`."""
     session.refuse_read_only()
     if known not in ("skip", "add"):
         raise QueryInvalid(f'known={known!r}: must be "skip" (what is there is not added again) or "add"')
-    insisted = insisted_format(format, mapping)
-    name, sources = sources_in(source)
+    encoding = checked_encoding(encoding)
+    name, sources, passed_over, unreadable = sources_in(source, _listing(progress), encoding)
+    unit = "rows" if sources and isinstance(sources[0], SourceRows) else "B"
+    if encoding and unit == "rows":
+        raise QueryInvalid(f"encoding={encoding!r}: only files and bytes have an encoding; leave it out")
     report = LoadReport(name)
+    report.passed_over = passed_over
+    for rejection in unreadable:
+        report.reject(rejection)
     copies = Copies(session.path) if known == "skip" else None
     loading = Loading(session, report, copies=copies)
-    total = sum(one.stat().st_size if isinstance(one, Path) else one.size for one in sources)
-    unit = "rows" if isinstance(sources[0], SourceRows) else "B"
+    total = sum(size_of(one) if isinstance(one, Path) else one.size for one in sources)
     with (
         loading.noting(),
         closing(copies) if copies else nullcontext(),
         telling(progress, total, "loading", unit=unit) as tell,
     ):
-        for found in _everything_in(sources, insisted, report, tell):
+        for found in _everything_in(sources, insisted, report, tell, encoding):
             loading.take(found)
         loading.store()
         tell(total or tell.done)
     return report
+
+
+def _listing(progress: Progress) -> Callable[[], object]:
+    """What is called for each name of a folder: nothing is known yet, but the load can be stopped."""
+    names = count(1)
+
+    def listed() -> None:
+        if callable(progress) and next(names) % _ROWS_PER_TICK == 0:
+            progress(0, 0)
+
+    return listed
 
 
 def insisted_format(format: str | None, mapping: Mapping[str, str] | None) -> Format | None:
@@ -83,16 +97,16 @@ def insisted_format(format: str | None, mapping: Mapping[str, str] | None) -> Fo
 
 
 def _everything_in(
-    sources: Sequence[Path | Source], format: Format | None, report: LoadReport, tell: Teller
+    sources: Sequence[Path | Source], format: Format | None, report: LoadReport, tell: Teller, encoding: str | None
 ) -> Iterator[Draft | Rejection]:
-    done = 0
     for source in sources:
+        done = tell.done
         try:
-            reading = Reading(source, format=format)
+            reading = Reading(source, format=format, check=partial(_tell_from, tell, done), encoding=encoding)
         except SourceInvalid as error:
             if len(sources) == 1:
                 raise
-            # One file of a folder that is something else does not stop the others.
+            # One file of a folder that is something else, or has just vanished, does not stop the others.
             report.reject(rejected_whole(source if isinstance(source, Path) else source.path, error))
             continue
         with reading:
@@ -101,8 +115,11 @@ def _everything_in(
                 yield found
                 if place % _ROWS_PER_TICK == 0:
                     tell(done + reading.position)
-            done += reading.size or reading.position
-            tell(done)
+            tell(done + (reading.size or reading.position))
+
+
+def _tell_from(tell: Teller, done: int, position: int) -> None:
+    tell(done + position)
 
 
 class _Given(NamedTuple):

@@ -32,7 +32,8 @@ def manifest(
     The same export of the same traces gives the same manifest: no time is in it.
     """
     content = {
-        "file": path.name,
+        # JSON has no bytes, which a name may hold.
+        "file": path.name.encode(errors="backslashreplace").decode(),
         "format": report.format,
         "options": options,
         "store": store.name,

@@ -20,8 +20,9 @@ class Teller:
 
     def __call__(self, done: int) -> None:
         """Shows that so much is done."""
-        self.done = done
-        self._show(done)
+        # A file that is read from its end, as Parquet is, goes back and forth.
+        self.done = max(self.done, done)
+        self._show(self.done)
 
 
 @contextmanager

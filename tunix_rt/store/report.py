@@ -1,6 +1,7 @@
 """What a load tells of itself."""
 
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +24,7 @@ class LoadReport:
     `rejected` holds the first 1,000 of these, each with file, line, field, reason and how the row begins, `ids` the ids
     of the first 1,000 traces that were added, and `newest` those of the last five. `source` and `format` say what was
     read and as what, and `samples` holds up to three of the traces that were read, to see whether they were read as
-    they were meant.
+    they were meant. `passed_over` are the files of trace stores in a folder or pattern, which were not opened.
     """
 
     def __init__(self, source: str) -> None:
@@ -35,6 +36,7 @@ class LoadReport:
         self.rejected: list[Rejection] = []
         self.ids: list[UUID] = []
         self.newest: list[UUID] = []
+        self.passed_over: list[Path] = []
         self._samples: dict[str, list[Trace]] = {}
 
     @property
@@ -67,6 +69,7 @@ class LoadReport:
     def include(self, other: "LoadReport") -> None:
         """Counts in what another report tells, but for its samples."""
         self.formats = list(dict.fromkeys([*self.formats, *other.formats]))
+        self.passed_over = other.passed_over
         self.added += other.added
         self.known += other.known
         self.rejected_count += other.rejected_count

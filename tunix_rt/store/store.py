@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from tunix_rt.errors import QueryInvalid, TraceInvalid, TraceNotFound
 from tunix_rt.model import Trace, TraceRecord, trace_of
+from tunix_rt.paths import target_path
 from tunix_rt.settings import Settings
 from tunix_rt.store import schema
 from tunix_rt.store.backup import backup
@@ -24,6 +25,7 @@ from tunix_rt.store.finding import find
 from tunix_rt.store.health import StoreHealth, look_at
 from tunix_rt.store.info import StoreInfo, collect_info
 from tunix_rt.store.loading import Known, insisted_format, load
+from tunix_rt.store.opening import open_session
 from tunix_rt.store.paging import Page, Search, Wanted, whole_number
 from tunix_rt.store.progress import Progress
 from tunix_rt.store.report import LoadReport
@@ -32,7 +34,6 @@ from tunix_rt.store.rows import RECORD_COLUMNS, NewRow, records_in
 from tunix_rt.store.ruler import Ruler, RulerKeeper
 from tunix_rt.store.scanning import scan
 from tunix_rt.store.schema import COLUMNS
-from tunix_rt.store.session import Session
 from tunix_rt.store.verifying import VerifyReport, verify
 from tunix_rt.store.watching import Stop, Watch, watch
 
@@ -40,10 +41,10 @@ from tunix_rt.store.watching import Stop, Watch, watch
 class TraceStore(AbstractContextManager["TraceStore"]):
     """A store of traces in a DuckDB file, made if it is not there; many notebooks and scripts use one at the same time.
 
-    `path` is the file (default: the setting `database`); `settings` are read from the environment where none are given.
-    `read_only` opens a published store that is not to be changed; `accept_loss` goes on with a store of which
-    acknowledged traces were lost. Raises StoreUnusable where the file is no store (StoreDamaged where it was one).
-    Every call may raise StoreBusy, where another process holds the file too long, and StoreFull.
+    `path` is the file (default: the setting `database`), `":memory:"` a temporary store that goes with this object;
+    `settings` come from the environment by default. `read_only` opens a published store that is not to be changed;
+    `accept_loss` goes on with a store of which acknowledged traces were lost. Raises StoreUnusable where the file is no
+    store (StoreDamaged where it was one), StoreBusy where another process holds it too long, and StoreFull.
 
     Filters, the same for `page`, `latest`, `count`, `scan`, `records`, `export` and `delete`, are keywords: `text`,
     `source`, `since`, `until`, `min_steps`, `max_steps`, `min_chars`, `max_chars`, `version`, `meta={key: value}`,
@@ -59,8 +60,8 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         accept_loss: bool = False,
     ) -> None:
         self.settings = settings or Settings()
-        self.path = Path(path if path is not None else self.settings.database).expanduser().absolute()
-        self._session = Session(self.path, self.settings, read_only=read_only, accept_loss=accept_loss)
+        named = self.settings.database if path is None else path
+        self.path, self._session = open_session(named, self.settings, read_only=read_only, accept_loss=accept_loss)
         self._rulers = RulerKeeper()
 
     def __exit__(self, *_: object) -> None:
@@ -112,21 +113,23 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         mapping: Mapping[str, str] | None = None,
         known: Known = "skip",
         progress: Progress = True,
+        encoding: str | None = None,
     ) -> LoadReport:
-        """Adds the traces of a file, a folder or a pattern (`runs/*.jsonl`), or of what Python holds; any size goes.
+        """Adds the traces of a file, a folder or a pattern (`runs/*.jsonl`), or of what Python holds, of any size.
 
-        Files are JSON, JSON Lines or Parquet, plain or packed with gzip or zstd; in place of files, bytes, an open
-        binary file, dictionaries or traces in any iterable, a DataFrame, an Arrow table, a Hugging Face Dataset. The
-        content tells the format; `format` insists on one; `mapping` names the fields by hand:
-        `{"prompt": "question", "reasoning": "cot", "final_answer": "choices.0.text", "meta.reward": "score"}`. A row
-        that is no trace is in the report with line, field and reason, and stops nothing. What was loaded before is not
-        added again, unless `known="add"`: the k-th copy of a trace in the files answers to the k-th in the store.
+        Files are JSON, JSON Lines or Parquet, plain or packed with gzip or zstd, texts in UTF-8 unless `encoding` names
+        another; in place of files, bytes, an open binary file, dictionaries or traces in any iterable, a DataFrame, an
+        Arrow table, a Hugging Face Dataset. The content tells the format, or `format` does; `mapping` names the fields:
+        `{"prompt": "question", "final_answer": "choices.0.text", "meta.reward": "score"}`. A row that is no trace is in
+        the report with line, field and reason, and stops nothing. Known traces are not added again, unless
+        `known="add"`: the k-th copy of a trace in the files answers to the k-th in the store.
 
         `progress` shows a bar where a load takes long, or is a function that is called with the bytes done (in memory,
         the rows) and all of them (0: not known); what it raises stops the load, and what was stored until then stays.
         Raises SourceInvalid where there is nothing to load at all, and QueryInvalid for a bad mapping.
         """
-        return load(self._session, source, format=format, mapping=mapping, known=known, progress=progress)
+        how = insisted_format(format, mapping)
+        return load(self._session, source, how, known=known, progress=progress, encoding=encoding)
 
     def watch(
         self,
@@ -202,11 +205,11 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         names = COLUMNS if columns is None else tuple(columns)
         if unknown := [name for name in names if name not in COLUMNS] or not names:
             raise QueryInvalid(f"scan: unknown columns {unknown!r}; known are {', '.join(COLUMNS)}")
-        return self._scan(", ".join(names), Filters(**filters), newest_first=newest_first)
+        return scan(self._session, self._ruler, ", ".join(names), Filters(**filters), newest_first=newest_first)
 
     def records(self, *, newest_first: bool = True, **filters: Any) -> Iterator[TraceRecord]:
         """The stored traces one by one, sorted by (created_at, id), read as they are asked for."""
-        for batch in self._scan(RECORD_COLUMNS, Filters(**filters), newest_first=newest_first):
+        for batch in scan(self._session, self._ruler, RECORD_COLUMNS, Filters(**filters), newest_first=newest_first):
             yield from records_in(batch)
 
     def export(
@@ -245,7 +248,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         Others can add meanwhile, and read when the copying is over. Raises ExportFailed where there is a file already
         or it cannot be written.
         """
-        target = Path(path).expanduser().absolute()
+        target = target_path(path)
         backup(self._session, target)
         return target
 
@@ -294,6 +297,3 @@ class TraceStore(AbstractContextManager["TraceStore"]):
 
     def _ruler(self, cursor: duckdb.DuckDBPyConnection) -> Ruler:
         return self._rulers.current(cursor, self._session.n_traces)
-
-    def _scan(self, select: str, filters: Filters, *, newest_first: bool) -> Iterator[pa.RecordBatch]:
-        return scan(self._session, self._ruler, select, filters, newest_first=newest_first)

@@ -3,11 +3,13 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from tunix_rt.errors import QueryInvalid, SourceInvalid
 from tunix_rt.formats import Borrowed, Format, Reading, Rejection, SourceFile, files_at, rejected_whole
+from tunix_rt.paths import local_path
 from tunix_rt.store.copies import Copies
 from tunix_rt.store.loading import Loading
 from tunix_rt.store.report import LoadReport
@@ -24,6 +26,7 @@ _STOP_ASKED_EVERY = 0.2
 def watch(session: Session, path: str | Path, format: Format | None, *, every: float, stop: Stop | None) -> "Watch":
     """A watch that has not begun; see `TraceStore.watch`."""
     session.refuse_read_only()
+    local_path(path, SourceInvalid)
     if isinstance(every, bool) or not isinstance(every, int | float) or not 0 < every < threading.TIMEOUT_MAX:
         raise QueryInvalid(f"every={every!r}: must be a number of seconds above 0")
     if stop is not None and not isinstance(stop, threading.Event) and not callable(stop):
@@ -95,12 +98,21 @@ def _never() -> bool:
     return False
 
 
+class _Stopped(BaseException):
+    """The look is wanted no more; nothing that reads takes it for a fault."""
+
+
 class _Look(NamedTuple):
     """One look: what it loads into, whether it is the last one, and whether it is wanted no more."""
 
     loading: Loading
     last: bool
     stopped: Callable[[], object]
+
+    def check(self, *_: object) -> None:
+        """Called wherever a name, some bytes or a row were read; raises _Stopped."""
+        if self.stopped():
+            raise _Stopped
 
 
 class Watch:
@@ -162,29 +174,33 @@ class Watch:
     def look(self, *, last: bool = False, stopped: Callable[[], object] = _never) -> LoadReport:
         """Loads what is new and whole; in the last look also what is not whole, and what is wrong with it is told.
 
-        `stopped` is asked between rows, and ends the look early; the next one goes on.
+        `stopped` is asked wherever something was read, and ends the look early; the next one goes on.
         """
         report = LoadReport(str(self.path))
         look = _Look(Loading(self._session, report, copies=self._copies), last, stopped)
         try:
-            with look.loading.noting():
-                self._there = self._files()
+            with look.loading.noting(), suppress(_Stopped):
+                self._there = self._files(look)
                 for path in self._there:
-                    if stopped():
-                        break
+                    look.check()
                     self._look_at(path, look)
         finally:
             self.total.include(report)
             self.total.known = sum(max(0, seen.n_rows - seen.n_added) for seen in self._seen.values())
         return report
 
-    def _files(self) -> list[Path]:
+    def _files(self, look: _Look) -> list[Path]:
         try:
-            self.missing = ""
-            return files_at(self.path)
+            found = files_at(self.path, look.check)
         except SourceInvalid as error:
             self.missing = str(error)
             return []
+        self.missing = ""
+        look.loading.report.passed_over = found.passed_over
+        for rejection in found.unreadable:
+            if self._seen.setdefault(Path(rejection.file), _Seen()).is_news(rejection, 0):
+                look.loading.take(rejection)
+        return found.files
 
     def _look_at(self, path: Path, look: _Look) -> None:
         seen = self._seen.setdefault(path, _Seen())
@@ -194,44 +210,54 @@ class Watch:
             if not seen.is_due(last=look.last):
                 return
             file = path.open("rb")
+        except PermissionError as error:
+            rejection = Rejection(str(path), None, None, f"cannot be read ({error.strerror})", "")
+            if seen.is_news(rejection, 0):
+                look.loading.take(rejection)
+            return
         except OSError:
-            # It is gone again, or not for us to read.
+            # It is gone again.
             return
         with file:
-            end = status.st_size if look.last else end_of_whole(file, path, status.st_size, seen.quiet_looks)
+            # Until it is done, also where it was stopped or the store was busy, the next look begins the file again.
+            seen.is_half_loaded = True
+            end = status.st_size
+            if not look.last:
+                end = end_of_whole(file, path, end, seen.quiet_looks, look.check)
             file.seek(0)
             if end > seen.loaded:
                 report = look.loading.report
                 before = report.added, report.known
-                seen.is_half_loaded = True
                 try:
-                    if self._load(path, file, end, seen, look):
-                        seen.loaded, seen.is_half_loaded = end, False
+                    self._load(path, file, end, seen, look)
+                    seen.loaded = end
                 finally:
-                    # Also where the store was busy, and the next look begins the file again.
                     n_added = report.added - before[0]
                     seen.n_added += n_added
                     seen.n_rows = n_added + report.known - before[1]
+            seen.is_half_loaded = False
 
-    def _load(self, path: Path, file: IO[bytes], end: int, seen: _Seen, look: _Look) -> bool:
-        """Loads the file up to a byte, and says whether it came so far."""
+    def _load(self, path: Path, file: IO[bytes], end: int, seen: _Seen, look: _Look) -> None:
+        """Loads the file up to a byte."""
         started = time.monotonic()
         loading = look.loading
         told_line = seen.told_line
-        self._copies.begin(str(path))
+        # As ASCII: a name need not be UTF-8.
+        self._copies.begin(ascii(str(path)))
         try:
-            with Reading(SourceFile(path, Borrowed(file, str(path), end)), format=self._format) as reading:
+            source = SourceFile(path, Borrowed(file, str(path), end))
+            with Reading(source, format=self._format, check=look.check) as reading:
                 loading.report.begin(reading.format.name)
                 for found in reading:
-                    if look.stopped():
-                        loading.store()
-                        return False
+                    look.check()
                     if not isinstance(found, Rejection) or seen.is_news(found, told_line):
                         loading.take(found)
         except SourceInvalid as error:
             found = rejected_whole(path, error)
             if seen.is_news(found, told_line):
                 loading.take(found)
+        except _Stopped:
+            loading.store()
+            raise
         loading.store()
         seen.not_before = time.monotonic() + (time.monotonic() - started) / _SHARE_OF_TIME
-        return True

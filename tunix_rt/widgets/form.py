@@ -25,6 +25,7 @@ from tunix_rt.log import logger
 log = logger("tunix_rt.widgets")
 
 _MISTAKE = "(this is a mistake in the program; the log has more)"
+_INTERRUPTED = "interrupted"
 _STATIC = Path(__file__).parent / "static"
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -131,6 +132,11 @@ class Form(anywidget.AnyWidget):
             self.problem = self._watch_failed = ""
         try:
             yield told
+        except KeyboardInterrupt:
+            # An interrupt of the kernel ends what a click waits for; the form says so, and works on.
+            told.append(_INTERRUPTED)
+            self.problem, self._watch_failed = _INTERRUPTED, watch
+            raise
         except Exception as error:
             known = isinstance(error, TunixRTError)
             problem = str(error) if known else f"{type(error).__name__}: {error} {_MISTAKE}"

@@ -18,11 +18,14 @@ class IncomingFile:
     def __init__(self, name: str, size: int) -> None:
         self.name = name
         self.size = size
-        if size > (free := shutil.disk_usage(tempfile.gettempdir()).free):
-            raise SourceInvalid(f"{name}: {size:,} bytes, and only {free:,} are free in {tempfile.gettempdir()}")
-        self._folder = tempfile.TemporaryDirectory(prefix="tunix_rt-", ignore_cleanup_errors=True)
-        self.path = Path(self._folder.name) / "received"
-        self._file: IO[bytes] = self.path.open("wb")
+        try:
+            if size > (free := shutil.disk_usage(tempfile.gettempdir()).free):
+                raise SourceInvalid(f"{name}: {size:,} bytes, and only {free:,} are free in {tempfile.gettempdir()}")
+            self._folder = tempfile.TemporaryDirectory(prefix="tunix_rt-", ignore_cleanup_errors=True)
+            self.path = Path(self._folder.name) / "received"
+            self._file: IO[bytes] = self.path.open("wb")
+        except OSError as error:
+            raise SourceInvalid(f"{name}: cannot be kept while it is uploaded ({error.strerror})") from None
 
     def take(self, at: int, chunk: bytes | memoryview) -> None:
         """Adds the chunk that begins at this byte; SourceInvalid where it is not the next one."""

@@ -1,6 +1,7 @@
 """Traces in, as a form: JSON in an editor, files from the user's computer, paths on the kernel's machine."""
 
 import json
+import os
 import threading
 import time
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ from traitlets import Callable, Dict, List, Unicode, observe
 from tunix_rt import examples, render
 from tunix_rt.errors import Problem, QueryInvalid, SourceInvalid, TraceInvalid, TraceNotFound, TunixRTError
 from tunix_rt.model import Trace
+from tunix_rt.paths import local_path
 from tunix_rt.places import place_of
 from tunix_rt.store import LoadReport, TraceStore
 from tunix_rt.store.loading import Known
@@ -125,10 +127,12 @@ class UploadForm(OpeningForm):
             incoming.drop()
 
     @action(aside=True)
-    def load_path(self, path: str, known: Known = "skip") -> None:
+    def load_path(self, path: str | os.PathLike[str], known: Known = "skip") -> None:
         """Loads a file, a folder or a pattern on the kernel's machine."""
         self._cancel = threading.Event()
-        self._load(path, path, known)
+        local_path(path, SourceInvalid)
+        named = os.fspath(path)
+        self._load(named, named, known)
 
     @action(watch=True)
     def cancel(self) -> None:

@@ -11,6 +11,8 @@ from weakref import WeakValueDictionary
 from traitlets import Bool, Dict
 
 from tunix_rt import render
+from tunix_rt.errors import SourceInvalid
+from tunix_rt.paths import local_path
 from tunix_rt.store import LoadReport, Page, TraceStore
 from tunix_rt.widgets.browser import row_of
 from tunix_rt.widgets.form import Shows, action, front_end
@@ -43,8 +45,8 @@ class FolderWatch(OpeningForm):
         format: str | None = None,
         mapping: Mapping[str, str] | None = None,
     ) -> None:
+        self.path = local_path(path, SourceInvalid)
         self.store = store or TraceStore()
-        self.path = Path(path).expanduser()
         self._watch = self.store.watch(self.path, format=format, mapping=mapping, every=every)
         self._stop = threading.Event()
         self._at_work = threading.Lock()

@@ -1,0 +1,183 @@
+"""The one gate for paths: what a caller names becomes a Path on this machine, or one error that says why it cannot.
+
+`error` is the class to raise: SourceInvalid for what is loaded or watched, ExportFailed for what is written,
+StoreUnusable for a store. Python raises seven classes of errors for bad paths, and other ones in other versions.
+"""
+
+import os
+import re
+import stat
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from tunix_rt.errors import ExportFailed, StoreUnusable, TunixRTError
+
+MEMORY = ":memory:"
+# A Path makes one slash of two: `s3:/bucket`. Drives of Windows are a single letter.
+_URL = re.compile(
+    r"[a-z][a-z0-9+.-]+://|(s3[an]?|r2|gs|gcs|az|azure|abfss?|wasbs?|adl|hf|https?|ftps?|sftp|file|hdfs|dbfs|memory|"
+    r"postgres(ql)?|mysql|sqlite|jdbc):/|(md|motherduck|ducklake|quack):",
+    re.IGNORECASE,
+)
+# What a store or an export puts beside its file has a longer name: `.NAME.manifest.json.4194304.partial`.
+_ROOM = 48
+# Standard input under the names that the system has for it; no other device ends.
+_OPEN_FILES = re.compile(r"/dev/(stdin|fd/\d+)|/proc/(self|\d+)/fd/\d+")
+_KINDS = {
+    stat.S_IFBLK: "a device",
+    stat.S_IFCHR: "a device",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+}
+
+# The files that a store keeps beside its own, `NAME.duckdb`.
+_BESIDE = re.compile(r"(?P<base>.+)\.(?P<ending>journal|journal-wal|journal-shm|lock|wal)", re.DOTALL)
+_MAGIC = slice(8, 12)
+
+
+class PathInvalid(ValueError):
+    """Why a path is refused, without the path."""
+
+
+def checked_path(given: Any) -> Path:
+    """The path that somebody named, with `~` expanded; PathInvalid where it cannot be one of this machine."""
+    if not isinstance(given, str | PathLike):
+        raise PathInvalid(f"is not a path but a value of type {type(given).__name__}; give a text or a pathlib.Path")
+    text = os.fspath(given)
+    if not isinstance(text, str):
+        raise PathInvalid("is a path of bytes; give a text, as os.fsdecode(path) makes of it")
+    if not text:
+        raise PathInvalid('is an empty path; name a file or a folder ("." is the working folder)')
+    if "\0" in text:
+        raise PathInvalid("holds a NUL character, which no path can")
+    if _URL.match(text):
+        raise PathInvalid(
+            f"is a URL, and tunix_rt reads and writes local files only; download it first, or mount it as a folder "
+            f"(for a file of that name, put {os.curdir}{os.sep} in front)"
+        )
+    if text.startswith(MEMORY):
+        raise PathInvalid(f'is not a file; only a store is opened so, as TraceStore("{MEMORY}")')
+    try:
+        os.fsencode(text)
+        return Path(text).expanduser()
+    except UnicodeEncodeError:
+        raise PathInvalid("holds characters that no file name of this system can") from None
+    except RuntimeError as error:
+        raise PathInvalid(f"has no such home folder ({error})") from None
+
+
+def local_path(given: Any, error: type[TunixRTError]) -> Path:
+    """`checked_path`, with the error of the caller, which names what was given."""
+    try:
+        return checked_path(given)
+    except PathInvalid as fault:
+        raise error(f"{_shown(given)}: {fault}") from None
+
+
+def status_of(path: Path, error: type[TunixRTError]) -> os.stat_result | None:
+    """What is at the path, links followed, None where there is nothing; `error` where nobody can say."""
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as fault:
+        raise error(f"{path}: cannot be reached ({fault.strerror})") from None
+
+
+def size_of(path: Path) -> int:
+    """The bytes of what is at the path; 0 where it has just vanished."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def kind_of(status: os.stat_result) -> str | None:
+    """What is there instead of a file, in words; None for a file."""
+    return _KINDS.get(stat.S_IFMT(status.st_mode))
+
+
+def is_endless(path: Path, status: os.stat_result) -> bool:
+    """Whether reading it makes no sense or never ends: a device or a socket, but not what standard input is."""
+    return kind_of(status) in ("a device", "a socket") and not _OPEN_FILES.fullmatch(str(path))
+
+
+def target_path(given: Any, error: type[TunixRTError] = ExportFailed) -> Path:
+    """The absolute path of a file to write, there or not; `error` where no file can have it."""
+    path = local_path(given, error)
+    if os.fspath(given).endswith(("/", os.sep)):
+        raise error(f"{given}: ends as the path of a folder does; name a file in it")
+    try:
+        path = path.absolute()
+    except OSError as fault:
+        raise error(f"{path}: the working folder is gone ({fault.strerror})") from None
+    status_of(path, error)
+    status_of(path.with_name(path.name + "x" * _ROOM) if path.name else path, error)
+    return path
+
+
+def store_path(given: Any) -> Path:
+    """The absolute path of a store's file, there or not; StoreUnusable where no store can be."""
+    path = target_path(given, StoreUnusable)
+    status = status_of(path, StoreUnusable)
+    if status is not None and (kind := kind_of(status)):
+        example = f", such as {path / 'traces.duckdb'}" if kind == "a folder" else ""
+        raise StoreUnusable(f"{path}: is {kind}; name a file{' in it' * bool(example)}{example}")
+    for real in {str(path), os.path.realpath(path)}:
+        if os.sep != "\\" and "\\" in real:
+            raise StoreUnusable(f"{real}: holds a backslash, which DuckDB takes for a slash; name the store otherwise")
+        if any("\ud800" <= character <= "\udfff" for character in real):
+            raise StoreUnusable(f"{_shown(real)}: is not valid UTF-8, which DuckDB needs; name the store otherwise")
+    if _BESIDE.fullmatch(path.name):
+        raise StoreUnusable(f"{path}: ends as a file that a store keeps beside its own; name another one")
+    twin = path.with_name(path.stem if path.suffix == ".duckdb" else f"{path.name}.duckdb")
+    if twin.name != path.name and _holds_duckdb(twin):
+        raise StoreUnusable(f"{path}: would share its journal with the store {twin}; name another file")
+    return path
+
+
+def is_of_store(path: Path) -> bool:
+    """Whether a file belongs to a trace store, by its name and those beside it.
+
+    Such files are not opened to find out: closing them would drop the locks that this process has on them.
+    """
+    # Texts and os.path: a watch asks this of thousands of files every other second, and a Path takes twice as long.
+    text = os.path.realpath(path) if os.path.islink(path) else str(path)  # noqa: PTH114
+    folder, name = os.path.split(text)
+    if folder.endswith(".tmp") and _is_database(folder.removesuffix(".tmp")):
+        return True
+    found = _BESIDE.fullmatch(name)
+    if found is None:
+        return _is_database(text)
+    base = os.path.join(folder, found["base"])  # noqa: PTH118
+    if found["ending"] == "wal":
+        return _is_database(base)
+    beside = (base, *(f"{base}.{ending}" for ending in ("duckdb", "journal", "lock")))
+    return any(one != text and os.path.isfile(one) for one in beside)  # noqa: PTH113
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether it is what a store or an export writes before it takes its place."""
+    return path.name.startswith(".") and path.name.endswith((".new", ".partial"))
+
+
+def _is_database(text: str) -> bool:
+    return text.endswith(".duckdb") or os.path.isfile(f"{text}.journal")  # noqa: PTH113
+
+
+def _holds_duckdb(path: Path) -> bool:
+    status = status_of(path, StoreUnusable)
+    if status is None or kind_of(status):
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAGIC.stop)[_MAGIC] == b"DUCK"
+    except OSError:
+        return False
+
+
+def _shown(given: Any) -> str:
+    text = os.fspath(given) if isinstance(given, PathLike) else given
+    return text if isinstance(text, str) and text else repr(text)
