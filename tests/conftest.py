@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from tests.front_end import FrontEnd
     from tests.served import Served
 
-# No test asserts a time.
-hypothesis.settings.register_profile("patient", deadline=None)
-hypothesis.settings.load_profile("patient")
+# No test asserts a time. How many examples are drawn HYPOTHESIS_PROFILE says; "ci" draws the same ones each time.
+for name, examples in {"everyday": 50, "ci": 300, "weekly": 1_500}.items():
+    hypothesis.settings.register_profile(name, deadline=None, max_examples=examples, derandomize=name == "ci")
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "everyday"))
 
 
 @pytest.fixture(autouse=True)

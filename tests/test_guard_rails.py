@@ -149,15 +149,34 @@ def test_no_secret_is_committed():
     assert (done.returncode, done.stdout) == (0, "no secrets found\n"), done.stdout
 
 
-def test_a_planted_key_is_found(clone):
+# Put together here, so that this file holds none.
+PLANTED = {
+    "AWS Access Key": "aws_access_key_id = " + repr("AKIA" + "QYLPMN5HHHFPZAM2"),
+    "Secret Keyword": "password = " + '"hunter2' + 'hunter2"',
+}
+
+
+def notebook(source, output=""):
+    shown = {"output_type": "stream", "name": "stdout", "text": [output]}
+    cell = {"cell_type": "code", "source": ["import os\n", source], "outputs": [shown]}
+    return json.dumps({"cells": [cell]}, indent=1)
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_a_planted_key_is_found_in_a_program_a_cell_and_an_output(clone, kind):
+    planted = PLANTED[kind]
     assert run("secrets", root=clone).returncode == 0
-    # Put together here, so that this file holds none.
-    planted = "AKIA" + "QYLPMN5HHHFPZAM2"
-    commit(clone, "settings.py", f'aws_access_key_id = "{planted}"\n')
-    done = run("secrets", root=clone)
-    assert done.returncode != 0
-    assert "AWS Access Key" in done.stdout
-    assert "settings.py:1" in done.stdout
+    for name, text, place in (
+        ("settings.py", f"{planted}\n", "settings.py:1"),
+        ("a notebook.ipynb", notebook(planted), "a notebook.ipynb.py:2"),
+        ("shown.ipynb", notebook("print(settings)", planted), "shown.ipynb.py:3"),
+    ):
+        commit(clone, name, text)
+        done = run("secrets", root=clone)
+        assert done.returncode == 1, name
+        assert kind in done.stdout
+        assert place in done.stdout
+        git(clone, "rm", "-q", "--", name)
 
 
 @pytest.fixture

@@ -443,7 +443,7 @@ def test_gsm8k_model_solutions_give_a_trace_for_each_model(store):
     assert (wrong.final_answer, wrong.meta["truncated"], wrong.trace_version) == (None, True, "1.1")
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300) | st.text(max_size=200).map(lambda t: t.encode(errors="surrogatepass")), st.booleans())
 def test_no_file_whatsoever_crashes_a_load(store, noise, behind_good_rows):
     path = write("noise", lines(rows(2)).encode() + noise if behind_good_rows else noise)
@@ -455,7 +455,6 @@ def test_no_file_whatsoever_crashes_a_load(store, noise, behind_good_rows):
             assert sum(counts(store.load(path))) > 0
 
 
-@settings(max_examples=60)
 @given(
     values=st.lists(
         st.recursive(st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)),
