@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from tests.front_end import FrontEnd
     from tests.served import Served
 
-# No test asserts a time.
-hypothesis.settings.register_profile("patient", deadline=None)
-hypothesis.settings.load_profile("patient")
+# No test asserts a time. How many examples are drawn HYPOTHESIS_PROFILE says; "ci" draws the same ones each time.
+for name, examples in {"everyday": 50, "ci": 300, "weekly": 1_500}.items():
+    hypothesis.settings.register_profile(name, deadline=None, max_examples=examples, derandomize=name == "ci")
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "everyday"))
 
 
 @pytest.fixture(autouse=True)
@@ -106,3 +107,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         reporter.write_line("tests were skipped, and CI leaves none out", red=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Iterator[None]:
+    """Reports cross from xdist's workers as UTF-8, which has no lone surrogates; some tests are about those."""
+    return _sendable((yield))
+
+
+def _sendable(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode(errors="backslashreplace").decode()
+        case list() | tuple():
+            return type(value)(_sendable(one) for one in value)
+        case dict():
+            return {name: _sendable(one) for name, one in value.items()}
+    return value

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tunix_rt as rt
@@ -224,7 +224,6 @@ steps = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200)
 @given(anything, st.lists(steps, max_size=4) | anything)
 def test_no_trajectory_whatsoever_raises_anything_but_trace_invalid(agent, said):
     value = trajectory(agent=agent, steps=said)

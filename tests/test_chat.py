@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import tunix_rt as rt
 from tests.spoiled import only_refuses, read, spoiled
@@ -306,7 +306,6 @@ def test_rows_of_other_families_are_not_taken(name, row):
     assert FORMATS[name].misfit(row)
 
 
-@settings(max_examples=300)
 @given(spoiled(MESSAGES, chat({"role": "assistant", "content": [{"type": "text", "text": "4"}], "tool_calls": [CALL]})))
 def test_any_messages_are_taken_or_refused(row):
     assert only_refuses("messages", row)

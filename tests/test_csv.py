@@ -150,7 +150,7 @@ def test_what_does_not_begin_with_a_header_is_no_csv(head):
     assert separator_of(head) is None
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.tuples(st.text(), st.text(min_size=1)).map(list), max_size=5),
     noise=st.binary(max_size=40),

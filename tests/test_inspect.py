@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tunix_rt as rt
@@ -287,7 +287,6 @@ leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_fr
 anything = st.recursive(leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=5))
 
 
-@settings(max_examples=200)
 @given(st.dictionaries(st.sampled_from(list(sample())), anything, max_size=4), st.booleans(), anything)
 def test_no_sample_whatsoever_raises_anything_but_trace_invalid(fields, in_a_log, evaluation):
     value = sample(**fields)
@@ -301,7 +300,6 @@ def test_no_sample_whatsoever_raises_anything_but_trace_invalid(fields, in_a_log
     assert all(isinstance(draft, Draft | rt.TraceInvalid) for draft in found)
 
 
-@settings(max_examples=200)
 @given(st.sampled_from([STORED, DEFLATED, ZSTD]), st.integers(0, 2_000), st.binary(min_size=1, max_size=8))
 def test_no_archive_whatsoever_raises_anything_but_source_invalid(tmp_path_factory, method, place, noise):
     from tunix_rt.formats import Reading

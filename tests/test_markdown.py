@@ -4,7 +4,7 @@ import itertools
 import re
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.test_render import ATTRIBUTES, ELEMENTS, HOSTILE, a_step, a_trace, bare
@@ -285,7 +285,6 @@ MARKUP = [
 ]
 
 
-@settings(max_examples=1500)
 @given(st.lists(st.sampled_from(MARKUP) | st.just("word"), max_size=40))
 @example(["a|b\n-|-\n", "word", "|", "word", "|", "word"])
 @example([*["> "] * 30, "word", "\n", *["- "] * 30, "word"])
@@ -297,7 +296,6 @@ def test_no_word_is_lost_and_no_element_is_made(pieces):
     assert found == {f"word{n}q" for n in range(next(numbers))}
 
 
-@settings(max_examples=300)
 @given(st.text(alphabet=st.characters(codec=None), max_size=300))
 def test_no_text_breaks_it(text):
     Reader(shown(text or "x", note=text)).text.encode()

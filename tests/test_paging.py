@@ -187,7 +187,8 @@ def test_a_page_far_down_is_found_by_offset_with_and_without_filters(store, make
         assert [r.id for r in page] == every_fifth[offset : offset + 20]
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seconds=st.lists(st.integers(0, 6), min_size=1, max_size=60),
     later=st.lists(st.integers(-3, 9), max_size=20),
@@ -217,7 +218,8 @@ def test_no_trace_comes_twice_and_none_is_left_out(tmp_path_factory, make_trace,
             assert [record.id for record in store.page(limit=limit, offset=half)] == everything[half : half + limit]
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seconds=st.lists(st.integers(0, 6), min_size=1, max_size=40),
     filters=st.sampled_from(

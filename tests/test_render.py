@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
@@ -185,7 +185,6 @@ def test_hostile_text_stays_text_wherever_it_stands():
         assert "<img src=x onerror" in seen.text
 
 
-@settings(max_examples=150)
 @given(
     st.text(alphabet=st.characters(codec=None), max_size=300)
     | st.text(alphabet="<>&'\"$\\()[]{}`~ \nax1^", max_size=300)
@@ -196,7 +195,6 @@ def test_no_text_makes_an_element_or_an_attribute(text):
         (markup + plain).encode()
 
 
-@settings(max_examples=300)
 @given(st.text(max_size=400) | st.text(alphabet="$\\()[]`~ \n\r\tax1^_{}", max_size=400))
 @example("\r\r\n")
 def test_no_character_of_a_text_is_lost(text):
@@ -228,7 +226,6 @@ TOKENS = [
 ]
 
 
-@settings(max_examples=300)
 @given(st.lists(st.sampled_from(TOKENS), max_size=40).map("".join), st.sampled_from([1, 40, 200]))
 @example(r"\[x\]a", 1)
 @example(r"\(x^2x\)a", 400)
@@ -356,7 +353,6 @@ def test_only_so_many_formulas_are_typeset_and_the_rest_is_readable():
     assert "$y^2$" in seen.text
 
 
-@settings(max_examples=200)
 @given(st.text(alphabet="$\\()[]`~ \nax1^_{}", max_size=200))
 def test_the_sources_of_the_segments_are_the_text(text):
     assert "".join(segment.source for segment in segments(text, most=500)) == text

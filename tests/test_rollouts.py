@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tunix_rt as rt
@@ -295,7 +295,6 @@ anything = st.recursive(leaves, lambda inner: st.lists(inner, max_size=4) | st.d
 messages = st.lists(st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": anything}))
 
 
-@settings(max_examples=300)
 @given(
     st.sampled_from(["trl_completions", "verl", "nemo_rl", "verifiers", "tunix_trajectories"]),
     st.dictionaries(keys, anything | messages, max_size=12) | anything,

@@ -56,7 +56,8 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         launched(chromium) as browser,
-        running(browser, Path(folder)) as jupyter,
+        running(browser, Path(folder)) as server,
+        server.opened() as jupyter,
     ):
         jupyter.write(
             "painted.ipynb",

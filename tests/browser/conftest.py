@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.jupyter import NAMES, Jupyter, find_chromium, launched, running
+from tests.browser.jupyter import NAMES, Jupyter, Server, find_chromium, launched, running
 
 
 @pytest.fixture(scope="session")
@@ -24,12 +24,18 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
+@pytest.fixture(scope="session")
+def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for all: a server takes seconds to start, a folder and a kernel do not."""
+    with running(browser, tmp_path_factory.mktemp("jupyter")) as server:
+        yield server
+
+
 @pytest.fixture
-def start_jupyter(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Jupyter]]:
-    """Starts "lab" or "notebook" in the "light" or the "dark" theme, with surroundings of its own."""
-    with ExitStack() as servers:
-        homes = (tmp_path / f"jupyter-{n}" for n in range(99))
-        yield lambda app="lab", theme="light": servers.enter_context(running(browser, next(homes), app, theme))
+def start_jupyter(server: Server) -> Iterator[Callable[..., Jupyter]]:
+    """Opens "lab" or "notebook" in the "light" or the "dark" theme, with a folder and kernels of its own."""
+    with ExitStack() as opened:
+        yield lambda app="lab", theme="light": opened.enter_context(server.opened(app, theme))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

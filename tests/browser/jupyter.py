@@ -1,23 +1,24 @@
-"""A real Jupyter server with surroundings of its own, and pages on it in Chromium."""
+"""A real Jupyter server for Lab and Notebook 7, with surroundings of its own, and pages on it in Chromium."""
 
 import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import nbformat
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 from tests.jupyter_server import started
+from tests.processes import PATIENCE
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-APPS = {
-    "lab": ("jupyterlab", "--LabApp.expose_app_in_browser=True", "lab/tree"),
-    "notebook": ("notebook", "--JupyterNotebookApp.expose_app_in_browser=True", "notebooks"),
-}
+# Where each shows a notebook.
+PATHS = {"lab": "lab/tree", "notebook": "notebooks"}
 # The toolbar's "idle" is shown while there is still no kernel; only the application knows.
 READY = """() => {
     const context = window.jupyterapp?.shell?.currentWidget?.context;
@@ -45,7 +46,7 @@ def launched(chromium: str) -> Iterator[Browser]:
 
 
 class Jupyter:
-    """A running server with a folder of notebooks, and pages on it."""
+    """Lab or Notebook on a running server, with a folder of notebooks, and pages on them."""
 
     def __init__(self, browser: Browser, app: str, url: str, token: str, folder: Path) -> None:
         self.app, self.folder = app, folder
@@ -66,9 +67,9 @@ class Jupyter:
         page.on("request", lambda request: page.requests.append(request.url))
         page.on("pageerror", lambda error: print("page error:", error))  # noqa: T201 - pytest shows it with a failure
         page.on("console", lambda said: said.type == "error" and print("console:", said.text))  # noqa: T201
-        path = APPS[self.app][2]
+        path = f"{PATHS[self.app]}/{self.folder.name}/{name}"
         try:
-            page.goto(f"{self.url}/{path}/{name}?token={self._token}" + ("&reset" if self.app == "lab" else ""))
+            page.goto(f"{self.url}/{path}?token={self._token}" + ("&reset" if self.app == "lab" else ""))
             page.wait_for_function(READY, timeout=START_SECONDS * 1_000)
             if self.app == "lab":
                 page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
@@ -93,25 +94,46 @@ def keep_failure(page: Page) -> None:
         page.screenshot(path=FAILURES / f"{test}.png")
 
 
+class Server:
+    """A running server of Lab and Notebook, whose notebooks lie in the folder `home / "notebooks"`."""
+
+    def __init__(self, browser: Browser, home: Path, url: str, token: str) -> None:
+        self._browser, self._home, self._url, self._token = browser, home, url, token
+
+    @contextmanager
+    def opened(self, app: str = "lab", theme: str = "light") -> Iterator[Jupyter]:
+        """ "lab" or "notebook", "light" or "dark", with a folder of its own; its kernels end with it."""
+        # It is read anew for each page.
+        self._set("apputils-extension/themes", theme=f"JupyterLab {theme.title()}")
+        folder = Path(tempfile.mkdtemp(prefix="test-", dir=self._home / "notebooks"))
+        yield Jupyter(self._browser, app, self._url, self._token, folder)
+        headers = {"Authorization": f"token {self._token}"}
+        with httpx.Client(base_url=f"{self._url}/api", headers=headers, trust_env=False, timeout=PATIENCE) as client:
+            for session in client.get("sessions").raise_for_status().json():
+                client.delete(f"sessions/{session['id']}").raise_for_status()
+
+    def _set(self, name: str, **values: object) -> None:
+        file = self._home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values))
+
+
 @contextmanager
-def running(browser: Browser, home: Path, app: str = "lab", theme: str = "light") -> Iterator[Jupyter]:
-    """A server of "lab" or "notebook", "light" or "dark"; all that it keeps lies in the folder `home`."""
+def running(browser: Browser, home: Path) -> Iterator[Server]:
+    """A server of Lab and Notebook; all that it keeps lies in the folder `home`."""
     folder = home / "notebooks"
     folder.mkdir(parents=True)
-    settings = home / "settings" / "@jupyterlab"
-    for name, value in {
-        "apputils-extension/themes": {"theme": f"JupyterLab {theme.title()}"},
-        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-        # All cells are drawn, also those out of sight.
-        "notebook-extension/tracker": {"windowingMode": "none"},
-    }.items():
-        file = settings / f"{name}.jupyterlab-settings"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(value))
     own = {
         "JUPYTERLAB_SETTINGS_DIR": home / "settings",
         "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces",
+        # In the folder of each notebook.
+        "TUNIX_RT_DATABASE": "default.duckdb",
     }
-    module, expose, _ = APPS[app]
-    with started(home, module, expose, folder=folder, environment={**os.environ, **own}) as server:
-        yield Jupyter(browser, app, server.url, server.token, folder)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TUNIX_RT_")}
+    exposed = [f"--{app}.expose_app_in_browser=True" for app in ("LabApp", "JupyterNotebookApp")]
+    with started(home, "jupyterlab", *exposed, folder=folder, environment=inherited | own) as server:
+        both = Server(browser, home, server.url, server.token)
+        both._set("apputils-extension/notification", fetchNews="false", checkForUpdates=False)
+        # All cells are drawn, also those out of sight.
+        both._set("notebook-extension/tracker", windowingMode="none")
+        yield both

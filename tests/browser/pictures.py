@@ -20,9 +20,13 @@ def main() -> None:
     if chromium is None:
         raise SystemExit("no Chromium on this machine; install it")
     FOLDER.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, launched(chromium) as browser:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        launched(chromium) as browser,
+        running(browser, Path(folder)) as server,
+    ):
         for theme in ("light", "dark"):
-            with running(browser, Path(folder) / theme, theme=theme) as jupyter:
+            with server.opened(theme=theme) as jupyter:
                 jupyter.write("forms.ipynb", _CELL)
                 with jupyter.open("forms.ipynb", width=1300, height=1000) as page:
                     jupyter.run_all(page)
