@@ -4,6 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 ASKED = ["newest page", "last page by cursor", "last page by offset", "get by id"]
 SEARCHED = ["20 newest with a common word", "search for an absent word"]

@@ -281,6 +281,7 @@ def completed(line):
         return process.communicate(timeout=PATIENCE)[0].split()
 
 
+@pytest.mark.slow
 def test_commands_options_ids_sources_and_formats_complete(tmp_path):
     store = rt.TraceStore()
     store.load(rt.examples.folder())

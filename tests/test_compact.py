@@ -91,6 +91,7 @@ def places(store):
         return compacting.disorder(cursor)
 
 
+@pytest.mark.slow
 def test_traces_out_of_order_lie_in_order_afterwards(store, put):
     put(shuffled(100_000))
     assert places(store) == pytest.approx(5, abs=0.2)
@@ -111,6 +112,7 @@ def test_traces_out_of_order_lie_in_order_afterwards(store, put):
     assert store.compact(progress=False).moved == 0
 
 
+@pytest.mark.slow
 def test_traces_in_order_stay_where_they_are(store, put):
     put(range(50_000))
     store.compact(progress=False)
@@ -120,6 +122,7 @@ def test_traces_in_order_stay_where_they_are(store, put):
     assert not store.info().compact_due
 
 
+@pytest.mark.slow
 def test_whole_row_groups_elsewhere_in_time_do_no_harm(store, put):
     for start in (60_000, 0, 40_000, 20_000):
         put(range(start, start + 20_000))
@@ -156,6 +159,7 @@ def test_many_traces_of_one_moment_are_cut_by_id(store, put):
     assert everything(store) == rows
 
 
+@pytest.mark.slow
 def test_holes_of_deleted_traces_are_closed(store, put):
     put(range(60_000))
     store.delete(where="try_cast(rtrim(prompt, '?') as int) % 3 = 0")
@@ -181,6 +185,7 @@ def test_a_read_only_store_is_refused(store, make_trace):
         assert "StoreReadOnly" in reader.communicate()[1]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_pieces")
 def test_others_add_read_and_delete_meanwhile(store, put):
     put(shuffled(4_000))
@@ -195,6 +200,7 @@ def test_others_add_read_and_delete_meanwhile(store, put):
     assert store.count() == 4_020
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_pieces")
 def test_an_export_beside_it_has_every_trace_once(store, put, monkeypatch):
     monkeypatch.setattr("tunix_rt.store.scanning._PIECE_ROWS", 2_048)
@@ -211,6 +217,7 @@ def test_an_export_beside_it_has_every_trace_once(store, put, monkeypatch):
     assert seen == ids
 
 
+@pytest.mark.crash
 @pytest.mark.usefixtures("small_pieces")
 def test_killed_half_way_it_leaves_every_trace_and_goes_on(store, put):
     put(shuffled(9_001))

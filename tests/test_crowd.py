@@ -99,6 +99,7 @@ def all_done(processes):
         assert (process.returncode, said) == (0, "done\n")
 
 
+@pytest.mark.slow
 def test_eight_processes_add_while_one_pages_and_one_exports(store, tmp_path):
     stop = tmp_path / "stop"
     out = {"stdout": subprocess.PIPE, "text": True}
@@ -112,6 +113,7 @@ def test_eight_processes_add_while_one_pages_and_one_exports(store, tmp_path):
     assert len({json.loads(line)["id"] for line in (tmp_path / "all.jsonl").read_text().splitlines()}) == 1_600
 
 
+@pytest.mark.slow
 def test_processes_whose_threads_add_and_read_are_in_nobodys_way(store):
     out = {"stdout": subprocess.PIPE, "text": True}
     all_done([python(ADD_AND_READ, store.path, name, **out) for name in "abcd"])
@@ -119,6 +121,7 @@ def test_processes_whose_threads_add_and_read_are_in_nobodys_way(store):
     assert prompts == Counter(f"{name} {n}" for name in "abcd" for n in range(60))
 
 
+@pytest.mark.slow
 def test_fifty_threads_add_and_page_at_once(store):
     together = threading.Barrier(50)
 
@@ -158,6 +161,7 @@ def test_processes_that_come_by_a_link_see_the_same_store(store, tmp_path):
     assert [path.name for path in link.parent.iterdir()] == ["link.duckdb"]
 
 
+@pytest.mark.slow
 def test_a_third_process_has_its_turn_while_two_read_all_the_time(store, tmp_path):
     printed = tmp_path / "printed"
     greedy = [start(COUNT_IN_TURN, store.path, name, 1_000_000, output=printed) for name in ("one", "two")]

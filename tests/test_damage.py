@@ -156,6 +156,7 @@ def test_another_store_in_its_place_is_told(path, tmp_path, make_trace):
     assert rt.TraceStore(path, accept_loss=True).count() == 1
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("damage", [halve, overwrite, overwrite_the_end, empty, delete])
 def test_a_write_ahead_log_that_lost_changes_is_told(path, damage):
     add_and_die(path, "folded")
@@ -163,6 +164,7 @@ def test_a_write_ahead_log_that_lost_changes_is_told(path, damage):
     assert isinstance(refused(path, str(path), "backup|Put it back"), rt.StoreDamaged)
 
 
+@pytest.mark.crash
 def test_a_write_ahead_log_that_is_put_back_is_all_that_was_missing(path):
     add_and_die(path, "folded")
     log = path.with_name("runs.duckdb.wal")
@@ -182,6 +184,7 @@ def test_a_damaged_journal_is_told_and_left_as_it_is(path, damage):
         store.add(rt.Trace(prompt="p", steps=["s"], final_answer="a"))
 
 
+@pytest.mark.crash
 def test_a_journal_damaged_beneath_its_log_is_told(path):
     add_and_die(path, "waiting")
     halve(path.with_name("runs.journal"))
@@ -190,6 +193,7 @@ def test_a_journal_damaged_beneath_its_log_is_told(path):
     assert path.with_name("runs.journal").exists()
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("damage", [halve, overwrite, overwrite_the_end, empty, delete])
 def test_a_journal_that_lost_its_log_is_told(path, damage):
     add_and_die(path, "waiting")
@@ -207,6 +211,7 @@ def test_a_journal_that_was_deleted_with_nothing_in_it_loses_nothing(path):
     assert rt.TraceStore(path).count() == 50
 
 
+@pytest.mark.crash
 def test_a_journal_that_was_deleted_with_traces_in_it_is_told(path):
     add_and_die(path, "waiting")
     journal = path.with_name("runs.journal")
@@ -217,6 +222,7 @@ def test_a_journal_that_was_deleted_with_traces_in_it_is_told(path):
         rt.TraceStore(path).count()
 
 
+@pytest.mark.crash
 def test_a_journal_deleted_without_its_log_is_told(path):
     add_and_die(path, "waiting")
     path.with_name("runs.journal").unlink()

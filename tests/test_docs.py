@@ -11,6 +11,8 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import get_args
 
+import pytest
+
 import tunix_rt as rt
 from tunix_rt.formats import FORMATS
 from tunix_rt.store.exporting import EXPORT_FORMATS
@@ -75,7 +77,7 @@ def test_the_two_commands_are_single_lines_that_name_what_is_there():
         assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
         assert re.search(r"\.\[(\w+)\]", command)[1] in extras
     assert (ROOT / start.split()[-1]).is_file()
-    assert test.endswith("/coverage run -m pytest")
+    assert test.endswith("/coverage run -m pytest -n auto")
     found = subprocess.run(
         ["bash", "-c", "grep -m 1 -E '^python3 -m venv .*pytest' README.md"],
         cwd=ROOT,
@@ -87,6 +89,7 @@ def test_the_two_commands_are_single_lines_that_name_what_is_there():
     assert found.args[2] in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_readme_s_commands_run_in_a_shell(tmp_path):
     section = README.split("## On the command line")[1].split("\n## ")[0]
     (block,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
@@ -135,6 +138,7 @@ def test_contributing_lists_every_room_and_every_file_of_the_store():
         assert f"`{file.name}`" in CONTRIBUTING or file.name == "__init__.py"
 
 
+@pytest.mark.slow
 def test_a_wheel_carries_the_examples_the_templates_and_the_front_ends(tmp_path):
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*command, "--wheel-dir", tmp_path, ROOT], check=True, capture_output=True)

@@ -51,6 +51,7 @@ def test_parquet_has_the_store_s_columns_typed(full, tmp_path):
     assert {"id", "prompt", "final_answer", "meta", "n_steps", "n_chars", "source"} <= set(schema.names)
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(traces(), min_size=1, max_size=8))
 def test_any_traces_come_back_as_they_went(tmp_path_factory, many):

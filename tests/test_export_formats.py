@@ -458,6 +458,7 @@ def test_tags_go_with_formats_that_have_some(store, tmp_path):
         store.export(tmp_path / "out.jsonl", format="messages", tags=("<a>", "</a>"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["messages", "tunix_rl", "preference"])
 def test_ten_thousand_traces_take_bounded_memory(store, make_trace, tmp_path, format):
     # 42 MB of text; 8,192 of these traces at once made Python hold 139 MB.

@@ -91,6 +91,7 @@ def test_what_is_read_without_the_models_is_what_trace_reads(text):
 step_fields = st.fixed_dictionaries({"i": indices, "type": names, "content": texts | long("content", 1)})
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(["p", "", "x" * (LIMITS_1_0["prompt"] + 1)]) | texts,
     st.lists(texts) | st.lists(step_fields, max_size=3) | st.just(["x"] * 1_001),

@@ -8,6 +8,8 @@ import pytest
 import tunix_rt as rt
 from tests.processes import PATIENCE, python, told_by
 
+pytestmark = pytest.mark.slow
+
 # Every child ends as its own process does: through sys.exit, so that what runs at exit runs.
 BEGIN = """
 import multiprocessing, os, sys, threading, time

@@ -8,6 +8,8 @@ import pytest
 import tunix_rt as rt
 from tests.processes import told_by
 
+pytestmark = pytest.mark.slow
+
 # A limit on the size of any file does to a process what a full disk does, and needs no rights.
 LIMITED = """
 import os, resource, signal, sys

@@ -97,6 +97,7 @@ def test_a_host_that_is_none_is_told():
     assert rediai_health(real("http://nowhere.invalid")).error.startswith("Connection failed: ")
 
 
+@pytest.mark.slow
 def test_who_does_not_answer_is_given_up_after_five_seconds():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         found = rediai_health(real(f"http://127.0.0.1:{silent.getsockname()[1]}"))

@@ -12,6 +12,8 @@ import pytest
 
 from tests.processes import ended, start
 
+pytestmark = pytest.mark.crash
+
 ROUNDS = 30
 
 ADD = """

@@ -146,6 +146,7 @@ def test_who_comes_back_stands_behind_those_who_wait(line, others):
     assert entered.is_set()
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("holds", [True, False])
 def test_a_process_that_dies_leaves_the_line(line, others, holds):
     first, second, third = others
@@ -184,6 +185,7 @@ def test_the_holder_is_named(line, others):
     assert str(holder).startswith(f"process {holder.pid} (python -c), which has held it for ")
 
 
+@pytest.mark.slow
 def test_threads_of_processes_that_wait_for_each_other_are_no_deadlock(line):
     processes = [python(PEN_AND_TURN, line._path, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     for process in processes:

@@ -187,6 +187,7 @@ def test_a_page_far_down_is_found_by_offset_with_and_without_filters(store, make
         assert [r.id for r in page] == every_fifth[offset : offset + 20]
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seconds=st.lists(st.integers(0, 6), min_size=1, max_size=60),
@@ -217,6 +218,7 @@ def test_no_trace_comes_twice_and_none_is_left_out(tmp_path_factory, make_trace,
             assert [record.id for record in store.page(limit=limit, offset=half)] == everything[half : half + limit]
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seconds=st.lists(st.integers(0, 6), min_size=1, max_size=40),

@@ -33,6 +33,7 @@ def test_a_backup_is_the_store_at_one_moment(store, make_trace, tmp_path):
     assert store.count() == 51
 
 
+@pytest.mark.slow
 def test_a_backup_is_consistent_while_others_write(store, tmp_path):
     program = (
         "import sys, tunix_rt as rt\n"

@@ -136,6 +136,7 @@ def test_a_host_that_is_none_of_this_server_s_is_refused(served):
     assert reply.status_code == 403
 
 
+@pytest.mark.slow
 def test_the_authorizer_is_asked_before_a_body_is_read(tmp_path):
     options = [
         "--ServerApp.authorizer_class=tests.test_server_access.ReadOnly",
@@ -156,6 +157,7 @@ def test_the_authorizer_is_asked_before_a_body_is_read(tmp_path):
         assert not [line for line in served.log.splitlines() if line.startswith("- ") and "tunix-rt" in line]
 
 
+@pytest.mark.slow
 def test_it_is_there_beside_jupyterlab(tmp_path):
     pytest.importorskip("jupyterlab")
     with serving(tmp_path / "served", "--ServerApp.jpserver_extensions=jupyterlab=True") as served:

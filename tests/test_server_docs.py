@@ -23,6 +23,7 @@ def test_every_command_tells_its_status():
 
 
 # In CI, where nothing may be left out, it fails without.
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None and not os.environ.get("CI"), reason="there is no curl")
 def test_the_readme_s_curl_commands_run(tmp_path):
     with serving(tmp_path / "served") as served:

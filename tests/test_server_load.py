@@ -16,6 +16,8 @@ import tunix_rt as rt
 from tests.processes import PATIENCE, python
 from tests.served import TRACE, serving
 
+pytestmark = pytest.mark.slow
+
 # As a notebook beside the server is.
 READ = """
 import os, sys

@@ -26,6 +26,7 @@ def test_the_document_has_every_route_method_and_parameter():
     assert SELECTION.keys() == FILTERS.keys() - {"ids", "where"}
 
 
+@pytest.mark.slow
 def test_the_replies_are_those_of_the_document(tmp_path):
     pytest.importorskip("schemathesis")
     with serving(tmp_path / "served") as served:

@@ -35,6 +35,7 @@ def python(program, *arguments, **options):
     return subprocess.Popen([sys.executable, "-W", "error", "-c", program, *map(str, arguments)], **options)
 
 
+@pytest.mark.slow
 def test_processes_add_and_read_in_turn_and_nothing_is_lost(store):
     writers = [python(ADD_MANY_TIMES, store.path, 15, name) for name in "abc"]
     for n in range(15):
@@ -72,6 +73,7 @@ def test_a_file_opened_in_this_process_by_other_means_is_told(store):
     assert store.count() == 0
 
 
+@pytest.mark.slow
 def test_threads_work_at_once_each_with_its_own_cursor(store):
     failures = []
 
@@ -111,6 +113,7 @@ def test_more_threads_than_the_pool_has_places_wait_and_then_are_told(tmp_path):
     assert store.count() == 0
 
 
+@pytest.mark.slow
 def test_hold_keeps_the_file_and_then_gives_it_back(store, make_trace):
     with store.hold(), store.hold():
         store.add(make_trace())
@@ -137,6 +140,7 @@ def test_a_transaction_that_fails_is_rolled_back_and_the_store_goes_on(store, ma
     assert store.count() == 1
 
 
+@pytest.mark.crash
 def test_a_killed_process_leaves_what_was_acknowledged(store):
     program = ADD_MANY_TIMES.replace("store.page(limit=5)", "print(n, flush=True)")
     with python(program, store.path, 1_000, "killed", stdout=subprocess.PIPE) as writer:

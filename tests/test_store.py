@@ -133,6 +133,7 @@ def test_scan_cuts_large_traces_into_pieces_that_fit_the_memory(store, monkeypat
     assert list(store.records(newest_first=False, where="n_steps = 2")) == records
 
 
+@pytest.mark.slow
 def test_traces_of_a_megabyte_are_exported_and_read_in_duckdb_s_memory(store, make_trace, tmp_path):
     for character, size in (("x", 1_000_000), ("鶴", 330_000), ('"', 500_000)):
         store.add_many(make_trace(trace_version="1.1", final_answer=character * size) for _ in range(50))

@@ -12,6 +12,8 @@ from playwright.sync_api import expect
 
 import tunix_rt as rt
 
+pytestmark = pytest.mark.browser
+
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "02_forms.ipynb"
 APP = "import tunix_rt as rt\nstore = rt.TraceStore({path!r})\napp = rt.app(store)\napp"
 

@@ -5,6 +5,8 @@ from playwright.sync_api import expect
 
 import tunix_rt as rt
 
+pytestmark = pytest.mark.browser
+
 APP = "import tunix_rt as rt\nstore = rt.TraceStore({path!r})\napp = rt.app(store)\napp"
 
 

@@ -1,6 +1,9 @@
 """Two notebooks with a kernel each on one store, in turn; and hostile traces, which stay text."""
 
+import pytest
 from playwright.sync_api import expect
+
+pytestmark = pytest.mark.browser
 
 SETUP = """%load_ext tunix_rt
 %trace_store {path}"""

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+pytestmark = pytest.mark.browser
+
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "04_many_notebooks.ipynb"
 
 
