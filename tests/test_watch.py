@@ -166,7 +166,7 @@ WHOLE = {
     "a.json": json.dumps(rows(3)).encode(),
     "b.json": json.dumps(rows(3), indent=1).encode(),
     "c.json": "\n".join(json.dumps(row, indent=1) for row in rows(3)).encode(),
-    "a.jsonl.gz": gzip.compress(lines(rows(3)).encode()),
+    "a.jsonl.gz": gzip.compress(lines(rows(3)).encode(), mtime=0),
 }
 
 
