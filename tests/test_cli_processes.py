@@ -91,6 +91,7 @@ def test_a_training_script_pipes_its_traces_in():
     assert said == ""
 
 
+@pytest.mark.slow
 def test_what_is_loaded_and_exported_through_pipes_is_what_was_there():
     Path("a.jsonl").write_text("".join(map(row, range(5))))
     there, copy = "--store a.duckdb", "--store b.duckdb"
@@ -115,6 +116,7 @@ def test_whoever_reads_may_go_away_and_nothing_is_said(words):
     assert (len(put), said) == (10, "")
 
 
+@pytest.mark.slow
 def test_standard_output_may_be_full_and_streams_may_be_closed():
     rt.TraceStore().load(rt.examples.folder())
     for words in ("list", "export -", "list --json"):
@@ -177,6 +179,7 @@ def test_a_watch_tells_each_look_that_brought_something_and_ends(sign, status):
     assert rt.TraceStore().count() == 2
 
 
+@pytest.mark.slow
 def test_a_store_that_another_program_holds_is_busy(store, make_trace):
     store.add(make_trace())
     store.close()
@@ -234,6 +237,7 @@ def test_lists_take_the_width_of_the_terminal(make_trace):
     assert max(map(len, run("list")[0].splitlines())) == 100
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_no_control_character_and_no_parquet(make_trace):
     trace = make_trace("p\x1b[2J\x9b31m", meta={"source": "\x1b]0;mine\x07"})
     rt.TraceStore().add(trace)
@@ -252,6 +256,7 @@ def test_help_has_no_colour_where_none_is_wanted():
         assert ("\x1b" in put, said) == (False, "")
 
 
+@pytest.mark.slow
 def test_output_is_right_in_a_terminal_without_unicode(make_trace):
     rt.TraceStore().add(make_trace("日本語?"))
     for words in (["list"], ["show"], ["list", "--json"], ["load", "--examples"]):

@@ -318,6 +318,7 @@ def test_rows_are_counted_for_the_progress(store):
     assert len(told) > 2
 
 
+@pytest.mark.slow
 def test_a_stream_of_any_length_takes_the_memory_of_a_chunk(store, monkeypatch):
     monkeypatch.setattr(loading, "CHUNK_ROWS", 100)
 
