@@ -140,7 +140,7 @@ def test_links_are_followed(two, tmp_path):
         belong_together(real)
     loop = tmp_path / "loop.jsonl"
     loop.symlink_to(loop)
-    with pytest.raises(rt.ExportFailed, match=r"loop\.jsonl: cannot be written"):
+    with pytest.raises(rt.ExportFailed, match=r"loop\.jsonl: cannot be reached"):
         two.export(loop)
     assert loop.is_symlink()
 
@@ -257,3 +257,8 @@ def test_what_is_not_a_path_to_write_to_is_told(two, path):
 
 def test_a_name_as_long_as_a_name_may_be_is_written(two, tmp_path):
     assert two.export(tmp_path / ("数" * 74 + ".jsonl"), manifest=False).rows == 500
+    with pytest.raises(rt.ExportFailed, match="shorten it by 48 characters"):
+        two.backup(tmp_path / ("数" * 74 + ".duckdb"))
+    with pytest.raises(rt.ExportFailed, match=r"cannot be written \(File name too long\)"):
+        two.export(tmp_path / ("数" * 80 + ".jsonl"))
+    assert partials(tmp_path) == []

@@ -117,7 +117,7 @@ class SourceInvalid(TunixRTError, ValueError):
 class MemoryLimitReached(TunixRTError, MemoryError):
     """What was asked needs more memory than `memory_limit` allows, even in the smallest pieces."""
 
-    def __new__(cls, *args: Any) -> Self:
+    def __new__(cls, *args: Any) -> Self:  # noqa: D102 - as any
         # MemoryError's own, which a copy would call, refuses a class whose first base is another one.
         return Exception.__new__(cls, *args)
 

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from tunix_rt.errors import ExportFailed, StoreFull
+from tunix_rt.paths import beside_store
 from tunix_rt.store.placing import replacing
 from tunix_rt.store.session import Session
 
@@ -17,8 +18,7 @@ _BLOCK_BYTES = 16 * 2**20
 
 def backup(session: Session, path: Path) -> None:
     """Copies the file of a store to `path`; see `TraceStore.backup`."""
-    journal = path.with_name(f"{path.stem if path.suffix == '.duckdb' else path.name}.journal")
-    for left in (journal, Path(f"{path}.wal")):
+    for left in (beside_store(path, "journal"), Path(f"{path}.wal")):
         if left.exists() and not path.exists():
             # It would be taken for the copy's own, with traces of its own.
             raise ExportFailed(f"{left} is there, of another store; name another file for the backup, or remove it")

@@ -60,10 +60,10 @@ class Identity(NamedTuple):
 
 
 def identity(file: Path | int) -> Identity | None:
-    """The identity of the file at a path or of a descriptor; None where there is no file."""
+    """The identity of the file at a path or of a descriptor; None where there is no file, or none to be reached."""
     try:
         status = os.stat(file)  # noqa: PTH116 - a descriptor, too
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return None
     return Identity(status.st_dev, status.st_ino)
 
