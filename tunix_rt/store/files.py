@@ -19,7 +19,7 @@ from tunix_rt.store import schema
 from tunix_rt.store.database import Database
 from tunix_rt.store.journal import Journal
 from tunix_rt.store.lease import Lease
-from tunix_rt.store.lock_queue import LockQueue
+from tunix_rt.store.lock_queue import Identity, LockQueue, identity
 from tunix_rt.store.standing import Standing, compare, read_standing
 
 
@@ -77,7 +77,7 @@ class Files:
         """Opens files that were replaced; StoreDamaged where they were deleted or moved away under an open store."""
         if self.is_current():
             return
-        if self.database.read_only or (self.journal.path.exists() and not self.journal.is_gone):
+        if self.database.read_only or (identity(self.journal.path) and not self.journal.is_gone):
             self.open_anew()
             return
         with self.lease.closed():
@@ -94,17 +94,21 @@ class Files:
                 self.queue.open(make=True)
 
     @classmethod
-    def identities(cls) -> set[tuple[int, int]]:
+    def identities(cls) -> set[Identity | None]:
         """Device and inode of each file of the stores that this process has open."""
-        found = set()
+        found: set[Identity | None] = set()
         for files in list(cls._of_process.values()):
             journal = files.journal.path
-            lock = journal.with_suffix(".lock")
-            for path in (files.path, f"{files.path}.wal", journal, f"{journal}-wal", f"{journal}-shm", lock):
-                with suppress(OSError):
-                    there = Path(path).stat()
-                    found.add((there.st_dev, there.st_ino))
-        return found
+            for path in (
+                files.path,
+                f"{files.path}.wal",
+                journal,
+                f"{journal}-wal",
+                f"{journal}-shm",
+                files.queue.path,
+            ):
+                found.add(identity(Path(path)))
+        return found - {None}
 
     def _check(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Whenever the file was attached: brings its tables up, and compares it with what was acknowledged."""
