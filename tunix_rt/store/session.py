@@ -205,12 +205,12 @@ class Session:
                     cursor.rollback()
                 raise
             database = self._files.database
+            database.note_log()
             if not database.is_current():
                 raise StoreDamaged(
                     f"{self._files.path}: was deleted, moved or replaced while it was being written, so what this call "
                     "stored is not there; what was added before and not yet written is still in the journal. Try again"
                 )
-            database.note_log()
             self._files.standing = standing
             database.merge_next |= merge
             self._files.journal.confirm(standing, folded=folded)
