@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 import duckdb
 
 from tunix_rt.errors import StoreUnusable
+from tunix_rt.paths import beside_store
 from tunix_rt.store import schema
 from tunix_rt.store.database import Database
 from tunix_rt.store.journal import Journal
@@ -30,10 +31,8 @@ class Files:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # A store `runs.duckdb` has `runs.journal`; any other name keeps its ending, so that no two stores share one.
-        stem = path.stem if path.suffix == ".duckdb" else path.name
-        self.queue = LockQueue(path.with_name(f"{stem}.lock"))
-        self.journal = Journal(path.with_name(f"{stem}.journal"), self.queue)
+        self.queue = LockQueue(beside_store(path, "lock"))
+        self.journal = Journal(beside_store(path, "journal"), self.queue)
         self.database = Database(path, self._check)
         self.database.read_only = True
         self.lease = Lease(self.database, self.queue)
@@ -94,21 +93,14 @@ class Files:
                 self.queue.open(make=True)
 
     @classmethod
-    def identities(cls) -> set[Identity | None]:
-        """Device and inode of each file of the stores that this process has open."""
-        found: set[Identity | None] = set()
+    def identities(cls) -> set[Identity]:
+        """Each file of the stores that this process has open."""
+        found: set[Identity] = set()
         for files in list(cls._of_process.values()):
-            journal = files.journal.path
-            for path in (
-                files.path,
-                f"{files.path}.wal",
-                journal,
-                f"{journal}-wal",
-                f"{journal}-shm",
-                files.queue.path,
-            ):
-                found.add(identity(Path(path)))
-        return found - {None}
+            path, journal = files.path, files.journal.path
+            paths = (path, f"{path}.wal", journal, f"{journal}-wal", f"{journal}-shm", files.queue.path)
+            found |= {there for each in paths if (there := identity(Path(each)))}
+        return found
 
     def _check(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Whenever the file was attached: brings its tables up, and compares it with what was acknowledged."""

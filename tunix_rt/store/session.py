@@ -53,6 +53,11 @@ class Session:
         return self._files.path
 
     @property
+    def store_id(self) -> str | None:
+        """Which store it is, wherever its file lies; None where it was never opened here."""
+        return self._files.standing.store_id
+
+    @property
     def n_traces(self) -> int:
         """How many traces the file held when it was last opened or changed here."""
         return self._files.standing.n_traces
