@@ -106,6 +106,7 @@ def add_until(path: str, notes: str, case: str, name: str) -> None:
 
 def read_until(path: str, notes: str, _case: str, _name: str) -> None:
     """Reads in every way until the file `stop` is there."""
+
     def read(store):
         store.page(limit=20, text="s")
         store.count(min_steps=1)
@@ -116,6 +117,7 @@ def read_until(path: str, notes: str, _case: str, _name: str) -> None:
 
 def hold_until(path: str, notes: str, _case: str, _name: str) -> None:
     """Holds the store for a while, and a while not."""
+
     def hold(store):
         with store.hold():
             for _ in range(random.randrange(1, 10)):

@@ -59,7 +59,9 @@ def _supervised(part: str, seed: int, seconds: float, totals: Counter) -> bool:
             if told.get("done"):
                 break
             first = told.get("n", first) + 1
-            print(f"ended with {status} (hung, or crashed): python -m tests.fuzz --part {part} --seed {seed} --only {first - 1}")
+            print(
+                f"ended with {status} (hung, or crashed): python -m tests.fuzz --part {part} --seed {seed} --only {first - 1}"
+            )
             if status in (-2, 130):
                 raise KeyboardInterrupt
     return failed

@@ -17,7 +17,19 @@ _TIMES = [
     "2026-01-31", "0001-01-01", "9999-12-31T23:59:59.999999-23:59", "2026-01-31T12:00:00Z", "2026-13-01", "now", "",
     datetime.min.replace(tzinfo=UTC), datetime.max, date.max, date.min, timedelta(days=1), timedelta.max, timedelta.min, 0, 1e18,
 ]  # fmt: skip
-_ENDINGS = [".jsonl", ".parquet", ".json", ".jsonl.gz", ".jsonl.zst", ".ndjson", ".csv", ".weird", "", ".gz", ".parquet.gz"]
+_ENDINGS = [
+    ".jsonl",
+    ".parquet",
+    ".json",
+    ".jsonl.gz",
+    ".jsonl.zst",
+    ".ndjson",
+    ".csv",
+    ".weird",
+    "",
+    ".gz",
+    ".parquet.gz",
+]
 
 
 def foreign_columns(rng):
@@ -38,7 +50,15 @@ class Part:
                 self.store.add(trace(rng))
             except rt.TunixRTError:
                 continue
-        groups = [{"prompt": f"{n // 4}?", "steps": ["a", "b"], "final_answer": "1", "meta": {"reward": n % 2, "source": "s", "correct": bool(n % 2)}} for n in range(16)]
+        groups = [
+            {
+                "prompt": f"{n // 4}?",
+                "steps": ["a", "b"],
+                "final_answer": "1",
+                "meta": {"reward": n % 2, "source": "s", "correct": bool(n % 2)},
+            }
+            for n in range(16)
+        ]
         self.store.add_many(groups)
         self._records = list(self.store.records())
 
@@ -48,7 +68,10 @@ class Part:
             case 0 | 1:
                 return Case("filters", filters, self._agree)
             case 2 | 3:
-                where = {"limit": rng.choice([1, 7, 100, 101, 0, any_value(rng)]), "offset": rng.choice([0, 3, 10**30, -1, any_value(rng)])}
+                where = {
+                    "limit": rng.choice([1, 7, 100, 101, 0, any_value(rng)]),
+                    "offset": rng.choice([0, 3, 10**30, -1, any_value(rng)]),
+                }
                 where = {name: value for name, value in where.items() if rng.randrange(2)}
                 if rng.randrange(2):
                     where[rng.choice(["after", "before"])] = self._cursor(rng)
@@ -57,7 +80,11 @@ class Part:
                 return Case("get", self._id(rng), self._get)
             case 5:
                 name = rng.choice(["columns", "newest_first"])
-                return Case("scan", ({name: rng.choice([["id"], ["id", "id"], [], "id", ["nope"], foreign_columns(rng)])}, filters), self._scan)
+                return Case(
+                    "scan",
+                    ({name: rng.choice([["id"], ["id", "id"], [], "id", ["nope"], foreign_columns(rng)])}, filters),
+                    self._scan,
+                )
             case 6:
                 return Case("delete", (self._id(rng), filters), self._delete)
         options = {
@@ -67,7 +94,11 @@ class Part:
         }
         to = rng.choice([*_ENDINGS, "file object", "odd name"])
         name = text(rng).encode(errors="replace").decode() if rng.randrange(2) else any_value(rng)
-        return Case("export", (to, name, {key: value for key, value in options.items() if rng.randrange(2)}, filters), self._export)
+        return Case(
+            "export",
+            (to, name, {key: value for key, value in options.items() if rng.randrange(2)}, filters),
+            self._export,
+        )
 
     def _filters(self, rng):
         record = rng.choice(self._records)
@@ -82,23 +113,57 @@ class Part:
             "min_chars": rng.choice([0, -(2**80), 10]),
             "max_chars": rng.randrange(1, 10_000),
             "version": rng.choice(["1.0", "1.1", text(rng)]),
-            "meta": rng.choice([dict([rng.choice(list(meta.items()))]) if meta else {}, {text(rng): json_value(rng)}, {"reward": 1}, {"a.b": None}]),
-            "ids": rng.choice([[record.id], [str(record.id)] * 3, str(record.id), [], (one.id for one in self._records[:3])]),
+            "meta": rng.choice(
+                [
+                    dict([rng.choice(list(meta.items()))]) if meta else {},
+                    {text(rng): json_value(rng)},
+                    {"reward": 1},
+                    {"a.b": None},
+                ]
+            ),
+            "ids": rng.choice(
+                [[record.id], [str(record.id)] * 3, str(record.id), [], (one.id for one in self._records[:3])]
+            ),
         }
         found = {name: good[name] for name in rng.sample(list(good), rng.choice([0, 1, 1, 1, 2, 3]))}
         if not rng.randrange(3):
             found[rng.choice([*FILTERS, *FILTERS, "nope", "limit"])] = any_value(rng)
         # What can be gone through once is another thing the second time.
-        return {name: list(value) if hasattr(value, "__next__") else value for name, value in found.items() if name not in ("where", "limit")}
+        return {
+            name: list(value) if hasattr(value, "__next__") else value
+            for name, value in found.items()
+            if name not in ("where", "limit")
+        }
 
     def _cursor(self, rng):
         good = cursor_at(rng.choice(self._records).created_at)
-        found = [good, good, damaged(rng, good.encode()).decode(errors="replace"), text(rng), any_value(rng), good + "=", good[:-1]]
+        found = [
+            good,
+            good,
+            damaged(rng, good.encode()).decode(errors="replace"),
+            text(rng),
+            any_value(rng),
+            good + "=",
+            good[:-1],
+        ]
         return rng.choice(found)
 
     def _id(self, rng):
         good = str(rng.choice(self._records).id)
-        return rng.choice([good, good[: rng.randrange(36)], good.upper(), UUID(good), text(rng), any_value(rng), UUID(int=0), good + "0", "-", "g"])
+        return rng.choice(
+            [
+                good,
+                good[: rng.randrange(36)],
+                good.upper(),
+                UUID(good),
+                text(rng),
+                any_value(rng),
+                UUID(int=0),
+                good + "0",
+                "-",
+                "g",
+            ]
+        )
 
     def _agree(self, filters):
         expected = self.store.count(**filters)
@@ -123,7 +188,9 @@ class Part:
         assert order == sorted(order, reverse=True), "not newest first"
         if page.next:
             behind = self.store.page(after=page.next, **filters)
-            assert not order or all((one.created_at, one.id) < order[-1] for one in behind), "the next page lies in front"
+            assert not order or all((one.created_at, one.id) < order[-1] for one in behind), (
+                "the next page lies in front"
+            )
         return True
 
     def _get(self, given):

@@ -96,7 +96,10 @@ def _smaller(value: Any, depth: int = 0) -> Iterator[Any]:
         for key in list(value)[:30]:
             rest = {name: item for name, item in value.items() if name is not key}
             yield rest
-            yield from ({name: item if name is key else old for name, old in value.items()} for item in _smaller(value[key], depth + 1))
+            yield from (
+                {name: item if name is key else old for name, old in value.items()}
+                for item in _smaller(value[key], depth + 1)
+            )
             yield from (rest | {item: value[key]} for item in (_smaller(key) if isinstance(key, str) else ()))
     elif type(value) in (int, float) and value not in (0, 1):
         yield from (0, 1)

@@ -17,7 +17,21 @@ from tests.served import serving
 from tunix_rt.server.parameters import EXPORT, PAGE, SELECTION
 from tunix_rt.store.exporting import EXPORT_FORMATS
 
-_ROUTES = ["/traces", "/traces/batch", "/traces/export", "/health", "/redi/health", "/openapi.json", "", "/", "/nope", "/traces/", "/traces/export/", "/../traces", "/traces/%00"]
+_ROUTES = [
+    "/traces",
+    "/traces/batch",
+    "/traces/export",
+    "/health",
+    "/redi/health",
+    "/openapi.json",
+    "",
+    "/",
+    "/nope",
+    "/traces/",
+    "/traces/export/",
+    "/../traces",
+    "/traces/%00",
+]
 _METHODS = ["GET", "GET", "POST", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE", "QUERY", "FOO", "get"]
 _SECONDS = 50
 _MORE_SECONDS = 0.5
@@ -30,8 +44,16 @@ class Part:
         self._context = serving(folder / "server")
         self._served = self._context.__enter__()
         self._n_logged = 0
-        self._client = httpx.Client(base_url=self._served.api, timeout=_SECONDS, trust_env=False, headers={"Authorization": f"token {self._served.token}"})
-        self._ids = [self._client.post("/traces", json={"prompt": f"{n}?", "steps": ["s"], "final_answer": "a"}).json()["id"] for n in range(30)]
+        self._client = httpx.Client(
+            base_url=self._served.api,
+            timeout=_SECONDS,
+            trust_env=False,
+            headers={"Authorization": f"token {self._served.token}"},
+        )
+        self._ids = [
+            self._client.post("/traces", json={"prompt": f"{n}?", "steps": ["s"], "final_answer": "a"}).json()["id"]
+            for n in range(30)
+        ]
         self._parts = urlsplit(self._served.api)
 
     def close(self):
@@ -44,30 +66,83 @@ class Part:
                 return Case("POST a trace", trace(rng), self._post)
             case 2:
                 data = rng.choice([trace(rng), json_value(rng), [trace(rng)]])
-                return Case("POST bytes", (rng.choice(["/traces", "/traces/batch"]), damaged(rng, as_text(data).encode(errors="surrogatepass"))), self._post_bytes)
+                return Case(
+                    "POST bytes",
+                    (
+                        rng.choice(["/traces", "/traces/batch"]),
+                        damaged(rng, as_text(data).encode(errors="surrogatepass")),
+                    ),
+                    self._post_bytes,
+                )
             case 3:
                 return Case("POST a batch", [trace(rng) for _ in range(rng.choice([0, 1, 3, 1_001]))], self._post_batch)
             case 4 | 5:
-                return Case("GET with a query", (rng.choice(["/traces", "/traces", "/traces/export", rng.choice(_ROUTES)]), self._query(rng)), self._get)
+                return Case(
+                    "GET with a query",
+                    (rng.choice(["/traces", "/traces", "/traces/export", rng.choice(_ROUTES)]), self._query(rng)),
+                    self._get,
+                )
             case 6:
-                one = rng.choice([rng.choice(self._ids), rng.choice(self._ids)[: rng.randrange(36)], quote(text(rng)[:500], safe="", errors="replace"), quote_from_bytes(rng.randbytes(5))])
+                one = rng.choice(
+                    [
+                        rng.choice(self._ids),
+                        rng.choice(self._ids)[: rng.randrange(36)],
+                        quote(text(rng)[:500], safe="", errors="replace"),
+                        quote_from_bytes(rng.randbytes(5)),
+                    ]
+                )
                 return Case("one trace", (rng.choice(["GET", "GET", "DELETE"]), one), self._one)
             case 7:
-                return Case("any request", (rng.choice(_METHODS), rng.choice(_ROUTES), self._headers(rng), rng.randbytes(rng.choice([0, 5, 3_000]))), self._any)
+                return Case(
+                    "any request",
+                    (
+                        rng.choice(_METHODS),
+                        rng.choice(_ROUTES),
+                        self._headers(rng),
+                        rng.randbytes(rng.choice([0, 5, 3_000])),
+                    ),
+                    self._any,
+                )
         return Case("raw bytes", self._raw(rng), self._send)
 
     def _query(self, rng):
         known = {**PAGE, **SELECTION, **EXPORT}
-        good = {"limit": "5", "offset": "3", "format": rng.choice(list(EXPORT_FORMATS)), "meta": as_text({text(rng): json_value(rng, 1)})[:2_000], "min_steps": str(rng.randrange(10**rng.choice([1, 19, 30]))), "since": "2026-01-31", "until": "0001-01-01T00:00:00-23:59", "text": text(rng)[:2_000]}
+        good = {
+            "limit": "5",
+            "offset": "3",
+            "format": rng.choice(list(EXPORT_FORMATS)),
+            "meta": as_text({text(rng): json_value(rng, 1)})[:2_000],
+            "min_steps": str(rng.randrange(10 ** rng.choice([1, 19, 30]))),
+            "since": "2026-01-31",
+            "until": "0001-01-01T00:00:00-23:59",
+            "text": text(rng)[:2_000],
+        }
         pairs = []
         for _ in range(rng.randrange(4)):
             name = rng.choice([*known, *good, "nope", text(rng)[:50]])
             value = good.get(name, "1") if rng.randrange(2) else text(rng)[:2_000]
-            pairs.append(f"{quote(name, errors='replace')}={quote(value, errors='replace') if rng.randrange(8) else quote_from_bytes(rng.randbytes(6))}")
+            pairs.append(
+                f"{quote(name, errors='replace')}={quote(value, errors='replace') if rng.randrange(8) else quote_from_bytes(rng.randbytes(6))}"
+            )
         return rng.choice(["&", "&", "&", ";", "&&"]).join(pairs)
 
     def _headers(self, rng):
-        odd = {"Content-Length": rng.choice(["0", "-1", "9" * 5_000, "x", "5"]), "Transfer-Encoding": "chunked", "Content-Type": text(rng)[:50].encode("ascii", "ignore").decode(), "Content-Encoding": "gzip", "Expect": "100-continue", "Host": "x.invalid", "Origin": "http://evil.invalid", "Authorization": "token x", "Accept": "text/html", "X-Long": "x" * 60_000, "Range": "bytes=0-1", "If-None-Match": "*", "Cookie": "a=b; _xsrf=x", "Connection": "close"}
+        odd = {
+            "Content-Length": rng.choice(["0", "-1", "9" * 5_000, "x", "5"]),
+            "Transfer-Encoding": "chunked",
+            "Content-Type": text(rng)[:50].encode("ascii", "ignore").decode(),
+            "Content-Encoding": "gzip",
+            "Expect": "100-continue",
+            "Host": "x.invalid",
+            "Origin": "http://evil.invalid",
+            "Authorization": "token x",
+            "Accept": "text/html",
+            "X-Long": "x" * 60_000,
+            "Range": "bytes=0-1",
+            "If-None-Match": "*",
+            "Cookie": "a=b; _xsrf=x",
+            "Connection": "close",
+        }
         return {name: odd[name] for name in rng.sample(list(odd), rng.choice([0, 1, 1, 2]))}
 
     def _raw(self, rng):
@@ -115,8 +190,14 @@ class Part:
 
     def _any(self, given):
         method, route, headers, body = given
-        lines = [f"{method} {self._parts.path}{route} HTTP/1.1", f"Host: {self._parts.netloc}", f"Authorization: token {self._served.token}"]
-        lines = [line for line in lines if line.split(":")[0] not in headers] + [f"{name}: {value}" for name, value in headers.items()]
+        lines = [
+            f"{method} {self._parts.path}{route} HTTP/1.1",
+            f"Host: {self._parts.netloc}",
+            f"Authorization: token {self._served.token}",
+        ]
+        lines = [line for line in lines if line.split(":")[0] not in headers] + [
+            f"{name}: {value}" for name, value in headers.items()
+        ]
         if "Content-Length" not in headers and "Transfer-Encoding" not in headers:
             lines.append(f"Content-Length: {len(body)}")
         return self._send("\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + body)

@@ -66,8 +66,17 @@ class Part:
                 ending = rng.choice(_SUFFIXES)
                 return Case(f"load, {kind}", (data, by, ending, self._options(rng)), self._load_bytes)
             case 4:
-                files = {f"{rng.choice(['a', 'b', 'é', 'samples/x', '.h', 'x y'])}{rng.choice(_SUFFIXES)}": self._file(rng)[1] for _ in range(3)}
-                return Case("load, folder", (files, rng.choice(["", "*", "**/*", "[", "{", "?", "*.jsonl"]), self._options(rng)), self._load_folder)
+                files = {
+                    f"{rng.choice(['a', 'b', 'é', 'samples/x', '.h', 'x y'])}{rng.choice(_SUFFIXES)}": self._file(rng)[
+                        1
+                    ]
+                    for _ in range(3)
+                }
+                return Case(
+                    "load, folder",
+                    (files, rng.choice(["", "*", "**/*", "[", "{", "?", "*.jsonl"]), self._options(rng)),
+                    self._load_folder,
+                )
             case 5:
                 values = [self._row(rng) if rng.randrange(3) else any_value(rng) for _ in range(rng.randrange(5))]
                 return Case("load, list", (values, self._options(rng)), self._load_list)
@@ -83,9 +92,29 @@ class Part:
             options["format"] = rng.choice([*FORMATS, *FORMATS, "x", "", None, 3])
         if not rng.randrange(5):
             names = ["prompt", "reasoning", "final_answer", "steps", "meta.x", "system", "question", text(rng)]
-            options["mapping"] = {rng.choice(names): rng.choice([*names, "a.0.b", "messages.0.content", 3]) for _ in range(3)}
+            options["mapping"] = {
+                rng.choice(names): rng.choice([*names, "a.0.b", "messages.0.content", 3]) for _ in range(3)
+            }
         if not rng.randrange(5):
-            options["encoding"] = rng.choice(["utf-16", "cp1252", "utf-8", "shift_jis", "x", "", "utf-7", "idna", "zip", "base64", "rot13", "punycode", "unicode_escape", None, 1])
+            options["encoding"] = rng.choice(
+                [
+                    "utf-16",
+                    "cp1252",
+                    "utf-8",
+                    "shift_jis",
+                    "x",
+                    "",
+                    "utf-7",
+                    "idna",
+                    "zip",
+                    "base64",
+                    "rot13",
+                    "punycode",
+                    "unicode_escape",
+                    None,
+                    1,
+                ]
+            )
         if not rng.randrange(3):
             options["known"] = rng.choice(["add", "skip", "add", "x", None])
         if not rng.randrange(20):
@@ -120,7 +149,13 @@ class Part:
                 log = {"header.json": LOG, "samples/1.json": sample(), "samples/2.json": row, "../x": b"x"}
                 method = rng.choice(list(PACK))
                 try:
-                    data = archive(log, method=method, flags=rng.choice([0, 0, 0, 1, 8]), crc=rng.choice([None, None, 7]), offset=rng.choice([None, None, 3, 2**31]))
+                    data = archive(
+                        log,
+                        method=method,
+                        flags=rng.choice([0, 0, 0, 1, 8]),
+                        crc=rng.choice([None, None, 7]),
+                        offset=rng.choice([None, None, 3, 2**31]),
+                    )
                 except RecursionError:
                     data = b"PK\x03\x04"
         if isinstance(data, str):
@@ -130,13 +165,36 @@ class Part:
     def _table(self, rng):
         n = 3
         columns, names = [], []
-        for name in rng.sample(["question", "answer", "prompt", "steps", "final_answer", "messages", "meta", "text", "x", "id", "created_at"], rng.randrange(1, 5)):
+        for name in rng.sample(
+            [
+                "question",
+                "answer",
+                "prompt",
+                "steps",
+                "final_answer",
+                "messages",
+                "meta",
+                "text",
+                "x",
+                "id",
+                "created_at",
+            ],
+            rng.randrange(1, 5),
+        ):
             column = rng.choice(self._columns)
             if rng.randrange(2):
                 column = pa.array([rng.choice(["a", "#### 5", None, "é"]) for _ in range(n)])
             # Fewer values than rows: a null for each of the others.
-            columns.append(column.slice(0, n) if len(column) >= n else pa.concat_arrays([column, pa.nulls(n - len(column), column.type)]) if not _is_odd(column.type) else pa.nulls(n))
-            names.append(name if rng.randrange(10) else rng.choice(["", "question", text(rng).encode(errors="replace").decode()]))
+            columns.append(
+                column.slice(0, n)
+                if len(column) >= n
+                else pa.concat_arrays([column, pa.nulls(n - len(column), column.type)])
+                if not _is_odd(column.type)
+                else pa.nulls(n)
+            )
+            names.append(
+                name if rng.randrange(10) else rng.choice(["", "question", text(rng).encode(errors="replace").decode()])
+            )
         if rng.randrange(3):
             names += ["question", "answer"]
             columns += [pa.array([f"{rng.randrange(10**6)}?" for _ in range(n)]), pa.array(["#### 5"] * n)]
@@ -146,7 +204,10 @@ class Part:
     def _frame(self, rng):
         rows = [self._row(rng) for _ in range(3)]
         if rng.randrange(2):
-            rows = [{text(rng): any_value(rng) for _ in range(3)} | {"question": "q", "answer": any_value(rng)} for _ in range(3)]
+            rows = [
+                {text(rng): any_value(rng) for _ in range(3)} | {"question": "q", "answer": any_value(rng)}
+                for _ in range(3)
+            ]
         try:
             frame = pd.DataFrame(rows)
         except Exception:  # noqa: BLE001 - pandas holds not everything

@@ -39,7 +39,18 @@ _WORDS = ["select", "from", "where", "(", ")", ",", ";", "copy", "to", "'out.csv
           "create table x as", "describe", "summarize", "show tables", "pivot", "qualify", "using sample 5", "exists", "case when",
           "install httpfs", "load json", "call", "prepare p as", "execute p", "vacuum", "\0", "\ud800", "😀", "lambda x:", "[", "]"]  # fmt: skip
 # With numbers of their own choice these run for ever, or say so much that nobody could hold it.
-_ENDLESS = {"range", "generate_series", "repeat", "repeat_row", "sleep_ms", "pg_sleep", "lpad", "rpad", "bar", "test_vector_types"}
+_ENDLESS = {
+    "range",
+    "generate_series",
+    "repeat",
+    "repeat_row",
+    "sleep_ms",
+    "pg_sleep",
+    "lpad",
+    "rpad",
+    "bar",
+    "test_vector_types",
+}
 
 
 class Part:
@@ -72,15 +83,23 @@ class Part:
             case 0 | 1 | 2:
                 return Case("sql, grammar", (_select(self, rng), []), self._ask)
             case 3:
-                return Case("sql, parameters", (f"select {_expression(self, rng)}, ? as p", [any_value(rng)]), self._ask)
+                return Case(
+                    "sql, parameters", (f"select {_expression(self, rng)}, ? as p", [any_value(rng)]), self._ask
+                )
             case 4:
-                return Case("sql, nearly right", (_spoiled(self, rng), [any_value(rng) for _ in range(rng.randrange(2))]), self._ask)
+                return Case(
+                    "sql, nearly right",
+                    (_spoiled(self, rng), [any_value(rng) for _ in range(rng.randrange(2))]),
+                    self._ask,
+                )
             case 5:
                 name = rng.choice(self._functions)
                 arguments = ", ".join(_expression(self, rng, 1) for _ in range(rng.randrange(4)))
                 return Case("sql, functions", (f"select {name}({arguments}) from traces limit 3", []), self._ask)
         expression = _expression(self, rng, 2, "truth") if rng.randrange(3) else _spoiled(self, rng)
-        return Case("where=", (expression, rng.choice(["count", "page", "scan", "records", "export", "delete"])), self._select)
+        return Case(
+            "where=", (expression, rng.choice(["count", "page", "scan", "records", "export", "delete"])), self._select
+        )
 
     def _ask(self, given):
         query, parameters = given
@@ -191,7 +210,9 @@ def _expression(part, rng, depth=2, kind=None):
 def _select(part, rng, depth=2):
     table = rng.choice(_TABLES)
     if not rng.randrange(8):
-        arguments = ", ".join(rng.choice(["'a.csv'", "'a.json'", "'traces'", "1", "'x'", "null"]) for _ in range(rng.randrange(3)))
+        arguments = ", ".join(
+            rng.choice(["'a.csv'", "'a.json'", "'traces'", "1", "'x'", "null"]) for _ in range(rng.randrange(3))
+        )
         table = f"{rng.choice(part._of_tables)}({arguments})"
     parts = [f"select {', '.join(_expression(part, rng, depth) for _ in range(rng.randrange(1, 3)))} from {table}"]
     if not rng.randrange(3):
@@ -204,7 +225,17 @@ def _select(part, rng, depth=2):
         parts.append(f"limit {rng.choice(['0', '3', '10%', '-1', '1e30', _expression(part, rng, 0)])}")
     query = " ".join(parts)
     if depth > 1 and not rng.randrange(6):
-        query = rng.choice([f"with c as ({query}) from c", f"{query} union all {query}", f"explain {query}", f"explain analyze {query}", f"describe {query}", f"summarize {query}", f"from ({query}) using sample 3"])
+        query = rng.choice(
+            [
+                f"with c as ({query}) from c",
+                f"{query} union all {query}",
+                f"explain {query}",
+                f"explain analyze {query}",
+                f"describe {query}",
+                f"summarize {query}",
+                f"from ({query}) using sample 3",
+            ]
+        )
     return query
 
 

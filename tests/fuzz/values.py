@@ -82,7 +82,9 @@ def text(rng):
         case 6:
             return "".join(chr(rng.randrange(0x110000)) for _ in range(rng.randrange(8)))
         case 7:
-            return rng.choice(["a", "é", "\n", "😀", "$", "<", '"', "\\"]) * rng.choice([64, 65, 20_000, 20_001, 50_001])
+            return rng.choice(["a", "é", "\n", "😀", "$", "<", '"', "\\"]) * rng.choice(
+                [64, 65, 20_000, 20_001, 50_001]
+            )
         case 8:
             return rng.choice(["x", "世", '"']) * rng.randrange(2_000_000) if not rng.randrange(20) else "x" * 300
     return "".join(rng.choice("abc xyz 0123 .,;+-=\n") for _ in range(rng.randrange(40)))
@@ -143,7 +145,9 @@ def foreign(rng, depth=2):
         lambda: datetime.max.replace(tzinfo=timezone(timedelta(hours=rng.randrange(-23, 24)))),
         lambda: datetime(1, 1, 1, tzinfo=timezone(timedelta(minutes=rng.randrange(1, 900)))),
         lambda: rng.choice([date.min, timedelta.max, timedelta.min, datetime.min]),  # noqa: DTZ901
-        lambda: rng.choice([pd.NaT, pd.NA, pd.Timestamp("2026", tz="Asia/Kolkata"), pd.Timestamp.max, pd.Timedelta.min]),
+        lambda: rng.choice(
+            [pd.NaT, pd.NA, pd.Timestamp("2026", tz="Asia/Kolkata"), pd.Timestamp.max, pd.Timedelta.min]
+        ),
         lambda: rng.choice([pd.Series([1, None]), pd.DataFrame({"a": [1]}), pd.Index([1]), pd.Categorical(["a"])]),
         lambda: rng.choice([pd.Interval(0, 1), pd.Period("2026-01"), pd.array([1, None], dtype="Int8")]),
         lambda: pa.scalar(rng.choice([1, "a", None, [1, None], {"a": 1}])),
@@ -189,6 +193,7 @@ def any_value(rng, depth=2):
 
 def trace(rng, value=json_value):
     """A dictionary shaped like a trace: mostly right, some of it `value`."""
+
     def steps():
         if rng.randrange(3):
             return [text(rng) or "s" for _ in range(rng.randrange(1, 4))]
