@@ -1,6 +1,7 @@
 """A fresh store in a temporary folder, and traces to put into it."""
 
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 for name, examples in {"everyday": 50, "ci": 300, "weekly": 1_500}.items():
     hypothesis.settings.register_profile(name, deadline=None, max_examples=examples, derandomize=name == "ci")
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "everyday"))
+
+# A shell has what it starts in the background, and all that this starts, ignore Ctrl-C, which tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

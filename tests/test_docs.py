@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from pydantic import ByteSize, TypeAdapter
 
 import tunix_rt as rt
 from tunix_rt.formats import FORMATS
@@ -64,6 +65,10 @@ def test_the_readme_lists_every_call_filter_format_and_setting():
         if field.annotation is int:
             bounds = {k: getattr(m, k) for m in field.metadata for k in ("ge", "le") if hasattr(m, k)}
             assert (int(default), allowed) == (field.default, f"{bounds['ge']:,}–{bounds['le']:,}")
+        elif field.annotation is ByteSize:
+            least, *_ = (bound.ge for bound in field.metadata if hasattr(bound, "ge"))
+            size = TypeAdapter(ByteSize).validate_python
+            assert (size(default.strip("`")), size(re.match("from `(.*?)`", allowed)[1])) == (field.default, least)
         elif field.default_factory is None:
             assert default == f"`{field.default}`"
             choices = get_args(field.annotation)

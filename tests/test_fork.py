@@ -127,6 +127,20 @@ with duckdb.connect(sys.argv[1]) as plain:
     sys.stdin.read()
 """
 
+# The child lives on when its parent is killed while that holds the file.
+PARENT_KILLED = """
+import signal
+store.add(trace("parent", 0))
+with store.hold():
+    child = os.fork()
+    if child == 0:
+        store.add(trace("child", 0))
+        print("added", flush=True)
+        sys.stdin.readline()
+        os._exit(0)
+    signal.pause()
+"""
+
 MULTIPROCESSING = """
 with store.hold():
     store.count()
@@ -202,6 +216,16 @@ def test_a_fork_does_not_wait_for_those_who_wait_for_the_file(tmp_path):
             other.communicate(timeout=PATIENCE)
         assert forking.communicate(timeout=PATIENCE)[0] == "4 5\n"
         assert forking.returncode == 0
+
+
+def test_a_child_keeps_no_lock_of_its_parent_that_was_killed(tmp_path):
+    path = tmp_path / "runs.duckdb"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with python(BEGIN + PARENT_KILLED, path, **pipes) as parent:
+        assert parent.stdout.readline() == "added\n"
+        parent.kill()
+        assert rt.TraceStore(path).count() == 2
+        parent.stdin.write("\n")
 
 
 def test_a_pool_of_forked_workers_adds_and_reads(tmp_path):

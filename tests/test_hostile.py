@@ -135,7 +135,9 @@ def test_a_file_that_shrinks_while_it_is_read_keeps_what_was_read(store):
 
     report = store.load(path, progress=cut)
     assert 0 < report.added < 40_000
-    assert report.rejected_count <= 1
+    # The row in which the cut is, and that there was one.
+    assert report.rejected_count <= 2
+    assert report.rejected[-1].reason == "was written to while it was read; load it again when it rests"
     assert store.count() == report.added
 
 
@@ -178,7 +180,7 @@ def named(text, suffix=".jsonl"):
         lambda store: store.load(named("{}"), format=ACTS),
         lambda store: store.load(named("{}"), mapping={ACTS: ACTS}),
         lambda store: store.add({"prompt": "p", ACTS: 1}),
-        lambda store: store.add(rt.Trace(prompt="p", steps=["s"], final_answer="a", meta={ACTS: float("nan")})),
+        lambda store: store.add(rt.Trace(prompt="p", steps=["s"], final_answer="a", meta={ACTS: object()})),
         lambda _: rt.Trace.from_json(f'{{"{ACTS}'),
         lambda store: store.add_many([{"prompt": "p", "steps": [{"i": 0, "type": ACTS, "contents": 1}]}]),
         lambda store: store.get(ACTS),

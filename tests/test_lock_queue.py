@@ -1,5 +1,6 @@
 """The line of processes: first come, first served, and whoever dies or gives up is out of it."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -8,8 +9,9 @@ import time
 
 import pytest
 
+import tunix_rt as rt
 from tests.processes import PATIENCE, python
-from tunix_rt.store.lock_queue import LockQueue
+from tunix_rt.store.lock_queue import LockQueue, _FileLocks
 
 # Does what it reads, line by line, and says what came of it.
 STAND = """
@@ -193,3 +195,85 @@ def test_threads_of_processes_that_wait_for_each_other_are_no_deadlock(line):
     for process in processes:
         said, _ = process.communicate(timeout=PATIENCE)
         assert (process.returncode, said) == (0, "[]\n")
+
+
+def test_copying_the_lock_file_drops_no_lock(line, others):
+    assert line.enter(time.monotonic() + PATIENCE)
+    line.path.read_bytes()
+    assert others[0].ask("enter 0") == "False"
+    line.leave()
+    assert others[0].ask("enter 0") == "True"
+
+
+def test_one_process_at_a_time_has_the_write_lock_and_is_named(line):
+    assert line.try_write_lock()
+    assert line.writer == os.getpid()
+    other = LockQueue(line.path)
+    other.open(make=False)
+    assert not other.try_write_lock()
+    line.release_write_lock()
+    assert other.try_write_lock()
+
+
+def test_a_lock_file_that_was_replaced_is_noticed(line):
+    assert line.is_current()
+    line.path.rename(line.path.with_name("away"))
+    assert not line.is_current()
+    line.path.touch()
+    assert not line.is_current()
+    line.close()
+    line.open(make=True)
+    assert line.is_current()
+
+
+class WithoutLocks:
+    """A file system that has no locks, as one that is mounted without them."""
+
+    def __init__(self, *_):
+        pass
+
+    def try_lock(self, *_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    is_taken = try_lock
+
+
+def test_a_file_system_without_locks_is_named(store, tmp_path, monkeypatch, make_trace):
+    monkeypatch.setattr(LockQueue, "locks", WithoutLocks)
+    with pytest.raises(rt.StoreUnusable, match=r"cannot be locked \(No locks available\).* local disk"):
+        rt.TraceStore(tmp_path / "other.duckdb").add(make_trace())
+    assert store.add(make_trace()).id
+
+
+# The same processes, with locks of whole files, as where there are no open-file-description locks.
+WHOLE_FILES = "from tunix_rt.store import lock_queue\nlock_queue.LockQueue.locks = lock_queue._FileLocks\n"
+ADD_AND_READ = """
+import tunix_rt as rt, sys
+store = rt.TraceStore(sys.argv[1])
+for n in range(20):
+    store.add(rt.Trace(prompt=f"{sys.argv[2]} {n}", steps=["s"], final_answer="a"))
+    store.page(limit=5)
+"""
+
+
+def test_locks_of_whole_files_serve_as_well(tmp_path):
+    path = tmp_path / "runs.duckdb"
+    processes = [python(WHOLE_FILES + ADD_AND_READ, path, name) for name in "abc"]
+    assert [process.wait(PATIENCE) for process in processes] == [0, 0, 0]
+    assert rt.TraceStore(path).count() == 60
+
+
+def test_locks_of_whole_files_have_one_holder_and_a_queue(line, monkeypatch):
+    monkeypatch.setattr(LockQueue, "locks", _FileLocks)
+    first, second = LockQueue(line.path), LockQueue(line.path)
+    for each in (first, second):
+        each.open(make=True)
+    assert first.enter(time.monotonic())
+    assert not first.someone_waits()
+    waiting = threading.Thread(target=lambda: second.enter(time.monotonic() + PATIENCE))
+    waiting.start()
+    until(first.someone_waits)
+    first.leave()
+    waiting.join(PATIENCE)
+    assert not first.someone_waits()
+    assert not first.enter(time.monotonic())

@@ -159,7 +159,7 @@ ODD_NAMES = [
 def test_a_store_and_a_file_may_have_any_name_that_the_system_gives(name, tmp_path):
     with_store = rt.TraceStore(tmp_path / f"{name}.duckdb")
     with_store.add(ROW)
-    assert with_store.export(tmp_path / f"{name}.jsonl") == 1
+    assert with_store.export(tmp_path / f"{name}.jsonl").rows == 1
     assert (tmp_path / f"{name}.duckdb").is_file()
     other = rt.TraceStore(with_store.backup(tmp_path / f"{name} 2.duckdb"))
     assert counts(other.load(tmp_path / f"{name}.jsonl")) == (0, 1, 0)
@@ -238,7 +238,7 @@ def test_a_store_in_memory_goes_with_its_process(tmp_path):
 def test_the_setting_goes_through_the_gate_too(monkeypatch):
     for path, told in (("s3://b/x", "is a URL"), ("~nosuchuser/x", "no such home"), ("", "must be the path of a file")):
         monkeypatch.setenv("TUNIX_RT_DATABASE", path)
-        with pytest.raises(rt.SettingsInvalid, match=f"TUNIX_RT_DATABASE={path}: .*{told}"):
+        with pytest.raises(rt.SettingsInvalid, match=f"^TUNIX_RT_DATABASE=…: .*{told}"):
             rt.Settings()
     with pytest.raises(rt.SettingsInvalid, match="is not a path but a value of type int"):
         rt.Settings(database=3)
@@ -322,6 +322,7 @@ def test_the_files_of_stores_are_passed_over_and_the_report_says_so(store, tmp_p
     write(folder / "a.jsonl", lines(rows(2)))
     # None of a store.
     write(folder / "notes.lock", "…")
+    write(folder / "a.jsonl.lock", "…")
     write(folder / ".out.jsonl.12.partial", lines(rows(9)))
     (folder / "latest").symlink_to(store.path)
     report = store.load(folder)
@@ -336,10 +337,10 @@ def test_the_files_of_stores_are_passed_over_and_the_report_says_so(store, tmp_p
         "latest",
     }
     assert expected <= set(names_of(report.passed_over))
-    assert "a.jsonl" not in names_of(report.passed_over)
+    assert not {"a.jsonl", "a.jsonl.lock", "notes.lock"} & set(names_of(report.passed_over))
     report = store.load(str(tmp_path / "*"))
-    assert counts(report) == (0, 2, 1)
-    assert report.rejected[0].file.endswith("notes.lock")
+    assert counts(report) == (0, 2, 2)
+    assert [Path(row.file).name for row in report.rejected] == ["a.jsonl.lock", "notes.lock"]
     assert f"{len(report.passed_over)} files of trace stores passed over" in str(report)
     assert f"{len(report.passed_over)} files of trace stores passed over" in report._repr_html_()
     (watched,) = store.watch(str(tmp_path / "*.*"), stop=lambda: True)
@@ -377,7 +378,7 @@ def test_a_name_that_is_not_utf_8_ends_nothing(store, runs):
     report = store.load(os.fsdecode(b"runs/a\xff.jsonl"))
     assert counts(report) == (0, 1, 1)
     str(report).encode()
-    assert store.export(os.fsdecode(b"out\xff.jsonl")) == 3
+    assert store.export(os.fsdecode(b"out\xff.jsonl")).rows == 3
     with pytest.raises(rt.StoreUnusable, match="is not valid UTF-8, which DuckDB needs"):
         rt.TraceStore(os.fsdecode(b"s\xff.duckdb"))
 
@@ -442,7 +443,8 @@ PATHS = (
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.filterwarnings("ignore:.*no rows were written")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=PATHS, gate=st.sampled_from(sorted(GATES)))
 def test_no_path_whatsoever_raises_anything_else(store, path, gate):
     # Nothing outside of the test's own folder.

@@ -140,7 +140,7 @@ def test_links_are_followed(two, tmp_path):
         belong_together(real)
     loop = tmp_path / "loop.jsonl"
     loop.symlink_to(loop)
-    with pytest.raises(rt.ExportFailed, match=r"loop\.jsonl: cannot be written"):
+    with pytest.raises(rt.ExportFailed, match=r"loop\.jsonl: cannot be reached"):
         two.export(loop)
     assert loop.is_symlink()
 
@@ -220,9 +220,27 @@ def test_a_backup_goes_where_no_other_store_has_left_files(two, tmp_path):
     (tmp_path / "copy.journal").write_bytes(b"left")
     with pytest.raises(rt.ExportFailed, match=r"copy\.journal is there, of another store; name another file"):
         two.backup(tmp_path / "copy.duckdb")
+    other = rt.TraceStore(tmp_path / "other.duckdb")
+    other.add(rt.Trace(prompt="p", steps=["s"], final_answer="a"))
+    other.close()
+    other.path.unlink()
+    with pytest.raises(rt.ExportFailed, match=r"other\.journal is there, of another store"):
+        two.backup(other.path)
     with pytest.raises(rt.ExportFailed, match=r"nowhere/copy\.duckdb: cannot be written \(No such file"):
         two.backup(tmp_path / "nowhere" / "copy.duckdb")
     assert partials(tmp_path) == []
+
+
+def test_a_backup_takes_the_place_of_the_lost_file_beside_its_own_journal(two, tmp_path, make_trace):
+    copy = rt.TraceStore(two.backup(tmp_path / "copy.duckdb"))
+    two.add(make_trace("waits in the journal"))
+    two.path.unlink()
+    with pytest.raises(rt.StoreDamaged):
+        two.count()
+    copy.backup(two.path)
+    again = rt.TraceStore(two.path)
+    assert again.count() == 501
+    assert again.verify().ok
 
 
 def test_backups_are_taken_while_threads_attach_and_add(two, tmp_path, make_trace):
@@ -257,3 +275,8 @@ def test_what_is_not_a_path_to_write_to_is_told(two, path):
 
 def test_a_name_as_long_as_a_name_may_be_is_written(two, tmp_path):
     assert two.export(tmp_path / ("数" * 74 + ".jsonl"), manifest=False).rows == 500
+    with pytest.raises(rt.ExportFailed, match="shorten it by 48 characters"):
+        two.backup(tmp_path / ("数" * 74 + ".duckdb"))
+    with pytest.raises(rt.ExportFailed, match=r"cannot be written \(File name too long\)"):
+        two.export(tmp_path / ("数" * 80 + ".jsonl"))
+    assert partials(tmp_path) == []

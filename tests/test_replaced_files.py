@@ -8,7 +8,7 @@ import pytest
 import tunix_rt as rt
 from tests.processes import PATIENCE, python
 
-GONE = "were deleted, moved or replaced while it was open, so nothing was stored. Put them back"
+GONE = "were deleted, moved or replaced while it was open, .* nothing was stored. Put them back"
 
 ADD_WHEN_TOLD = """
 import sys

@@ -153,8 +153,6 @@ def test_an_empty_store_has_an_empty_page(client):
         ("max_chars", "many", "must be a whole number"),
         ("since", "yesterday", "must be a time such as"),
         *(("since", f"{year}-01-01", "must be a time such as") for year in ("0000", "99999", "-0001")),
-        ("since", "9999-12-31T23:59:59-23:59", "must be a time from year 1 to year 9999 in UTC"),
-        ("until", "0001-01-01T00:00:00+23:59", "must be a time from year 1 to year 9999 in UTC"),
         ("limit", "9" * 5_000, "must be a whole number from 1 to 100"),
         ("meta", "{", "is no JSON"),
         ("meta", "[1]", "must be values in meta"),
@@ -209,6 +207,11 @@ def test_lists_and_exports_take_the_filters_of_the_store(client):
         ({"until": "2020-01-31"}, 0),
         ({"until": "0001-01-01"}, 0),
         ({"since": "9999-12-31T23:59:59.999999Z"}, 0),
+        # Beyond either end of the calendar in UTC.
+        ({"until": "0001-01-01T00:00:00+23:59"}, 0),
+        ({"since": "0001-01-01T00:00:00+23:59"}, 5),
+        ({"until": "9999-12-31T23:59:59-23:59"}, 5),
+        ({"since": "9999-12-31T23:59:59-23:59"}, 0),
         ({"meta": json.dumps({"reward": 1, "grader.name": "exact"})}, 3),
         ({"meta": json.dumps({'wei"rd \\ key\0': None, "*": None, "$.a[0]": None})}, 5),
         ({"source": "a", "text": "0 × 2"}, 1),
@@ -467,6 +470,7 @@ def test_other_methods_are_told_which_there_are(client):
         assert set(reply.headers["Allow"].split(", ")) == allowed
 
 
+@pytest.mark.filterwarnings("ignore:.*no rows were written: all 50 traces were left out")
 def test_an_export_is_what_the_store_writes(client, served, tmp_path):
     post_many(client, 50, meta={"correct": True})
     for name in EXPORT_FORMATS:

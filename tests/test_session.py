@@ -150,6 +150,78 @@ def test_a_killed_process_leaves_what_was_acknowledged(store):
     assert store.count() >= acknowledged + 1
 
 
+STOPPED_WRITER = """
+import sys
+from pathlib import Path
+from tunix_rt.store.lock_queue import LockQueue
+queue = LockQueue(Path(sys.argv[1]))
+queue.open(make=True)
+assert queue.try_write_lock()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_an_add_waits_as_long_as_the_setting_says_for_a_process_that_was_stopped(store, make_trace):
+    store.add(make_trace())
+    patient = rt.TraceStore(store.path, settings=rt.Settings(pool_timeout=1))
+    lock = store.path.with_suffix(".lock")
+    with python(STOPPED_WRITER, lock, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout.readline() == b"held\n"
+        with pytest.raises(rt.StoreBusy, match=f"process {writer.pid} was writing to the journal all the time"):
+            patient.add(make_trace())
+        writer.stdin.close()
+        writer.wait(timeout=30)
+    patient.add(make_trace())
+    assert store.count() == 2
+
+
+def test_adds_of_threads_are_committed_together_and_each_is_stored(store):
+    def work(name):
+        return [store.add(rt.Trace(prompt=f"{name} {n}", steps=["s"], final_answer="a")).id for n in range(20)]
+
+    with ThreadPoolExecutor(16) as pool:
+        ids = [trace_id for added in pool.map(work, range(16)) for trace_id in added]
+    assert store.count() == len(set(ids)) == 320
+    assert store._session._files.queue.folded == store._session._files.queue.acknowledged == 320
+
+
+CLOSE_INTERRUPTED = """
+import os, signal, sys, threading, time
+import tunix_rt as rt
+store = rt.TraceStore(sys.argv[1])
+store.add(rt.Trace(prompt="p", steps=["s"], final_answer="a"))
+inside, leave = threading.Event(), threading.Event()
+def work():
+    with store._session.cursor():
+        inside.set()
+        leave.wait()
+worker = threading.Thread(target=work)
+worker.start()
+inside.wait()
+def interrupt():
+    # Until it waits for the worker.
+    while not store._session._files.lease._closers:
+        time.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt).start()
+try:
+    store._session.close_file()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+leave.set()
+worker.join()
+print(store.count(), flush=True)
+store.close()
+print(store.count(), flush=True)
+"""
+
+
+def test_a_close_that_is_interrupted_leaves_nothing_behind(store):
+    with python(CLOSE_INTERRUPTED, store.path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.communicate(timeout=60)[0] == "interrupted\n1\n1\n"
+
+
 def test_importing_the_package_brings_in_nothing_heavy():
     program = (
         "import sys, tunix_rt; heavy = {'pyarrow', 'duckdb', 'ipywidgets', 'IPython', 'pandas', 'numpy', 'jinja2', "

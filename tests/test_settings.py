@@ -1,5 +1,6 @@
 """Where settings come from, their bounds, and what a bad one is told."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -118,8 +119,8 @@ HIDDEN = "hunter2"
     ],
 )
 def test_no_text_of_a_setting_is_shown(name, value):
-    # Any text is the path of a file, unless it is not.
-    if name == "database" and not value.startswith("~") and "\0" not in value:
+    # Most texts are the path of a file.
+    if name == "database" and value.startswith(("/", HIDDEN)) and "\0" not in value:
         assert rt.Settings(database=value).database == Path(value)
         return
     with pytest.raises(rt.SettingsInvalid) as caught:
@@ -127,7 +128,7 @@ def test_no_text_of_a_setting_is_shown(name, value):
     # Neither in the message nor in what it was made of.
     assert HIDDEN not in str(caught.value)
     assert caught.value.__cause__ is None
-    assert str(caught.value).startswith(f"TUNIX_RT_{name.upper()}=…: must ")
+    assert re.match(f"TUNIX_RT_{name.upper()}=…: (must|is a|has no|holds a) ", str(caught.value))
 
 
 @pytest.mark.parametrize("content", [b"TUNIX_RT_POOL_SIZE=\xff", b"\xff\xfe"])

@@ -255,7 +255,8 @@ def test_a_where_is_one_expression_that_leaves_the_other_filters_alone(filled, t
     assert filled.count() == 25
 
 
-@pytest.mark.parametrize("filters", [{"min_steps": 10**40}, {"max_chars": -(10**40)}])
+# RE2 takes no pattern of this length.
+@pytest.mark.parametrize("filters", [{"text": "a" * 1_000_000}], ids=["text"])
 def test_any_other_filter_that_duckdb_cannot_take_is_named(filled, tmp_path, filters):
     (name,) = filters
     for call in calls(filled, tmp_path, **filters)[:2]:

@@ -117,6 +117,10 @@ class SourceInvalid(TunixRTError, ValueError):
 class MemoryLimitReached(TunixRTError, MemoryError):
     """What was asked needs more memory than `memory_limit` allows, even in the smallest pieces."""
 
+    def __new__(cls, *args: Any) -> Self:  # noqa: D102 - as any
+        # MemoryError's own, which a copy would call, refuses a class whose first base is another one.
+        return Exception.__new__(cls, *args)
+
 
 class ExportFailed(TunixRTError, OSError):
     """A file that cannot be written; what stood there before is untouched."""

@@ -4,6 +4,7 @@
 StoreUnusable for a store. Python raises seven classes of errors for bad paths, and other ones in other versions.
 """
 
+import errno
 import os
 import re
 import stat
@@ -20,7 +21,7 @@ _URL = re.compile(
     r"postgres(ql)?|mysql|sqlite|jdbc):/|(md|motherduck|ducklake|quack):",
     re.IGNORECASE,
 )
-# What a store or an export puts beside its file has a longer name: `.NAME.manifest.json.4194304.partial`.
+# What a store puts beside its file has a longer name: `.NAME.4194304.140737488355328.new-journal`.
 _ROOM = 48
 # Standard input under the names that the system has for it; no other device ends.
 _OPEN_FILES = re.compile(r"/dev/(stdin|fd/\d+)|/proc/(self|\d+)/fd/\d+")
@@ -32,8 +33,11 @@ _KINDS = {
     stat.S_IFSOCK: "a socket",
 }
 
-# The files that a store keeps beside its own, `NAME.duckdb`.
-_BESIDE = re.compile(r"(?P<base>.+)\.(?P<ending>journal|journal-wal|journal-shm|lock|wal)", re.DOTALL)
+# The files that a store keeps beside its own, `NAME.duckdb`; what `spill_folder` names.
+_BESIDE = re.compile(
+    r"(?P<base>.+)\.(?P<ending>journal(-wal|-shm|-journal)?|lock(-latch|-write|-queue)?|wal)", re.DOTALL
+)
+_SPILL_FOLDER = re.compile(r"\..+\.\d+\.[0-9a-f]{8}\.tmp", re.DOTALL)
 _MAGIC = slice(8, 12)
 
 
@@ -114,13 +118,26 @@ def target_path(given: Any, error: type[TunixRTError] = ExportFailed) -> Path:
     except OSError as fault:
         raise error(f"{path}: the working folder is gone ({fault.strerror})") from None
     status_of(path, error)
-    status_of(path.with_name(path.name + "x" * _ROOM) if path.name else path, error)
+    return path
+
+
+def store_target(given: Any, error: type[TunixRTError] = ExportFailed) -> Path:
+    """The absolute path of a store's file to write, there or not; `error` where no store can have it."""
+    path = target_path(given, error)
+    try:
+        path.with_name(path.name + "x" * _ROOM).lstat()
+    except OSError as fault:
+        if fault.errno == errno.ENAMETOOLONG:
+            raise error(
+                f"{path}: the name is too long, for a store keeps files with longer names beside its own; shorten it "
+                f"by {_ROOM} characters"
+            ) from None
     return path
 
 
 def store_path(given: Any) -> Path:
     """The absolute path of a store's file, there or not; StoreUnusable where no store can be."""
-    path = target_path(given, StoreUnusable)
+    path = store_target(given, StoreUnusable)
     status = status_of(path, StoreUnusable)
     if status is not None and (kind := kind_of(status)):
         example = f", such as {path / 'traces.duckdb'}" if kind == "a folder" else ""
@@ -138,24 +155,27 @@ def store_path(given: Any) -> Path:
     return path
 
 
+def beside_store(store: Path, ending: str) -> Path:
+    """The file that a store keeps beside its own: `runs.duckdb` has `runs.journal`.
+
+    A store of any other name keeps its ending in the name of such a file, so that no two stores share one.
+    """
+    return store.with_name(f"{store.stem if store.suffix == '.duckdb' else store.name}.{ending}")
+
+
 def is_of_store(path: Path) -> bool:
     """Whether a file belongs to a trace store, by its name and those beside it.
 
-    Such files are not opened to find out: closing them would drop the locks that this process has on them.
+    Such files are not opened to find out: closing them would drop the locks that DuckDB and SQLite have on them here.
     """
     # Texts and os.path: a watch asks this of thousands of files every other second, and a Path takes twice as long.
     text = os.path.realpath(path) if os.path.islink(path) else str(path)  # noqa: PTH114
-    folder, name = os.path.split(text)
-    if folder.endswith(".tmp") and _is_database(folder.removesuffix(".tmp")):
-        return True
-    found = _BESIDE.fullmatch(name)
-    if found is None:
-        return _is_database(text)
-    base = os.path.join(folder, found["base"])  # noqa: PTH118
-    if found["ending"] == "wal":
-        return _is_database(base)
-    beside = (base, *(f"{base}.{ending}" for ending in ("duckdb", "journal", "lock")))
-    return any(one != text and os.path.isfile(one) for one in beside)  # noqa: PTH113
+    return _is_database(text) or _is_beside_store(text)
+
+
+def is_beside_store(path: Path) -> bool:
+    """Whether it is a file that a store keeps beside its own, or will: it need not be there."""
+    return _is_beside_store(str(path))
 
 
 def is_unfinished(path: Path) -> bool:
@@ -164,7 +184,26 @@ def is_unfinished(path: Path) -> bool:
 
 
 def _is_database(text: str) -> bool:
-    return text.endswith(".duckdb") or os.path.isfile(f"{text}.journal")  # noqa: PTH113
+    # Beside `runs.jsonl`, `runs.jsonl.journal` may be that of the store `runs.jsonl.duckdb`.
+    return text.endswith(".duckdb") or (_is_file(f"{text}.journal") and not _is_file(f"{text}.duckdb"))
+
+
+def _is_beside_store(text: str) -> bool:
+    folder, name = os.path.split(text)
+    if _SPILL_FOLDER.fullmatch(os.path.basename(folder)):  # noqa: PTH119
+        return True
+    found = _BESIDE.fullmatch(name)
+    if found is None:
+        return False
+    base = os.path.join(folder, found["base"])  # noqa: PTH118
+    if found["ending"] == "wal":
+        return _is_database(base)
+    # Any one of them is there with another one.
+    return any(one != text and _is_file(one) for one in (f"{base}.duckdb", f"{base}.journal", f"{base}.lock"))
+
+
+def _is_file(text: str) -> bool:
+    return os.path.isfile(text)  # noqa: PTH113
 
 
 def _holds_duckdb(path: Path) -> bool:

@@ -11,8 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from tunix_rt.errors import SettingsInvalid
 from tunix_rt.paths import MEMORY, checked_path
 
-# One trace of 10 MiB that is mostly numbers is stored, read and exported with so much.
-MEMORY_LIMIT_LEAST = 256_000_000
+# A trace of 10 MiB of numbers, or of 250,000 steps, is stored, read and exported with so much; with 320 MB it is not.
+MEMORY_LIMIT_LEAST = 400_000_000
 
 _PREFIX = "TUNIX_RT_"
 _URL = TypeAdapter(AnyHttpUrl)

@@ -60,14 +60,15 @@ class TrajectoryFolder:
                 raise SourceInvalid(f"{file}: is no file")
             with file.open("rb") as stream:
                 raw = stream.read(self._left + 1)
-            self._left -= len(raw)
-            value = parsed(raw) if self._left >= 0 else None
         except OSError as error:
             raise SourceInvalid(f"{file}: cannot be read ({error.strerror})") from None
-        except (ValueError, RecursionError) as error:
-            raise SourceInvalid(f"{file}: invalid JSON: {error}") from None
+        self._left -= len(raw)
         if self._left < 0:
             raise SourceInvalid(f"{self.path}: exceeds maximum of {self._most_bytes:,} bytes for a row")
+        try:
+            value = parsed(raw)
+        except (ValueError, RecursionError) as error:
+            raise SourceInvalid(f"{file}: invalid JSON: {error}") from None
         if not isinstance(value, dict):
             raise SourceInvalid(f"{file}: must be an object")
         return value

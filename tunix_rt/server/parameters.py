@@ -127,9 +127,6 @@ def _read(given: list[tuple[str, str]], known: Mapping[str, Parameter], values: 
                 values[name] = known[name].read(text)
             except QueryInvalid as error:
                 yield Problem(name, str(error))
-            except OverflowError:
-                # A time at either edge of the calendar, in a zone of its own.
-                yield Problem(name, "must be a time from year 1 to year 9999 in UTC")
         elif name in values:
             yield Problem(name, "is given twice")
         elif name not in _JUPYTERS:

@@ -54,6 +54,8 @@ class Database:
         self.memory_limit = 0
         self.attached = False
         self._attached_file: Identity | None = None
+        self._log_path = Path(f"{path}.wal")
+        self._log: Identity | None = None
         # Set when an error has made this DuckDB unusable: it is ended, not only detached.
         self.broken = False
         # Set to let DuckDB merge small row groups when the file is detached next.
@@ -83,8 +85,18 @@ class Database:
             raise
 
     def is_current(self) -> bool:
-        """Whether the attached file, if any, is the one at the path: what goes into another one is lost."""
-        return not self.attached or identity(self.path) == self._attached_file
+        """Whether the attached file and its log, if any, are those at their paths: what goes into others is lost."""
+        return not self.attached or (
+            identity(self.path) == self._attached_file and (self._log is None or identity(self._log_path) == self._log)
+        )
+
+    def note_log(self) -> None:
+        """To be called after a commit, which is in DuckDB's write-ahead log, or has been written out of it."""
+        before, self._log = self._log, identity(self._log_path)
+        if before is not None and self._log is None:
+            # Somebody may have deleted it, and the commit is in a file without a name.
+            with suppress(duckdb.Error):
+                self._running().execute("checkpoint store")
 
     def detach(self) -> None:
         """Writes out and closes the file; where that fails, what was committed lies in DuckDB's write-ahead log."""
@@ -99,8 +111,11 @@ class Database:
             if self.merge_next:
                 running.execute("set global max_vacuum_tasks = 0")
                 self.merge_next = False
-        except duckdb.Error:
-            self.broken = True
+        except (duckdb.Error, RuntimeError) as error:
+            self.shut()
+            # DuckDB's own way to say so.
+            if str(error) == "Query interrupted":
+                raise KeyboardInterrupt from None
         if self.broken:
             self.shut()
 
@@ -179,7 +194,7 @@ class Database:
             if gives_way():
                 return False
             time.sleep(random.uniform(*_RETRY_SECONDS))  # noqa: S311 - spreads the waiters, keeps no secret
-        self.attached, self._attached_file = True, found or identity(path)
+        self.attached, self._attached_file, self._log = True, found or identity(path), None
         with self.cursor() as cursor:
             self._prepare(cursor)
         return True

@@ -15,11 +15,12 @@ from weakref import WeakValueDictionary
 import duckdb
 
 from tunix_rt.errors import StoreUnusable
+from tunix_rt.paths import beside_store
 from tunix_rt.store import schema
 from tunix_rt.store.database import Database
 from tunix_rt.store.journal import Journal
 from tunix_rt.store.lease import Lease
-from tunix_rt.store.lock_queue import LockQueue
+from tunix_rt.store.lock_queue import Identity, LockQueue, identity
 from tunix_rt.store.standing import Standing, compare, read_standing
 
 
@@ -30,10 +31,8 @@ class Files:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # A store `runs.duckdb` has `runs.journal`; any other name keeps its ending, so that no two stores share one.
-        stem = path.stem if path.suffix == ".duckdb" else path.name
-        self.queue = LockQueue(path.with_name(f"{stem}.lock"))
-        self.journal = Journal(path.with_name(f"{stem}.journal"), self.queue)
+        self.queue = LockQueue(beside_store(path, "lock"))
+        self.journal = Journal(beside_store(path, "journal"), self.queue)
         self.database = Database(path, self._check)
         self.database.read_only = True
         self.lease = Lease(self.database, self.queue)
@@ -77,7 +76,7 @@ class Files:
         """Opens files that were replaced; StoreDamaged where they were deleted or moved away under an open store."""
         if self.is_current():
             return
-        if self.database.read_only or (self.journal.path.exists() and not self.journal.is_gone):
+        if self.database.read_only or (identity(self.journal.path) and not self.journal.is_gone):
             self.open_anew()
             return
         with self.lease.closed():
@@ -94,16 +93,13 @@ class Files:
                 self.queue.open(make=True)
 
     @classmethod
-    def identities(cls) -> set[tuple[int, int]]:
-        """Device and inode of each file of the stores that this process has open."""
-        found = set()
+    def identities(cls) -> set[Identity]:
+        """Each file of the stores that this process has open."""
+        found: set[Identity] = set()
         for files in list(cls._of_process.values()):
-            journal = files.journal.path
-            lock = journal.with_suffix(".lock")
-            for path in (files.path, f"{files.path}.wal", journal, f"{journal}-wal", f"{journal}-shm", lock):
-                with suppress(OSError):
-                    there = Path(path).stat()
-                    found.add((there.st_dev, there.st_ino))
+            path, journal = files.path, files.journal.path
+            paths = (path, f"{path}.wal", journal, f"{journal}-wal", f"{journal}-shm", files.queue.path)
+            found |= {there for each in paths if (there := identity(Path(each)))}
         return found
 
     def _check(self, cursor: duckdb.DuckDBPyConnection) -> None:

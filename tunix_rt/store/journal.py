@@ -341,8 +341,9 @@ class Journal:
         """Raises StoreDamaged, from now on at each call until the store is opened anew."""
         self.is_gone = True
         raise StoreDamaged(
-            f"{self.path}: the store's files were deleted, moved or replaced while it was open, so nothing was stored. "
-            "Put them back and open the store again, or open it again to begin with what is there: TraceStore(path)"
+            f"{self.path}: the store's files were deleted, moved or replaced while it was open, or cannot be reached "
+            "any more; nothing was stored. Put them back and open the store again, or open it again to begin with what "
+            "is there: TraceStore(path)"
         )
 
     def _connect(self) -> sqlite3.Connection:

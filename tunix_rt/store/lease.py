@@ -14,6 +14,7 @@ import duckdb
 from tunix_rt.errors import StoreBusy
 from tunix_rt.store.database import Database
 from tunix_rt.store.lock_queue import LockQueue
+from tunix_rt.store.statement import interruptible
 
 # A program that does not know the queue, such as DuckDB's own shell, gets the file when it is idle for so long.
 _IDLE_SECONDS = 5.0
@@ -58,9 +59,10 @@ class Lease:
         """
         token = object()
         try:
-            self._begin_work(token, deadline)
-            with self._database.cursor() as cursor:
-                yield cursor
+            with interruptible():
+                self._begin_work(token, deadline)
+                with self._database.cursor() as cursor:
+                    yield cursor
         except duckdb.Error as error:
             raise self._database.explained(error) from None
         finally:

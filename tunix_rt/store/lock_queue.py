@@ -15,8 +15,8 @@ import os
 import struct
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 from weakref import finalize
@@ -60,10 +60,10 @@ class Identity(NamedTuple):
 
 
 def identity(file: Path | int) -> Identity | None:
-    """The identity of the file at a path or of a descriptor; None where there is no file."""
+    """The identity of the file at a path or of a descriptor; None where there is no file, or none to be reached."""
     try:
         status = os.stat(file)  # noqa: PTH116 - a descriptor, too
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return None
     return Identity(status.st_dev, status.st_ino)
 
@@ -219,7 +219,7 @@ class LockQueue:
 
     def someone_waits(self) -> bool:
         """Whether another process is in the queue."""
-        return self._locks is not None and self._locks.is_taken(_FIRST_TICKET, 0)
+        return self._is_taken(_FIRST_TICKET, 0)
 
     def try_write_lock(self) -> bool:
         """Takes the lock under which alone a process may touch the journal; False where another process has it.
@@ -281,7 +281,7 @@ class LockQueue:
             self._unlock(_LATCH)
 
     def _wait(self, ticket: int, deadline: float, gives_way: Callable[[], bool]) -> bool:
-        while ticket > _FIRST_TICKET and self._locks and self._locks.is_taken(_FIRST_TICKET, ticket - _FIRST_TICKET):
+        while ticket > _FIRST_TICKET and self._is_taken(_FIRST_TICKET, ticket - _FIRST_TICKET):
             if time.monotonic() >= deadline or gives_way():
                 return False
             time.sleep(_POLL)
@@ -309,13 +309,24 @@ class LockQueue:
     def _try(self, byte: int) -> bool:
         if self._locks is None:
             return True
-        try:
+        with self._explaining():
             return self._locks.try_lock(byte)
+
+    def _is_taken(self, start: int, length: int) -> bool:
+        if self._locks is None:
+            return False
+        with self._explaining():
+            return self._locks.is_taken(start, length)
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise StoreUnusable(
                 f"{self.path}: cannot be locked ({error.strerror}), so that processes could not take turns; put the "
                 "store on a local disk, or mount its file system with locks"
-            ) from error
+            ) from None
 
     def _unlock(self, byte: int) -> None:
         if self._locks is not None:

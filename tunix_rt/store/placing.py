@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from tunix_rt.errors import ExportFailed, TunixRTError
+from tunix_rt.paths import is_beside_store
 from tunix_rt.store.files import Files
 
 try:
@@ -24,8 +25,6 @@ _LOCK_SECONDS = 10.0
 _LOCK_POLL_SECONDS = 0.002
 # Of a long name the beginning is enough to recognise it, and leaves room for the rest of the temporary name.
 _NAME_CHARS = 40
-# What the files of a store have behind its name, with or without its `.duckdb`.
-_STORE_ENDINGS = (".wal", ".journal", ".journal-wal", ".journal-shm", ".journal-journal", ".lock")
 _HEAD_BYTES = 16
 _SQLITE_HEAD = b"SQLite format 3\0"
 _DUCKDB_HEAD = slice(8, 12)
@@ -135,12 +134,8 @@ def refuse_file_of_a_store(path: Path) -> None:
 
     By its name a file may belong to a store beside it although it is not there now; by its content it is a database.
     """
-    for ending in _STORE_ENDINGS:
-        owner = path.name.removesuffix(ending)
-        if owner and owner != path.name:
-            for name in (owner, f"{owner}.duckdb"):
-                if path.with_name(name).is_file():
-                    raise ExportFailed(f"{path}: belongs to the store {name} beside it; name another file")
+    if is_beside_store(path):
+        raise ExportFailed(f"{path}: belongs to the trace store beside it; name another file")
     try:
         there = path.stat()
     except (OSError, ValueError):

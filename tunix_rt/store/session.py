@@ -16,7 +16,6 @@ from tunix_rt.store.database import ROW_GROUP_ROWS
 from tunix_rt.store.files import Files
 from tunix_rt.store.rows import LARGE_ROW_BYTES, LARGE_ROWS_BYTES, NewRow, insert, to_table
 from tunix_rt.store.standing import Standing, next_standing
-from tunix_rt.store.statement import interruptible
 
 # Folded at once; several copies of it are in memory meanwhile.
 _FOLD_BYTES = 64 * 2**20
@@ -45,13 +44,18 @@ class Session:
                 # Where it could not be opened, the next TraceStore has not accepted anything.
                 self._files.accept_loss = False
         # A file that is no store fails here, not at the first use.
-        with interruptible(), suppress(StoreBusy), self._files.lease.work(time.monotonic() + _FIRST_LOOK_SECONDS):
+        with suppress(StoreBusy), self._files.lease.work(time.monotonic() + _FIRST_LOOK_SECONDS):
             pass
 
     @property
     def path(self) -> Path:
         """The store's file, whatever links led to it."""
         return self._files.path
+
+    @property
+    def store_id(self) -> str | None:
+        """Which store it is, wherever its file lies; None where it was never opened here."""
+        return self._files.standing.store_id
 
     @property
     def n_traces(self) -> int:
@@ -75,11 +79,6 @@ class Session:
 
         Everything that was added before, by whatever process, is there.
         """
-        with interruptible(), self._cursor() as cursor:
-            yield cursor
-
-    @contextmanager
-    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         deadline = time.monotonic() + self._timeout
         if self._process != os.getpid():
             self._make_places()
@@ -211,6 +210,7 @@ class Session:
                     cursor.rollback()
                 raise
             database = self._files.database
+            database.note_log()
             if not database.is_current():
                 raise StoreDamaged(
                     f"{self._files.path}: was deleted, moved or replaced while it was being written, so what this call "

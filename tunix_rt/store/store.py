@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tunix_rt.errors import QueryInvalid, TraceInvalid, TraceNotFound
 from tunix_rt.model import Trace, TraceRecord, trace_of
-from tunix_rt.paths import target_path
+from tunix_rt.paths import store_target
 from tunix_rt.settings import Settings
 from tunix_rt.store import schema
 from tunix_rt.store.backup import backup
@@ -250,7 +250,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         Others can add meanwhile, and read when the copying is over. Raises ExportFailed where there is a file already
         or it cannot be written.
         """
-        target = target_path(path)
+        target = store_target(path)
         backup(self._session, target)
         return target
 
