@@ -11,6 +11,7 @@ in for SQLite's own mark that it is in use: without it the next process to close
 
 import errno
 import os
+import secrets
 import sqlite3
 import struct
 import sys
@@ -23,7 +24,7 @@ from pathlib import Path
 from uuid import UUID
 
 from tunix_rt.errors import StoreBusy, StoreDamaged, StoreFull, StoreUnusable, TunixRTError
-from tunix_rt.store.lock_queue import Identity, LockQueue, identity
+from tunix_rt.store.lock_queue import Identity, LockQueue, identity, put_in_place
 from tunix_rt.store.rows import NewRow, from_microseconds, to_microseconds
 from tunix_rt.store.standing import Standing
 
@@ -43,6 +44,9 @@ _CLOSE_SECONDS = 2.0
 _POLL_SECONDS = 0.0002
 # Read with one holding of the write lock: a whole fold at once kept those who add waiting for 0.1 s.
 _BATCH_ROWS, _BATCH_BYTES = 1_024, 2**20
+
+# By its mark, in the head of its file, a journal is told from another one at the same path.
+_MARKS = 2**31 - 1
 
 # The bytes on which SQLite keeps its mark that a database is in use (SHARED_FIRST and SHARED_SIZE in its os.h).
 _SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
@@ -328,7 +332,8 @@ class Journal:
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        if not self.is_current():
+        # The write lock is of no use either if it is of a lock file that others cannot find.
+        if not (self.is_current() and self._queue.is_current()):
             self.refuse_gone()
         try:
             yield self._connection or self._connect()
@@ -386,6 +391,9 @@ class Journal:
 
     def _notice_loss(self, connection: sqlite3.Connection) -> None:
         """SQLite opens silently without the rows of a log that is gone; their numbers must not be given out again."""
+        mark = int(connection.execute("pragma application_id").fetchone()[0])
+        if self._queue.journal != mark:
+            self._begin_counting(connection, mark)
         acknowledged, last = self._queue.acknowledged, _last_number(connection)
         if acknowledged <= last:
             # A process died between storing a row and acknowledging it, or the lock file is new.
@@ -401,6 +409,15 @@ class Journal:
         # That they are in the store was in the lost log, too.
         connection.execute("delete from pending where number <= ?", (folded,))
         connection.execute("commit")
+
+
+    def _begin_counting(self, connection: sqlite3.Connection, mark: int) -> None:
+        """The numbers of the lock file are about another journal, which is gone: those of this one begin below them."""
+        n_lost = max(0, self._queue.acknowledged - self._queue.folded)
+        if n_lost:
+            connection.execute("update journal set n_lost = n_lost + ?", (n_lost,))
+        self._queue.folded = self._queue.acknowledged = 0
+        self._queue.journal = mark
 
 
 def _last_number(connection: sqlite3.Connection) -> int:
@@ -445,17 +462,11 @@ def _make(path: Path) -> None:
         connection = sqlite3.connect(new, isolation_level=None)
         try:
             connection.execute("pragma journal_mode = wal")
+            connection.execute(f"pragma application_id = {secrets.randbelow(_MARKS) + 1}")
             connection.executescript(_TABLES)
         finally:
             connection.close()
-        try:
-            os.link(new, path)
-        except FileExistsError:
-            pass
-        except OSError:
-            # A file system without hard links.
-            if not path.exists():
-                new.rename(path)
+        put_in_place(new, path)
     except OSError as error:
         raise StoreUnusable(f"{path}: the store's journal cannot be made ({error.strerror})") from error
     finally:
