@@ -125,6 +125,14 @@ def test_a_row_of_thousands_of_columns_is_read_and_its_bad_one_named(store):
     assert len(store.latest().payload.meta["extra"]) == 2_001
 
 
+def test_a_duration_that_numpy_reaches_and_pandas_does_not_rejects_its_row_by_name(store):
+    frame = table_of(pa.array([1, 2, 3])).to_pandas()
+    frame["took"] = [np.timedelta64(2**61, "W"), np.timedelta64(90, "s"), np.timedelta64(1, "M")]
+    report = store.load(frame)
+    assert [(rejected.line, rejected.field) for rejected in report.rejected] == [(1, "took"), (3, "took")]
+    assert store.latest().payload.meta["extra"]["took"] == 90.0
+
+
 def test_a_time_that_pandas_reaches_and_python_does_not_rejects_its_row(store):
     pd = pytest.importorskip("pandas")
     frame = table_of(pa.array([1, 2**40, None], pa.timestamp("s"))).to_pandas()

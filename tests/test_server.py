@@ -290,6 +290,13 @@ def test_a_batch_is_stored_whole_or_not_at_all(client):
     assert client.get("/traces").json()["data"] == []
 
 
+def test_a_field_that_no_reply_can_hold_is_told_by_its_escape(client):
+    body = b'{"prompt": "p", "steps": ["s"], "final_answer": "a", "meta": {"\\ud800": {"b": "\\udfff", "c": NaN}}}'
+    for path, sent, at in (("/traces", body, ""), ("/traces/batch", b"[%b]" % body, "0.")):
+        told = faults(client.post(path, content=sent))
+        assert [field for _, field, _ in told] == [f"{at}meta.'\\ud800'", f"{at}meta.\\ud800.b"]
+
+
 @pytest.mark.parametrize(
     ("batch", "why"),
     [([], "at least one"), ([0] * 1_001, "batch of more than 1,000 traces exceeds maximum of 1,000")],

@@ -225,6 +225,13 @@ def test_a_row_that_json_cannot_hold_is_told_and_stops_nothing(store, name):
             store.add(ROW | {"meta": meta})
 
 
+@pytest.mark.parametrize("odd", [{True: 1, "x": nested(300)}, {math.nan: nested(300)}, {None: object()}])
+def test_a_row_whose_keys_are_no_texts_and_that_json_cannot_hold_is_told(store, odd):
+    report = store.load([odd, ROW, odd])
+    assert counts(report) == (1, 0, 2)
+    assert [rejected.line for rejected in report.rejected] == [1, 3]
+
+
 @pytest.mark.parametrize(
     "row",
     [

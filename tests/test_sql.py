@@ -297,6 +297,20 @@ def test_a_parameter_that_duckdb_has_no_type_for_is_told(store, value):
         store.sql("select ?", value)
 
 
+def test_a_parameter_that_is_nested_without_end_or_fails_by_itself_is_told(store):
+    class Deleted:
+        @property
+        def item(self):
+            raise RuntimeError("the buffer has been deleted")
+
+    deep = []
+    for _ in range(2_000):
+        deep = [deep]
+    for value in (deep, {"a": deep}, Deleted()):
+        with pytest.raises(rt.QueryInvalid, match=r"^SQL: "):
+            store.sql("select ?", value)
+
+
 @pytest.mark.parametrize(
     ("expression", "shown"),
     [

@@ -104,7 +104,7 @@ def test_scan_gives_sorted_arrow_batches_of_the_columns_asked_for(store, make_tr
     assert batch.column("prompt").to_pylist() == ["3?"]
     assert batch.column("steps").to_pylist()[0][0] == {"i": 0, "type": "step", "content": "27 × 20 = 540"}
     assert "digest" not in batch.schema.names
-    for columns in (["prompt", "nonsense"], [], ["1 from traces; drop table traces"]):
+    for columns in (["prompt", "nonsense"], [], ["1 from traces; drop table traces"], 3, [{}], [10**5_000]):
         with pytest.raises(rt.QueryInvalid, match="scan: unknown columns"):
             store.scan(columns)
 

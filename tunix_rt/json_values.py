@@ -31,6 +31,7 @@ _MAX_DEPTH = 200
 _MAX_ITEMS = 2**25
 # Python writes, and reads, no integers of more digits.
 _MAX_DIGITS = sys.int_info.default_max_str_digits
+_TOO_LARGE = 10**_MAX_DIGITS
 _KEYS_TOLD = 8
 _UNCHANGED = frozenset({str, int, bool, type(None)})
 # How numpy, torch, JAX, pandas, polars and Arrow hand out what they hold as values of Python.
@@ -122,6 +123,8 @@ def _name(key: Any) -> str:
     name = _plain(key, 0)
     if isinstance(name, dict | list):
         raise _refusal(f"a key must be text or a number, not a {type(key).__name__}")
+    if isinstance(name, int) and abs(name) >= _TOO_LARGE:
+        raise _refusal(f"a key of more than {_MAX_DIGITS:,} digits; write it as a string")
     return name if isinstance(name, str) else json.dumps(name)
 
 

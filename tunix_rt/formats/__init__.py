@@ -118,8 +118,9 @@ def sources_in(given: Any, check: Callable[[], object], encoding: str | None) ->
 
 def format_named(name: str | None) -> Format | None:
     """The format with this name, none for None; SourceInvalid where it is unknown."""
-    if name is not None and name not in FORMATS:
-        raise SourceInvalid(f"unknown format {name!r}; known are {', '.join(FORMATS)}")
+    if name is not None and not (isinstance(name, str) and name in FORMATS):
+        what = repr(name) if isinstance(name, str) else f"of type {type(name).__name__}"
+        raise SourceInvalid(f"unknown format {what}; known are {', '.join(FORMATS)}")
     return None if name is None else FORMATS[name]
 
 

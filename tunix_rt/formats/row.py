@@ -62,8 +62,9 @@ class Row:
         if self.raw is None:
             try:
                 return str(self.value)[:REJECTED_TEXT_CHARS]
-            except (ValueError, RecursionError):
-                # Python writes no numbers of thousands of digits, and nothing that is nested without end.
+            except Exception:  # noqa: BLE001
+                # Python writes no numbers of thousands of digits, and nothing that is nested without end; what a
+                # foreign value writes of itself may fail in any way.
                 return ""
         return self.raw[: 4 * REJECTED_TEXT_CHARS].decode(errors="replace")[:REJECTED_TEXT_CHARS]
 

@@ -130,8 +130,12 @@ def _arrow_row(name: str, line: int, value: Any) -> Row:
 def _frame_values(frame: Any) -> Iterator[Any]:
     if not frame.columns.is_unique:
         raise SourceInvalid(f"{type(frame).__name__}: two columns have the same name; rename one of them")
+    names = list(frame.columns)
     for start in range(0, len(frame), _BATCH_ROWS):
-        yield from frame.iloc[start : start + _BATCH_ROWS].to_dict("records")
+        batch = frame.iloc[start : start + _BATCH_ROWS]
+        # `to_dict` would make values of pandas of those of numpy, and fail where it has none.
+        columns = (batch.iloc[:, place] for place in range(len(names)))
+        yield from (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
 
 
 def _frame_row(name: str, line: int, value: Any) -> Row:
@@ -140,11 +144,12 @@ def _frame_row(name: str, line: int, value: Any) -> Row:
 
 def _listed_row(name: str, line: int, value: Any) -> Row:
     """A row like that of a JSON Lines file, so that it is read, and refused, in the same way."""
+    if isinstance(value, TraceRecord):
+        stamp = to_json({"id": value.id, "created_at": value.created_at})
+        return Row(name, line, raw=stamp[:-1] + b"," + to_json(value.payload)[1:])
+    # What this refuses is a row that no format gets to see: its keys may be anything.
+    value = plain(value)
     try:
-        if isinstance(value, TraceRecord):
-            stamp = to_json({"id": value.id, "created_at": value.created_at})
-            return Row(name, line, raw=stamp[:-1] + b"," + to_json(value.payload)[1:])
-        value = plain(value)
         return Row(name, line, raw=to_json(value), value=value)
     except (PydanticSerializationError, ValueError, RecursionError):
         # What no JSON text can hold, such as a lone surrogate, is told with its field by those who look at the value.

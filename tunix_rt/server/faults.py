@@ -67,7 +67,11 @@ def detail_of(error: TunixRTError) -> str | list[dict[str, Any]]:
 
 def _faults(place: str, problems: Iterable[Problem]) -> list[dict[str, Any]]:
     return [
-        {"loc": [place, *_location(problem.field)], "field": problem.field, "msg": problem.reason}
+        {
+            "loc": [place, *_location(problem.field)],
+            "field": None if problem.field is None else _text(problem.field),
+            "msg": _text(problem.reason),
+        }
         for problem in list(problems)[:_MOST_PROBLEMS]
     ]
 
@@ -75,4 +79,9 @@ def _faults(place: str, problems: Iterable[Problem]) -> list[dict[str, Any]]:
 def _location(field: str | None) -> list[str | int]:
     parts = field.split(".") if field else []
     # An index has few digits; a key of `meta` may have more than Python reads.
-    return [int(part) if re.fullmatch(r"\d{1,18}", part, re.ASCII) else part for part in parts]
+    return [int(part) if re.fullmatch(r"\d{1,18}", part, re.ASCII) else _text(part) for part in parts]
+
+
+def _text(text: str) -> str:
+    """The text without lone surrogates, which a key may hold and no reply can."""
+    return text.encode(errors="backslashreplace").decode()

@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from tunix_rt.errors import MemoryLimitReached, StoreBusy, StoreDamaged, StoreFull, StoreUnusable, TunixRTError
-from tunix_rt.store.lock_queue import Identity, identity
+from tunix_rt.store.lock_queue import Identity, identity, put_in_place
 from tunix_rt.store.spill import spill_folder
 
 # The smallest unit that DuckDB skips, merges and rewrites. With its default of 122,880 rows each chunk of a load was
@@ -106,6 +106,8 @@ class Database:
         try:
             if self.merge_next:
                 running.execute(f"set global max_vacuum_tasks = {_MERGE_TASKS}")
+            if self._is_to_be_written_out():
+                running.execute("checkpoint store")
             running.execute("detach store")
             self.attached = False
             if self.merge_next:
@@ -118,6 +120,13 @@ class Database:
                 raise KeyboardInterrupt from None
         if self.broken:
             self.shut()
+
+    def _is_to_be_written_out(self) -> bool:
+        log = identity(self._log_path)
+        if identity(self.path) == self._attached_file:
+            return self.merge_next or log is not None or self._log is not None
+        # Of a file that was deleted or replaced: it removes the log at its path, which may be that of a new file.
+        return log is not None and log == self._log
 
     def shut(self) -> None:
         """Ends the DuckDB, and with it whatever it has open; the next attaching begins anew."""
@@ -137,7 +146,9 @@ class Database:
             )
         of_the_file = duckdb.FatalException | duckdb.InternalException | duckdb.ConnectionException | duckdb.IOException
         # A commit that cannot be written is a TransactionException, as many other things are.
-        if not isinstance(error, of_the_file) and not re.search("Corrupt|Failed to commit: Could not write", said):
+        if not isinstance(error, of_the_file) and not re.search(
+            "Corrupt|Failed to commit: (Could not write|Cannot open file)", said
+        ):
             return error
         self.broken = True
         return self._fault_of_the_file(said)
@@ -173,6 +184,8 @@ class Database:
             self._duckdb = duckdb.connect(config=_CONFIG | limits)
             self._duckdb.execute("set global TimeZone = 'UTC'")
             self._duckdb.execute("set global max_vacuum_tasks = 0")
+            # Nor when a file is detached: `detach` does it, where that is still the file at the path.
+            self._duckdb.execute("pragma disable_checkpoint_on_shutdown")
             self._duckdb.execute(f"set global allowed_configs = {_CHANGING_SETTINGS}")
             self._duckdb.execute("set global lock_configuration = true")
         return self._duckdb
@@ -200,14 +213,23 @@ class Database:
         return True
 
     def _make(self) -> None:
-        """Makes the file beside its place and moves it there: a process that dies meanwhile leaves no half file."""
+        """Makes the file beside its place and puts it there: a process that dies meanwhile leaves no half file.
+
+        Where another process, which knows nothing of a lock file that was deleted, has made one, that one stays.
+        """
         new = self.path.with_name(f".{self.path.name}.{os.getpid()}.new")
         try:
             self._attach(new, deadline=0)
+            self._running().execute("checkpoint store")
             self._running().execute("detach store")
-            new.replace(self.path)
+            put_in_place(new, self.path)
+        except OSError as error:
+            if isinstance(error, TunixRTError):
+                raise
+            raise StoreUnusable(f"{self.path}: cannot be made ({error.strerror})") from error
         finally:
-            new.unlink(missing_ok=True)
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
 
 
 def _who_holds(path: Path, error: duckdb.Error) -> str:

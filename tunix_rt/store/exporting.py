@@ -32,6 +32,7 @@ from tunix_rt.store.rows import RECORD_COLUMNS, RECORD_JSON, records_in
 from tunix_rt.store.ruler import Ruler
 from tunix_rt.store.scanning import scan
 from tunix_rt.store.session import Session
+from tunix_rt.store.statement import short
 
 _PARQUET_COLUMNS = """
     id, created_at, trace_version, prompt, steps, final_answer, meta::varchar as meta, preview, n_steps, n_chars, source
@@ -149,10 +150,12 @@ def export(
     """Writes the selection to a path or an open file; see `TraceStore.export`."""
     target = path if hasattr(path, "write") else target_path(path)
     file_name = target.name if isinstance(target, Path) else ""
-    name = options.format or ("parquet" if file_name.lower().endswith(".parquet") else "trace")
-    chosen = EXPORT_FORMATS.get(name)
+    name = "parquet" if file_name.lower().endswith(".parquet") else "trace"
+    if options.format is not None:
+        name = options.format
+    chosen = EXPORT_FORMATS.get(name) if isinstance(name, str) else None
     if chosen is None:
-        raise QueryInvalid(f"unknown export format {options.format!r}; known are {', '.join(EXPORT_FORMATS)}")
+        raise QueryInvalid(f"unknown export format {short(options.format)}; known are {', '.join(EXPORT_FORMATS)}")
     tags = _checked_tags(name, chosen, options.tags)
     begun = time.monotonic()
     with telling(options.progress, session.n_traces, "exporting") as tell:

@@ -61,7 +61,7 @@ class Journal:
     def __init__(self, path: Path, queue: LockQueue) -> None:
         self.path = path
         self._queue = queue
-        self.file = JournalFile(path, self._notice_loss)
+        self.file = JournalFile(path, queue, self._notice_loss)
         self.begin_anew()
 
     def begin_anew(self) -> None:
@@ -273,6 +273,9 @@ class Journal:
 
     def _notice_loss(self, connection: sqlite3.Connection) -> None:
         """SQLite opens silently without the rows of a log that is gone; their numbers must not be given out again."""
+        mark = int(connection.execute("pragma application_id").fetchone()[0])
+        if self._queue.journal != mark:
+            self._begin_counting(connection, mark)
         acknowledged, last = self._queue.acknowledged, _last_number(connection)
         if acknowledged <= last:
             # A process died between storing a row and acknowledging it, or the lock file is new.
@@ -288,6 +291,14 @@ class Journal:
         # That they are in the store was in the lost log, too.
         connection.execute("delete from pending where number <= ?", (folded,))
         connection.execute("commit")
+
+    def _begin_counting(self, connection: sqlite3.Connection, mark: int) -> None:
+        """The numbers of the lock file are about another journal, which is gone: those of this one begin below them."""
+        n_lost = max(0, self._queue.acknowledged - self._queue.folded)
+        if n_lost:
+            connection.execute("update journal set n_lost = n_lost + ?", (n_lost,))
+        self._queue.folded = self._queue.acknowledged = 0
+        self._queue.journal = mark
 
 
 def _last_number(connection: sqlite3.Connection) -> int:

@@ -7,6 +7,7 @@ for the last one, and delete the log that others write.
 
 import errno
 import os
+import secrets
 import sqlite3
 import struct
 import sys
@@ -17,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tunix_rt.errors import StoreBusy, StoreDamaged, StoreFull, StoreUnusable
-from tunix_rt.store.lock_queue import Identity, identity
+from tunix_rt.store.lock_queue import Identity, LockQueue, identity, put_in_place
 
 if sys.platform == "linux":
     import fcntl
@@ -29,6 +30,9 @@ except ImportError:  # Windows has no such limits.
 
 # For a program that does not know the write lock of the queue, such as SQLite's own shell.
 _PATIENCE_SECONDS = 30.0
+# By its mark, in the head of its file, a journal is told from another one at the same path.
+_MARKS = 2**31 - 1
+
 # The bytes on which SQLite keeps its mark that a database is in use (SHARED_FIRST and SHARED_SIZE in its os.h).
 _SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
 
@@ -52,8 +56,9 @@ class JournalFile:
     StoreDamaged or StoreUnusable where the file cannot be used.
     """
 
-    def __init__(self, path: Path, on_open: Callable[[sqlite3.Connection], None]) -> None:
+    def __init__(self, path: Path, queue: LockQueue, on_open: Callable[[sqlite3.Connection], None]) -> None:
         self._path = path
+        self._queue = queue
         self._on_open = on_open
         self._connection: sqlite3.Connection | None = None
         self._guard: int | None = None
@@ -74,7 +79,8 @@ class JournalFile:
     @contextmanager
     def connected(self) -> Iterator[sqlite3.Connection]:
         """The connection, opened if it is not; what fails in the block is explained, and closes the file."""
-        if not self.is_current():
+        # The write lock is of no use either if it is of a lock file that others cannot find.
+        if not (self.is_current() and self._queue.is_current()):
             self.refuse_gone()
         try:
             yield self._connection or self._connect()
@@ -183,17 +189,11 @@ def _make(path: Path) -> None:
         connection = sqlite3.connect(new, isolation_level=None)
         try:
             connection.execute("pragma journal_mode = wal")
+            connection.execute(f"pragma application_id = {secrets.randbelow(_MARKS) + 1}")
             connection.executescript(_TABLES)
         finally:
             connection.close()
-        try:
-            os.link(new, path)
-        except FileExistsError:
-            pass
-        except OSError:
-            # A file system without hard links.
-            if not path.exists():
-                new.rename(path)
+        put_in_place(new, path)
     except OSError as error:
         raise StoreUnusable(f"{path}: the store's journal cannot be made ({error.strerror})") from error
     finally:

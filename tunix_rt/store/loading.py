@@ -34,6 +34,7 @@ from tunix_rt.store.progress import Progress, Teller, telling
 from tunix_rt.store.report import LoadReport
 from tunix_rt.store.rows import LARGE_ROW_BYTES, LARGE_ROWS_BYTES, columns, encode, insert, to_microseconds, uuids
 from tunix_rt.store.session import Session
+from tunix_rt.store.statement import short
 
 # A transaction of so many rows is written in half a second, well within what anyone else should wait. It fills a row
 # group of the store's file, so that DuckDB need not write the rows again with the next ones: that took as long again.
@@ -50,8 +51,8 @@ def load(
 ) -> LoadReport:
     """Loads what `source` names or holds; see `TraceStore.load`."""
     session.refuse_read_only()
-    if known not in ("skip", "add"):
-        raise QueryInvalid(f'known={known!r}: must be "skip" (what is there is not added again) or "add"')
+    if not (isinstance(known, str) and known in ("skip", "add")):
+        raise QueryInvalid(f'known={short(known)}: must be "skip" (what is there is not added again) or "add"')
     encoding = checked_encoding(encoding)
     name, sources, passed_over, unreadable = sources_in(source, _listing(progress), encoding)
     unit = "rows" if sources and isinstance(sources[0], SourceRows) else "B"

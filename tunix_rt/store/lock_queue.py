@@ -31,8 +31,8 @@ except ImportError:  # Windows: there DuckDB's own lock decides, in no order.
 _NONE = -1
 _LEASE, _LATCH, _WRITE, _FIRST_TICKET = 0, 1, 2, 2**20
 # Offsets of what the file itself holds: the next ticket, `acknowledged` and `folded`, the processes that have, or had
-# last, the lease and the write lock.
-_NEXT_TICKET, _ACKNOWLEDGED, _FOLDED, _HOLDER, _WRITER = 0, 8, 16, 24, 1_048
+# last, the lease and the write lock, and the mark of the journal that the two numbers are about.
+_NEXT_TICKET, _ACKNOWLEDGED, _FOLDED, _HOLDER, _WRITER, _JOURNAL = 0, 8, 16, 24, 1_048, 1_056
 _NUMBER_BYTES = 8
 _HOLDER_BYTES = 1_024
 _NAME_CHARS = 100
@@ -66,6 +66,18 @@ def identity(file: Path | int) -> Identity | None:
     except OSError:
         return None
     return Identity(status.st_dev, status.st_ino)
+
+
+def put_in_place(new: Path, path: Path) -> None:
+    """Gives a complete new file its name, unless there is a file of this name."""
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        pass
+    except OSError:
+        # A file system without hard links.
+        if not path.exists():
+            new.rename(path)
 
 
 class _Locks(Protocol):
@@ -268,6 +280,15 @@ class LockQueue:
     @folded.setter
     def folded(self, number: int) -> None:
         self._write_number(_FOLDED, number)
+
+    @property
+    def journal(self) -> int:
+        """The mark of the journal that these two numbers are about; 0 for one of an older version."""
+        return self._number(_JOURNAL)
+
+    @journal.setter
+    def journal(self, mark: int) -> None:
+        self._write_number(_JOURNAL, mark)
 
     def _draw_ticket(self, deadline: float, gives_way: Callable[[], bool]) -> int | None:
         if not self._poll(_LATCH, deadline, gives_way):

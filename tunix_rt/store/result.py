@@ -93,7 +93,7 @@ def run_sql(session: Session, query: str, parameters: Sequence[Any]) -> SqlResul
             cursor.execute("begin transaction read only")
             relation = cursor.sql(query, params=values)
             return SqlResult(relation.to_arrow_table(), tuple(map(str, relation.types)))
-        except (TypeError, ValueError, OverflowError, NotImplementedError, pa.ArrowException) as error:
+        except (TypeError, ValueError, RecursionError, OverflowError, NotImplementedError, pa.ArrowException) as error:
             # DuckDB's client for Python says so of a parameter, a result or a text that it has no type for.
             if isinstance(error, TunixRTError):
                 raise
@@ -105,8 +105,11 @@ def run_sql(session: Session, query: str, parameters: Sequence[Any]) -> SqlResul
 
 def _plain(value: Any) -> Any:
     """A NumPy number as Python's own."""
-    item = getattr(value, "item", None)
-    return item() if callable(item) and getattr(value, "ndim", None) == 0 else value
+    try:
+        item = getattr(value, "item", None)
+        return item() if callable(item) and getattr(value, "ndim", None) == 0 else value
+    except Exception as error:  # noqa: BLE001 - whatever the code behind a foreign value raises is about this value
+        raise QueryInvalid(f"SQL: a parameter of type {type(value).__name__} cannot be read: {error}") from None
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:

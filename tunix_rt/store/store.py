@@ -34,6 +34,7 @@ from tunix_rt.store.rows import RECORD_COLUMNS, NewRow, records_in
 from tunix_rt.store.ruler import Ruler, RulerKeeper
 from tunix_rt.store.scanning import scan
 from tunix_rt.store.schema import COLUMNS
+from tunix_rt.store.statement import short
 from tunix_rt.store.verifying import VerifyReport, verify
 from tunix_rt.store.watching import Stop, Watch, watch
 
@@ -202,9 +203,10 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         `columns` are columns of the table `traces` (default: all but the digest). Between two batches the file is free
         for others; what is added meanwhile is not seen, but for older traces of a load. Raises QueryInvalid.
         """
-        names = COLUMNS if columns is None else tuple(columns)
-        if unknown := [name for name in names if name not in COLUMNS] or not names:
-            raise QueryInvalid(f"scan: unknown columns {unknown!r}; known are {', '.join(COLUMNS)}")
+        names = COLUMNS if columns is None else tuple(columns) if isinstance(columns, Iterable) else (columns,)
+        unknown = [name for name in names if not (isinstance(name, str) and name in COLUMNS)]
+        if unknown or not names:
+            raise QueryInvalid(f"scan: unknown columns {short(unknown)}; known are {', '.join(COLUMNS)}")
         return scan(self._session, self._ruler, ", ".join(names), Filters(**filters), newest_first=newest_first)
 
     def records(self, *, newest_first: bool = True, **filters: Any) -> Iterator[TraceRecord]:
