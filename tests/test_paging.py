@@ -178,7 +178,7 @@ def test_a_jump_to_a_moment_leads_both_ways(store, make_trace):
 def test_a_page_far_down_is_found_by_offset_with_and_without_filters(store, make_trace, monkeypatch):
     monkeypatch.setattr(ruler_module, "ROWS_PER_MARK", 8)
     monkeypatch.setattr("tunix_rt.store.paging.ROWS_PER_MARK", 8)
-    monkeypatch.setattr(ruler_module, "_MARKS", ruler_module._MARKS.replace("2048", "8"))
+    monkeypatch.setattr(ruler_module, "_MARKS", ruler_module._MARKS.replace("32", "8"))
     ids = put(store, [NOON + timedelta(seconds=n) for n in range(500)], make_trace)
     for offset in (0, 1, 7, 8, 9, 100, 333, 490, 499, 500, 501, 10_000):
         assert [r.id for r in store.page(limit=20, offset=offset)] == ids[offset : offset + 20]
@@ -193,12 +193,12 @@ def test_a_page_far_down_is_found_by_offset_with_and_without_filters(store, make
     seconds=st.lists(st.integers(0, 6), min_size=1, max_size=60),
     later=st.lists(st.integers(-3, 9), max_size=20),
     limit=st.integers(1, 20),
-    rows_per_mark=st.sampled_from([1, 3, 2_048]),
+    rows_per_mark=st.sampled_from([1, 3, 32]),
 )
 def test_no_trace_comes_twice_and_none_is_left_out(tmp_path_factory, make_trace, seconds, later, limit, rows_per_mark):
     """Also when many share one moment, older ones come in behind newer ones, and others add between two pages."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ruler_module, "_MARKS", ruler_module._MARKS.replace("2048", str(rows_per_mark)))
+        patched.setattr(ruler_module, "_MARKS", ruler_module._MARKS.replace("32", str(rows_per_mark)))
         store = rt.TraceStore(tmp_path_factory.mktemp("paging") / "traces.duckdb")
         with store.hold():
             ids = put(store, [NOON + timedelta(seconds=s) for s in seconds], make_trace)
@@ -225,12 +225,12 @@ def test_no_trace_comes_twice_and_none_is_left_out(tmp_path_factory, make_trace,
     filters=st.sampled_from(
         [{}, {"where": "prompt like '%1%'"}, {"text": "3"}, {"since": NOON + timedelta(seconds=3)}]
     ),
-    rows_per_mark=st.sampled_from([1, 3, 2_048]),
+    rows_per_mark=st.sampled_from([1, 3, 32]),
 )
 def test_the_way_back_is_the_way_on_reversed(tmp_path_factory, make_trace, seconds, filters, rows_per_mark):
     """For every limit and from every trace, also where many share one moment."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ruler_module, "_MARKS", ruler_module._MARKS.replace("2048", str(rows_per_mark)))
+        patched.setattr(ruler_module, "_MARKS", ruler_module._MARKS.replace("32", str(rows_per_mark)))
         store = rt.TraceStore(tmp_path_factory.mktemp("paging") / "traces.duckdb")
         with store.hold():
             put(store, [NOON + timedelta(seconds=s) for s in seconds], make_trace)
