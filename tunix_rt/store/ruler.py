@@ -30,7 +30,7 @@ _GROWTH = 4
 _MOST_UNMARKED = 2 * ROWS_PER_MARK
 # Marks are taken anew when the store has grown or shrunk by a tenth, or by so many rows.
 _MOST_CHANGED = 2_048
-_MARKS = f"select rowid, {TIME} from traces where rowid >= ? and rowid % {ROWS_PER_MARK} = 0"
+_MARKS = f"select rowid, {TIME} from traces where rowid >= ? and rowid & {ROWS_PER_MARK - 1} = 0"
 
 
 class Window(NamedTuple):

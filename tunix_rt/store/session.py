@@ -70,16 +70,17 @@ class Session:
         self._files.journal.add(rows, deadline=time.monotonic() + self._timeout)
 
     @contextmanager
-    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def cursor(self, *, reusable: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor for this thread, for one piece of work; StoreBusy if it cannot be had in `pool_timeout` seconds.
 
-        Everything that was added before, by whatever process, is there.
+        Everything that was added before, by whatever process, is there. `reusable` is for work that leaves nothing
+        behind in the cursor.
         """
-        with interruptible(), self._cursor() as cursor:
+        with interruptible(), self._cursor(reusable) as cursor:
             yield cursor
 
     @contextmanager
-    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _cursor(self, reusable: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         deadline = time.monotonic() + self._timeout
         if self._process != os.getpid():
             self._make_places()
@@ -94,11 +95,11 @@ class Session:
             newest = 0 if self._files.database.read_only else self._files.journal.newest
             # Others are let in between two folds; what they fold need not be folded here.
             while newest:
-                with self._files.lease.work(deadline) as cursor:
+                with self._files.lease.work(deadline, reusable=reusable) as cursor:
                     if not self._files.journal.has_up_to(newest) or self._fold(cursor) >= newest:
                         yield cursor
                         return
-            with self._files.lease.work(deadline) as cursor:
+            with self._files.lease.work(deadline, reusable=reusable) as cursor:
                 yield cursor
         finally:
             places.release()
