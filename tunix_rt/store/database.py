@@ -19,10 +19,12 @@ from tunix_rt.store.lock_queue import Identity, identity
 from tunix_rt.store.spill import spill_folder
 
 # The smallest unit that DuckDB skips, merges and rewrites. With its default of 122,880 rows each chunk of a load was
-# merged with the one before: 300,000 rows took 31 s and 508 MB, not 9 s and 337 MB. It is not kept in the file.
-ROW_GROUP_ROWS = 20_480
+# merged with the one before: 300,000 rows took 31 s and 508 MB, not 9 s and 337 MB. Merging small ones rewrites up to
+# three full ones: with 20,480 rows that was 1.1 s of work on somebody's call, with 4,096 it is 0.1 to 0.2 s, and a get
+# takes three quarters of the time, for a tenth more on disk. It is not kept in the file.
+ROW_GROUP_ROWS = 4_096
 # Merging row groups at each detaching cost 20 ms, so it waits until it is asked for. One task at a time merges as many
-# as fill up to three: 1.2 s among 1,000,000 traces with holes, where four tasks took 3.0 s.
+# as fill up to three.
 _MERGE_TASKS = 1
 # To make one and have it use the store takes 0.15 ms of the 1.4 ms of a page.
 _MOST_SPARE_CURSORS = 8

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from operator import itemgetter
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 from uuid import UUID
 
 import duckdb
@@ -14,7 +14,16 @@ import duckdb
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid
 from tunix_rt.model import TraceSummary
-from tunix_rt.store.filters import FIRST_TIME, LAST_TIME, Condition, Filters, as_time, where
+from tunix_rt.store.filters import (
+    FIRST_TIME,
+    LAST_TIME,
+    Condition,
+    Filters,
+    as_time,
+    earlier,
+    not_before,
+    where,
+)
 from tunix_rt.store.rows import SUMMARY_COLUMNS, from_microseconds, to_microseconds, to_summary
 from tunix_rt.store.ruler import EVERYTHING, ROWS_PER_MARK, ROWS_TO_SELECT_FROM, Ruler, Window, in_window
 from tunix_rt.store.statement import parsed, short
@@ -28,6 +37,8 @@ _MOST_UNSORTED = 512
 _FIRST_SKIPPED = 8 * 2_048 // ROWS_PER_MARK
 # Of SUMMARY_COLUMNS: created_at, id.
 _IN_ORDER = itemgetter(1, 0)
+
+Found = TypeVar("Found")
 
 
 class Cursor(NamedTuple):
@@ -223,7 +234,10 @@ class Search:
 
     def count(self, window: Window = EVERYTHING, *further: Condition) -> int:
         """How many rows the selection has in the window."""
-        clause, values = where(*in_window(window), *further, *self._filters.conditions)
+        return sum(self._by_halves([*in_window(window), *further], self._count))
+
+    def _count(self, bounds: list[Condition]) -> int:
+        clause, values = where(*bounds, *self._filters.conditions)
         query = parsed(self._cursor, f"select count(*) from traces{clause}")
         return int(self._cursor.execute(query, values).fetchall()[0][0])
 
@@ -238,18 +252,60 @@ class Search:
     ) -> list[tuple[Any, ...]]:
         """At most `limit` rows of the window behind `offset` ones: newest first, or in front of `before` oldest first."""
         if not self._filters and limit + offset < _MOST_UNSORTED:
-            rows = self._fetch([*in_window(window)], f"limit {_MOST_UNSORTED}")
+            rows = self._fetch([*in_window(window)], f"limit {_MOST_UNSORTED}", _MOST_UNSORTED)
             if len(rows) < _MOST_UNSORTED:
                 return _cut(rows, after, before)[offset : offset + limit]
         direction = "asc" if before else "desc"
-        order = f"order by created_at {direction}, id {direction} limit {limit} offset {offset}"
-        conditions = [*in_window(window), *_behind(after), *_in_front(before), *self._filters.conditions]
-        return self._fetch(conditions, order)
+        order = f"order by created_at {direction}, id {direction} limit {limit + offset}"
+        bounds = [*in_window(window), *_behind(after), *_in_front(before)]
+        return self._fetch(bounds, order, limit + offset, newest_first=not before)[offset:]
 
-    def _fetch(self, conditions: list[Condition], order: str) -> list[tuple[Any, ...]]:
-        clause, values = where(*conditions)
-        query = f"select {SUMMARY_COLUMNS} from traces{clause} {order}"
-        return self._cursor.execute(parsed(self._cursor, query), values).fetchall()
+    def _fetch(
+        self, bounds: list[Condition], order: str, most: int, *, newest_first: bool = True
+    ) -> list[tuple[Any, ...]]:
+        """At most `most` rows within the bounds that pass the filters."""
+
+        def read(bounds: list[Condition]) -> list[tuple[Any, ...]]:
+            clause, values = where(*bounds, *self._filters.conditions)
+            query = f"select {SUMMARY_COLUMNS} from traces{clause} {order}"
+            return self._cursor.execute(parsed(self._cursor, query), values).fetchall()
+
+        found: list[tuple[Any, ...]] = []
+        for rows in self._by_halves(bounds, read, newest_first=newest_first):
+            found += rows
+            if len(found) >= most:
+                break
+        return found[:most]
+
+    def _by_halves(
+        self, bounds: list[Condition], read: Callable[[list[Condition]], Found], *, newest_first: bool = True
+    ) -> Iterator[Found]:
+        """What `read` finds within the bounds; where DuckDB has too little memory for that, within halves of them.
+
+        How much a trace takes is not known beforehand: a list of numbers takes many times its bytes.
+        """
+        try:
+            found = read(bounds)
+        except duckdb.OutOfMemoryException:
+            self._filters.begin_anew(self._cursor)
+            halves = self._halves(bounds)
+            if halves is None:
+                raise
+        else:
+            yield found
+            return
+        for half in halves if newest_first else reversed(halves):
+            yield from self._by_halves(half, read, newest_first=newest_first)
+
+    def _halves(self, bounds: list[Condition]) -> tuple[list[Condition], list[Condition]] | None:
+        """The bounds of the newer and of the older half of the rows; None where there is one row at most."""
+        clause, values = where(*bounds)
+        n_rows = self._cursor.execute(f"select count(*) from traces{clause}", values).fetchall()[0][0]
+        if n_rows <= 1:
+            return None
+        middle = f"select created_at::varchar, id from traces{clause} order by created_at, id offset {n_rows // 2} limit 1"
+        time, trace_id = self._cursor.execute(middle, values).fetchall()[0]
+        return [*bounds, not_before(time, trace_id)], [*bounds, earlier(time, trace_id)]
 
 
 def _behind(after: Cursor | None) -> tuple[Condition, ...]:
