@@ -73,11 +73,8 @@ class Database:
         Such work leaves nothing behind in it: no registered or temporary table, no transaction, no large result.
         """
         running = self._running()
-        try:
-            if not reusable:
-                raise IndexError
-            cursor = self._spare_cursors.pop()
-        except IndexError:
+        cursor = self._spare_cursor() if reusable else None
+        if cursor is None:
             cursor = running.cursor()
             cursor.execute("use store")
         try:
@@ -89,6 +86,12 @@ class Database:
             cursor.close()
             raise
         cursor.close()
+
+    def _spare_cursor(self) -> duckdb.DuckDBPyConnection | None:
+        # Another thread may take the last one meanwhile.
+        with suppress(IndexError):
+            return self._spare_cursors.pop()
+        return None
 
     def attach(self, deadline: float, gives_way: Callable[[], bool]) -> bool:
         """Attaches the file, and makes it if it is not there; where that fails, nothing stays open.

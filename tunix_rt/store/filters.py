@@ -57,7 +57,9 @@ def where(*conditions: Condition) -> tuple[str, list[Any]]:
 # comparisons and then refuses it.
 def not_before(time: str, trace_id: UUID) -> Condition:
     """The condition that a row has this key (created_at as text, id) or a later one."""
-    return Condition("created_at >= ?::timestamptz and (created_at > ?::timestamptz or id >= ?)", (time, time, trace_id))
+    return Condition(
+        "created_at >= ?::timestamptz and (created_at > ?::timestamptz or id >= ?)", (time, time, trace_id)
+    )
 
 
 def earlier(time: str, trace_id: UUID) -> Condition:

@@ -250,7 +250,7 @@ class Search:
     def _rows(
         self, window: Window, limit: int, *, offset: int = 0, after: Cursor | None = None, before: Cursor | None = None
     ) -> list[tuple[Any, ...]]:
-        """At most `limit` rows of the window behind `offset` ones: newest first, or in front of `before` oldest first."""
+        """At most `limit` rows of the window, behind `offset` ones: newest first, or oldest first in front of `before`."""
         if not self._filters and limit + offset < _MOST_UNSORTED:
             rows = self._fetch([*in_window(window)], f"limit {_MOST_UNSORTED}", _MOST_UNSORTED)
             if len(rows) < _MOST_UNSORTED:
@@ -303,7 +303,8 @@ class Search:
         n_rows = self._cursor.execute(f"select count(*) from traces{clause}", values).fetchall()[0][0]
         if n_rows <= 1:
             return None
-        middle = f"select created_at::varchar, id from traces{clause} order by created_at, id offset {n_rows // 2} limit 1"
+        order = f"order by created_at, id offset {n_rows // 2} limit 1"
+        middle = f"select created_at::varchar, id from traces{clause} {order}"
         time, trace_id = self._cursor.execute(middle, values).fetchall()[0]
         return [*bounds, not_before(time, trace_id)], [*bounds, earlier(time, trace_id)]
 

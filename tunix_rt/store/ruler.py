@@ -30,7 +30,7 @@ _GROWTH = 4
 _MOST_UNMARKED = 2 * ROWS_PER_MARK
 # Marks are taken anew when the store has grown or shrunk by a tenth, or by so many rows.
 _MOST_CHANGED = 2_048
-_MARKS = f"select rowid, {TIME} from traces where rowid >= ? and rowid & {ROWS_PER_MARK - 1} = 0"
+_MARKS = f"select rowid, {TIME} from traces where rowid >= ? and rowid % {ROWS_PER_MARK} = 0"
 
 
 class Window(NamedTuple):
@@ -59,14 +59,21 @@ class Ruler:
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection, n_rows: int, before: "Ruler | None" = None) -> None:
         self.n_rows = n_rows
-        rows = cursor.execute(parsed(cursor, _MARKS), [before._end if before else 0]).fetchall()
+        marks, end, self._n_rows_then = before.taken if before else ([], 0, n_rows)
+        rows = cursor.execute(parsed(cursor, _MARKS), [end]).fetchall()
         if before and not rows:
             # Row groups were merged, so that the new rows have numbers that others had.
-            before, rows = None, cursor.execute(parsed(cursor, _MARKS), [0]).fetchall()
-        self._n_rows_then = before._n_rows_then if before else n_rows
+            marks, self._n_rows_then = [], n_rows
+            rows = cursor.execute(parsed(cursor, _MARKS), [0]).fetchall()
         # Microseconds since 1970, sorted; mostly they are.
-        self._marks = sorted([*(before._marks if before else ()), *(us for _, us in rows)])
-        self._end = rows[-1][0] + 1 if rows else 0
+        self._marks = sorted([*marks, *(us for _, us in rows)])
+        # One behind the highest rowid that has a mark: threads of DuckDB's give the rows in any order.
+        self._end = max((rowid for rowid, _ in rows), default=-1) + 1
+
+    @property
+    def taken(self) -> tuple[list[int], int, int]:
+        """The marks, the rowid from which on rows have none, and of how many rows they were taken at first."""
+        return self._marks, self._end, self._n_rows_then
 
     def up_to_date(self, cursor: duckdb.DuckDBPyConnection, n_rows: int) -> "Ruler":
         """A ruler that serves a store of so many traces; mostly this one."""

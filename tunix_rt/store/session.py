@@ -77,11 +77,11 @@ class Session:
         Everything that was added before, by whatever process, is there. `reusable` is for work that leaves nothing
         behind in the cursor.
         """
-        with interruptible(), self._cursor(reusable) as cursor:
+        with interruptible(), self._cursor(reusable=reusable) as cursor:
             yield cursor
 
     @contextmanager
-    def _cursor(self, reusable: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _cursor(self, *, reusable: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         deadline = time.monotonic() + self._timeout
         if self._process != os.getpid():
             self._make_places()
