@@ -17,9 +17,9 @@ from tunix_rt.store.standing import loose_changes, merge_after
 _PLACE_ROWS = 20_480
 # One row of so many is looked at: the disorder of 1,000,000 rows is known in 10 ms.
 _ROWS_PER_SAMPLE = 64
-# 17,920 rows, give or take the sample's 6 %: a piece of more than a row group leaves a second, small one, and three
-# pieces of less than two thirds of one would be merged, which takes a second.
-_SAMPLES_PER_PIECE = 280
+# 11,520 rows, give or take the sample's 6 %: not quite three row groups, so that DuckDB finds no four to be merged
+# into three. Moving 16,500 rows of 655,360 that came in at random took 0.5 s of work.
+_SAMPLES_PER_PIECE = 180
 # Traces of 1 MB each would make gigabytes of such a piece.
 _PIECE_CHARS = 64 * 2**20
 # A piece of rows in order lies in two or three row groups.

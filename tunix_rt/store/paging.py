@@ -250,7 +250,7 @@ class Search:
     def _rows(
         self, window: Window, limit: int, *, offset: int = 0, after: Cursor | None = None, before: Cursor | None = None
     ) -> list[tuple[Any, ...]]:
-        """At most `limit` rows of the window, behind `offset` ones: newest first, or oldest first in front of `before`."""
+        """At most `limit` rows of the window, behind `offset` ones: newest first, or oldest first before `before`."""
         if not self._filters and limit + offset < _MOST_UNSORTED:
             rows = self._fetch([*in_window(window)], f"limit {_MOST_UNSORTED}", _MOST_UNSORTED)
             if len(rows) < _MOST_UNSORTED:
