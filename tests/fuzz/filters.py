@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
@@ -130,7 +131,7 @@ class Part:
             found[rng.choice([*FILTERS, *FILTERS, "nope", "limit"])] = any_value(rng)
         # What can be gone through once is another thing the second time.
         return {
-            name: list(value) if hasattr(value, "__next__") else value
+            name: list(value) if isinstance(value, Iterator) else value
             for name, value in found.items()
             if name not in ("where", "limit")
         }

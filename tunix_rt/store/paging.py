@@ -13,12 +13,14 @@ import duckdb
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid
 from tunix_rt.model import TraceSummary
+from tunix_rt.problems import short
 from tunix_rt.store.filters import FIRST_TIME, LAST_TIME, Condition, Filters, as_time, where
 from tunix_rt.store.rows import SUMMARY_COLUMNS, from_microseconds, to_microseconds, to_summary
 from tunix_rt.store.ruler import EVERYTHING, ROWS_PER_MARK, Ruler, Window, in_window
-from tunix_rt.store.statement import short
 
 MAX_LIMIT = 100
+# DuckDB takes no larger one; no store holds so many.
+_MOST_OFFSET = 2**62
 _PLACE = struct.Struct(">q16s")
 _CHECK = struct.Struct(">I")
 
@@ -37,6 +39,8 @@ class Cursor(NamedTuple):
     def parse(cls, name: str, text: str) -> Self:
         """The place that a text stands for; QueryInvalid, which names the option, where it is no cursor."""
         try:
+            if not isinstance(text, str):
+                raise TypeError
             packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
             place, check = packed[: _PLACE.size], packed[_PLACE.size :]
             microseconds, id_bytes = _PLACE.unpack(place)
@@ -44,7 +48,7 @@ class Cursor(NamedTuple):
                 return cls(from_microseconds(microseconds), UUID(bytes=id_bytes))
         except (ValueError, TypeError, struct.error, OverflowError):
             pass
-        raise QueryInvalid(f"{name}={text!r}: is no cursor; use the `next` or the `previous` of a page")
+        raise QueryInvalid(f"{name}={short(text)}: is no cursor; use the `next` or the `previous` of a page")
 
 
 def cursor_at(moment: datetime | date | str) -> str:
@@ -74,7 +78,7 @@ class Wanted(NamedTuple):
             raise QueryInvalid("before: is a way of its own to a page; leave `after` and `offset` out")
         return cls(
             limit,
-            offset,
+            min(offset, _MOST_OFFSET),
             None if after is None else Cursor.parse("after", after),
             None if before is None else Cursor.parse("before", before),
         )
