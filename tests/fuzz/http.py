@@ -211,7 +211,7 @@ class Part:
                 if not select.select([connection], [], [], _MORE_SECONDS)[0]:
                     # The server waits for the rest of what was announced.
                     connection.shutdown(socket.SHUT_WR)
-            reply = HTTPResponse(connection)
+            reply = HTTPResponse(connection, method=data.partition(b" ")[0].decode("latin-1"))
             try:
                 reply.begin()
                 reply.read()
