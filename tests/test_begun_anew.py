@@ -1,6 +1,5 @@
 """Processes that begin a store anew while others still have the files that were deleted: neither spoils the other's."""
 
-import os
 import shutil
 import subprocess
 import time
@@ -120,9 +119,10 @@ def test_what_a_lost_journal_held_is_counted_as_lost_by_the_next_one(store, path
 
 
 def test_who_makes_a_store_leaves_the_one_that_was_made_meanwhile(tmp_path):
-    path = tmp_path / "runs.duckdb"
+    path = tmp_path / "folder" / "runs.duckdb"
+    path.parent.mkdir()
 
-    def prepare(cursor):
+    def prepare(_cursor):
         if not path.exists():
             with duckdb.connect(path) as plain:
                 plain.execute("create table made_meanwhile (a int)")
@@ -134,7 +134,7 @@ def test_who_makes_a_store_leaves_the_one_that_was_made_meanwhile(tmp_path):
         assert cursor.execute("select count(*) from made_meanwhile").fetchall() == [(0,)]
     database.detach()
     database.shut()
-    assert os.listdir(tmp_path) == ["runs.duckdb"]
+    assert [file.name for file in path.parent.iterdir()] == ["runs.duckdb"]
 
 
 def test_a_folder_that_goes_while_a_store_is_made_is_told(path, tmp_path):
@@ -146,7 +146,7 @@ def test_a_folder_that_goes_while_a_store_is_made_is_told(path, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "said", ["Could not set lock on file \"x.wal\"", 'Cannot open file "x.wal"', 'Could not write file "x.wal"']
+    "said", ['Could not set lock on file "x.wal"', 'Cannot open file "x.wal"', 'Could not write file "x.wal"']
 )
 def test_a_commit_that_cannot_be_written_is_a_fault_of_the_file(path, said):
     error = duckdb.TransactionException(f"TransactionContext Error: Failed to commit: {said}")
