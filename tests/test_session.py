@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
@@ -119,9 +120,12 @@ def test_hold_keeps_the_file_and_then_gives_it_back(store, make_trace):
         store.add(make_trace())
         assert store.count() == 1
         with python(ADD_MANY_TIMES, store.path, 1, "waiting") as waiting:
-            with pytest.raises(subprocess.TimeoutExpired):
-                waiting.wait(timeout=3)
             # It could add, and waits to read.
+            patience = time.monotonic() + 60
+            while store.count() < 2 and time.monotonic() < patience:
+                time.sleep(0.01)
+            with pytest.raises(subprocess.TimeoutExpired):
+                waiting.wait(timeout=0.3)
             assert store.count() == 2
             waiting.terminate()
     with python(ADD_MANY_TIMES, store.path, 1, "free") as free:

@@ -169,7 +169,11 @@ REFUSED = {
     "cycle": (cycle(), "meta.x.0.again.0.again.0.again…", "nested too deeply, or holds itself"),
     "two keys": ({"a": {1: "a", "1": "b"}}, "meta.x.a", "two keys are '1' as text; rename one of them"),
     "tuple key": ({(1, 2): 3}, "meta.x", "a key must be text or a number, not a tuple"),
-    "far Arrow duration": ({"a": pa.scalar(2**62, pa.duration("s"))}, "meta.x.a", "a DurationScalar that cannot be read"),
+    "far Arrow duration": (
+        {"a": pa.scalar(2**62, pa.duration("s"))},
+        "meta.x.a",
+        "a DurationScalar that cannot be read",
+    ),
     "far time": (np.datetime64(2**50, "s"), "meta.x", "a time outside of the years 1 to 9999"),
     "month": (np.timedelta64(1, "M"), "meta.x", "a duration without a fixed number of seconds"),
     "broken": ({"a": Broken()}, "meta.x.a", "a Broken that cannot be read: RuntimeError: the buffer has been deleted"),

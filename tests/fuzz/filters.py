@@ -80,12 +80,8 @@ class Part:
             case 4:
                 return Case("get", self._id(rng), self._get)
             case 5:
-                name = rng.choice(["columns", "newest_first"])
-                return Case(
-                    "scan",
-                    ({name: rng.choice([["id"], ["id", "id"], [], "id", ["nope"], foreign_columns(rng)])}, filters),
-                    self._scan,
-                )
+                columns = rng.choice([["id"], ["id", "id"], [], "id", ["nope"], foreign_columns(rng)])
+                return Case("scan", ({"columns": columns}, filters), self._scan)
             case 6:
                 return Case("delete", (self._id(rng), filters), self._delete)
         options = {

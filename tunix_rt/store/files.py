@@ -70,24 +70,24 @@ class Files:
 
     def is_current(self) -> bool:
         """Whether what is open here is what other processes find at the paths."""
-        return self.queue.is_current() and self.journal.is_current()
+        return self.queue.is_current() and self.journal.file.is_current()
 
     def catch_up(self) -> None:
         """Opens files that were replaced; StoreDamaged where they were deleted or moved away under an open store."""
         if self.is_current():
             return
-        if self.database.read_only or (identity(self.journal.path) and not self.journal.is_gone):
+        if self.database.read_only or (identity(self.journal.path) and not self.journal.file.is_gone):
             self.open_anew()
             return
         with self.lease.closed():
             self.journal.close()
-        self.journal.refuse_gone()
+        self.journal.file.refuse_gone()
 
     def open_anew(self) -> None:
         """Lets go of all that is open, and begins with the files that are at the paths."""
         with self.lease.closed():
             self.journal.close()
-            self.journal.is_gone = False
+            self.journal.file.is_gone = False
             self.queue.close()
             if not self.database.read_only:
                 self.queue.open(make=True)

@@ -5,36 +5,22 @@ many as opening DuckDB for each would. It also keeps what the DuckDB file must h
 write-ahead log has been lost, and a file can be replaced by an older one.
 
 SQLite's own locks are record locks, which a process loses when any code in it opens and closes the file. So no process
-touches the journal without the write lock of the queue, and while it is open here an open-file-description lock stands
-in for SQLite's own mark that it is in use: without it the next process to close would delete the log that others write.
+touches the journal without the write lock of the queue.
 """
 
-import errno
-import os
-import secrets
 import sqlite3
-import struct
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
-from tunix_rt.errors import StoreBusy, StoreDamaged, StoreFull, StoreUnusable, TunixRTError
-from tunix_rt.store.lock_queue import Identity, LockQueue, identity, put_in_place
+from tunix_rt.errors import StoreBusy, StoreUnusable, TunixRTError
+from tunix_rt.store.journal_file import JournalFile
+from tunix_rt.store.lock_queue import LockQueue
 from tunix_rt.store.rows import NewRow, from_microseconds, to_microseconds
 from tunix_rt.store.standing import Standing
-
-if sys.platform == "linux":
-    import fcntl
-
-try:
-    import resource
-except ImportError:  # Windows has no such limits.
-    resource = None  # type: ignore[assignment]
 
 # For what comes after a commit to the DuckDB file; each transaction takes milliseconds.
 _PATIENCE_SECONDS = 30.0
@@ -45,23 +31,6 @@ _POLL_SECONDS = 0.0002
 # Read with one holding of the write lock: a whole fold at once kept those who add waiting for 0.1 s.
 _BATCH_ROWS, _BATCH_BYTES = 1_024, 2**20
 
-# By its mark, in the head of its file, a journal is told from another one at the same path.
-_MARKS = 2**31 - 1
-
-# The bytes on which SQLite keeps its mark that a database is in use (SHARED_FIRST and SHARED_SIZE in its os.h).
-_SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
-
-_TABLES = """
-create table pending (
-    number integer primary key autoincrement, id blob not null, created_at integer not null,
-    digest blob not null, json blob not null
-);
-create table journal (
-    store_id text, generation integer not null, n_traces integer not null, n_lost integer not null
-);
-insert into journal values (null, 0, 0, 0);
-insert into sqlite_sequence values ('pending', 0);
-"""
 _APPEND = "insert into pending (id, created_at, digest, json) values (?, ?, ?, ?)"
 _NEXT = "select number, id, created_at, digest, json from pending where number > ? order by number limit ?"
 # Of all rows that ever were, not only of those that are still there.
@@ -84,20 +53,15 @@ class Journal:
 
     | state | changed by |
     |---|---|
-    | `_connection`, `_guard`, `_files` | the thread that has `lock` |
-    | the file itself | the thread that has `lock`, in the process that has the write lock of the queue |
+    | `file`: whether it is open here | the thread that has `lock` |
+    | what is in the file | the thread that has `lock`, in the process that has the write lock of the queue |
     | `_waiting` | any thread that has `_waiting_lock`; the thread with `_threads` takes what is in it |
     """
 
     def __init__(self, path: Path, queue: LockQueue) -> None:
         self.path = path
         self._queue = queue
-        self._connection: sqlite3.Connection | None = None
-        self._guard: int | None = None
-        # The journal, its log and the log's index, as they were opened here.
-        self._files: dict[Path, Identity | None] = {}
-        # Set where they were found gone: no call makes a new journal then until the store is opened anew.
-        self.is_gone = False
+        self.file = JournalFile(path, queue, self._notice_loss)
         self.begin_anew()
 
     def begin_anew(self) -> None:
@@ -136,7 +100,7 @@ class Journal:
         """The number of the newest row that is not yet folded; 0 where there is none."""
         acknowledged = self._queue.acknowledged
         # Read from the lock file in a microsecond; the first call opens the journal, which may find it damaged.
-        if self._connection is not None and 0 < acknowledged <= self._queue.folded:
+        if self.file.is_open and 0 < acknowledged <= self._queue.folded:
             return 0
         with self._read() as connection:
             number = int(connection.execute(_NEWEST).fetchone()[0])
@@ -210,14 +174,10 @@ class Journal:
             found = [row[0] for row in connection.execute("pragma integrity_check(10)")]
         return None if found == ["ok"] else "; ".join(found)
 
-    def is_current(self) -> bool:
-        """Whether the files that are open here are those at their paths."""
-        return not self.is_gone and all(identity(path) == known for path, known in self._files.items())
-
     def stop(self) -> None:
         """Closes the file, and lets no thread near it until `resume`: for a fork, which waits for no other process."""
         self.lock.acquire()
-        self._disconnect(cleanly=False)
+        self.file.close(cleanly=False)
 
     def resume(self) -> None:
         """Lets the threads in again."""
@@ -225,17 +185,14 @@ class Journal:
 
     def close(self) -> None:
         """Closes the file; the next call opens it again."""
-        if self._connection is None:
+        if not self.file.is_open:
             return
         try:
             with self._turn(time.monotonic() + _CLOSE_SECONDS):
-                is_current = self.is_current()
-                if not is_current:
-                    self._rescue()
-                self._disconnect(cleanly=is_current)
+                self.file.close(cleanly=True)
         except (StoreBusy, StoreUnusable):
             with self.lock:
-                self._disconnect(cleanly=False)
+                self.file.close(cleanly=False)
 
     @contextmanager
     def _turn(self, deadline: float) -> Iterator[None]:
@@ -275,12 +232,12 @@ class Journal:
 
     @contextmanager
     def _read(self) -> Iterator[sqlite3.Connection]:
-        with self._turn(time.monotonic() + _PATIENCE_SECONDS), self._connected() as connection:
+        with self._turn(time.monotonic() + _PATIENCE_SECONDS), self.file.connected() as connection:
             yield connection
 
     @contextmanager
     def _write(self, *, synchronous: str = "full") -> Iterator[sqlite3.Connection]:
-        with self._turn(time.monotonic() + _PATIENCE_SECONDS), self._transaction(synchronous) as connection:
+        with self._turn(time.monotonic() + _PATIENCE_SECONDS), self.file.transaction(synchronous) as connection:
             yield connection
 
     def _commit_waiting(self, own: _Batch) -> None:
@@ -299,7 +256,7 @@ class Journal:
             self._commit([own])
 
     def _commit(self, batches: list[_Batch]) -> None:
-        with self._transaction("full") as connection:
+        with self.file.transaction("full") as connection:
             for batch in batches:
                 connection.executemany(_APPEND, batch.values)
             number = _last_number(connection)
@@ -313,81 +270,6 @@ class Journal:
             if waits:
                 self._waiting.remove(batch)
             return waits
-
-    @contextmanager
-    def _transaction(self, synchronous: str) -> Iterator[sqlite3.Connection]:
-        """Committed at the end, and then known to be in the files that are at their paths."""
-        with self._connected() as connection:
-            connection.execute(f"pragma synchronous = {synchronous}")
-            connection.execute("begin immediate")
-            try:
-                yield connection
-                connection.execute("commit")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    connection.execute("rollback")
-                raise
-            if not self.is_current():
-                self.refuse_gone()
-
-    @contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        # The write lock is of no use either if it is of a lock file that others cannot find.
-        if not (self.is_current() and self._queue.is_current()):
-            self.refuse_gone()
-        try:
-            yield self._connection or self._connect()
-        # A damaged file can give NULL where there never is one.
-        except (sqlite3.Error, TypeError) as error:
-            self._disconnect(cleanly=False)
-            raise _explained(self.path, error) from None
-
-    def refuse_gone(self) -> None:
-        """Raises StoreDamaged, from now on at each call until the store is opened anew."""
-        self.is_gone = True
-        raise StoreDamaged(
-            f"{self.path}: the store's files were deleted, moved or replaced while it was open, or cannot be reached "
-            "any more; nothing was stored. Put them back and open the store again, or open it again to begin with what "
-            "is there: TraceStore(path)"
-        )
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = _open(self.path)
-        try:
-            if sys.platform == "linux":
-                self._guard = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-                _mark_in_use(self._guard, fcntl.F_RDLCK)
-            # Its first statement opens the log.
-            self._notice_loss(connection)
-            self._files = {
-                path: identity(path) for path in (self.path, Path(f"{self.path}-wal"), Path(f"{self.path}-shm"))
-            }
-        except BaseException:
-            self._connection = connection
-            self._disconnect(cleanly=False)
-            raise
-        self._connection = connection
-        return connection
-
-    def _disconnect(self, *, cleanly: bool) -> None:
-        """Closes the file; cleanly, as the last process it writes out and removes the log."""
-        connection, guard = self._connection, self._guard
-        self._connection, self._guard, self._files = None, None, {}
-        if guard is not None and cleanly:
-            _mark_in_use(guard, fcntl.F_UNLCK)
-        if connection is not None:
-            with suppress(sqlite3.Error):
-                connection.close()
-        if guard is not None:
-            os.close(guard)
-
-    def _rescue(self) -> None:
-        """Writes out what is in a log that was deleted while it was open here, unless another one was made since."""
-        found = {path: identity(path) for path in self._files}
-        is_gone = found.get(self.path) != self._files.get(self.path)
-        if self._connection and not is_gone and all(found[path] in (None, file) for path, file in self._files.items()):
-            with suppress(sqlite3.Error):
-                self._connection.execute("pragma wal_checkpoint").close()
 
     def _notice_loss(self, connection: sqlite3.Connection) -> None:
         """SQLite opens silently without the rows of a log that is gone; their numbers must not be given out again."""
@@ -410,7 +292,6 @@ class Journal:
         connection.execute("delete from pending where number <= ?", (folded,))
         connection.execute("commit")
 
-
     def _begin_counting(self, connection: sqlite3.Connection, mark: int) -> None:
         """The numbers of the lock file are about another journal, which is gone: those of this one begin below them."""
         n_lost = max(0, self._queue.acknowledged - self._queue.folded)
@@ -424,12 +305,6 @@ def _last_number(connection: sqlite3.Connection) -> int:
     return int(connection.execute(_LAST_NUMBER).fetchone()[0])
 
 
-def _mark_in_use(file: int, kind: int) -> None:
-    # A file system without such locks has none that could be lost either.
-    with suppress(OSError):
-        fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", kind, os.SEEK_SET, _SHARED_FIRST, _SHARED_SIZE, 0))
-
-
 @contextmanager
 def _closing(cursor: sqlite3.Cursor) -> Iterator[sqlite3.Cursor]:
     # A cursor that is not read to its end keeps SQLite from clearing the log.
@@ -437,96 +312,3 @@ def _closing(cursor: sqlite3.Cursor) -> Iterator[sqlite3.Cursor]:
         yield cursor
     finally:
         cursor.close()
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    # In this order: another process that makes the journal at this moment makes its log later.
-    if Path(f"{path}-wal").exists() and not path.exists():
-        # SQLite would mix what the log holds into a new journal.
-        raise sqlite3.DatabaseError("the file is gone, and its log is there")
-    if not path.exists():
-        _make(path)
-    elif path.stat().st_size == 0:
-        # SQLite would take it for a new database.
-        raise sqlite3.DatabaseError("the file is empty")
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    # A program that does not know the write lock, such as SQLite's own shell.
-    connection.execute(f"pragma busy_timeout = {int(_PATIENCE_SECONDS * 1_000)}")
-    return connection
-
-
-def _make(path: Path) -> None:
-    """Makes an empty journal, whole or not at all, even if another process makes one at this moment."""
-    new = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.new")
-    try:
-        connection = sqlite3.connect(new, isolation_level=None)
-        try:
-            connection.execute("pragma journal_mode = wal")
-            connection.execute(f"pragma application_id = {secrets.randbelow(_MARKS) + 1}")
-            connection.executescript(_TABLES)
-        finally:
-            connection.close()
-        put_in_place(new, path)
-    except OSError as error:
-        raise StoreUnusable(f"{path}: the store's journal cannot be made ({error.strerror})") from error
-    finally:
-        new.unlink(missing_ok=True)
-
-
-def _explained(path: Path, error: sqlite3.Error | TypeError) -> StoreUnusable:
-    code = getattr(error, "sqlite_errorcode", None)
-    # The extended codes carry the primary one in their lowest byte.
-    primary = None if code is None else code & 0xFF
-    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return StoreBusy(
-            f"{path}: another program than tunix_rt has the journal open and locked ({error}); nothing was added. "
-            "Close it there and try again"
-        )
-    if primary == sqlite3.SQLITE_FULL or _has_no_room(path, primary):
-        return StoreFull(f"{path}: the disk is full ({error}); nothing was added. Make room and add again")
-    if code is not None and code & 0xFFFF in _LOCK_ERRORS:
-        return StoreUnusable(
-            f"{path}: the journal cannot be locked ({error}), so that processes could not take turns; put the store on "
-            "a local disk, or mount its file system with locks"
-        )
-    if primary == sqlite3.SQLITE_IOERR:
-        return StoreUnusable(
-            f"{path}: the journal could not be read or written ({error}, {getattr(error, 'sqlite_errorname', '')}); "
-            "nothing was added. Look whether its disk is well and still mounted, and try again"
-        )
-    if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-        return StoreUnusable(
-            f"{path}: the journal cannot be written ({error}); give this user the right to write there"
-        )
-    return StoreDamaged(
-        f"{path}: the journal is damaged ({error}); it was left as it is. Put it back from a backup, or move it away: "
-        "what it held and was not yet in the store is lost then, and what is in the store stays"
-    )
-
-
-_LOCK_ERRORS = {sqlite3.SQLITE_IOERR_LOCK, sqlite3.SQLITE_IOERR_RDLOCK, sqlite3.SQLITE_IOERR_SHMLOCK}
-# A page of the log, its header, and something to begin with.
-_ROOM_BYTES = 2**16
-
-
-def _has_no_room(path: Path, primary: int | None) -> bool:
-    """Whether an error of reading or writing comes from a full disk, a quota or a limit, which SQLite does not say."""
-    if primary != sqlite3.SQLITE_IOERR:
-        return False
-    try:
-        if _exceeds_limit(path) or _exceeds_limit(Path(f"{path}-wal")):
-            return True
-        with tempfile.TemporaryFile(dir=path.parent) as probe:
-            probe.write(bytes(_ROOM_BYTES))
-            probe.flush()
-            os.fsync(probe.fileno())
-    except OSError as error:
-        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return False
-
-
-def _exceeds_limit(file: Path) -> bool:
-    if resource is None or not file.exists():
-        return False
-    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-    return limit != resource.RLIM_INFINITY and file.stat().st_size + _ROOM_BYTES > limit

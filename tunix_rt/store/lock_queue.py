@@ -277,6 +277,10 @@ class LockQueue:
         """The number of the newest of these rows that is surely in the store's own file."""
         return self._number(_FOLDED)
 
+    @folded.setter
+    def folded(self, number: int) -> None:
+        self._write_number(_FOLDED, number)
+
     @property
     def journal(self) -> int:
         """The mark of the journal that these two numbers are about; 0 for one of an older version."""
@@ -285,10 +289,6 @@ class LockQueue:
     @journal.setter
     def journal(self, mark: int) -> None:
         self._write_number(_JOURNAL, mark)
-
-    @folded.setter
-    def folded(self, number: int) -> None:
-        self._write_number(_FOLDED, number)
 
     def _draw_ticket(self, deadline: float, gives_way: Callable[[], bool]) -> int | None:
         if not self._poll(_LATCH, deadline, gives_way):
