@@ -305,7 +305,7 @@ def test_a_format_can_be_insisted_on(store):
     with pytest.raises(rt.SourceInvalid, match=r"unknown format 'gsm9k'; known are gsm8k_solutions, .*, trace"):
         store.load(path, format="gsm9k")
     for odd in ({}, ["gsm8k"], 3, 10**5_000):
-        with pytest.raises(rt.SourceInvalid, match=r"unknown format of type \w+; known are gsm8k_solutions, .*, trace"):
+        with pytest.raises(rt.SourceInvalid, match=r"unknown format .+; known are gsm8k_solutions, .*, trace"):
             store.load(path, format=odd)
         with pytest.raises(rt.QueryInvalid, match=r'known=.*: must be "skip"'):
             store.load(path, known=odd)

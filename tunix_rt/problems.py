@@ -16,6 +16,7 @@ MAX_META_DEPTH = 100
 _MAX_DIGITS = sys.int_info.default_max_str_digits
 _MOST = 10**_MAX_DIGITS
 _SMALL = 2**63
+_VALUE_CHARS = 300
 _REASONS = {
     "missing": "missing; every trace has it",
     "string_type": "must be a string, not {given}",
@@ -164,3 +165,12 @@ def _is_json(item: JsonValue) -> bool:
     if kind is int:
         return -_SMALL < item < _SMALL  # type: ignore[operator]
     return item is None or kind is bool
+
+
+def short(value: object) -> str:
+    """A value in a message, not too long."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - an integer of 5,000 digits, a class with a fault of its own
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= _VALUE_CHARS else f"{text[:_VALUE_CHARS]}…"

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
@@ -79,12 +80,8 @@ class Part:
             case 4:
                 return Case("get", self._id(rng), self._get)
             case 5:
-                name = rng.choice(["columns", "newest_first"])
-                return Case(
-                    "scan",
-                    ({name: rng.choice([["id"], ["id", "id"], [], "id", ["nope"], foreign_columns(rng)])}, filters),
-                    self._scan,
-                )
+                columns = rng.choice([["id"], ["id", "id"], [], "id", ["nope"], foreign_columns(rng)])
+                return Case("scan", ({"columns": columns}, filters), self._scan)
             case 6:
                 return Case("delete", (self._id(rng), filters), self._delete)
         options = {
@@ -130,7 +127,7 @@ class Part:
             found[rng.choice([*FILTERS, *FILTERS, "nope", "limit"])] = any_value(rng)
         # What can be gone through once is another thing the second time.
         return {
-            name: list(value) if hasattr(value, "__next__") else value
+            name: list(value) if isinstance(value, Iterator) else value
             for name, value in found.items()
             if name not in ("where", "limit")
         }

@@ -9,7 +9,6 @@ from urllib.parse import quote, quote_from_bytes, urlsplit
 
 import httpx
 
-import tunix_rt as rt
 from tests.fuzz.damage import damaged
 from tests.fuzz.finding import Case
 from tests.fuzz.values import as_text, fits_json, json_value, text, trace
@@ -211,7 +210,7 @@ class Part:
                 if not select.select([connection], [], [], _MORE_SECONDS)[0]:
                     # The server waits for the rest of what was announced.
                     connection.shutdown(socket.SHUT_WR)
-            reply = HTTPResponse(connection)
+            reply = HTTPResponse(connection, method=data.partition(b" ")[0].decode("latin-1"))
             try:
                 reply.begin()
                 reply.read()

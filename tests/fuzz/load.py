@@ -5,7 +5,6 @@ import io
 import json
 import re
 from importlib import import_module
-from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -22,7 +21,7 @@ from tunix_rt.formats import FORMATS
 
 _TRACES_IN_A_STORE = 400
 # Modules that hold a row of some outside format in a constant, or in a list or dictionary of them.
-_MODULES = "atif chat inspect mapping process providers rollouts solutions sources spans trl steps".split()
+_MODULES = ["atif", "chat", "inspect", "mapping", "process", "providers", "rollouts", "solutions", "sources", "spans", "trl", "steps"]
 _SUFFIXES = [".jsonl", ".json", ".csv", ".parquet", ".gz", ".eval", ".txt", "", ".zst"]
 _OPENING = {"mapping": {"prompt": "question", "final_answer": "answer"}}
 

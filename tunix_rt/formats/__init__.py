@@ -32,6 +32,7 @@ from tunix_rt.formats.sources import Borrowed, Source, SourceRows, in_memory
 from tunix_rt.formats.spans import OpenInferenceFormat, OtelGenAiFormat
 from tunix_rt.formats.trl import PreferenceFormat, PromptCompletionFormat, StepwiseFormat
 from tunix_rt.formats.tunix_log import TunixTrajectoriesFormat
+from tunix_rt.problems import short
 from tunix_rt.render.characters import one_line
 
 __all__ = [
@@ -119,8 +120,7 @@ def sources_in(given: Any, check: Callable[[], object], encoding: str | None) ->
 def format_named(name: str | None) -> Format | None:
     """The format with this name, none for None; SourceInvalid where it is unknown."""
     if name is not None and not (isinstance(name, str) and name in FORMATS):
-        what = repr(name) if isinstance(name, str) else f"of type {type(name).__name__}"
-        raise SourceInvalid(f"unknown format {what}; known are {', '.join(FORMATS)}")
+        raise SourceInvalid(f"unknown format {short(name)}; known are {', '.join(FORMATS)}")
     return None if name is None else FORMATS[name]
 
 

@@ -5,6 +5,7 @@ import io
 from typing import Any
 
 from tunix_rt.errors import SourceInvalid
+from tunix_rt.problems import short
 
 _PIECE_BYTES = 2**20
 # Of these Python makes texts too, but no file of rows is written in them.
@@ -37,7 +38,7 @@ def checked_encoding(name: Any) -> str | None:
         found = None
     if found is None or found.name in _NO_FILES or found.incrementaldecoder is None:
         raise SourceInvalid(
-            f"encoding={name!r}: is not an encoding of text files that Python knows; common ones are utf-8, utf-16, "
+            f"encoding={short(name)}: is not an encoding of text files that Python knows; common ones are utf-8, utf-16, "
             "windows-1252, latin-1, gb18030, shift_jis"
         )
     return None if found.name == "utf-8" else found.name

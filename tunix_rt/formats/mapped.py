@@ -10,6 +10,7 @@ from tunix_rt.formats.fields import StepFields
 from tunix_rt.formats.reasoning import parse_written, split_steps
 from tunix_rt.formats.row import Draft, Row, plain_draft
 from tunix_rt.formats.typed import rest_of
+from tunix_rt.problems import short
 
 _TARGETS = ("prompt", "final_answer", "steps", "reasoning", "completion")
 _KNOWN = f"{', '.join(_TARGETS)} and meta.KEY"
@@ -36,15 +37,17 @@ class MappedFormat:
 
     def __init__(self, mapping: Mapping[str, str]) -> None:
         if not isinstance(mapping, Mapping):
-            raise QueryInvalid(f'mapping={mapping!r}: must be a dictionary, as in mapping={{"prompt": "question"}}')
+            raise QueryInvalid(
+                f'mapping={short(mapping)}: must be a dictionary, as in mapping={{"prompt": "question"}}'
+            )
         for target, field in mapping.items():
-            if target not in _TARGETS and not _META.fullmatch(str(target)):
+            if not isinstance(target, str) or (target not in _TARGETS and not _META.fullmatch(target)):
                 raise QueryInvalid(
-                    f"mapping: unknown target {target!r}; known are {_KNOWN} "
+                    f"mapping: unknown target {short(target)}; known are {_KNOWN} "
                     '(the target stands on the left, the field of the row on the right: {"prompt": "question"})'
                 )
             if not isinstance(field, str) or not field:
-                raise QueryInvalid(f"mapping: {target} must name a field of the row, not {field!r}")
+                raise QueryInvalid(f"mapping: {target} must name a field of the row, not {short(field)}")
         if "prompt" not in mapping:
             raise QueryInvalid('mapping: says no prompt; every trace has one, as in {"prompt": "question"}')
         for one, other in _EXCLUSIVE:

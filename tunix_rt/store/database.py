@@ -174,9 +174,7 @@ class Database:
             )
         of_the_file = duckdb.FatalException | duckdb.InternalException | duckdb.ConnectionException | duckdb.IOException
         # A commit that cannot be written is a TransactionException, as many other things are.
-        if not isinstance(error, of_the_file) and not re.search(
-            "Corrupt|Failed to commit: (Could not write|Cannot open file)", said
-        ):
+        if not isinstance(error, of_the_file) and not re.search("Corrupt|Failed to commit: (Could not|Cannot)", said):
             return error
         self.broken = True
         return self._fault_of_the_file(said)

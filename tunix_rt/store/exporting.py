@@ -21,7 +21,7 @@ from tunix_rt.formats.tally import Tally
 from tunix_rt.formats.trajectories import atif
 from tunix_rt.formats.writers import PACKED_ENDINGS, HashedFile, as_lines, write_lines, write_parquet
 from tunix_rt.paths import target_path
-from tunix_rt.problems import storable
+from tunix_rt.problems import short, storable
 from tunix_rt.store.export_report import ExportReport
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.manifest import manifest, manifest_of
@@ -32,7 +32,6 @@ from tunix_rt.store.rows import RECORD_COLUMNS, RECORD_JSON, records_in
 from tunix_rt.store.ruler import Ruler
 from tunix_rt.store.scanning import scan
 from tunix_rt.store.session import Session
-from tunix_rt.store.statement import short
 
 _PARQUET_COLUMNS = """
     id, created_at, trace_version, prompt, steps, final_answer, meta::varchar as meta, preview, n_steps, n_chars, source
@@ -237,9 +236,9 @@ def _checked_tags(name: str, chosen: ExportFormat, tags: Any) -> Tags:
         return THINK_TAGS
     if not chosen.takes_tags:
         takers = ", ".join(name for name, known in EXPORT_FORMATS.items() if known.takes_tags)
-        raise QueryInvalid(f"tags={tags!r}: the format {name} has none; they go with {takers}")
+        raise QueryInvalid(f"tags={short(tags)}: the format {name} has none; they go with {takers}")
     texts = tuple(tags) if isinstance(tags, tuple | list) else ()
     if len(texts) != _N_TAGS or not all(isinstance(tag, str) and tag.strip() and storable(tag) for tag in texts):
-        raise QueryInvalid(f'tags={tags!r}: must be two texts, such as ("<reasoning>", "</reasoning>")')
+        raise QueryInvalid(f'tags={short(tags)}: must be two texts, such as ("<reasoning>", "</reasoning>")')
     begin, end = texts
     return begin, end

@@ -13,7 +13,8 @@ import duckdb
 
 from tunix_rt.errors import QueryInvalid, TraceInvalid, TraceNotFound
 from tunix_rt.json_values import plain
-from tunix_rt.store.statement import asked, check_expression, in_brackets, in_parentheses, short, shown
+from tunix_rt.problems import short
+from tunix_rt.store.statement import asked, check_expression, in_brackets, in_parentheses, shown
 
 _UUID_DIGITS = 32
 _BEGIN = "begin transaction read only"
@@ -170,7 +171,9 @@ class Filters:
             value = [value]
         try:
             ids = [str(UUID(str(one))) for one in _kind("ids", value, Iterable)]
-        except ValueError:
+        except QueryInvalid:
+            raise
+        except Exception:  # noqa: BLE001 - what a foreign value says of itself, or whether it ends in an error
             raise QueryInvalid(
                 f"ids={short(value)}: must be full ids, such as 019b76e2-4908-718c-8375-fcf4f3002c1a"
             ) from None
@@ -284,7 +287,11 @@ def _pointer(*keys: str) -> str:
 
 def id_range(id: UUID | str) -> tuple[UUID, UUID]:
     """The lowest and the highest id that begin with these digits; TraceNotFound where they are none."""
-    digits = str(id).strip().replace("-", "").lower()
+    try:
+        text = str(id)
+    except Exception:  # noqa: BLE001 - nested too deep, or a foreign value with a fault of its own
+        text = short(id)
+    digits = text.strip().replace("-", "").lower()
     if not digits or len(digits) > _UUID_DIGITS or set(digits) - set("0123456789abcdef"):
-        raise TraceNotFound(f"trace {str(id)!r} not found: an id is up to {_UUID_DIGITS} hexadecimal digits")
+        raise TraceNotFound(f"trace {text!r} not found: an id is up to {_UUID_DIGITS} hexadecimal digits")
     return UUID(digits.ljust(_UUID_DIGITS, "0")), UUID(digits.ljust(_UUID_DIGITS, "f"))

@@ -28,13 +28,13 @@ from tunix_rt.formats import (
 )
 from tunix_rt.formats.encodings import checked_encoding
 from tunix_rt.paths import size_of
+from tunix_rt.problems import short
 from tunix_rt.store.clock import new_ids, new_times
 from tunix_rt.store.copies import Copies
 from tunix_rt.store.progress import Progress, Teller, telling
 from tunix_rt.store.report import LoadReport
 from tunix_rt.store.rows import LARGE_ROW_BYTES, LARGE_ROWS_BYTES, columns, encode, insert, to_microseconds, uuids
 from tunix_rt.store.session import Session
-from tunix_rt.store.statement import short
 
 # A transaction of so many rows is written in half a second, well within what anyone else should wait. It fills five
 # row groups of the store's file, so that DuckDB need not write the rows again with the next ones: that took as long
@@ -58,7 +58,7 @@ def load(
     name, sources, passed_over, unreadable = sources_in(source, _listing(progress), encoding)
     unit = "rows" if sources and isinstance(sources[0], SourceRows) else "B"
     if encoding and unit == "rows":
-        raise QueryInvalid(f"encoding={encoding!r}: only files and bytes have an encoding; leave it out")
+        raise QueryInvalid(f"encoding={short(encoding)}: only files and bytes have an encoding; leave it out")
     report = LoadReport(name)
     report.passed_over = passed_over
     for rejection in unreadable:
@@ -94,7 +94,9 @@ def insisted_format(format: str | None, mapping: Mapping[str, str] | None) -> Fo
     if mapping is None:
         return format_named(format)
     if format is not None:
-        raise QueryInvalid(f"format={format!r} and mapping=…: give one of the two; a mapping is a format of its own")
+        raise QueryInvalid(
+            f"format={short(format)} and mapping=…: give one of the two; a mapping is a format of its own"
+        )
     return MappedFormat(mapping)
 
 

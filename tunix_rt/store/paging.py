@@ -14,6 +14,7 @@ import duckdb
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid
 from tunix_rt.model import TraceSummary
+from tunix_rt.problems import short
 from tunix_rt.store.filters import (
     FIRST_TIME,
     LAST_TIME,
@@ -26,9 +27,11 @@ from tunix_rt.store.filters import (
 )
 from tunix_rt.store.rows import SUMMARY_COLUMNS, from_microseconds, to_microseconds, to_summary
 from tunix_rt.store.ruler import EVERYTHING, ROWS_PER_MARK, ROWS_TO_SELECT_FROM, Ruler, Window, in_window
-from tunix_rt.store.statement import parsed, short
+from tunix_rt.store.statement import parsed
 
 MAX_LIMIT = 100
+# DuckDB takes no larger one; no store holds so many.
+_MOST_OFFSET = 2**62
 _PLACE = struct.Struct(">q16s")
 _CHECK = struct.Struct(">I")
 # Fetched without being sorted or cut by DuckDB, which takes as long as reading a page.
@@ -55,6 +58,8 @@ class Cursor(NamedTuple):
     def parse(cls, name: str, text: str) -> Self:
         """The place that a text stands for; QueryInvalid, which names the option, where it is no cursor."""
         try:
+            if not isinstance(text, str):
+                raise TypeError
             packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
             place, check = packed[: _PLACE.size], packed[_PLACE.size :]
             microseconds, id_bytes = _PLACE.unpack(place)
@@ -62,7 +67,7 @@ class Cursor(NamedTuple):
                 return cls(from_microseconds(microseconds), UUID(bytes=id_bytes))
         except (ValueError, TypeError, struct.error, OverflowError):
             pass
-        raise QueryInvalid(f"{name}={text!r}: is no cursor; use the `next` or the `previous` of a page")
+        raise QueryInvalid(f"{name}={short(text)}: is no cursor; use the `next` or the `previous` of a page")
 
 
 def cursor_at(moment: datetime | date | str) -> str:
@@ -92,7 +97,7 @@ class Wanted(NamedTuple):
             raise QueryInvalid("before: is a way of its own to a page; leave `after` and `offset` out")
         return cls(
             limit,
-            offset,
+            min(offset, _MOST_OFFSET),
             None if after is None else Cursor.parse("after", after),
             None if before is None else Cursor.parse("before", before),
         )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHOWN_ROWS = 50
+_MOST_NESTED = 100
 # What Arrow raises where neither Python nor pandas has a type for a value.
 _NO_SUCH_VALUE = (ValueError, OverflowError, pa.ArrowException)
 
@@ -106,10 +107,27 @@ def run_sql(session: Session, query: str, parameters: Sequence[Any]) -> SqlResul
 def _plain(value: Any) -> Any:
     """A NumPy number as Python's own."""
     try:
+        _refuse_endless(value, 0)
         item = getattr(value, "item", None)
         return item() if callable(item) and getattr(value, "ndim", None) == 0 else value
+    except QueryInvalid:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever the code behind a foreign value raises is about this value
         raise QueryInvalid(f"SQL: a parameter of type {type(value).__name__} cannot be read: {error}") from None
+
+
+def _refuse_endless(value: Any, depth: int) -> None:
+    """DuckDB follows a value that holds itself until the process dies."""
+    if depth > _MOST_NESTED:
+        raise QueryInvalid("SQL: a parameter is nested too deeply, or holds itself")
+    if isinstance(value, dict):
+        value = list(value.values())
+    elif getattr(getattr(value, "dtype", None), "kind", "") == "O" and hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        for item in value:
+            if not isinstance(item, str | int | float):
+                _refuse_endless(item, depth + 1)
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:

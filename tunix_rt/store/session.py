@@ -205,19 +205,23 @@ class Session:
             try:
                 yield
                 standing, merge = next_standing(cursor)
+                # The commit would make its log at the path, which may be that of a new file by now.
+                self._refuse_replaced()
                 cursor.commit()
             except BaseException:
                 # DuckDB has rolled back by itself where the commit failed.
                 with suppress(duckdb.Error):
                     cursor.rollback()
                 raise
-            database = self._files.database
-            database.note_log()
-            if not database.is_current():
-                raise StoreDamaged(
-                    f"{self._files.path}: was deleted, moved or replaced while it was being written, so what this call "
-                    "stored is not there; what was added before and not yet written is still in the journal. Try again"
-                )
+            self._files.database.note_log()
+            self._refuse_replaced()
             self._files.standing = standing
-            database.merge_next |= merge
+            self._files.database.merge_next |= merge
             self._files.journal.confirm(standing, folded=folded)
+
+    def _refuse_replaced(self) -> None:
+        if not self._files.database.is_current():
+            raise StoreDamaged(
+                f"{self._files.path}: was deleted, moved or replaced while it was being written, so what this call "
+                "stored is not there; what was added before and not yet written is still in the journal. Try again"
+            )

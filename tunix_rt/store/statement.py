@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 
 from tunix_rt.errors import QueryInvalid
+from tunix_rt.problems import short
 
 # Of DuckDB's table functions those that only read. What is not here is refused: those that act (`checkpoint`,
 # `enable_logging`, …), run a text as SQL (`query`, …) or follow an address in memory (`arrow_scan`, …), and new ones.
@@ -50,7 +51,6 @@ _CHANGES = re.compile(r'"type":"((?:INSERT|UPDATE|DELETE|MERGE)\w*)_QUERY_NODE"'
 _EXPLAIN = re.compile(
     r"((?:\s|--[^\n]*\n|/\*.*?\*/)*explain\b(?:\s+analyze\b|\s*\([\w\s,]*\))?)", re.IGNORECASE | re.DOTALL
 )
-_SHOWN_CHARS = 300
 _SAID_CHARS = 10_000
 _OF_THE_STORE = re.compile("Corrupt database file|Failed to commit|No space left|Disk quota|[Dd]isk.* full")
 
@@ -166,12 +166,3 @@ def _of_the_store(error: duckdb.Error, path: Path) -> bool:
     if isinstance(error, kinds):
         return True
     return bool(_OF_THE_STORE.search(said)) or (isinstance(error, duckdb.IOException) and str(path) in said)
-
-
-def short(value: object) -> str:
-    """A value in a message, not too long."""
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001 - an integer of 5,000 digits, a class with a fault of its own
-        return f"<{type(value).__name__}>"
-    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"

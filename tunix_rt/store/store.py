@@ -13,6 +13,7 @@ import pyarrow as pa
 from tunix_rt.errors import QueryInvalid, TraceInvalid, TraceNotFound
 from tunix_rt.model import Trace, TraceRecord, trace_of
 from tunix_rt.paths import store_target
+from tunix_rt.problems import short
 from tunix_rt.settings import Settings
 from tunix_rt.store import schema
 from tunix_rt.store.backup import backup
@@ -34,7 +35,6 @@ from tunix_rt.store.rows import RECORD_COLUMNS, NewRow, records_in
 from tunix_rt.store.ruler import Ruler, RulerKeeper
 from tunix_rt.store.scanning import scan
 from tunix_rt.store.schema import COLUMNS
-from tunix_rt.store.statement import short
 from tunix_rt.store.verifying import VerifyReport, verify
 from tunix_rt.store.watching import Stop, Watch, watch
 

@@ -10,6 +10,7 @@ from typing import IO, NamedTuple
 from tunix_rt.errors import QueryInvalid, SourceInvalid
 from tunix_rt.formats import Borrowed, Format, Reading, Rejection, SourceFile, files_at, rejected_whole
 from tunix_rt.paths import local_path
+from tunix_rt.problems import short
 from tunix_rt.store.copies import Copies
 from tunix_rt.store.loading import Loading
 from tunix_rt.store.report import LoadReport
@@ -28,9 +29,9 @@ def watch(session: Session, path: str | Path, format: Format | None, *, every: f
     session.refuse_read_only()
     local_path(path, SourceInvalid)
     if isinstance(every, bool) or not isinstance(every, int | float) or not 0 < every < threading.TIMEOUT_MAX:
-        raise QueryInvalid(f"every={every!r}: must be a number of seconds above 0")
+        raise QueryInvalid(f"every={short(every)}: must be a number of seconds above 0")
     if stop is not None and not isinstance(stop, threading.Event) and not callable(stop):
-        raise QueryInvalid(f"stop={stop!r}: must be a function without arguments or a threading.Event")
+        raise QueryInvalid(f"stop={short(stop)}: must be a function without arguments or a threading.Event")
     return Watch(session, path, format, every=every, stop=stop)
 
 
