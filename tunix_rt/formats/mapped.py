@@ -37,7 +37,9 @@ class MappedFormat:
 
     def __init__(self, mapping: Mapping[str, str]) -> None:
         if not isinstance(mapping, Mapping):
-            raise QueryInvalid(f'mapping={short(mapping)}: must be a dictionary, as in mapping={{"prompt": "question"}}')
+            raise QueryInvalid(
+                f'mapping={short(mapping)}: must be a dictionary, as in mapping={{"prompt": "question"}}'
+            )
         for target, field in mapping.items():
             if not isinstance(target, str) or (target not in _TARGETS and not _META.fullmatch(target)):
                 raise QueryInvalid(

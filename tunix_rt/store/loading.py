@@ -93,7 +93,9 @@ def insisted_format(format: str | None, mapping: Mapping[str, str] | None) -> Fo
     if mapping is None:
         return format_named(format)
     if format is not None:
-        raise QueryInvalid(f"format={short(format)} and mapping=…: give one of the two; a mapping is a format of its own")
+        raise QueryInvalid(
+            f"format={short(format)} and mapping=…: give one of the two; a mapping is a format of its own"
+        )
     return MappedFormat(mapping)
 
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 from tunix_rt.errors import QueryInvalid, TraceInvalid, TraceNotFound
 from tunix_rt.model import Trace, TraceRecord, trace_of
 from tunix_rt.paths import store_target
+from tunix_rt.problems import short
 from tunix_rt.settings import Settings
 from tunix_rt.store import schema
-from tunix_rt.problems import short
 from tunix_rt.store.backup import backup
 from tunix_rt.store.clock import new_row
 from tunix_rt.store.compacting import Compaction, compact
