@@ -89,14 +89,14 @@ class Part:
 
     def _options(self, rng):
         options = {}
-        if not rng.randrange(4):
+        if not rng.randrange(8):
             options["format"] = rng.choice([*FORMATS, *FORMATS, "x", "", None, 3])
-        if not rng.randrange(5):
+        if not rng.randrange(10):
             names = ["prompt", "reasoning", "final_answer", "steps", "meta.x", "system", "question", text(rng)]
             options["mapping"] = {
                 rng.choice(names): rng.choice([*names, "a.0.b", "messages.0.content", 3]) for _ in range(3)
             }
-        if not rng.randrange(5):
+        if not rng.randrange(10):
             options["encoding"] = rng.choice(
                 [
                     "utf-16",
