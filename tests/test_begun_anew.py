@@ -1,6 +1,7 @@
 """Processes that begin a store anew while others still have the files that were deleted: neither spoils the other's."""
 
 import shutil
+import sqlite3
 import subprocess
 import time
 
@@ -11,6 +12,7 @@ import tunix_rt as rt
 from tests.processes import PATIENCE, python
 from tunix_rt.store.database import Database
 from tunix_rt.store.journal import Journal
+from tunix_rt.store.journal_file import JournalFile, _open
 
 BEGIN_ANEW = """
 import os, sys
@@ -105,6 +107,32 @@ def test_counts_of_another_journal_are_not_believed(store, path, tmp_path):
     remove(path)
     begin_anew(path, "leave")
     shutil.copy(tmp_path / "lock", lock)
+    assert prompts(path) == NEW
+
+
+def test_a_journal_that_is_replaced_while_it_is_opened_takes_no_row(store, path):
+    def replace(_connection):
+        remove(path)
+        begin_anew(path, "leave")
+
+    file = JournalFile(path.with_name("runs.journal"), store._session._files.queue, replace)
+    with pytest.raises(rt.StoreDamaged, match="deleted, moved or replaced while it was open"), file.connected():
+        pytest.fail("it was opened")
+    assert prompts(path) == NEW
+
+
+def test_a_journal_that_is_deleted_while_it_is_opened_is_not_made_empty(store, path):
+    def delete(_connection):
+        remove(path)
+
+    journal = path.with_name("runs.journal")
+    file = JournalFile(journal, store._session._files.queue, delete)
+    with pytest.raises(rt.StoreDamaged, match="deleted, moved or replaced while it was open"), file.connected():
+        pytest.fail("it was opened")
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        _open(journal).execute("select 1 from pending")
+    assert not journal.exists()
+    begin_anew(path)
     assert prompts(path) == NEW
 
 

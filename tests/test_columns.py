@@ -125,6 +125,15 @@ def test_a_row_of_thousands_of_columns_is_read_and_its_bad_one_named(store):
     assert len(store.latest().payload.meta["extra"]) == 2_001
 
 
+def test_a_series_holds_rows_where_its_values_are_rows(store):
+    pd = pytest.importorskip("pandas")
+    row = {"question": "How many?", "answer": "#### 5"}
+    assert store.load(pd.Series([row, row | {"answer": "#### 6"}])).added == 2
+    for odd in (pd.Series([1.0, None]), pd.Series(["a"]), pd.Index([1, 2]), pd.Series([], dtype=object)):
+        with pytest.raises(rt.SourceInvalid, match="no traces in it"):
+            store.load(odd)
+
+
 def test_a_duration_that_numpy_reaches_and_pandas_does_not_rejects_its_row_by_name(store):
     frame = table_of(pa.array([1, 2, 3])).to_pandas()
     frame["took"] = [np.timedelta64(2**61, "W"), np.timedelta64(90, "s"), np.timedelta64(1, "M")]

@@ -145,6 +145,10 @@ def store_path(given: Any) -> Path:
     for real in {str(path), os.path.realpath(path)}:
         if os.sep != "\\" and "\\" in real:
             raise StoreUnusable(f"{real}: holds a backslash, which DuckDB takes for a slash; name the store otherwise")
+        if "?" in os.path.dirname(real):  # noqa: PTH120
+            raise StoreUnusable(
+                f"{real}: is in a folder with a question mark, where DuckDB finds no log; name the folder otherwise"
+            )
         if any("\ud800" <= character <= "\udfff" for character in real):
             raise StoreUnusable(f"{_shown(real)}: is not valid UTF-8, which DuckDB needs; name the store otherwise")
     if _BESIDE.fullmatch(path.name):
@@ -176,6 +180,12 @@ def is_of_store(path: Path) -> bool:
 def is_beside_store(path: Path) -> bool:
     """Whether it is a file that a store keeps beside its own, or will: it need not be there."""
     return _is_beside_store(str(path))
+
+
+def log_of(path: Path) -> Path:
+    """Where DuckDB has the write-ahead log of a file; it takes what is behind a question mark for something else."""
+    name, mark, rest = path.name.partition("?")
+    return path.with_name(f"{name}.wal{mark}{rest}")
 
 
 def is_unfinished(path: Path) -> bool:

@@ -34,11 +34,11 @@ def main() -> int:
     totals, failed = Counter(), False
     for part in parts:
         failed |= _supervised(part, given.seed, given.minutes * 60 / len(parts), totals)
-    print("\n| part | kind | draws | accepted | refused | findings |\n|---|---|---|---|---|---|")
+    _say("", "| part | kind | draws | accepted | refused | findings |", "|---|---|---|---|---|---|")
     for part, kind in sorted({(part, kind) for part, kind, _ in totals}):
         numbers = [totals[part, kind, what] for what in ("accepted", "refused", "finding")]
-        print(f"| {part} | {kind} | {sum(numbers):,} | " + " | ".join(f"{n:,}" for n in numbers) + " |")
-    print(f"\n{sum(totals.values()):,} draws, seed {given.seed}; {'findings above' if failed else 'no findings'}")
+        _say(f"| {part} | {kind} | {sum(numbers):,} | " + " | ".join(f"{n:,}" for n in numbers) + " |")
+    _say("", f"{sum(totals.values()):,} draws, seed {given.seed}; {'findings above' if failed else 'no findings'}")
     return int(failed)
 
 
@@ -59,9 +59,7 @@ def _supervised(part: str, seed: int, seconds: float, totals: Counter) -> bool:
             if told.get("done"):
                 break
             first = told.get("n", first) + 1
-            print(
-                f"ended with {status} (hung, or crashed): python -m tests.fuzz --part {part} --seed {seed} --only {first - 1}"
-            )
+            _say(f"ended with {status}, hung or crashed: {_command(part, seed, first - 1)}")
             if status in (-2, 130):
                 raise KeyboardInterrupt
     return failed
@@ -74,10 +72,8 @@ def _run(given: argparse.Namespace) -> int:
     folder = Path(given.inside or tempfile.mkdtemp(prefix="tunix-rt-fuzz-"))
     work = folder / f"{given.part}-{os.getpid()}"
     work.mkdir()
-    root = Path.cwd()
+    sys.path.insert(0, str(Path.cwd()))
     os.chdir(work)
-    os.environ["TUNIX_RT_DATABASE"] = str(work / "default.duckdb")
-    sys.path.insert(0, str(root))
     part = import_module(f"tests.fuzz.{given.part}").Part(work)
     counts, known = Counter(), set()
     end = time.monotonic() + given.minutes * 60
@@ -99,18 +95,24 @@ def _run(given: argparse.Namespace) -> int:
             counts[case.kind, what] += 1
             if isinstance(found, BaseException) and (name := f"{case.kind} {name_of(found)}") not in known:
                 known.add(name)
-                print(f"\npython -m tests.fuzz --part {given.part} --seed {given.seed} --only {n}", flush=True)
-                print(shown(case, *smallest(case, found)), flush=True)
+                _say("", _command(given.part, given.seed, n))
+                _say(shown(case, *smallest(case, found)))
             elif given.only is not None:
-                print(f"{case.kind}: {what}\n{case.given!r:.3000}")
+                _say(f"{case.kind}: {what}")
             n += 1
             if given.only is not None:
                 break
         _note(log, n, counts, done=True)
-    close = getattr(part, "close", None)
-    if close:
-        close()
+    part.close()
     return int(bool(known))
+
+
+def _command(part: str, seed: int, n: int) -> str:
+    return f"python -m tests.fuzz --part {part} --seed {seed} --only {n}"
+
+
+def _say(*lines: str) -> None:
+    print(*lines, sep="\n", flush=True)  # noqa: T201 - what the command is for
 
 
 def _note(log, n: int, counts: Counter, *, done: bool = False) -> None:

@@ -26,6 +26,9 @@ class Part:
             self._store = rt.TraceStore(self._folder / f"add{self._n_stores}.duckdb")
         return self._store
 
+    def close(self):
+        """Nothing is left to end."""
+
     def draw(self, rng):
         match rng.randrange(8):
             case 0 | 1:

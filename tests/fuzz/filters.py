@@ -16,21 +16,12 @@ from tunix_rt.store.filters import FILTERS
 
 _TIMES = [
     "2026-01-31", "0001-01-01", "9999-12-31T23:59:59.999999-23:59", "2026-01-31T12:00:00Z", "2026-13-01", "now", "",
-    datetime.min.replace(tzinfo=UTC), datetime.max, date.max, date.min, timedelta(days=1), timedelta.max, timedelta.min, 0, 1e18,
+    datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC), date.max, date.min, timedelta(days=1),
+    timedelta.max, timedelta.min, 0, 1e18,
 ]  # fmt: skip
 _ENDINGS = [
-    ".jsonl",
-    ".parquet",
-    ".json",
-    ".jsonl.gz",
-    ".jsonl.zst",
-    ".ndjson",
-    ".csv",
-    ".weird",
-    "",
-    ".gz",
-    ".parquet.gz",
-]
+    ".jsonl", ".parquet", ".json", ".jsonl.gz", ".jsonl.zst", ".ndjson", ".csv", ".weird", "", ".gz", ".parquet.gz",
+]  # fmt: skip
 
 
 def foreign_columns(rng):
@@ -62,6 +53,9 @@ class Part:
         ]
         self.store.add_many(groups)
         self._records = list(self.store.records())
+
+    def close(self):
+        """Nothing is left to end."""
 
     def draw(self, rng):
         filters = self._filters(rng)

@@ -12,6 +12,7 @@ import tunix_rt as rt
 _SHRINKING_SECONDS = 20.0
 _SHOWN_CHARS = 1_500
 _DEEPEST = 50
+_MOST_ITEMS = 30
 
 
 class Case(NamedTuple):
@@ -81,25 +82,31 @@ def _smaller(value: Any, depth: int = 0) -> Iterator[Any]:
         n = len(value)
         yield from (value[: n // 2], value[n // 2 :], value[1:], value[:-1])
         if n > 2:
-            yield value[: n // 4] + value[n // 2 :]
-            yield value[: n // 2] + value[3 * n // 4 :]
+            yield from (value[: n // 4] + value[n // 2 :], value[: n // 2] + value[3 * n // 4 :])
     elif type(value) in (list, tuple):
-        if type(value) is list and len(value) == 1:
-            yield value[0]
-        if len(value) > 3:
-            yield from (value[: len(value) // 2], value[len(value) // 2 :])
-        for at in range(min(len(value), 30)):
-            if type(value) is list:
-                yield value[:at] + value[at + 1 :]
-            yield from (type(value)([*value[:at], item, *value[at + 1 :]]) for item in _smaller(value[at], depth + 1))
+        yield from _smaller_list(value, depth)
     elif type(value) is dict:
-        for key in list(value)[:30]:
-            rest = {name: item for name, item in value.items() if name is not key}
-            yield rest
-            yield from (
-                {name: item if name is key else old for name, old in value.items()}
-                for item in _smaller(value[key], depth + 1)
-            )
-            yield from (rest | {item: value[key]} for item in (_smaller(key) if isinstance(key, str) else ()))
+        yield from _smaller_dict(value, depth)
     elif type(value) in (int, float) and value not in (0, 1):
         yield from (0, 1)
+
+
+def _smaller_list(value: list[Any] | tuple[Any, ...], depth: int) -> Iterator[Any]:
+    # A tuple is what an action takes: it keeps its length.
+    is_list = type(value) is list
+    if is_list and len(value) == 1:
+        yield value[0]
+    if is_list and len(value) > 3:
+        yield from (value[: len(value) // 2], value[len(value) // 2 :])
+    for at in range(min(len(value), _MOST_ITEMS)):
+        if is_list:
+            yield [*value[:at], *value[at + 1 :]]
+        yield from (type(value)([*value[:at], item, *value[at + 1 :]]) for item in _smaller(value[at], depth + 1))
+
+
+def _smaller_dict(value: dict[Any, Any], depth: int) -> Iterator[Any]:
+    for key in list(value)[:_MOST_ITEMS]:
+        rest = {name: item for name, item in value.items() if name is not key}
+        yield rest
+        yield from (rest | {key: item} for item in _smaller(value[key], depth + 1))
+        yield from (rest | {item: value[key]} for item in (_smaller(key) if isinstance(key, str) else ()))

@@ -60,49 +60,33 @@ class Part:
         self._context.__exit__(None, None, None)
 
     def draw(self, rng):
-        match rng.randrange(9):
-            case 0 | 1:
-                return Case("POST a trace", trace(rng), self._post)
-            case 2:
-                data = rng.choice([trace(rng), json_value(rng), [trace(rng)]])
-                return Case(
-                    "POST bytes",
-                    (
-                        rng.choice(["/traces", "/traces/batch"]),
-                        damaged(rng, as_text(data).encode(errors="surrogatepass")),
-                    ),
-                    self._post_bytes,
-                )
-            case 3:
-                return Case("POST a batch", [trace(rng) for _ in range(rng.choice([0, 1, 3, 1_001]))], self._post_batch)
-            case 4 | 5:
-                return Case(
-                    "GET with a query",
-                    (rng.choice(["/traces", "/traces", "/traces/export", rng.choice(_ROUTES)]), self._query(rng)),
-                    self._get,
-                )
-            case 6:
-                one = rng.choice(
-                    [
-                        rng.choice(self._ids),
-                        rng.choice(self._ids)[: rng.randrange(36)],
-                        quote(text(rng)[:500], safe="", errors="replace"),
-                        quote_from_bytes(rng.randbytes(5)),
-                    ]
-                )
-                return Case("one trace", (rng.choice(["GET", "GET", "DELETE"]), one), self._one)
-            case 7:
-                return Case(
-                    "any request",
-                    (
-                        rng.choice(_METHODS),
-                        rng.choice(_ROUTES),
-                        self._headers(rng),
-                        rng.randbytes(rng.choice([0, 5, 3_000])),
-                    ),
-                    self._any,
-                )
-        return Case("raw bytes", self._raw(rng), self._send)
+        made = {
+            "POST a trace": lambda: (trace(rng), self._post),
+            "POST bytes": lambda: (self._bytes(rng), self._post_bytes),
+            "POST a batch": lambda: ([trace(rng) for _ in range(rng.choice([0, 1, 3, 1_001]))], self._post_batch),
+            "GET with a query": lambda: ((self._route(rng), self._query(rng)), self._get),
+            "one trace": lambda: ((rng.choice(["GET", "GET", "DELETE"]), self._id(rng)), self._one),
+            "any request": lambda: (self._request(rng), self._any),
+            "raw bytes": lambda: (self._raw(rng), self._send),
+        }
+        kind = rng.choice([*made, "POST a trace", "GET with a query"])
+        return Case(kind, *made[kind]())
+
+    def _bytes(self, rng):
+        data = as_text(rng.choice([trace(rng), json_value(rng), [trace(rng)]]))
+        return rng.choice(["/traces", "/traces/batch"]), damaged(rng, data.encode(errors="surrogatepass"))
+
+    def _route(self, rng):
+        return rng.choice(["/traces", "/traces", "/traces/export", rng.choice(_ROUTES)])
+
+    def _id(self, rng):
+        good = rng.choice(self._ids)
+        odd = quote(text(rng)[:500], safe="", errors="replace")
+        return rng.choice([good, good[: rng.randrange(36)], odd, quote_from_bytes(rng.randbytes(5))])
+
+    def _request(self, rng):
+        body = rng.randbytes(rng.choice([0, 5, 3_000]))
+        return rng.choice(_METHODS), rng.choice(_ROUTES), self._headers(rng), body
 
     def _query(self, rng):
         known = {**PAGE, **SELECTION, **EXPORT}
@@ -120,9 +104,8 @@ class Part:
         for _ in range(rng.randrange(4)):
             name = rng.choice([*known, *good, "nope", text(rng)[:50]])
             value = good.get(name, "1") if rng.randrange(2) else text(rng)[:2_000]
-            pairs.append(
-                f"{quote(name, errors='replace')}={quote(value, errors='replace') if rng.randrange(8) else quote_from_bytes(rng.randbytes(6))}"
-            )
+            quoted = quote(value, errors="replace") if rng.randrange(8) else quote_from_bytes(rng.randbytes(6))
+            pairs.append(f"{quote(name, errors='replace')}={quoted}")
         return rng.choice(["&", "&", "&", ";", "&&"]).join(pairs)
 
     def _headers(self, rng):
@@ -146,8 +129,9 @@ class Part:
 
     def _raw(self, rng):
         body = as_text(trace(rng)).encode(errors="replace")
-        head = f"POST {self._parts.path}/traces HTTP/1.1\r\nHost: {self._parts.netloc}\r\nAuthorization: token {self._served.token}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-        return damaged(rng, head.encode() + body)
+        lines = [f"POST {self._parts.path}/traces HTTP/1.1", f"Host: {self._parts.netloc}", "Connection: close"]
+        lines += [f"Authorization: token {self._served.token}", f"Content-Length: {len(body)}", "", ""]
+        return damaged(rng, "\r\n".join(lines).encode() + body)
 
     def _post(self, given):
         reply = self._client.post("/traces", content=as_text(given).encode(errors="surrogatepass"))

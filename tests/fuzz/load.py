@@ -1,4 +1,4 @@
-"""Loading: files of all formats in all containers, damaged; folders, patterns; lists, frames and tables of all types."""
+"""Loading: files of all formats and containers, damaged; folders, patterns; lists, frames and tables of all types."""
 
 import csv
 import io
@@ -21,9 +21,8 @@ from tunix_rt.formats import FORMATS
 
 _TRACES_IN_A_STORE = 400
 # Modules that hold a row of some outside format in a constant, or in a list or dictionary of them.
-_MODULES = ["atif", "chat", "inspect", "mapping", "process", "providers", "rollouts", "solutions", "sources", "spans", "trl", "steps"]
+_MODULES = ["atif", "chat", "inspect", "mapping", "process", "providers", "rollouts", "solutions", "sources", "spans"]
 _SUFFIXES = [".jsonl", ".json", ".csv", ".parquet", ".gz", ".eval", ".txt", "", ".zst"]
-_OPENING = {"mapping": {"prompt": "question", "final_answer": "answer"}}
 
 
 def examples():
@@ -34,9 +33,9 @@ def examples():
             some = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
             for row in (value, *some):
                 if isinstance(row, dict) and row and all(isinstance(key, str) for key in row):
-                    for format in FORMATS.values():
-                        if format.misfit(row) is None:
-                            found.setdefault(format.name, []).append(row)
+                    for known in FORMATS.values():
+                        if known.misfit(row) is None:
+                            found.setdefault(known.name, []).append(row)
     return found
 
 
@@ -56,6 +55,9 @@ class Part:
             self._n_stores += 1
             self._store, self._n_traces = rt.TraceStore(self._folder / f"load{self._n_stores}.duckdb"), 0
         return self._store
+
+    def close(self):
+        """Nothing is left to end."""
 
     def draw(self, rng):
         match rng.randrange(10):
@@ -87,14 +89,14 @@ class Part:
 
     def _options(self, rng):
         options = {}
-        if not rng.randrange(4):
+        if not rng.randrange(8):
             options["format"] = rng.choice([*FORMATS, *FORMATS, "x", "", None, 3])
-        if not rng.randrange(5):
+        if not rng.randrange(10):
             names = ["prompt", "reasoning", "final_answer", "steps", "meta.x", "system", "question", text(rng)]
             options["mapping"] = {
                 rng.choice(names): rng.choice([*names, "a.0.b", "messages.0.content", 3]) for _ in range(3)
             }
-        if not rng.randrange(5):
+        if not rng.randrange(10):
             options["encoding"] = rng.choice(
                 [
                     "utf-16",

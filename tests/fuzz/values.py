@@ -99,22 +99,25 @@ def nested(rng, innermost):
 
 def json_value(rng, depth=3):
     """What JSON has, and NaN and infinities."""
-    kind = rng.randrange(9 if depth else 6)
-    if kind < 2:
-        return text(rng)
-    if kind < 4:
-        return rng.choice(_NUMBERS) if rng.randrange(2) else rng.uniform(-1e6, 1e6)
-    if kind == 4:
-        return rng.randrange(-1_000, 1_000)
-    if kind == 5:
-        return rng.choice([None, True, False, [], {}])
-    if kind == 6 and not rng.randrange(10):
+    made = [
+        lambda: text(rng),
+        lambda: text(rng),
+        lambda: rng.choice(_NUMBERS),
+        lambda: rng.uniform(-1e6, 1e6),
+        lambda: rng.randrange(-1_000, 1_000),
+        lambda: rng.choice([None, True, False, [], {}]),
+        lambda: [json_value(rng, depth - 1) for _ in range(rng.randrange(5))],
+        lambda: {text(rng): json_value(rng, depth - 1) for _ in range(rng.randrange(5))},
+        lambda: large(rng) if not rng.randrange(10) else {text(rng): json_value(rng, depth - 1)},
+    ]
+    return rng.choice(made if depth else made[:6])()
+
+
+def large(rng):
+    """A value that is deep or long."""
+    if rng.randrange(3):
         return nested(rng, json_value(rng, 0))
-    if kind == 6 and not rng.randrange(30):
-        return [rng.random() for _ in range(rng.choice([1_000, 20_000]))]
-    if kind == 7:
-        return [json_value(rng, depth - 1) for _ in range(rng.randrange(5))]
-    return {text(rng): json_value(rng, depth - 1) for _ in range(rng.randrange(5))}
+    return [rng.random() for _ in range(rng.choice([1_000, 20_000]))]
 
 
 def foreign(rng, depth=2):
@@ -156,7 +159,7 @@ def foreign(rng, depth=2):
         lambda: UUID(int=rng.getrandbits(128)),
         lambda: rt.Step(i=0, type="t", content="c"),
         lambda: rt.Trace(prompt="p", steps=["s"], final_answer="a", meta={"x": [1]}),
-        lambda: Never(),
+        Never,
         lambda: Angry(rng.choice(["tolist", "item", "__len__", "__iter__", "__getattr__", "__str__", "as_py", "keys"])),
         lambda: nested(rng, inner()),
         lambda: holds_itself(rng),

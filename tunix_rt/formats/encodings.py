@@ -38,8 +38,8 @@ def checked_encoding(name: Any) -> str | None:
         found = None
     if found is None or found.name in _NO_FILES or found.incrementaldecoder is None:
         raise SourceInvalid(
-            f"encoding={short(name)}: is not an encoding of text files that Python knows; common ones are utf-8, utf-16, "
-            "windows-1252, latin-1, gb18030, shift_jis"
+            f"encoding={short(name)}: is not an encoding of text files that Python knows; common ones are utf-8, "
+            "utf-16, windows-1252, latin-1, gb18030, shift_jis"
         )
     return None if found.name == "utf-8" else found.name
 

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Protocol, cast
 
 import pyarrow as pa
@@ -111,7 +112,9 @@ def _batches(given: Any) -> Iterable[Any] | None:
     if hasattr(given, "to_batches"):
         return cast("Iterable[Any]", given.to_batches())
     if hasattr(given, "__arrow_c_stream__"):
-        return cast("Iterable[Any]", pa.RecordBatchReader.from_stream(given))
+        # One of single values, such as a Series, holds no rows of columns.
+        with suppress(pa.ArrowException):
+            return cast("Iterable[Any]", pa.RecordBatchReader.from_stream(given))
     return [given] if isinstance(given, pa.RecordBatch) else None
 
 

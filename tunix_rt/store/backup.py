@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from tunix_rt.errors import ExportFailed, StoreFull, StoreUnusable
-from tunix_rt.paths import beside_store
+from tunix_rt.paths import beside_store, log_of
 from tunix_rt.store.journal import Journal
 from tunix_rt.store.lock_queue import LockQueue
 from tunix_rt.store.placing import replacing
@@ -21,12 +21,12 @@ _BLOCK_BYTES = 16 * 2**20
 def backup(session: Session, path: Path) -> None:
     """Copies the file of a store to `path`; see `TraceStore.backup`."""
     with replacing(path, new=True) as replacement, session.alone() as file:
-        journal, log = beside_store(path, "journal"), Path(f"{path}.wal")
+        journal, log = beside_store(path, "journal"), log_of(path)
         # Either would be taken for the copy's own. A journal of this very store is: its file was lost.
         for left in (journal, log):
             if left.exists() and not (left == journal and _belongs_to(journal, session.store_id)):
                 raise ExportFailed(f"{left} is there, of another store; name another file for the backup, or remove it")
-        if Path(f"{file}.wal").exists():
+        if log_of(file).exists():
             raise StoreFull(f"{file}: could not be written out whole, so no copy was made; make room on its disk")
         with file.open("rb") as source:
             if fcntl is not None:

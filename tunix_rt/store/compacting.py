@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from tunix_rt.errors import MemoryLimitReached
+from tunix_rt.paths import log_of
 from tunix_rt.render.quantities import size
 from tunix_rt.store.progress import Progress, telling
 from tunix_rt.store.session import Session
@@ -185,4 +186,4 @@ def _drop_emptied(session: Session) -> None:
 
 
 def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in (path, Path(f"{path}.wal")) if file.exists())
+    return sum(file.stat().st_size for file in (path, log_of(path)) if file.exists())

@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 
 from tunix_rt.errors import MemoryLimitReached, StoreBusy, StoreDamaged, StoreFull, StoreUnusable, TunixRTError
+from tunix_rt.paths import log_of
 from tunix_rt.store.lock_queue import Identity, identity, put_in_place
 from tunix_rt.store.spill import spill_folder
 
@@ -58,7 +59,7 @@ class Database:
         self.memory_limit = 0
         self.attached = False
         self._attached_file: Identity | None = None
-        self._log_path = Path(f"{path}.wal")
+        self._log_path = log_of(path)
         self._log: Identity | None = None
         # Set when an error has made this DuckDB unusable: it is ended, not only detached.
         self.broken = False

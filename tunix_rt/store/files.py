@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 import duckdb
 
 from tunix_rt.errors import StoreUnusable
-from tunix_rt.paths import beside_store
+from tunix_rt.paths import beside_store, log_of
 from tunix_rt.store import schema
 from tunix_rt.store.database import Database
 from tunix_rt.store.journal import Journal
@@ -98,7 +98,7 @@ class Files:
         found: set[Identity] = set()
         for files in list(cls._of_process.values()):
             path, journal = files.path, files.journal.path
-            paths = (path, f"{path}.wal", journal, f"{journal}-wal", f"{journal}-shm", files.queue.path)
+            paths = (path, log_of(path), journal, f"{journal}-wal", f"{journal}-shm", files.queue.path)
             found |= {there for each in paths if (there := identity(Path(each)))}
         return found
 

@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 
 from tunix_rt import render
+from tunix_rt.paths import log_of
 from tunix_rt.store import schema
 from tunix_rt.store.compacting import disorder, is_due
 from tunix_rt.store.rows import from_microseconds
@@ -48,7 +49,7 @@ def collect_info(cursor: duckdb.DuckDBPyConnection, path: Path) -> StoreInfo:
     return StoreInfo(
         path=str(path),
         n_traces=sum(n for _, n in sources),
-        size_bytes=sum(file.stat().st_size for file in (path, Path(f"{path}.wal")) if file.exists()),
+        size_bytes=sum(file.stat().st_size for file in (path, log_of(path)) if file.exists()),
         oldest=None if oldest is None else from_microseconds(oldest),
         newest=None if newest is None else from_microseconds(newest),
         schema_version=version,

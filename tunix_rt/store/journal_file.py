@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from tunix_rt.errors import StoreBusy, StoreDamaged, StoreFull, StoreUnusable
 from tunix_rt.store.lock_queue import Identity, LockQueue, identity, put_in_place
@@ -84,6 +85,8 @@ class JournalFile:
             self.refuse_gone()
         try:
             yield self._connection or self._connect()
+        except FileNotFoundError:
+            self.refuse_gone()
         # A damaged file can give NULL where there never is one.
         except (sqlite3.Error, TypeError) as error:
             self._disconnect(cleanly=False)
@@ -122,6 +125,8 @@ class JournalFile:
         )
 
     def _connect(self) -> sqlite3.Connection:
+        _make_if_missing(self._path)
+        opened = identity(self._path)
         connection = _open(self._path)
         try:
             if sys.platform == "linux":
@@ -132,6 +137,9 @@ class JournalFile:
             self._files = {
                 path: identity(path) for path in (self._path, Path(f"{self._path}-wal"), Path(f"{self._path}-shm"))
             }
+            # The one that SQLite opened may have been replaced since, or before the guard was.
+            if not opened == self._files[self._path] == (opened if self._guard is None else identity(self._guard)):
+                self.refuse_gone()
         except BaseException:
             self._connection = connection
             self._disconnect(cleanly=False)
@@ -160,7 +168,7 @@ class JournalFile:
                 self._connection.execute("pragma wal_checkpoint").close()
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _make_if_missing(path: Path) -> None:
     # In this order: another process that makes the journal at this moment makes its log later.
     if Path(f"{path}-wal").exists() and not path.exists():
         # SQLite would mix what the log holds into a new journal.
@@ -170,7 +178,12 @@ def _open(path: Path) -> sqlite3.Connection:
     elif path.stat().st_size == 0:
         # SQLite would take it for a new database.
         raise sqlite3.DatabaseError("the file is empty")
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    # As an address, which can say that a file that has just been deleted is not to be made.
+    address = f"file:{quote(os.fsencode(path))}?mode=rw"
+    connection = sqlite3.connect(address, isolation_level=None, check_same_thread=False, uri=True)
     # A program that does not know the write lock, such as SQLite's own shell.
     connection.execute(f"pragma busy_timeout = {int(_PATIENCE_SECONDS * 1_000)}")
     return connection

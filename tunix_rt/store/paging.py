@@ -58,9 +58,7 @@ class Cursor(NamedTuple):
     def parse(cls, name: str, text: str) -> Self:
         """The place that a text stands for; QueryInvalid, which names the option, where it is no cursor."""
         try:
-            if not isinstance(text, str):
-                raise TypeError
-            packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+            packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4) if isinstance(text, str) else b"")
             place, check = packed[: _PLACE.size], packed[_PLACE.size :]
             microseconds, id_bytes = _PLACE.unpack(place)
             if check == _CHECK.pack(zlib.crc32(place)):
