@@ -338,19 +338,20 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize("container", TEXTS)
+ROWS = {
+    "native": '{"prompt": "NaN", "steps": ["s"], "final_answer": "a", "meta": {"extra": {"x": %s}}}',
+    "gsm8k": '{"question": "NaN", "answer": "#### 5", "x": %s}',
+    "messages": '{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "x": %s}',
+}
+
+
 @pytest.mark.parametrize(
-    "row",
-    [
-        '{"prompt": "NaN", "steps": ["s"], "final_answer": "a", "meta": {"extra": {"x": %s}}}',
-        '{"question": "NaN", "answer": "#### 5", "x": %s}',
-        '{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "x": %s}',
-    ],
-    ids=["native", "gsm8k", "messages"],
+    ("container", "row"),
+    # Only a trace has a record.
+    [(container, row) for container in TEXTS for row in ROWS if row == "native" or container != "record"],
 )
 def test_nan_and_infinities_in_a_json_text_become_null_and_a_number_that_is_too_large_is_refused(store, container, row):
-    if container == "record" and "final_answer" not in row:
-        pytest.skip("only a trace has a record")
+    row = ROWS[row]
     constants = '[NaN, Infinity, -Infinity, {"y": NaN}]'
     report = store.load(TEXTS[container](row % constants))
     assert report.rejected == []
@@ -396,7 +397,8 @@ scalars = st.one_of(
     st.booleans(),
     st.integers(),
     st.floats(),
-    st.decimals(),
+    # Hypothesis puts values into a set, in which a signaling NaN cannot be.
+    st.decimals().filter(lambda number: not number.is_snan()),
     st.text(st.characters(codec=None), max_size=5),
     st.binary(max_size=5),
     st.datetimes(timezones=st.none() | st.just(UTC) | st.just(timezone(timedelta(hours=-12)))),

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -170,9 +170,7 @@ class Filters:
         if isinstance(value, str | UUID):
             value = [value]
         try:
-            ids = [str(UUID(str(one))) for one in _kind("ids", value, Iterable)]
-        except QueryInvalid:
-            raise
+            ids = [str(UUID(str(one))) for one in value]
         except Exception:  # noqa: BLE001 - what a foreign value says of itself, or whether it ends in an error
             raise QueryInvalid(
                 f"ids={short(value)}: must be full ids, such as 019b76e2-4908-718c-8375-fcf4f3002c1a"
