@@ -9,6 +9,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
+BARE = ["newest page beside its rows by rowid", "last page beside its rows by rowid"]
 ASKED = ["newest page", "last page by cursor", "last page by offset", "get by id"]
 SEARCHED = ["20 newest with a common word", "search for an absent word"]
 CROWDS = {
@@ -24,7 +25,7 @@ EVERY_WORK = {
     "export JSON Lines, peak memory",
     "open",
     "open to newest page",
-    *(f"{work}, inside `hold()`" for work in ASKED + SEARCHED),
+    *(f"{work}, inside `hold()`" for work in BARE + ASKED + SEARCHED),
     *ASKED,
     "add one",
     *(f"{crowd}: {figure}" for crowd, figures in CROWDS.items() for figure in figures),

@@ -9,6 +9,7 @@ import pytest
 
 import tunix_rt as rt
 from tunix_rt.store import compacting, copies, verifying
+from tunix_rt.store.filters import Filters, where
 from tunix_rt.store.rows import TRACE_JSON, uuids
 from tunix_rt.store.spill import spill_folder
 
@@ -73,6 +74,27 @@ def test_compact_moves_all_of_them(large, monkeypatch):
     assert large.compact().moved == N
     assert list(large.scan(["id", "n_chars"])) == before
     assert large.verify().ok
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"meta": {"correct": True}},
+        {"meta": {"correct": True} | {f"absent {n}": None for n in range(1)}},
+        {"where": "(meta ->> '$.correct')::boolean"},
+    ],
+    ids=["one key", "keys", "where"],
+)
+def test_pages_and_counts_find_all_that_their_filters_let_through(large, filters):
+    expected = [f"{n // 2}?" for n in reversed(range(N)) if n % 2 == 0]
+    clause, values = where(*Filters(**filters).conditions)
+    with pytest.raises(rt.MemoryLimitReached), large._session.cursor() as cursor:
+        cursor.execute(f"select count(*) from traces{clause}", values).fetchall()
+    assert large.count(**filters) == len(expected)
+    assert [summary.preview for summary in large.page(limit=100, **filters)] == expected
+    second = large.page(limit=5, offset=4, **filters)
+    assert [summary.preview for summary in second] == expected[4:9]
+    assert [summary.preview for summary in second.next_page().previous_page()] == expected[4:9]
 
 
 def test_a_backup_takes_no_memory_for_them(large, tmp_path):

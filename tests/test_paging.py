@@ -10,6 +10,7 @@ import tunix_rt as rt
 from tunix_rt.store import cursor_at
 from tunix_rt.store import ruler as ruler_module
 from tunix_rt.store.clock import new_id
+from tunix_rt.store.filters import Filters, where
 from tunix_rt.store.rows import NewRow, encode, insert, to_table
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -178,7 +179,7 @@ def test_a_jump_to_a_moment_leads_both_ways(store, make_trace):
 def test_a_page_far_down_is_found_by_offset_with_and_without_filters(store, make_trace, monkeypatch):
     monkeypatch.setattr(ruler_module, "ROWS_PER_MARK", 8)
     monkeypatch.setattr("tunix_rt.store.paging.ROWS_PER_MARK", 8)
-    monkeypatch.setattr(ruler_module, "_MARKS", ruler_module._MARKS.replace("2048", "8"))
+    monkeypatch.setattr(ruler_module, "_MARKS", ruler_module._MARKS.replace("32", "8"))
     ids = put(store, [NOON + timedelta(seconds=n) for n in range(500)], make_trace)
     for offset in (0, 1, 7, 8, 9, 100, 333, 490, 499, 500, 501, 10_000):
         assert [r.id for r in store.page(limit=20, offset=offset)] == ids[offset : offset + 20]
@@ -193,12 +194,12 @@ def test_a_page_far_down_is_found_by_offset_with_and_without_filters(store, make
     seconds=st.lists(st.integers(0, 6), min_size=1, max_size=60),
     later=st.lists(st.integers(-3, 9), max_size=20),
     limit=st.integers(1, 20),
-    rows_per_mark=st.sampled_from([1, 3, 2_048]),
+    rows_per_mark=st.sampled_from([1, 3, 32]),
 )
 def test_no_trace_comes_twice_and_none_is_left_out(tmp_path_factory, make_trace, seconds, later, limit, rows_per_mark):
     """Also when many share one moment, older ones come in behind newer ones, and others add between two pages."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ruler_module, "_MARKS", ruler_module._MARKS.replace("2048", str(rows_per_mark)))
+        patched.setattr(ruler_module, "_MARKS", ruler_module._MARKS.replace("32", str(rows_per_mark)))
         store = rt.TraceStore(tmp_path_factory.mktemp("paging") / "traces.duckdb")
         with store.hold():
             ids = put(store, [NOON + timedelta(seconds=s) for s in seconds], make_trace)
@@ -225,12 +226,12 @@ def test_no_trace_comes_twice_and_none_is_left_out(tmp_path_factory, make_trace,
     filters=st.sampled_from(
         [{}, {"where": "prompt like '%1%'"}, {"text": "3"}, {"since": NOON + timedelta(seconds=3)}]
     ),
-    rows_per_mark=st.sampled_from([1, 3, 2_048]),
+    rows_per_mark=st.sampled_from([1, 3, 32]),
 )
 def test_the_way_back_is_the_way_on_reversed(tmp_path_factory, make_trace, seconds, filters, rows_per_mark):
     """For every limit and from every trace, also where many share one moment."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ruler_module, "_MARKS", ruler_module._MARKS.replace("2048", str(rows_per_mark)))
+        patched.setattr(ruler_module, "_MARKS", ruler_module._MARKS.replace("32", str(rows_per_mark)))
         store = rt.TraceStore(tmp_path_factory.mktemp("paging") / "traces.duckdb")
         with store.hold():
             put(store, [NOON + timedelta(seconds=s) for s in seconds], make_trace)
@@ -251,6 +252,57 @@ def test_the_way_back_is_the_way_on_reversed(tmp_path_factory, make_trace, secon
                 cursor = store.page(limit=1, offset=place, **filters).previous
                 front = store.page(limit=5, before=cursor, **filters)
                 assert [record.id for record in front] == ids[max(0, place - 5) : place]
+
+
+@pytest.mark.slow
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    changes=st.lists(
+        st.one_of(
+            st.tuples(st.just("put"), st.lists(st.integers(0, 30), min_size=1, max_size=40)),
+            st.tuples(st.just("delete"), st.integers(2, 5)),
+            st.tuples(st.just("compact"), st.none()),
+            st.tuples(st.just("close"), st.none()),
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    filters=st.sampled_from([{}, {"where": "prompt like '%1%'"}, {"until": NOON + timedelta(seconds=20)}]),
+    limit=st.integers(1, 20),
+)
+def test_pages_are_those_of_the_plain_query_whatever_the_ruler_says(
+    tmp_path_factory, make_trace, changes, filters, limit
+):
+    """Of a TraceStore whose ruler was made before: others delete, put in older rows, compact and close."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in {"ROWS_PER_MARK": 4, "_MOST_UNMARKED": 8, "_MOST_CHANGED": 30}.items():
+            patched.setattr(ruler_module, name, value)
+        patched.setattr(ruler_module, "_MARKS", ruler_module._MARKS.replace("32", "4"))
+        patched.setattr("tunix_rt.store.paging.ROWS_PER_MARK", 4)
+        patched.setattr("tunix_rt.store.paging._MOST_UNSORTED", 40)
+        patched.setattr("tunix_rt.store.compacting._MOST_PLACES", 0)
+        store = rt.TraceStore(tmp_path_factory.mktemp("paging") / "traces.duckdb")
+        other = rt.TraceStore(store.path)
+        clause, values = where(*Filters(**filters).conditions)
+        for change, detail in changes:
+            if change == "put":
+                put(other, [NOON + timedelta(seconds=s) for s in detail], make_trace)
+            elif change == "delete":
+                other.delete(where=f"rowid % {detail} = 1")
+            elif change == "compact":
+                other.compact(progress=False)
+            else:
+                other.close()
+            with store._session.cursor() as cursor:
+                query = f"select id from traces{clause} order by created_at desc, id desc"
+                expected = [trace_id for (trace_id,) in cursor.execute(query, values).fetchall()]
+            assert walk(store.page(limit=limit, **filters)) == expected
+            for offset in {0, len(expected) // 2, max(0, len(expected) - 3)}:
+                page = store.page(limit=limit, offset=offset, **filters)
+                assert [record.id for record in page] == expected[offset : offset + limit]
+                if page.previous:
+                    front = page.previous_page()
+                    assert [record.id for record in front] == expected[max(0, offset - limit) : offset]
 
 
 def test_pages_reach_from_the_last_moment_to_the_first(store, make_trace):

@@ -32,6 +32,11 @@ _HELD = (
     ("find_common", "20 newest with a common word", "≤ 50 ms"),
     ("find_absent", "search for an absent word", "≤ 1,000 ms"),
 )
+# Beside the same rows and columns by number, in the same rounds: what a page costs over its bare query.
+_BARE = (
+    ("first_page_by_rowid", "newest page beside its rows by rowid", "≤ 1.2 of plain DuckDB"),
+    ("deep_page_by_rowid", "last page beside its rows by rowid", "≤ 1.2 of plain DuckDB"),
+)
 _PLAIN = (
     ("first_page", "newest page", "≤ 3 ms"),
     ("deep_page", "last page by cursor", "≤ 3 ms"),
@@ -109,6 +114,8 @@ class Contest:
             store = Ours(self._store, places, self._traces.originals)
             contestants = {OURS: store, DUCKDB: duckdb, SQLITE: sqlite}
             with store.hold():
+                for method, work, aim in _BARE:
+                    yield self._asked({OURS: store, DUCKDB: duckdb}, method, f"{work}, inside `hold()`", aim)
                 for method, work, aim in _HELD:
                     yield self._asked(contestants, method, f"{work}, inside `hold()`", aim)
             for method, work, aim in _PLAIN:

@@ -26,8 +26,12 @@ class Ours:
     def first_page(self) -> Sized:
         return self._store.page(limit=PAGE)
 
+    first_page_by_rowid = first_page
+
     def deep_page(self) -> Sized:
         return self._store.page(limit=PAGE, after=self._places.cursor)
+
+    deep_page_by_rowid = deep_page
 
     def deep_page_by_offset(self) -> Sized:
         return self._store.page(limit=PAGE, offset=self._places.offset)

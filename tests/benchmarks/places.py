@@ -10,14 +10,17 @@ _BEHIND = PAGE
 LEAST_TRACES = 5 * PAGE
 # Few, so that all but the first calls find their blocks in memory, as the calls for a page do.
 _IDS = 5
+_ROWS = "select min(rowid) as first, max(rowid) as last from traces where id in (select unnest(?::uuid[]))"
 _SOME_IDS = "select id::varchar as id from traces where rowid % ? = 0 order by rowid limit ?"
 
 
 class Span(NamedTuple):
-    """The times of a page's oldest and newest trace, in microseconds since 1970."""
+    """The times of a page's oldest and newest trace, in microseconds since 1970, and the lowest and highest rowid."""
 
     oldest: int
     newest: int
+    first_row: int
+    last_row: int
 
 
 class Places(NamedTuple):
@@ -44,8 +47,8 @@ def places_in(store: rt.TraceStore, common_word: str, absent_word: str) -> Place
         assert before.next
         ids = store.sql(_SOME_IDS, max(1, n_traces // _IDS), _IDS).arrow()["id"].to_pylist()
         return Places(
-            first=_span(store.page(limit=PAGE)),
-            deep=_span(store.page(limit=PAGE, after=before.next)),
+            first=_span(store, store.page(limit=PAGE)),
+            deep=_span(store, store.page(limit=PAGE, after=before.next)),
             offset=offset,
             cursor=before.next,
             before=_microseconds(before[0]),
@@ -55,8 +58,9 @@ def places_in(store: rt.TraceStore, common_word: str, absent_word: str) -> Place
         )
 
 
-def _span(page: rt.Page) -> Span:
-    return Span(_microseconds(page[-1]), _microseconds(page[0]))
+def _span(store: rt.TraceStore, page: rt.Page) -> Span:
+    rows = store.sql(_ROWS, [str(summary.id) for summary in page]).arrow()
+    return Span(_microseconds(page[-1]), _microseconds(page[0]), rows["first"][0].as_py(), rows["last"][0].as_py())
 
 
 def _microseconds(summary: rt.TraceSummary) -> int:

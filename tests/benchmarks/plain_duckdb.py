@@ -9,9 +9,12 @@ import duckdb
 
 from tests.benchmarks.places import PAGE, Places, Span
 from tests.benchmarks.timing import Cost, here
+from tunix_rt.store.rows import SUMMARY_COLUMNS
 
 # Times as microseconds: fetching a TIMESTAMPTZ needs another package.
 _SUMMARY = "select id, epoch_us(created_at), trace_version, preview, n_steps, n_chars, source from traces"
+# The barest query of a page: its columns, of rows whose numbers are known.
+_ROWS = f"select {SUMMARY_COLUMNS} from traces where rowid between ? and ?"
 _RANGE = f"""
 {_SUMMARY} where created_at between make_timestamptz(?::bigint) and make_timestamptz(?::bigint)
 order by created_at desc, id desc limit {PAGE}
@@ -60,10 +63,16 @@ class PlainDuckDB:
         self._connection.close()
 
     def first_page(self) -> list[Any]:
-        return self._fetch(_RANGE, *self._places.first)
+        return self._fetch(_RANGE, *self._places.first[:2])
+
+    def first_page_by_rowid(self) -> list[Any]:
+        return self._fetch(_ROWS, *self._places.first[2:])
+
+    def deep_page_by_rowid(self) -> list[Any]:
+        return self._fetch(_ROWS, *self._places.deep[2:])
 
     def deep_page(self) -> list[Any]:
-        return self._fetch(_RANGE, *self._places.deep)
+        return self._fetch(_RANGE, *self._places.deep[:2])
 
     deep_page_by_offset = deep_page
 
@@ -113,8 +122,8 @@ def opening(path: Path, other: Path) -> Cost:
 
 def opening_to_page(path: Path, other: Path, span: Span) -> Cost:
     """Opens the file, reads a range of time from it and closes it, in a process that has done so before."""
-    _ask(other, _RANGE, *span)
-    return here(lambda: _ask(path, _RANGE, *span))
+    _ask(other, _RANGE, *span[:2])
+    return here(lambda: _ask(path, _RANGE, *span[:2]))
 
 
 def _connected(path: Path) -> duckdb.DuckDBPyConnection:

@@ -1,5 +1,6 @@
 """The table: a row for each kind of work, ours beside the baselines, as Markdown."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
@@ -35,7 +36,17 @@ def _cells(row: Row) -> tuple[str, ...]:
         theirs = _number(row, name)
         ratio = f"{ours / theirs:.3g}" if isinstance(ours, float) and isinstance(theirs, float) else ""
         cells += [_shown(theirs), ratio]
-    return (*cells, row.aim)
+    return (*cells, row.aim + _verdict(row, ours))
+
+
+def _verdict(row: Row, ours: float | str) -> str:
+    """Whether the aim was met: a number with its bound, of ours or, `of plain DuckDB`, of the ratio to it."""
+    said = re.match(r"([≤≥]) ([\d.,]+)", row.aim)
+    theirs = _number(row, DUCKDB) if row.aim.endswith(f"of {DUCKDB}") else 1.0
+    if said is None or isinstance(ours, str) or isinstance(theirs, str):
+        return ""
+    bound, number = float(said[2].replace(",", "")), ours / theirs
+    return ": met" if (number <= bound if said[1] == "≤" else number >= bound) else ": not met"
 
 
 def _number(row: Row, name: str) -> float | str:

@@ -17,8 +17,9 @@ from tunix_rt.store import TraceStore
 
 _Found = TypeVar("_Found")
 
-# Those that wait for the disk meet there, and are committed together. Each holds a body of at most `_SMALL_BYTES`.
-_N_ADDERS = 32
+# Those that wait for the disk meet there, and are committed together; with 32 of them pages took twice as long. Each
+# holds a body of at most `_SMALL_BYTES`.
+_N_ADDERS = 8
 _SMALL_BYTES = 64 * 2**10
 # Larger bodies take many times their size while they are taken apart.
 _N_LARGE_ADDERS = 4

@@ -17,6 +17,7 @@ from tunix_rt.problems import short
 from tunix_rt.store.statement import asked, check_expression, in_brackets, in_parentheses, shown
 
 _UUID_DIGITS = 32
+_BEGIN = "begin transaction read only"
 _MOST = 2**63 - 1
 FIRST_TIME = datetime.min.replace(tzinfo=UTC)
 LAST_TIME = datetime.max.replace(tzinfo=UTC)
@@ -51,6 +52,20 @@ def where(*conditions: Condition) -> tuple[str, list[Any]]:
         return "", []
     clause = " and ".join(condition.sql for condition in conditions)
     return f" where {clause}", [value for condition in conditions for value in condition.values]
+
+
+# Spelled out: DuckDB skips row groups by a comparison of a column, not of a row; and 2.0 makes a BETWEEN of two row
+# comparisons and then refuses it.
+def not_before(time: str, trace_id: UUID) -> Condition:
+    """The condition that a row has this key (created_at as text, id) or a later one."""
+    return Condition(
+        "created_at >= ?::timestamptz and (created_at > ?::timestamptz or id >= ?)", (time, time, trace_id)
+    )
+
+
+def earlier(time: str, trace_id: UUID) -> Condition:
+    """The condition that a row has an earlier key than this one (created_at as text, id)."""
+    return Condition("created_at <= ?::timestamptz and (created_at < ?::timestamptz or id < ?)", (time, time, trace_id))
 
 
 class Filters:
@@ -94,12 +109,19 @@ class Filters:
             if changing:
                 yield
                 return
-            cursor.execute("begin transaction read only")
+            cursor.execute(_BEGIN)
             try:
                 yield
             finally:
                 with suppress(duckdb.Error):
                     cursor.rollback()
+
+    def begin_anew(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """After a query within `told` that had too little memory: a failed transaction takes no other."""
+        if "where" in self.given:
+            with suppress(duckdb.Error):
+                cursor.rollback()
+            cursor.execute(_BEGIN)
 
     def _text(self, value: Any) -> Iterator[Condition]:
         text = _kind("text", value, str)

@@ -8,17 +8,20 @@ import duckdb
 from tunix_rt.errors import IdAmbiguous, TraceNotFound
 from tunix_rt.model import TraceRecord
 from tunix_rt.store.filters import id_range
-from tunix_rt.store.rows import RECORD_COLUMNS, to_record
+from tunix_rt.store.rows import ONE_RECORD_COLUMNS, to_one_record
+from tunix_rt.store.statement import parsed
+
+_FIND = f"select {ONE_RECORD_COLUMNS} from traces where id between ? and ?"
+_FIND_FIRST = f"{_FIND} limit 2"
 
 
 def find(cursor: duckdb.DuckDBPyConnection, id: UUID | str, *, store: Path) -> TraceRecord:
     """The trace with this id, or with the only id that begins so; see `TraceStore.get`."""
     low, high = id_range(id)
-    found = cursor.execute(f"select {RECORD_COLUMNS} from traces where id between ? and ? limit 2", [low, high])
-    rows = found.fetchall()
+    rows = cursor.execute(parsed(cursor, _FIND if low == high else _FIND_FIRST), [low, high]).fetchall()
     if len(rows) > 1:
         n = cursor.execute("select count(*) from traces where id between ? and ?", [low, high]).fetchall()[0][0]
         raise IdAmbiguous(f"id {str(id)!r} is ambiguous: {n:,} ids begin so; give more digits")
     if not rows:
         raise TraceNotFound(f"trace {str(id)!r} not found in {store}")
-    return to_record(rows[0])
+    return to_one_record(rows[0])

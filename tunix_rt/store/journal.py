@@ -100,7 +100,7 @@ class Journal:
         """The number of the newest row that is not yet folded; 0 where there is none."""
         acknowledged = self._queue.acknowledged
         # Read from the lock file in a microsecond; the first call opens the journal, which may find it damaged.
-        if self.file.is_open and 0 < acknowledged <= self._queue.folded:
+        if self.file.is_open and self._queue.is_open and acknowledged <= self._queue.folded:
             return 0
         with self._read() as connection:
             number = int(connection.execute(_NEWEST).fetchone()[0])

@@ -52,16 +52,17 @@ class Lease:
         self._ending = threading.Event()
 
     @contextmanager
-    def work(self, deadline: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    def work(self, deadline: float, *, reusable: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor on the file for one piece of work; StoreBusy where it cannot be had before `deadline`.
 
-        Deadlines are in the time of `time.monotonic`. Others are let in when the work is over.
+        Deadlines are in the time of `time.monotonic`. Others are let in when the work is over. `reusable` is for work
+        that leaves nothing behind in the cursor.
         """
         token = object()
         try:
             with interruptible():
                 self._begin_work(token, deadline)
-                with self._database.cursor() as cursor:
+                with self._database.cursor(reusable=reusable) as cursor:
                     yield cursor
         except duckdb.Error as error:
             raise self._database.explained(error) from None

@@ -199,6 +199,11 @@ class LockQueue:
             self._finalizer()
             self._file, self._locks, self._identity = _NONE, None, None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a lock file, which keeps the numbers below."""
+        return self._file != _NONE
+
     def is_current(self) -> bool:
         """Whether the file at the path is the one that is open here: other processes lock that one."""
         if self._file == _NONE:

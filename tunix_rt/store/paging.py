@@ -5,7 +5,8 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
-from typing import Any, Literal, NamedTuple, Self
+from operator import itemgetter
+from typing import Any, NamedTuple, Self, TypeVar
 from uuid import UUID
 
 import duckdb
@@ -14,15 +15,33 @@ from tunix_rt import render
 from tunix_rt.errors import QueryInvalid
 from tunix_rt.model import TraceSummary
 from tunix_rt.problems import short
-from tunix_rt.store.filters import FIRST_TIME, LAST_TIME, Condition, Filters, as_time, where
+from tunix_rt.store.filters import (
+    FIRST_TIME,
+    LAST_TIME,
+    Condition,
+    Filters,
+    as_time,
+    earlier,
+    not_before,
+    where,
+)
 from tunix_rt.store.rows import SUMMARY_COLUMNS, from_microseconds, to_microseconds, to_summary
-from tunix_rt.store.ruler import EVERYTHING, ROWS_PER_MARK, Ruler, Window, in_window
+from tunix_rt.store.ruler import EVERYTHING, ROWS_PER_MARK, ROWS_TO_SELECT_FROM, Ruler, Window, in_window
+from tunix_rt.store.statement import parsed
 
 MAX_LIMIT = 100
 # DuckDB takes no larger one; no store holds so many.
 _MOST_OFFSET = 2**62
 _PLACE = struct.Struct(">q16s")
 _CHECK = struct.Struct(">I")
+# Fetched without being sorted or cut by DuckDB, which takes as long as reading a page.
+_MOST_UNSORTED = 512
+# Of a selection, so many marks are passed over at first.
+_FIRST_SKIPPED = 8 * 2_048 // ROWS_PER_MARK
+# Of SUMMARY_COLUMNS: created_at, id.
+_IN_ORDER = itemgetter(1, 0)
+
+Found = TypeVar("Found")
 
 
 class Cursor(NamedTuple):
@@ -173,14 +192,13 @@ class Search:
     def _newest(self, limit: int, *, offset: int, after: Cursor | None) -> list[tuple[Any, ...]]:
         """At most `limit` rows, behind the cursor and behind `offset` further ones."""
         until = after.created_at + timedelta(microseconds=1) if after and after.created_at < LAST_TIME else None
-        behind = (Condition("(created_at, id) < (?, ?)", tuple(after)),) if after else ()
         if offset and not after:
             offset, until = self._skip(offset)
         found: list[tuple[Any, ...]] = []
-        for window in self._ruler.windows(until):
-            rows = self._rows(window, behind, "desc", limit - len(found), offset)
+        for window in self._ruler.windows(until, self._n_to_read(limit + offset)):
+            rows = self._rows(window, limit - len(found), offset=offset, after=after)
             if offset and not rows:
-                offset -= self.count(window, *behind)
+                offset -= self.count(window, *_behind(after))
             elif rows:
                 found, offset = found + rows, 0
             if len(found) == limit:
@@ -189,19 +207,21 @@ class Search:
 
     def _nearest(self, limit: int, *, before: Cursor) -> list[tuple[Any, ...]]:
         """At most `limit` rows in front of the cursor, the nearest first."""
-        in_front = (Condition("(created_at, id) > (?, ?)", tuple(before)),)
         found: list[tuple[Any, ...]] = []
-        for window in self._ruler.windows_from(before.created_at):
-            found += self._rows(window, in_front, "asc", limit - len(found))
+        for window in self._ruler.windows_from(before.created_at, self._n_to_read(limit)):
+            found += self._rows(window, limit - len(found), before=before)
             if len(found) == limit:
                 break
         return found
+
+    def _n_to_read(self, n_wanted: int) -> int:
+        return max(n_wanted, ROWS_TO_SELECT_FROM) if self._filters else n_wanted
 
     def _skip(self, offset: int) -> tuple[int, datetime | None]:
         """How many of `offset` are left, and until when, once whole ranges of time are passed over."""
         until: datetime | None = None
         # Without filters the ruler knows how far to go; with them a range holds fewer, so it gropes.
-        marks = 8 if self._filters else offset // ROWS_PER_MARK
+        marks = _FIRST_SKIPPED if self._filters else offset // ROWS_PER_MARK
         while offset >= ROWS_PER_MARK and marks > 0:
             since = self._ruler.below(until, marks)
             passed = self._count_since(since) if until is None and since else self.count(Window(since, until))
@@ -217,8 +237,12 @@ class Search:
 
     def count(self, window: Window = EVERYTHING, *further: Condition) -> int:
         """How many rows the selection has in the window."""
-        clause, values = where(*in_window(window), *further, *self._filters.conditions)
-        return int(self._cursor.execute(f"select count(*) from traces{clause}", values).fetchall()[0][0])
+        return sum(self._by_halves([*in_window(window), *further], self._count))
+
+    def _count(self, bounds: list[Condition]) -> int:
+        clause, values = where(*bounds, *self._filters.conditions)
+        query = parsed(self._cursor, f"select count(*) from traces{clause}")
+        return int(self._cursor.execute(query, values).fetchall()[0][0])
 
     def _count_since(self, since: datetime) -> int:
         # All rows are counted without reading any: the older side is subtracted where it is the smaller one.
@@ -227,16 +251,83 @@ class Search:
         return self.count(Window(since, None))
 
     def _rows(
-        self,
-        window: Window,
-        further: tuple[Condition, ...],
-        direction: Literal["asc", "desc"],
-        limit: int,
-        offset: int = 0,
+        self, window: Window, limit: int, *, offset: int = 0, after: Cursor | None = None, before: Cursor | None = None
     ) -> list[tuple[Any, ...]]:
-        clause, values = where(*in_window(window), *further, *self._filters.conditions)
-        order = f"order by created_at {direction}, id {direction} limit {limit} offset {offset}"
-        return self._cursor.execute(f"select {SUMMARY_COLUMNS} from traces{clause} {order}", values).fetchall()
+        """At most `limit` rows of the window, behind `offset` ones: newest first, or oldest first before `before`."""
+        if not self._filters and limit + offset < _MOST_UNSORTED:
+            rows = self._fetch([*in_window(window)], f"limit {_MOST_UNSORTED}", _MOST_UNSORTED)
+            if len(rows) < _MOST_UNSORTED:
+                return _cut(rows, after, before)[offset : offset + limit]
+        direction = "asc" if before else "desc"
+        order = f"order by created_at {direction}, id {direction} limit {limit + offset}"
+        bounds = [*in_window(window), *_behind(after), *_in_front(before)]
+        return self._fetch(bounds, order, limit + offset, newest_first=not before)[offset:]
+
+    def _fetch(
+        self, bounds: list[Condition], order: str, most: int, *, newest_first: bool = True
+    ) -> list[tuple[Any, ...]]:
+        """At most `most` rows within the bounds that pass the filters."""
+
+        def read(bounds: list[Condition]) -> list[tuple[Any, ...]]:
+            clause, values = where(*bounds, *self._filters.conditions)
+            query = f"select {SUMMARY_COLUMNS} from traces{clause} {order}"
+            return self._cursor.execute(parsed(self._cursor, query), values).fetchall()
+
+        found: list[tuple[Any, ...]] = []
+        for rows in self._by_halves(bounds, read, newest_first=newest_first):
+            found += rows
+            if len(found) >= most:
+                break
+        return found[:most]
+
+    def _by_halves(
+        self, bounds: list[Condition], read: Callable[[list[Condition]], Found], *, newest_first: bool = True
+    ) -> Iterator[Found]:
+        """What `read` finds within the bounds; where DuckDB has too little memory for that, within halves of them.
+
+        How much a trace takes is not known beforehand: a list of numbers takes many times its bytes.
+        """
+        try:
+            found = read(bounds)
+        except duckdb.OutOfMemoryException:
+            self._filters.begin_anew(self._cursor)
+            halves = self._halves(bounds)
+            if halves is None:
+                raise
+        else:
+            yield found
+            return
+        for half in halves if newest_first else reversed(halves):
+            yield from self._by_halves(half, read, newest_first=newest_first)
+
+    def _halves(self, bounds: list[Condition]) -> tuple[list[Condition], list[Condition]] | None:
+        """The bounds of the newer and of the older half of the rows; None where there is one row at most."""
+        clause, values = where(*bounds)
+        n_rows = self._cursor.execute(f"select count(*) from traces{clause}", values).fetchall()[0][0]
+        if n_rows <= 1:
+            return None
+        order = f"order by created_at, id offset {n_rows // 2} limit 1"
+        middle = f"select created_at::varchar, id from traces{clause} {order}"
+        time, trace_id = self._cursor.execute(middle, values).fetchall()[0]
+        return [*bounds, not_before(time, trace_id)], [*bounds, earlier(time, trace_id)]
+
+
+def _behind(after: Cursor | None) -> tuple[Condition, ...]:
+    return (Condition("(created_at, id) < (?, ?)", tuple(after)),) if after else ()
+
+
+def _in_front(before: Cursor | None) -> tuple[Condition, ...]:
+    return (Condition("(created_at, id) > (?, ?)", tuple(before)),) if before else ()
+
+
+def _cut(rows: list[tuple[Any, ...]], after: Cursor | None, before: Cursor | None) -> list[tuple[Any, ...]]:
+    """What lies behind or in front of the cursor, the nearest first."""
+    rows.sort(key=_IN_ORDER, reverse=before is None)
+    cursor = after or before
+    if cursor is None:
+        return rows
+    place = (to_microseconds(cursor.created_at), cursor.id)
+    return [row for row in rows if (_IN_ORDER(row) > place if before else _IN_ORDER(row) < place)]
 
 
 def whole_number(name: str, value: Any, least: int, most: int | None) -> None:

@@ -12,11 +12,12 @@ import duckdb
 from tunix_rt.errors import StoreBusy, StoreDamaged, StoreReadOnly
 from tunix_rt.settings import Settings
 from tunix_rt.store import schema
-from tunix_rt.store.database import ROW_GROUP_ROWS
 from tunix_rt.store.files import Files
 from tunix_rt.store.rows import LARGE_ROW_BYTES, LARGE_ROWS_BYTES, NewRow, insert, to_table
 from tunix_rt.store.standing import Standing, next_standing
 
+# A fold of so many rows takes a fraction of a second; others are let in between two.
+_FOLD_ROWS = 20_480
 # Folded at once; several copies of it are in memory meanwhile.
 _FOLD_BYTES = 64 * 2**20
 # A new TraceStore looks for at most so long whether the file is a store; one that is held is read when it is needed.
@@ -74,10 +75,11 @@ class Session:
         self._files.journal.add(rows, deadline=time.monotonic() + self._timeout)
 
     @contextmanager
-    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def cursor(self, *, reusable: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor for this thread, for one piece of work; StoreBusy if it cannot be had in `pool_timeout` seconds.
 
-        Everything that was added before, by whatever process, is there.
+        Everything that was added before, by whatever process, is there. `reusable` is for work that leaves nothing
+        behind in the cursor.
         """
         deadline = time.monotonic() + self._timeout
         if self._process != os.getpid():
@@ -93,11 +95,11 @@ class Session:
             newest = 0 if self._files.database.read_only else self._files.journal.newest
             # Others are let in between two folds; what they fold need not be folded here.
             while newest:
-                with self._files.lease.work(deadline) as cursor:
+                with self._files.lease.work(deadline, reusable=reusable) as cursor:
                     if not self._files.journal.has_up_to(newest) or self._fold(cursor) >= newest:
                         yield cursor
                         return
-            with self._files.lease.work(deadline) as cursor:
+            with self._files.lease.work(deadline, reusable=reusable) as cursor:
                 yield cursor
         finally:
             places.release()
@@ -172,7 +174,7 @@ class Session:
         both, which the next fold finds by their ids.
         """
         with self._files.changing:
-            folded, rows = self._foldable(ROW_GROUP_ROWS)
+            folded, rows = self._foldable(_FOLD_ROWS)
             while rows:
                 try:
                     with self._change(cursor, folded=folded):

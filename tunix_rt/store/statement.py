@@ -38,6 +38,10 @@ READING = frozenset(_READING.split())
 # Functions within an expression that act, or take a text as SQL.
 ACTING = frozenset({"json_serialize_plan", "nextval", "setval", "write_log"})
 
+# The texts of `where` are among them.
+_MOST_PARSED = 256
+_parsed: dict[str, duckdb.Statement] = {}
+
 _NAME = r'"function_name":"((?:[^"\\]|\\.)*)"'
 _FUNCTIONS = re.compile(_NAME)
 # Whatever a text says in quotes, its quotes are escaped in the JSON, so that it looks like none of these.
@@ -85,6 +89,17 @@ def in_parentheses(expression: str) -> str:
 def in_brackets(expression: str) -> str:
     """A SELECT with the expression in a list: where both parse, it closes no parenthesis that it has not opened."""
     return f"select [{expression}\n]"
+
+
+def parsed(cursor: duckdb.DuckDBPyConnection, query: str) -> duckdb.Statement:
+    """One statement as DuckDB has parsed it, for any cursor: reading the text took 0.2 ms of the 1.0 ms of a page."""
+    statement = _parsed.get(query)
+    if statement is None:
+        (statement,) = cursor.extract_statements(query)
+        if len(_parsed) >= _MOST_PARSED:
+            _parsed.clear()
+        _parsed[query] = statement
+    return statement
 
 
 @contextmanager

@@ -151,7 +151,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
 
     def get(self, id: UUID | str) -> TraceRecord:
         """The trace with this id, or the only one that begins so; TraceNotFound, IdAmbiguous where several do."""
-        with self._session.cursor() as cursor:
+        with self._session.cursor(reusable=True) as cursor:
             return find(cursor, id, store=self.path)
 
     def latest(self, **filters: Any) -> TraceRecord:
@@ -171,14 +171,14 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         """
         wanted = Wanted.checked(limit=limit, offset=offset, after=after, before=before)
         selection = Filters(**filters)
-        with self._session.cursor() as cursor, selection.told(cursor, self._session.path):
+        with self._session.cursor(reusable=True) as cursor, selection.told(cursor, self._session.path):
             search = Search(cursor, self._ruler(cursor), selection)
             return search.page(wanted, turn=partial(self.page, limit=limit, **selection.given))
 
     def count(self, **filters: Any) -> int:
         """How many traces there are, of those that the filters let through."""
         selection = Filters(**filters)
-        with self._session.cursor() as cursor, selection.told(cursor, self._session.path):
+        with self._session.cursor(reusable=True) as cursor, selection.told(cursor, self._session.path):
             return Search(cursor, self._ruler(cursor), selection).count()
 
     def delete(self, *ids: UUID | str, **filters: Any) -> int:
