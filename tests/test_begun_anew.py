@@ -167,6 +167,26 @@ def test_who_makes_a_store_leaves_the_one_that_was_made_meanwhile(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["runs.duckdb"]
 
 
+@pytest.mark.parametrize("how", ["False", "True"])
+def test_who_is_killed_while_it_makes_a_store_leaves_nothing_that_expects_it(path, how, make_trace):
+    program = """
+import os, sys
+from tunix_rt.store import database
+import tunix_rt as rt
+database.put_in_place = lambda *_: os._exit(0)
+rt.TraceStore(sys.argv[1], accept_loss=sys.argv[2] == "True")
+"""
+    with python(program, path, how) as killed:
+        assert killed.wait(PATIENCE) == 0
+    assert not path.exists()
+    assert path.with_name("runs.journal").exists()
+    store = rt.TraceStore(path)
+    assert store.count() == 0
+    store.add(make_trace())
+    store.close()
+    assert rt.TraceStore(path).count() == 1
+
+
 def test_a_folder_that_goes_while_a_store_is_made_is_told(path, tmp_path):
     path.parent.mkdir()
     database = Database(path, lambda _: path.parent.rename(tmp_path / "elsewhere"))

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import duckdb
+import numpy as np
 import pytest
 
 import tunix_rt as rt
@@ -104,7 +105,15 @@ def test_scan_gives_sorted_arrow_batches_of_the_columns_asked_for(store, make_tr
     assert batch.column("prompt").to_pylist() == ["3?"]
     assert batch.column("steps").to_pylist()[0][0] == {"i": 0, "type": "step", "content": "27 × 20 = 540"}
     assert "digest" not in batch.schema.names
-    for columns in (["prompt", "nonsense"], [], ["1 from traces; drop table traces"], 3, [{}], [10**5_000]):
+    for columns in (
+        ["prompt", "nonsense"],
+        [],
+        ["1 from traces; drop table traces"],
+        3,
+        np.array(7),
+        [{}],
+        [10**5_000],
+    ):
         with pytest.raises(rt.QueryInvalid, match="scan: unknown columns"):
             store.scan(columns)
 

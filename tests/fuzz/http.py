@@ -215,5 +215,7 @@ class Part:
     def _look_at_the_log(self):
         said = self._served.log[self._n_logged :]
         self._n_logged += len(said)
-        assert "Traceback" not in said, f"a traceback in the log: {said[-1_500:]}"
+        # What is no path of this package's is answered, and logged, by Jupyter.
+        is_ours = "/tunix_rt/" in said or "/tunix-rt/api" in said
+        assert "Traceback" not in said or not is_ours, f"a traceback in the log: {said[-1_500:]}"
         assert self._served.process.poll() is None, "the server has ended"

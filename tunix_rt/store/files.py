@@ -113,6 +113,9 @@ class Files:
             compare(self.path, None, acknowledged, n_lost)
         schema.prepare(cursor)
         self.standing = read_standing(cursor)
+        if not self.path.exists():
+            # It is being made, and has no name yet: a process that is killed now leaves a journal that expects it.
+            return
         if self.accept_loss:
             self.journal.accept_loss(self.standing)
             self.accept_loss = False

@@ -203,7 +203,11 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         `columns` are columns of the table `traces` (default: all but the digest). Between two batches the file is free
         for others; what is added meanwhile is not seen, but for older traces of a load. Raises QueryInvalid.
         """
-        names = COLUMNS if columns is None else tuple(columns) if isinstance(columns, Iterable) else (columns,)
+        try:
+            names = COLUMNS if columns is None else tuple(columns)
+        except TypeError:
+            # Not only where it has no `__iter__`: an array without dimensions has one.
+            names = (columns,)
         unknown = [name for name in names if not (isinstance(name, str) and name in COLUMNS)]
         if unknown or not names:
             raise QueryInvalid(f"scan: unknown columns {short(unknown)}; known are {', '.join(COLUMNS)}")
