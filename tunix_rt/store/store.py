@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 from uuid import UUID
 
 import duckdb
@@ -207,7 +207,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
             names = COLUMNS if columns is None else tuple(columns)
         except TypeError:
             # Not only where it has no `__iter__`: an array without dimensions has one.
-            names = (columns,)
+            names = (cast("str", columns),)
         unknown = [name for name in names if not (isinstance(name, str) and name in COLUMNS)]
         if unknown or not names:
             raise QueryInvalid(f"scan: unknown columns {short(unknown)}; known are {', '.join(COLUMNS)}")
