@@ -40,8 +40,7 @@ end = time.monotonic() + 2
 failures = []
 def write():
     while time.monotonic() < end:
-        while not line.try_write_lock():
-            time.sleep(0.0002)
+        assert line.take_write_lock(end + 60)
         time.sleep(0.001)
         line.release_write_lock()
 def take_turns():
@@ -206,13 +205,19 @@ def test_copying_the_lock_file_drops_no_lock(line, others):
 
 
 def test_one_process_at_a_time_has_the_write_lock_and_is_named(line):
-    assert line.try_write_lock()
+    assert line.take_write_lock(0)
     assert line.writer == os.getpid()
     other = LockQueue(line.path)
     other.open(make=False)
-    assert not other.try_write_lock()
+    assert not other.take_write_lock(0)
+    assert not other.take_write_lock(time.monotonic() + 0.01)
     line.release_write_lock()
-    assert other.try_write_lock()
+    assert other.take_write_lock(time.monotonic() + PATIENCE)
+    assert not line.take_write_lock(0)
+    other.release_write_lock()
+    # What waited in vain gives the lock back when it gets it.
+    until(lambda: not other._is_taken(2, 1) and not line._is_taken(2, 1))
+    assert line.take_write_lock(time.monotonic() + PATIENCE)
 
 
 def test_a_lock_file_that_was_replaced_is_noticed(line):
@@ -235,7 +240,7 @@ class WithoutLocks:
     def try_lock(self, *_):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    is_taken = try_lock
+    is_taken = lock = try_lock
 
 
 def test_a_file_system_without_locks_is_named(store, tmp_path, monkeypatch, make_trace):

@@ -160,7 +160,7 @@ from pathlib import Path
 from tunix_rt.store.lock_queue import LockQueue
 queue = LockQueue(Path(sys.argv[1]))
 queue.open(make=True)
-assert queue.try_write_lock()
+assert queue.take_write_lock(0)
 print("held", flush=True)
 sys.stdin.read()
 """

@@ -129,6 +129,7 @@ class Files:
         stopped = list(cls._of_process.values())
         for files in stopped:
             files.lease.stop()
+            files.queue.end_waiter()
             files.journal.stop()
         return stopped
 

@@ -26,8 +26,6 @@ from tunix_rt.store.standing import Standing
 _PATIENCE_SECONDS = 30.0
 # Closing cannot be refused: after it the file is closed without the write lock.
 _CLOSE_SECONDS = 2.0
-# Between two tries for the write lock, which is held for a fraction of a millisecond.
-_POLL_SECONDS = 0.0002
 # Read with one holding of the write lock: a whole fold at once kept those who add waiting for 0.1 s.
 _BATCH_ROWS, _BATCH_BYTES = 1_024, 2**20
 
@@ -203,32 +201,18 @@ class Journal:
                 "added. Try again, or set pool_timeout (TUNIX_RT_POOL_TIMEOUT, up to 300) higher"
             )
         try:
-            self._take_write_lock(deadline)
-            try:
-                yield
-            finally:
-                self._queue.release_write_lock()
-                self.lock.release()
-        finally:
-            self._threads.release()
-
-    def _take_write_lock(self, deadline: float) -> None:
-        while True:
-            self.lock.acquire()
-            taken = False
-            try:
-                taken = self._queue.try_write_lock()
-            finally:
-                if not taken:
-                    self.lock.release()
-            if taken:
-                return
-            if time.monotonic() >= deadline:
+            if not self._queue.take_write_lock(deadline):
                 raise StoreBusy(
                     f"{self.path}: process {self._queue.writer or 'unknown'} was writing to the journal all the time, "
                     "or has been stopped in the middle; nothing was added. Let it go on or end it, and try again"
                 )
-            time.sleep(_POLL_SECONDS)
+            try:
+                with self.lock:
+                    yield
+            finally:
+                self._queue.release_write_lock()
+        finally:
+            self._threads.release()
 
     @contextmanager
     def _read(self) -> Iterator[sqlite3.Connection]:

@@ -14,10 +14,12 @@ import json
 import os
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import NamedTuple, Protocol
 from weakref import finalize
 
@@ -38,6 +40,8 @@ _HOLDER_BYTES = 1_024
 _NAME_CHARS = 100
 # Seconds between two polls: of the next in the queue, for a lease is mostly a few milliseconds long, and of the others.
 _POLL_OF_THE_NEXT, _POLL = 0.0005, 0.002
+# A thread that waits for others is kept for as long, in seconds, for the next time.
+_IDLE_SECONDS = 1.0
 _HELD_BY_ANOTHER = {errno.EAGAIN, errno.EACCES}
 
 
@@ -81,6 +85,7 @@ def put_in_place(new: Path, path: Path) -> None:
 
 
 class _Locks(Protocol):
+    def lock(self, byte: int) -> None: ...
     def try_lock(self, byte: int) -> bool: ...
     def unlock(self, byte: int) -> None: ...
     def is_taken(self, start: int, length: int) -> bool: ...
@@ -103,6 +108,10 @@ class _ByteLocks:
                 return False
             raise
         return True
+
+    def lock(self, byte: int) -> None:
+        """Waits in the kernel, which wakes those that wait in turn."""
+        self._call(fcntl.F_OFD_SETLKW, fcntl.F_WRLCK, byte, 1)
 
     def unlock(self, byte: int) -> None:
         self._call(fcntl.F_OFD_SETLK, fcntl.F_UNLCK, byte, 1)
@@ -138,6 +147,11 @@ class _FileLocks:
         self._held.add(ending)
         return True
 
+    def lock(self, byte: int) -> None:
+        ending = self._ENDINGS.get(byte, "-queue")
+        fcntl.flock(self._file(ending), fcntl.LOCK_EX)
+        self._held.add(ending)
+
     def unlock(self, byte: int) -> None:
         ending = self._ENDINGS.get(byte, "-queue")
         fcntl.flock(self._file(ending), fcntl.LOCK_UN)
@@ -156,6 +170,90 @@ class _FileLocks:
         return self._files[ending]
 
 
+class _Waiter:
+    """Waits for a lock in a thread of its own, so that the one that asked can give up, or be interrupted.
+
+    Polling took eight processes that add twice the time: most of their polls came too early, and all of them too late.
+    """
+
+    def __init__(self, locks: _Locks, byte: int) -> None:
+        self._locks = locks
+        self._byte = byte
+        # For what follows: which thread there is, whether it is asked for the lock, and whether anyone still wants it.
+        self._mutex = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._asked: SimpleQueue[threading.Event | None] = SimpleQueue()
+        self._granted: threading.Event | None = None
+        self._is_wanted = False
+        self._fault: OSError | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the thread still waits, or has the lock for nobody: the lock is only to be had from it."""
+        return self._granted is not None
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the lock was had in time."""
+        with self._mutex:
+            if self._granted is None:
+                self._granted = threading.Event()
+                self._asked.put(self._granted)
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._serve, name="tunix_rt lock", daemon=True)
+                    self._thread.start()
+            granted, self._is_wanted = self._granted, True
+        try:
+            granted.wait(seconds)
+        except BaseException:
+            if self._settle(granted):
+                self._locks.unlock(self._byte)
+            raise
+        return self._settle(granted)
+
+    def end(self) -> None:
+        """Ends the thread, for a fork, unless it waits at this moment."""
+        with self._mutex:
+            thread = None if self.is_waiting else self._thread
+            if thread is not None:
+                self._asked.put(None)
+        if thread is not None:
+            thread.join()
+
+    def _settle(self, granted: threading.Event) -> bool:
+        with self._mutex:
+            self._is_wanted = False
+            if not granted.is_set():
+                return False
+            self._granted, fault, self._fault = None, self._fault, None
+        if fault is not None:
+            raise fault
+        return True
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                granted = self._asked.get(timeout=_IDLE_SECONDS)
+            except Empty:
+                granted = None
+            if granted is None:
+                with self._mutex:
+                    if self._asked.empty():
+                        self._thread = None
+                        return
+                continue
+            try:
+                self._locks.lock(self._byte)
+            except OSError as error:
+                self._fault = error
+            with self._mutex:
+                if self._is_wanted:
+                    granted.set()
+                else:
+                    if self._fault is None:
+                        self._locks.unlock(self._byte)
+                    self._granted = self._fault = None
+
+
 class LockQueue:
     """This process's part in the queue for one store; its threads must agree among themselves who calls it.
 
@@ -170,6 +268,7 @@ class LockQueue:
         self._make = False
         self._file = _NONE
         self._locks: _Locks | None = None
+        self._waiter: _Waiter | None = None
         self._identity: Identity | None = None
 
     def open(self, *, make: bool) -> None:
@@ -188,6 +287,7 @@ class LockQueue:
             ) from error
         self._file, self._identity = file, identity(file)
         self._locks = type(self).locks(file, self.path)
+        self._waiter = _Waiter(self._locks, _WRITE)
         self._finalizer = _close_with(self, file)
 
     def close(self) -> None:
@@ -197,7 +297,7 @@ class LockQueue:
         """
         if self._file != _NONE:
             self._finalizer()
-            self._file, self._locks, self._identity = _NONE, None, None
+            self._file, self._locks, self._waiter, self._identity = _NONE, None, None, None
 
     @property
     def is_open(self) -> bool:
@@ -238,16 +338,23 @@ class LockQueue:
         """Whether another process is in the queue."""
         return self._is_taken(_FIRST_TICKET, 0)
 
-    def try_write_lock(self) -> bool:
-        """Takes the lock under which alone a process may touch the journal; False where another process has it.
+    def take_write_lock(self, deadline: float) -> bool:
+        """Takes the lock under which alone a process may touch the journal; False where it was not had in time.
 
         SQLite's own locks are record locks, which any code in the process can drop by accident, and its waiting is
         unfair: of eight processes that added at once some waited for seconds.
         """
-        if not self._try(_WRITE):
-            return False
+        if self._waiter is not None and (self._waiter.is_waiting or not self._try(_WRITE)):
+            with self._explaining():
+                if not self._waiter.wait(max(0.0, deadline - time.monotonic())):
+                    return False
         self._write_number(_WRITER, os.getpid())
         return True
+
+    def end_waiter(self) -> None:
+        """Ends a thread that waited for the write lock, for a fork."""
+        if self._waiter is not None:
+            self._waiter.end()
 
     def release_write_lock(self) -> None:
         """Lets another process have the write lock."""
