@@ -11,7 +11,8 @@ import pytest
 
 import tunix_rt as rt
 from tests.processes import PATIENCE, python
-from tunix_rt.store.lock_queue import LockQueue, _FileLocks
+from tunix_rt.store.lock_queue import LockQueue
+from tunix_rt.store.locks import FileLocks
 
 # Does what it reads, line by line, and says what came of it.
 STAND = """
@@ -251,7 +252,7 @@ def test_a_file_system_without_locks_is_named(store, tmp_path, monkeypatch, make
 
 
 # The same processes, with locks of whole files, as where there are no open-file-description locks.
-WHOLE_FILES = "from tunix_rt.store import lock_queue\nlock_queue.LockQueue.locks = lock_queue._FileLocks\n"
+WHOLE_FILES = "from tunix_rt.store import lock_queue\nlock_queue.LockQueue.locks = lock_queue.FileLocks\n"
 ADD_AND_READ = """
 import tunix_rt as rt, sys
 store = rt.TraceStore(sys.argv[1])
@@ -269,7 +270,7 @@ def test_locks_of_whole_files_serve_as_well(tmp_path):
 
 
 def test_locks_of_whole_files_have_one_holder_and_a_queue(line, monkeypatch):
-    monkeypatch.setattr(LockQueue, "locks", _FileLocks)
+    monkeypatch.setattr(LockQueue, "locks", FileLocks)
     first, second = LockQueue(line.path), LockQueue(line.path)
     for each in (first, second):
         each.open(make=True)

@@ -16,7 +16,7 @@ import duckdb
 
 from tunix_rt.errors import MemoryLimitReached, StoreBusy, StoreDamaged, StoreFull, StoreUnusable, TunixRTError
 from tunix_rt.paths import log_of
-from tunix_rt.store.lock_queue import Identity, identity, put_in_place
+from tunix_rt.store.locks import Identity, identity, put_in_place
 from tunix_rt.store.spill import spill_folder
 
 # The smallest unit that DuckDB skips, merges and rewrites. With its default of 122,880 rows each chunk of a load was

@@ -20,7 +20,8 @@ from tunix_rt.store import schema
 from tunix_rt.store.database import Database
 from tunix_rt.store.journal import Journal
 from tunix_rt.store.lease import Lease
-from tunix_rt.store.lock_queue import Identity, LockQueue, identity
+from tunix_rt.store.lock_queue import LockQueue
+from tunix_rt.store.locks import Identity, identity
 from tunix_rt.store.standing import Standing, compare, read_standing
 
 

@@ -19,7 +19,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tunix_rt.errors import StoreBusy, StoreDamaged, StoreFull, StoreUnusable
-from tunix_rt.store.lock_queue import Identity, LockQueue, identity, put_in_place
+from tunix_rt.store.lock_queue import LockQueue
+from tunix_rt.store.locks import Identity, identity, put_in_place
 
 if sys.platform == "linux":
     import fcntl

@@ -4,34 +4,34 @@ The queue is made of locks on bytes of the file `NAME.lock`, which the kernel re
 dies. Byte 0 is the lease: its holder may open the store. A process that finds it taken draws a ticket, locks the
 ticket's own byte, and waits until no byte before it is locked and the lease is free. A poll is a system call of about a
 microsecond, so polling costs little, can be interrupted, and is fair, because the tickets decide.
-
-The locks are open-file-description locks. The classic record locks, which DuckDB and SQLite use, belong to a process
-and a file: closing any descriptor of the file, as copying its folder does, silently drops all that the process holds.
 """
 
-import errno
 import json
 import os
-import struct
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import NamedTuple, Protocol
-from weakref import finalize
+from typing import NamedTuple
 
 from tunix_rt.errors import StoreUnusable
-
-try:
-    import fcntl
-except ImportError:  # Windows: there DuckDB's own lock decides, in no order.
-    fcntl = None  # type: ignore[assignment]
+from tunix_rt.store.locks import (
+    FIRST_TICKET,
+    HAS_LOCKS,
+    LATCH,
+    LEASE,
+    WRITE,
+    ByteLocks,
+    FileLocks,
+    Identity,
+    Locks,
+    Waiter,
+    close_with,
+    identity,
+)
 
 _NONE = -1
-_LEASE, _LATCH, _WRITE, _FIRST_TICKET = 0, 1, 2, 2**20
 # Offsets of what the file itself holds: the next ticket, `acknowledged` and `folded`, the processes that have, or had
 # last, the lease and the write lock, and the mark of the journal that the two numbers are about.
 _NEXT_TICKET, _ACKNOWLEDGED, _FOLDED, _HOLDER, _WRITER, _JOURNAL = 0, 8, 16, 24, 1_048, 1_056
@@ -40,9 +40,6 @@ _HOLDER_BYTES = 1_024
 _NAME_CHARS = 100
 # Seconds between two polls: of the next in the queue, for a lease is mostly a few milliseconds long, and of the others.
 _POLL_OF_THE_NEXT, _POLL = 0.0005, 0.002
-# A thread that waits for others is kept for as long, in seconds, for the next time.
-_IDLE_SECONDS = 1.0
-_HELD_BY_ANOTHER = {errno.EAGAIN, errno.EACCES}
 
 
 class Holder(NamedTuple):
@@ -56,204 +53,6 @@ class Holder(NamedTuple):
         return f"process {self.pid} ({self.name}), which has held it for {time.time() - self.since:.1f} s"
 
 
-class Identity(NamedTuple):
-    """Which file it is, whatever its name."""
-
-    device: int
-    inode: int
-
-
-def identity(file: Path | int) -> Identity | None:
-    """The identity of the file at a path or of a descriptor; None where there is no file, or none to be reached."""
-    try:
-        status = os.stat(file)  # noqa: PTH116 - a descriptor, too
-    except OSError:
-        return None
-    return Identity(status.st_dev, status.st_ino)
-
-
-def put_in_place(new: Path, path: Path) -> None:
-    """Gives a complete new file its name, unless there is a file of this name."""
-    try:
-        os.link(new, path)
-    except FileExistsError:
-        pass
-    except OSError:
-        # A file system without hard links.
-        if not path.exists():
-            new.rename(path)
-
-
-class _Locks(Protocol):
-    def lock(self, byte: int) -> None: ...
-    def try_lock(self, byte: int) -> bool: ...
-    def unlock(self, byte: int) -> None: ...
-    def is_taken(self, start: int, length: int) -> bool: ...
-
-
-class _ByteLocks:
-    """Open-file-description locks: of this descriptor, until it is closed in every process that shares it by a fork."""
-
-    # As Linux lays out `struct flock`.
-    _FLOCK = struct.Struct("hhqqi4x")
-
-    def __init__(self, file: int, _path: Path) -> None:
-        self._file = file
-
-    def try_lock(self, byte: int) -> bool:
-        try:
-            self._call(fcntl.F_OFD_SETLK, fcntl.F_WRLCK, byte, 1)
-        except OSError as error:
-            if error.errno in _HELD_BY_ANOTHER:
-                return False
-            raise
-        return True
-
-    def lock(self, byte: int) -> None:
-        """Waits in the kernel, which wakes those that wait in turn."""
-        self._call(fcntl.F_OFD_SETLKW, fcntl.F_WRLCK, byte, 1)
-
-    def unlock(self, byte: int) -> None:
-        self._call(fcntl.F_OFD_SETLK, fcntl.F_UNLCK, byte, 1)
-
-    def is_taken(self, start: int, length: int) -> bool:
-        """Whether another process has locked a byte of the range (a length of 0: up to the end)."""
-        return self._call(fcntl.F_OFD_GETLK, fcntl.F_WRLCK, start, length) != fcntl.F_UNLCK
-
-    def _call(self, command: int, kind: int, start: int, length: int) -> int:
-        found = fcntl.fcntl(self._file, command, self._FLOCK.pack(kind, os.SEEK_SET, start, length, 0))
-        return int(self._FLOCK.unpack(found)[0])
-
-
-class _FileLocks:
-    """Locks of whole files, one for each kind, where there are no open-file-description locks (macOS).
-
-    One process at a time holds the file of the tickets; the others wait for it at the latch.
-    """
-
-    _ENDINGS = {_LEASE: "", _LATCH: "-latch", _WRITE: "-write"}  # noqa: RUF012 - never changed
-
-    def __init__(self, file: int, path: Path) -> None:
-        self._path = path
-        self._files = {"": file}
-        self._held: set[str] = set()
-
-    def try_lock(self, byte: int) -> bool:
-        ending = self._ENDINGS.get(byte, "-queue")
-        try:
-            fcntl.flock(self._file(ending), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        self._held.add(ending)
-        return True
-
-    def lock(self, byte: int) -> None:
-        ending = self._ENDINGS.get(byte, "-queue")
-        fcntl.flock(self._file(ending), fcntl.LOCK_EX)
-        self._held.add(ending)
-
-    def unlock(self, byte: int) -> None:
-        ending = self._ENDINGS.get(byte, "-queue")
-        fcntl.flock(self._file(ending), fcntl.LOCK_UN)
-        self._held.discard(ending)
-
-    def is_taken(self, start: int, length: int) -> bool:  # noqa: ARG002 - all tickets are one file
-        if self._ENDINGS.get(start, "-queue") in self._held or not self.try_lock(start):
-            return self._ENDINGS.get(start, "-queue") not in self._held
-        self.unlock(start)
-        return False
-
-    def _file(self, ending: str) -> int:
-        if ending not in self._files:
-            self._files[ending] = os.open(f"{self._path}{ending}", os.O_RDWR | os.O_CLOEXEC | os.O_CREAT, 0o666)
-            _close_with(self, self._files[ending])
-        return self._files[ending]
-
-
-class _Waiter:
-    """Waits for a lock in a thread of its own, so that the one that asked can give up, or be interrupted.
-
-    Polling took eight processes that add twice the time: most of their polls came too early, and all of them too late.
-    """
-
-    def __init__(self, locks: _Locks, byte: int) -> None:
-        self._locks = locks
-        self._byte = byte
-        # For what follows: which thread there is, whether it is asked for the lock, and whether anyone still wants it.
-        self._mutex = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._asked: SimpleQueue[threading.Event | None] = SimpleQueue()
-        self._granted: threading.Event | None = None
-        self._is_wanted = False
-        self._fault: OSError | None = None
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether the thread still waits, or has the lock for nobody: the lock is only to be had from it."""
-        return self._granted is not None
-
-    def wait(self, seconds: float) -> bool:
-        """Whether the lock was had in time."""
-        with self._mutex:
-            if self._granted is None:
-                self._granted = threading.Event()
-                self._asked.put(self._granted)
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._serve, name="tunix_rt lock", daemon=True)
-                    self._thread.start()
-            granted, self._is_wanted = self._granted, True
-        try:
-            granted.wait(seconds)
-        except BaseException:
-            if self._settle(granted):
-                self._locks.unlock(self._byte)
-            raise
-        return self._settle(granted)
-
-    def end(self) -> None:
-        """Ends the thread, for a fork, unless it waits at this moment."""
-        with self._mutex:
-            thread = None if self.is_waiting else self._thread
-            if thread is not None:
-                self._asked.put(None)
-        if thread is not None:
-            thread.join()
-
-    def _settle(self, granted: threading.Event) -> bool:
-        with self._mutex:
-            self._is_wanted = False
-            if not granted.is_set():
-                return False
-            self._granted, fault, self._fault = None, self._fault, None
-        if fault is not None:
-            raise fault
-        return True
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                granted = self._asked.get(timeout=_IDLE_SECONDS)
-            except Empty:
-                granted = None
-            if granted is None:
-                with self._mutex:
-                    if self._asked.empty():
-                        self._thread = None
-                        return
-                continue
-            try:
-                self._locks.lock(self._byte)
-            except OSError as error:
-                self._fault = error
-            with self._mutex:
-                if self._is_wanted:
-                    granted.set()
-                else:
-                    if self._fault is None:
-                        self._locks.unlock(self._byte)
-                    self._granted = self._fault = None
-
-
 class LockQueue:
     """This process's part in the queue for one store; its threads must agree among themselves who calls it.
 
@@ -261,20 +60,20 @@ class LockQueue:
     """
 
     # Replaced by a test, which has no macOS.
-    locks: Callable[[int, Path], _Locks] = _ByteLocks if sys.platform == "linux" else _FileLocks
+    locks: Callable[[int, Path], Locks] = ByteLocks if sys.platform == "linux" else FileLocks
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._make = False
         self._file = _NONE
-        self._locks: _Locks | None = None
-        self._waiter: _Waiter | None = None
+        self._locks: Locks | None = None
+        self._waiter: Waiter | None = None
         self._identity: Identity | None = None
 
     def open(self, *, make: bool) -> None:
         """Opens the lock file; with `make`, makes it if it is not there, and raises StoreUnusable where it cannot."""
         self._make |= make
-        if fcntl is None or self._file != _NONE:
+        if not HAS_LOCKS or self._file != _NONE:
             return
         try:
             file = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0), 0o666)
@@ -287,8 +86,8 @@ class LockQueue:
             ) from error
         self._file, self._identity = file, identity(file)
         self._locks = type(self).locks(file, self.path)
-        self._waiter = _Waiter(self._locks, _WRITE)
-        self._finalizer = _close_with(self, file)
+        self._waiter = Waiter(self._locks, WRITE)
+        self._finalizer = close_with(self, file)
 
     def close(self) -> None:
         """Closes the lock file; it is to be opened again before anything else is done with it.
@@ -307,7 +106,7 @@ class LockQueue:
     def is_current(self) -> bool:
         """Whether the file at the path is the one that is open here: other processes lock that one."""
         if self._file == _NONE:
-            return fcntl is None or not self._make
+            return not (HAS_LOCKS and self._make)
         return identity(self.path) == self._identity
 
     def enter(self, deadline: float, gives_way: Callable[[], bool] = lambda: False) -> bool:
@@ -317,7 +116,7 @@ class LockQueue:
         """
         if self._file == _NONE:
             return True
-        if self.someone_waits() or not self._try(_LEASE):
+        if self.someone_waits() or not self._try(LEASE):
             ticket = self._draw_ticket(deadline, gives_way)
             if ticket is None:
                 return False
@@ -332,11 +131,11 @@ class LockQueue:
 
     def leave(self) -> None:
         """Gives the lease up for the next in the queue."""
-        self._unlock(_LEASE)
+        self._unlock(LEASE)
 
     def someone_waits(self) -> bool:
         """Whether another process is in the queue."""
-        return self._is_taken(_FIRST_TICKET, 0)
+        return self._is_taken(FIRST_TICKET, 0)
 
     def take_write_lock(self, deadline: float) -> bool:
         """Takes the lock under which alone a process may touch the journal; False where it was not had in time.
@@ -344,7 +143,7 @@ class LockQueue:
         SQLite's own locks are record locks, which any code in the process can drop by accident, and its waiting is
         unfair: of eight processes that added at once some waited for seconds.
         """
-        if self._waiter is not None and (self._waiter.is_waiting or not self._try(_WRITE)):
+        if self._waiter is not None and (self._waiter.is_waiting or not self._try(WRITE)):
             with self._explaining():
                 if not self._waiter.wait(max(0.0, deadline - time.monotonic())):
                     return False
@@ -358,7 +157,7 @@ class LockQueue:
 
     def release_write_lock(self) -> None:
         """Lets another process have the write lock."""
-        self._unlock(_WRITE)
+        self._unlock(WRITE)
 
     @property
     def writer(self) -> int:
@@ -403,22 +202,22 @@ class LockQueue:
         self._write_number(_JOURNAL, mark)
 
     def _draw_ticket(self, deadline: float, gives_way: Callable[[], bool]) -> int | None:
-        if not self._poll(_LATCH, deadline, gives_way):
+        if not self._poll(LATCH, deadline, gives_way):
             return None
         try:
             number = self._number(_NEXT_TICKET)
             self._write_number(_NEXT_TICKET, number + 1)
-            ticket = _FIRST_TICKET + number
+            ticket = FIRST_TICKET + number
             return ticket if self._poll(ticket, deadline, gives_way) else None
         finally:
-            self._unlock(_LATCH)
+            self._unlock(LATCH)
 
     def _wait(self, ticket: int, deadline: float, gives_way: Callable[[], bool]) -> bool:
-        while ticket > _FIRST_TICKET and self._is_taken(_FIRST_TICKET, ticket - _FIRST_TICKET):
+        while ticket > FIRST_TICKET and self._is_taken(FIRST_TICKET, ticket - FIRST_TICKET):
             if time.monotonic() >= deadline or gives_way():
                 return False
             time.sleep(_POLL)
-        return self._poll(_LEASE, deadline, gives_way)
+        return self._poll(LEASE, deadline, gives_way)
 
     def _poll(self, byte: int, deadline: float, gives_way: Callable[[], bool]) -> bool:
         while not self._try(byte):
@@ -464,13 +263,6 @@ class LockQueue:
     def _unlock(self, byte: int) -> None:
         if self._locks is not None:
             self._locks.unlock(byte)
-
-
-def _close_with(owner: object, file: int) -> "finalize[[int], object]":
-    finalizer = finalize(owner, os.close, file)
-    # At the end of the process the kernel does it, after what else runs at exit.
-    finalizer.atexit = False
-    return finalizer
 
 
 def _own_name() -> str:
