@@ -96,15 +96,12 @@ class Journal:
     @property
     def newest(self) -> int:
         """The number of the newest row that is not yet folded; 0 where there is none."""
-        acknowledged = self._queue.acknowledged
         # Read from the lock file in a microsecond; the first call opens the journal, which may find it damaged.
-        if self.file.is_open and self._queue.is_open and acknowledged <= self._queue.folded:
-            return 0
+        if self.file.is_open and self._queue.is_open:
+            acknowledged = self._queue.acknowledged
+            return acknowledged if acknowledged > self._queue.folded else 0
         with self._read() as connection:
-            number = int(connection.execute(_NEWEST).fetchone()[0])
-            if not number and acknowledged:
-                self._queue.folded = max(acknowledged, self._queue.folded)
-            return number
+            return int(connection.execute(_NEWEST).fetchone()[0])
 
     @property
     def n_rows(self) -> int:
@@ -114,6 +111,8 @@ class Journal:
 
     def has_up_to(self, number: int) -> bool:
         """Whether a row of this number or an older one is not yet folded."""
+        if self._queue.is_open:
+            return self._queue.folded < number
         with self._read() as connection:
             return bool(connection.execute("select min(number) <= ? from pending", (number,)).fetchone()[0])
 
@@ -131,20 +130,24 @@ class Journal:
         """The oldest rows behind a number, at most so many rows and bytes, and the number of the last of them."""
         rows: list[NewRow] = []
         n_bytes = 0
-        while len(rows) < most_rows and n_bytes < most_bytes:
-            n_before = len(rows)
-            most = min(most_rows - n_before, _BATCH_ROWS)
+        is_last = False
+        while not is_last and len(rows) < most_rows and n_bytes < most_bytes:
+            most = min(most_rows - len(rows), _BATCH_ROWS)
             with self._read() as connection, _closing(connection.execute(_NEXT, (number, most))) as found:
                 batch_bytes = 0
+                n_before = len(rows)
                 for found_number, id_bytes, microseconds, digest, line in found:
                     rows.append(NewRow(UUID(bytes=id_bytes), from_microseconds(microseconds), digest, line))
                     number = found_number
                     batch_bytes += len(line)
                     if batch_bytes >= _BATCH_BYTES or n_bytes + batch_bytes >= most_bytes:
                         break
+                else:
+                    is_last = len(rows) - n_before < most
+                if not number:
+                    # A process that died between the two left the number behind.
+                    self._queue.folded = max(self._queue.acknowledged, self._queue.folded)
             n_bytes += batch_bytes
-            if len(rows) == n_before:
-                break
         return number, rows
 
     def confirm(self, standing: Standing, *, folded: int) -> None:

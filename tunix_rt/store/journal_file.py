@@ -65,7 +65,8 @@ class JournalFile:
         self._connection: sqlite3.Connection | None = None
         self._guard: int | None = None
         # The journal, its log and the log's index, as they were opened here.
-        self._files: dict[Path, Identity | None] = {}
+        self._files: dict[str, Identity | None] = {}
+        self._synchronous = ""
         # Set where they were found gone: no call makes a new journal then until the store is opened anew.
         self.is_gone = False
 
@@ -76,14 +77,20 @@ class JournalFile:
 
     def is_current(self) -> bool:
         """Whether the files that are open here are those at their paths."""
-        return not self.is_gone and all(identity(path) == known for path, known in self._files.items())
+        if self.is_gone:
+            return False
+        # A loop: this is asked three times for an add, and took a tenth of its time.
+        for path, known in self._files.items():  # noqa: SIM110
+            if identity(path) != known:
+                return False
+        return True
 
     @contextmanager
     def connected(self) -> Iterator[sqlite3.Connection]:
         """The connection, opened if it is not; what fails in the block is explained, and closes the file."""
         # The write lock is of no use either if it is of a lock file that others cannot find.
         if not (self.is_current() and self._queue.is_current()):
-            self.refuse_gone()
+            raise self._gone()
         try:
             yield self._connection or self._connect()
         except FileNotFoundError:
@@ -97,7 +104,9 @@ class JournalFile:
     def transaction(self, synchronous: str) -> Iterator[sqlite3.Connection]:
         """Committed at the end, and then known to be in the files that are at their paths."""
         with self.connected() as connection:
-            connection.execute(f"pragma synchronous = {synchronous}")
+            if synchronous != self._synchronous:
+                connection.execute(f"pragma synchronous = {synchronous}")
+                self._synchronous = synchronous
             connection.execute("begin immediate")
             try:
                 yield connection
@@ -119,7 +128,10 @@ class JournalFile:
     def refuse_gone(self) -> None:
         """Raises StoreDamaged, from now on at each call until the store is opened anew."""
         self.is_gone = True
-        raise StoreDamaged(
+        raise self._gone()
+
+    def _gone(self) -> StoreDamaged:
+        return StoreDamaged(
             f"{self._path}: the store's files were deleted, moved or replaced while it was open, or cannot be reached "
             "any more; nothing was stored. Put them back and open the store again, or open it again to begin with what "
             "is there: TraceStore(path)"
@@ -135,11 +147,9 @@ class JournalFile:
                 _mark_in_use(self._guard, fcntl.F_RDLCK)
             # Its first statement opens the log.
             self._on_open(connection)
-            self._files = {
-                path: identity(path) for path in (self._path, Path(f"{self._path}-wal"), Path(f"{self._path}-shm"))
-            }
+            self._files = {path: identity(path) for path in (f"{self._path}{end}" for end in ("", "-wal", "-shm"))}
             # The one that SQLite opened may have been replaced since, or before the guard was.
-            if not opened == self._files[self._path] == (opened if self._guard is None else identity(self._guard)):
+            if not opened == self._files[str(self._path)] == (opened if self._guard is None else identity(self._guard)):
                 self.refuse_gone()
         except BaseException:
             self._connection = connection
@@ -151,7 +161,7 @@ class JournalFile:
     def _disconnect(self, *, cleanly: bool) -> None:
         """Closes the file; cleanly, as the last process it writes out and removes the log."""
         connection, guard = self._connection, self._guard
-        self._connection, self._guard, self._files = None, None, {}
+        self._connection, self._guard, self._files, self._synchronous = None, None, {}, ""
         if guard is not None and cleanly:
             _mark_in_use(guard, fcntl.F_UNLCK)
         if connection is not None:
@@ -163,7 +173,7 @@ class JournalFile:
     def _rescue(self) -> None:
         """Writes out what is in a log that was deleted while it was open here, unless another one was made since."""
         found = {path: identity(path) for path in self._files}
-        is_gone = found.get(self._path) != self._files.get(self._path)
+        is_gone = found.get(str(self._path)) != self._files.get(str(self._path))
         if self._connection and not is_gone and all(found[path] in (None, file) for path, file in self._files.items()):
             with suppress(sqlite3.Error):
                 self._connection.execute("pragma wal_checkpoint").close()

@@ -64,6 +64,7 @@ class LockQueue:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._name = str(path)
         self._make = False
         self._file = _NONE
         self._locks: Locks | None = None
@@ -107,7 +108,7 @@ class LockQueue:
         """Whether the file at the path is the one that is open here: other processes lock that one."""
         if self._file == _NONE:
             return not (HAS_LOCKS and self._make)
-        return identity(self.path) == self._identity
+        return identity(self._name) == self._identity
 
     def enter(self, deadline: float, gives_way: Callable[[], bool] = lambda: False) -> bool:
         """Waits for the lease; False where it was not free by `deadline` (in the time of time.monotonic).
@@ -147,7 +148,8 @@ class LockQueue:
             with self._explaining():
                 if not self._waiter.wait(max(0.0, deadline - time.monotonic())):
                     return False
-        self._write_number(_WRITER, os.getpid())
+        if self.writer != os.getpid():
+            self._write_number(_WRITER, os.getpid())
         return True
 
     def end_waiter(self) -> None:

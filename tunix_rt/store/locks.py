@@ -10,7 +10,7 @@ import struct
 import threading
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import NamedTuple, Protocol
+from typing import Protocol
 from weakref import finalize
 
 try:
@@ -26,20 +26,17 @@ _IDLE_SECONDS = 1.0
 _HELD_BY_ANOTHER = {errno.EAGAIN, errno.EACCES}
 
 
-class Identity(NamedTuple):
-    """Which file it is, whatever its name."""
-
-    device: int
-    inode: int
+# Which file it is, whatever its name: its device and its inode.
+Identity = tuple[int, int]
 
 
-def identity(file: Path | int) -> Identity | None:
+def identity(file: Path | str | int) -> Identity | None:
     """The identity of the file at a path or of a descriptor; None where there is no file, or none to be reached."""
     try:
         status = os.stat(file)  # noqa: PTH116 - a descriptor, too
     except OSError:
         return None
-    return Identity(status.st_dev, status.st_ino)
+    return status.st_dev, status.st_ino
 
 
 def put_in_place(new: Path, path: Path) -> None:

@@ -71,8 +71,15 @@ class Session:
     def add(self, rows: Sequence[NewRow]) -> None:
         """Stores the rows, all or none, without waiting for the file."""
         self.refuse_read_only()
-        self._files.catch_up()
-        self._files.journal.add(rows, deadline=time.monotonic() + self._timeout)
+        deadline = time.monotonic() + self._timeout
+        try:
+            self._files.journal.add(rows, deadline=deadline)
+        except StoreDamaged:
+            # That files were replaced is found out under the write lock, which spares each add from looking before.
+            if self._files.journal.file.is_gone or self._files.is_current():
+                raise
+            self._files.catch_up()
+            self._files.journal.add(rows, deadline=deadline)
 
     @contextmanager
     def cursor(self, *, reusable: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
