@@ -20,7 +20,7 @@ import tunix_rt as rt
 from tunix_rt.store import compacting
 compacting._SAMPLES_PER_PIECE = 4
 for name in ("_STARTS",):
-    setattr(compacting, name, getattr(compacting, name).replace("// 180", "// 4"))
+    setattr(compacting, name, getattr(compacting, name).replace("// 280", "// 4"))
 compacting._MOST_PLACES = 0
 store = rt.TraceStore(sys.argv[1])
 print("here", flush=True)
@@ -65,7 +65,7 @@ def put(store, make_trace):
 @pytest.fixture
 def small_pieces(monkeypatch):
     """Pieces of 256 traces, all of which are moved."""
-    monkeypatch.setattr(compacting, "_STARTS", compacting._STARTS.replace("// 180", "// 4"))
+    monkeypatch.setattr(compacting, "_STARTS", compacting._STARTS.replace("// 280", "// 4"))
     monkeypatch.setattr(compacting, "_MOST_PLACES", 0)
 
 

@@ -10,17 +10,16 @@ import duckdb
 from tunix_rt.errors import MemoryLimitReached
 from tunix_rt.paths import log_of
 from tunix_rt.render.quantities import size
+from tunix_rt.store.database import ROW_GROUP_ROWS
 from tunix_rt.store.progress import Progress, telling
 from tunix_rt.store.session import Session
 from tunix_rt.store.standing import loose_changes, merge_after
 
-# What counts as one place of the file: five row groups as they are written now, one of those of earlier versions.
-_PLACE_ROWS = 20_480
 # One row of so many is looked at: the disorder of 1,000,000 rows is known in 10 ms.
 _ROWS_PER_SAMPLE = 64
-# 11,520 rows, give or take the sample's 6 %: not quite three row groups, so that DuckDB finds no four to be merged
-# into three. Moving 16,500 rows of 655,360 that came in at random took 0.5 s of work.
-_SAMPLES_PER_PIECE = 180
+# 17,920 rows, give or take the sample's 6 %: a piece of more than a row group leaves a second, small one, and three
+# pieces of less than two thirds of one would be merged, which takes a second.
+_SAMPLES_PER_PIECE = 280
 # Traces of 1 MB each would make gigabytes of such a piece.
 _PIECE_CHARS = 64 * 2**20
 # A piece of rows in order lies in two or three row groups.
@@ -39,7 +38,7 @@ _SAMPLE = f"select created_at, id, n_chars, rowid from traces where rowid % {_RO
 _DISORDER = f"""
 select coalesce(avg(places), 1) from (
     select count(distinct place) as places from (
-        select rowid // {_PLACE_ROWS} as place, row_number() over (order by created_at) // 64 as moment
+        select rowid // {ROW_GROUP_ROWS} as place, row_number() over (order by created_at) // 64 as moment
         from ({_SAMPLE})
     )
     group by moment
@@ -69,7 +68,7 @@ and created_at <= $3::timestamptz and (created_at < $3::timestamptz or id < $4)
 _LIE = f"""
 select coalesce(sum(n), 0)::bigint, count(*), coalesce(sum(span), 0)::bigint from (
     select count(*) as n, max(rowid) - min(rowid) + 1 as span from traces
-    where {_IN_PIECE} group by rowid // {_PLACE_ROWS}
+    where {_IN_PIECE} group by rowid // {ROW_GROUP_ROWS}
 )
 """
 _TAKE = f"create or replace temp table moved as select * from traces where {_IN_PIECE}"

@@ -36,9 +36,8 @@ from tunix_rt.store.report import LoadReport
 from tunix_rt.store.rows import LARGE_ROW_BYTES, LARGE_ROWS_BYTES, columns, encode, insert, to_microseconds, uuids
 from tunix_rt.store.session import Session
 
-# A transaction of so many rows is written in half a second, well within what anyone else should wait. It fills five
-# row groups of the store's file, so that DuckDB need not write the rows again with the next ones: that took as long
-# again.
+# A transaction of so many rows is written in half a second, well within what anyone else should wait. It fills a row
+# group of the store's file, so that DuckDB need not write the rows again with the next ones: that took as long again.
 CHUNK_ROWS = 20_480
 # Large traces fill a chunk by their size; several copies of it are in memory while it is written.
 CHUNK_BYTES = 64 * 2**20

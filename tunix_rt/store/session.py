@@ -12,12 +12,11 @@ import duckdb
 from tunix_rt.errors import StoreBusy, StoreDamaged, StoreReadOnly
 from tunix_rt.settings import Settings
 from tunix_rt.store import schema
+from tunix_rt.store.database import ROW_GROUP_ROWS
 from tunix_rt.store.files import Files
 from tunix_rt.store.rows import LARGE_ROW_BYTES, LARGE_ROWS_BYTES, NewRow, insert, to_table
 from tunix_rt.store.standing import Standing, next_standing
 
-# A fold of so many rows takes a fraction of a second; others are let in between two.
-_FOLD_ROWS = 20_480
 # Folded at once; several copies of it are in memory meanwhile.
 _FOLD_BYTES = 64 * 2**20
 # A new TraceStore looks for at most so long whether the file is a store; one that is held is read when it is needed.
@@ -181,7 +180,7 @@ class Session:
         both, which the next fold finds by their ids.
         """
         with self._files.changing:
-            folded, rows = self._foldable(_FOLD_ROWS)
+            folded, rows = self._foldable(ROW_GROUP_ROWS)
             while rows:
                 try:
                     with self._change(cursor, folded=folded):
