@@ -23,6 +23,11 @@ def python(program, *arguments, **options):
 _FORK_WITH_THREADS = "ignore:This process:DeprecationWarning"
 
 
+def without_coverage():
+    """The environment of a process that cannot write a coverage file: of another user, or on a disk that is full."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+
+
 def told_by(program, *arguments, **options):
     """The lines that the program printed; it must end well and print nothing on standard error."""
     with python(program, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options) as process:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tunix_rt as rt
+from tests.processes import without_coverage
 from tests.test_load import ROW, counts, lines, rows, write
 
 
@@ -292,7 +293,7 @@ def test_what_may_not_be_read_is_rejected_alone_and_by_name(tmp_path):
         said = subprocess.run(
             [sys.executable, "-c", UNPRIVILEGED],
             cwd=place,
-            env={**os.environ, "HOME": str(tmp_path)},
+            env={**without_coverage(), "HOME": str(tmp_path)},
             capture_output=True,
             text=True,
             check=False,

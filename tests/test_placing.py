@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import tunix_rt as rt
-from tests.processes import PATIENCE, python, told_by
+from tests.processes import PATIENCE, python, told_by, without_coverage
 
 EXPORT = """
 import sys
@@ -122,7 +122,7 @@ def test_a_disk_that_fills_up_leaves_the_file_as_it_was(store, tmp_path):
     store.close()
     path = tmp_path / "out.jsonl"
     path.write_text("precious\n")
-    told = told_by(FILL_UP, store.path, path)
+    told = told_by(FILL_UP, store.path, path, env=without_coverage())
     assert [line.partition(": ")[2] for line in told] == ["cannot be written (File too large)"] * 2
     assert path.read_text() == "precious\n"
     assert not Path(f"{path}.duckdb").exists()

@@ -215,7 +215,6 @@ def test_files_of_the_user_can_be_read(store):
         "no_such_function(prompt)",
         "no_such_column = 1",
         "error(prompt) is null",
-        pytest.param("(select list(range) from range(40000000)) is null", marks=pytest.mark.slow),
         "prompt",
         "regexp_matches(prompt, '(')",
         "now() > 5",
@@ -231,6 +230,14 @@ def test_a_where_that_fails_is_told_as_such_and_the_store_goes_on(filled, tmp_pa
             call()
         assert filled._session._files.database._duckdb is duckdb_before
         assert filled._session._files.database.attached
+    assert filled.count() == 25
+
+
+@pytest.mark.slow
+def test_a_where_that_takes_too_much_memory_is_told_as_such_and_the_store_goes_on(filled, tmp_path):
+    for call in calls(filled, tmp_path, where="(select list(range) from range(40000000)) is null"):
+        with pytest.raises(rt.MemoryLimitReached, match="the 512 MB that the store may use"):
+            call()
     assert filled.count() == 25
 
 

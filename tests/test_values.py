@@ -452,4 +452,9 @@ def test_a_value_is_refused_or_comes_back_as_the_same_json_whichever_way_it_goes
     back = drawn.get(record.id).payload
     assert back == record.payload
     assert json.dumps(back.meta) == json.dumps(record.payload.meta)
-    assert plain(value) is None or drawn.count(ids=[record.id], meta={"x": value}) == 1
+    same = plain(value)
+    if isinstance(same, int) and abs(same) >= 2**1024:
+        with pytest.raises(rt.QueryInvalid, match="numbers are compared as doubles"):
+            drawn.count(ids=[record.id], meta={"x": value})
+    elif same is not None:
+        assert drawn.count(ids=[record.id], meta={"x": value}) == 1
