@@ -7,7 +7,7 @@ import sys
 
 # The package's own imports take half a second; a process that has them already starts in a hundredth of that.
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["tunix_rt.store", "tunix_rt.store.loading", "tests.processes"])
+_server.set_forkserver_preload(["tunix_rt.store", "tunix_rt.store.ingest.load", "tests.processes"])
 
 # So long a test waits for a process before it fails; nothing here takes a tenth of it on a machine at rest.
 PATIENCE = 120

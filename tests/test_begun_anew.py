@@ -10,9 +10,9 @@ import pytest
 
 import tunix_rt as rt
 from tests.processes import PATIENCE, python
-from tunix_rt.store.database import Database
-from tunix_rt.store.journal import Journal
-from tunix_rt.store.journal_file import JournalFile, _open
+from tunix_rt.store.engine.database import Database
+from tunix_rt.store.engine.journal import Journal
+from tunix_rt.store.engine.journal_file import JournalFile, _open
 
 BEGIN_ANEW = """
 import os, sys
@@ -171,7 +171,7 @@ def test_who_makes_a_store_leaves_the_one_that_was_made_meanwhile(tmp_path):
 def test_who_is_killed_while_it_makes_a_store_leaves_nothing_that_expects_it(path, how, make_trace):
     program = """
 import os, sys
-from tunix_rt.store import database
+from tunix_rt.store.engine import database
 import tunix_rt as rt
 database.put_in_place = lambda *_: os._exit(0)
 rt.TraceStore(sys.argv[1], accept_loss=sys.argv[2] == "True")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import tunix_rt as rt
-from tunix_rt.render.quantities import utc
-from tunix_rt.store.paging import cursor_at
+from tunix_rt.render.humanize import utc
+from tunix_rt.store.query.page import cursor_at
 from tunix_rt.widgets.browser import TraceBrowser
 
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import tunix_rt as rt
 from tunix_rt.cli import app
-from tunix_rt.store import schema
+from tunix_rt.store.engine import schema
 from tunix_rt.store.filters import FILTERS
 
 ROW = {"prompt": "2 + 2?", "steps": ["2 + 2 = 4"], "final_answer": "4"}

@@ -4,7 +4,7 @@ import time
 from types import SimpleNamespace
 
 import tunix_rt as rt
-from tunix_rt.store import clock
+from tunix_rt.store.engine import clock
 
 
 def set_clock(monkeypatch, seconds):

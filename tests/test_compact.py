@@ -8,16 +8,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tunix_rt.store import compacting
-from tunix_rt.store.clock import new_id
-from tunix_rt.store.rows import NewRow, encode, insert, to_table
+from tunix_rt.store.engine.clock import new_id
+from tunix_rt.store.engine.rows import NewRow, encode, insert, to_table
+from tunix_rt.store.upkeep import compact as compacting
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 COMPACT = """
 import sys
 import tunix_rt as rt
-from tunix_rt.store import compacting
+from tunix_rt.store.upkeep import compact as compacting
 compacting._SAMPLES_PER_PIECE = 4
 for name in ("_STARTS",):
     setattr(compacting, name, getattr(compacting, name).replace("// 280", "// 4"))
@@ -203,7 +203,7 @@ def test_others_add_read_and_delete_meanwhile(store, put):
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_pieces")
 def test_an_export_beside_it_has_every_trace_once(store, put, monkeypatch):
-    monkeypatch.setattr("tunix_rt.store.scanning._PIECE_ROWS", 2_048)
+    monkeypatch.setattr("tunix_rt.store.query.scan._PIECE_ROWS", 2_048)
     put(shuffled(9_001))
     ids = [record.id for record in store.records()]
     records = store.records()

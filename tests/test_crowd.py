@@ -201,7 +201,7 @@ def test_adds_go_on_while_another_program_holds_the_file(store, make_trace):
 
 def test_an_idle_process_gives_the_file_up(tmp_path):
     program = (
-        "import sys, time; import tunix_rt as rt; from tunix_rt.store import lease; lease._IDLE_SECONDS = 0.2\n"
+        "import sys, time; import tunix_rt as rt; from tunix_rt.store.engine import lease; lease._IDLE_SECONDS = 0.2\n"
         "store = rt.TraceStore(sys.argv[1]); store.add(rt.Trace(prompt='p', steps=['s'], final_answer='a'))\n"
         "print(store.count(), flush=True); sys.stdin.read(); print(store.count())"
     )
@@ -225,7 +225,7 @@ def test_an_idle_process_gives_the_file_up(tmp_path):
 
 def test_a_process_that_waits_gets_the_file_from_one_that_lies_idle(store):
     program = (
-        "import sys; import tunix_rt as rt; from tunix_rt.store import lease; lease._IDLE_SECONDS = 1e9\n"
+        "import sys; import tunix_rt as rt; from tunix_rt.store.engine import lease; lease._IDLE_SECONDS = 1e9\n"
         "store = rt.TraceStore(sys.argv[1]); print(store.count(), flush=True); sys.stdin.read()"
     )
     with python(program, store.path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as idle:

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tunix_rt as rt
-from tunix_rt.formats.csv_rows import csv_rows, separator_of
-from tunix_rt.formats.row import Rejection
+from tunix_rt.formats.containers.csv_rows import csv_rows, separator_of
+from tunix_rt.formats.rows.row import Rejection
 
 HEADER = "question,answer\n"
 
@@ -124,7 +124,7 @@ def test_what_stands_before_an_open_quote_is_loaded_and_the_rest_told(store):
 
 
 def test_a_row_beyond_all_reason_ends_the_reading(store, monkeypatch):
-    monkeypatch.setattr("tunix_rt.formats.files.MAX_ROW_BYTES", 1_000)
+    monkeypatch.setattr("tunix_rt.formats.containers.files.MAX_ROW_BYTES", 1_000)
     report = store.load(write("t.csv", HEADER + "a,#### 1\n" + 'b,"' + "x\n" * 5_000 + '"\nc,#### 3\n'))
     assert prompts(store) == ["a"]
     assert "exceeds maximum of 1,000 bytes for a row" in report.rejected[0].reason

@@ -16,7 +16,7 @@ from pydantic import ByteSize, TypeAdapter
 
 import tunix_rt as rt
 from tunix_rt.formats import FORMATS
-from tunix_rt.store.exporting import EXPORT_FORMATS
+from tunix_rt.store.export.export import EXPORT_FORMATS
 from tunix_rt.store.filters import FILTERS
 
 ROOT = Path(__file__).parent.parent

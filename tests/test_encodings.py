@@ -10,7 +10,7 @@ import pytest
 
 import tunix_rt as rt
 from tests.test_load import ROW, counts, lines, parquet, write
-from tunix_rt.formats import encodings
+from tunix_rt.formats.containers import encodings
 
 WORDS = ["naïve", "Größe", "señor", "“quoted” – €"]
 TEXTS = [ROW | {"prompt": word} for word in WORDS]

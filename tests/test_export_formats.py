@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import tunix_rt as rt
-from tunix_rt.formats.tally import Tally
-from tunix_rt.store.exporting import EXPORT_FORMATS
+from tunix_rt.formats.rows.tally import Tally
+from tunix_rt.store.export.export import EXPORT_FORMATS
+from tunix_rt.store.export.pairs import pairs
 from tunix_rt.store.filters import Filters
-from tunix_rt.store.pairing import pairs
 
 # What has no rows is tested where it is told.
 pytestmark = pytest.mark.filterwarnings("ignore:.*no rows were written")

@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tunix_rt as rt
-from tunix_rt.formats.fields import fields_of
 from tunix_rt.formats.native import NativeFormat
-from tunix_rt.formats.row import Row, plain_draft
+from tunix_rt.formats.rows.row import Row
+from tunix_rt.formats.rows.trace_fields import fields_of
+from tunix_rt.formats.text.drafts import plain_draft
 from tunix_rt.json_values import plain
 from tunix_rt.model import LIMITS_1_0, MAX_STEP_INDEX
-from tunix_rt.problems import MAX_META_DEPTH
-from tunix_rt.store.rows import encode
+from tunix_rt.store.engine.rows import encode
+from tunix_rt.validation import MAX_META_DEPTH
 
 STEP = {"i": 0, "type": "think", "content": "2 + 2 = 4"}
 ROW = {"prompt": "2 + 2?", "steps": [STEP], "final_answer": "4"}

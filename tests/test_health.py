@@ -18,8 +18,8 @@ import pytest
 import tunix_rt as rt
 from tests.processes import PATIENCE, python
 from tests.test_status_form import HOLD
-from tunix_rt import services
-from tunix_rt.services import rediai_health
+from tunix_rt import health_checks
+from tunix_rt.health_checks import rediai_health
 
 
 class Service(ThreadingHTTPServer):
@@ -59,7 +59,7 @@ def service():
 
 @pytest.fixture(autouse=True)
 def nothing_found_before(monkeypatch):
-    monkeypatch.setattr(services, "_found", {})
+    monkeypatch.setattr(health_checks, "_found", {})
 
 
 def real(url, **settings):
@@ -148,7 +148,7 @@ def answering(answer):
     "piece", [b"X-Still: here\r\n", b"H"], ids=["header after header", "a status line without end"]
 )
 def test_who_answers_in_drops_is_given_up_and_let_go(monkeypatch, piece):
-    monkeypatch.setattr(services, "TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(health_checks, "TIMEOUT_SECONDS", 1)
     let_go = threading.Event()
 
     def drip(connection):
@@ -396,7 +396,7 @@ def test_health_of_a_store_that_cannot_be_made_is_down(monkeypatch, tmp_path):
 
 def test_little_room_on_the_disk_degrades_a_store_that_is_written(store, tmp_path, monkeypatch):
     published = rt.TraceStore(store.backup(tmp_path / "published.duckdb"), read_only=True)
-    monkeypatch.setattr("tunix_rt.store.health.LOW_DISK_BYTES", 2**62)
+    monkeypatch.setattr("tunix_rt.store.upkeep.health.LOW_DISK_BYTES", 2**62)
     assert rt.health(store).store.state == "disk nearly full"
     found = rt.health(published)
     assert (found.status, found.store.n_in_journal) == ("healthy", None)

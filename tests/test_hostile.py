@@ -17,7 +17,7 @@ import pytest
 import tunix_rt as rt
 from tests.processes import told_by
 from tests.test_load import ROW, counts, lines, rows, write
-from tunix_rt.formats import files
+from tunix_rt.formats.containers import files
 from tunix_rt.formats.spans import OtelGenAiFormat
 
 DEEP = "[" * 100_000 + "]" * 100_000

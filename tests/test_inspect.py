@@ -244,7 +244,7 @@ def test_an_archive_that_cannot_be_loaded_at_all_is_told(store, content, told):
 
 @pytest.mark.parametrize("method", [STORED, DEFLATED, ZSTD])
 def test_a_bomb_is_rejected_and_its_neighbours_are_loaded(store, monkeypatch, method):
-    monkeypatch.setattr("tunix_rt.formats.files.MAX_ROW_BYTES", 100_000)
+    monkeypatch.setattr("tunix_rt.formats.containers.files.MAX_ROW_BYTES", 100_000)
     members = {"header.json": b" " * 10**7, "samples/bomb.json": b" " * 10**7} | ONE
     report = store.load(write("log.eval", archive(members, method=method)))
     (rejected,) = report.rejected

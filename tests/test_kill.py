@@ -39,7 +39,7 @@ for n in itertools.count():
 DIE_BETWEEN_THE_COMMITS = """
 import os, sys
 import tunix_rt as rt
-from tunix_rt.store.journal import Journal
+from tunix_rt.store.engine.journal import Journal
 store = rt.TraceStore(sys.argv[1])
 records = store.add_many(rt.Trace(prompt=f"{sys.argv[2]} {k}", steps=["s"], final_answer="a") for k in range(3))
 os.write(1, "".join(f"{record.id}\\n" for record in records).encode())
@@ -50,7 +50,7 @@ store.count()
 LOAD = """
 import itertools, os, sys
 import tunix_rt as rt
-from tunix_rt.store import loading
+from tunix_rt.store.ingest import load as loading
 # Many transactions in one load.
 loading.CHUNK_ROWS = 20
 store = rt.TraceStore(sys.argv[1])

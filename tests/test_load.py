@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 import tunix_rt as rt
 from tests.data_sets import zstd
-from tunix_rt.formats.row import group_of
-from tunix_rt.store import loading
+from tunix_rt.formats.text.drafts import group_of
+from tunix_rt.store.ingest import load as loading
 
 ROW = {"prompt": "2 + 2?", "steps": ["2 + 2 = 4"], "final_answer": "4"}
 
@@ -193,7 +193,7 @@ def test_a_bad_row_is_told_with_line_field_and_reason_and_stops_nothing(store, r
 
 
 def test_a_row_beyond_all_reason_is_passed_over(store, monkeypatch):
-    monkeypatch.setattr("tunix_rt.formats.files.MAX_ROW_BYTES", 1_000)
+    monkeypatch.setattr("tunix_rt.formats.containers.files.MAX_ROW_BYTES", 1_000)
     report = store.load(write("t.jsonl", lines(rows(3)) + '{"prompt": "' + "x" * 5_000 + '"}\n' + lines([ROW])))
     assert counts(report) == (4, 0, 1)
     (rejected,) = report.rejected
@@ -470,7 +470,7 @@ def test_no_file_whatsoever_crashes_a_load(store, noise, behind_good_rows):
     indent=st.none() | st.integers(0, 3),
 )
 def test_a_document_gives_each_value_once_wherever_the_pieces_are_cut(values, chunk, indent):
-    from tunix_rt.formats import documents
+    from tunix_rt.formats.containers import json_documents as documents
 
     values = [{"value": value} for value in values]
     with pytest.MonkeyPatch.context() as patched:

@@ -11,14 +11,14 @@ import pytest
 
 import tunix_rt as rt
 from tests.processes import PATIENCE, python
-from tunix_rt.store.lock_queue import LockQueue
-from tunix_rt.store.locks import FileLocks
+from tunix_rt.store.engine.lock_queue import LockQueue
+from tunix_rt.store.engine.locks import FileLocks
 
 # Does what it reads, line by line, and says what came of it.
 STAND = """
 import sys, time
 from pathlib import Path
-from tunix_rt.store.lock_queue import LockQueue
+from tunix_rt.store.engine.lock_queue import LockQueue
 line = LockQueue(Path(sys.argv[1]))
 line.open(make=True)
 for order in sys.stdin:
@@ -34,7 +34,7 @@ for order in sys.stdin:
 PEN_AND_TURN = """
 import sys, threading, time
 from pathlib import Path
-from tunix_rt.store.lock_queue import LockQueue
+from tunix_rt.store.engine.lock_queue import LockQueue
 line = LockQueue(Path(sys.argv[1]))
 line.open(make=True)
 end = time.monotonic() + 2
@@ -252,7 +252,7 @@ def test_a_file_system_without_locks_is_named(store, tmp_path, monkeypatch, make
 
 
 # The same processes, with locks of whole files, as where there are no open-file-description locks.
-WHOLE_FILES = "from tunix_rt.store import lock_queue\nlock_queue.LockQueue.locks = lock_queue.FileLocks\n"
+WHOLE_FILES = "from tunix_rt.store.engine import lock_queue\nlock_queue.LockQueue.locks = lock_queue.FileLocks\n"
 ADD_AND_READ = """
 import tunix_rt as rt, sys
 store = rt.TraceStore(sys.argv[1])

@@ -8,10 +8,12 @@ import sys
 import pytest
 
 import tunix_rt as rt
-from tunix_rt.store import compacting, copies, verifying
+from tunix_rt.store.engine.rows import TRACE_JSON, uuids
+from tunix_rt.store.engine.spill import spill_folder
 from tunix_rt.store.filters import Filters, where
-from tunix_rt.store.rows import TRACE_JSON, uuids
-from tunix_rt.store.spill import spill_folder
+from tunix_rt.store.ingest import dedup as copies
+from tunix_rt.store.upkeep import compact as compacting
+from tunix_rt.store.upkeep import verify as verifying
 
 N = 48
 
@@ -122,7 +124,7 @@ def test_verify_counts_problems_and_keeps_the_first(filled, monkeypatch):
 
 
 def test_scan_sees_older_rows_that_a_load_brings_meanwhile_and_no_newer_ones(store, monkeypatch, make_trace, tmp_path):
-    monkeypatch.setattr("tunix_rt.store.scanning._PIECE_BYTES", 100)
+    monkeypatch.setattr("tunix_rt.store.query.scan._PIECE_BYTES", 100)
     store.add_many([make_trace(f"{n}?") for n in range(4)])
     store.export(tmp_path / "all.jsonl")
     lines = (tmp_path / "all.jsonl").read_text().splitlines()

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 import tunix_rt as rt
 from tunix_rt.store import cursor_at
-from tunix_rt.store import ruler as ruler_module
-from tunix_rt.store.clock import new_id
+from tunix_rt.store.engine.clock import new_id
+from tunix_rt.store.engine.rows import NewRow, encode, insert, to_table
 from tunix_rt.store.filters import Filters, where
-from tunix_rt.store.rows import NewRow, encode, insert, to_table
+from tunix_rt.store.query import time_index as ruler_module
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -178,7 +178,7 @@ def test_a_jump_to_a_moment_leads_both_ways(store, make_trace):
 
 def test_a_page_far_down_is_found_by_offset_with_and_without_filters(store, make_trace, monkeypatch):
     monkeypatch.setattr(ruler_module, "ROWS_PER_MARK", 8)
-    monkeypatch.setattr("tunix_rt.store.paging.ROWS_PER_MARK", 8)
+    monkeypatch.setattr("tunix_rt.store.query.page.ROWS_PER_MARK", 8)
     monkeypatch.setattr(ruler_module, "_MARKS", ruler_module._MARKS.replace("32", "8"))
     ids = put(store, [NOON + timedelta(seconds=n) for n in range(500)], make_trace)
     for offset in (0, 1, 7, 8, 9, 100, 333, 490, 499, 500, 501, 10_000):
@@ -278,9 +278,9 @@ def test_pages_are_those_of_the_plain_query_whatever_the_ruler_says(
         for name, value in {"ROWS_PER_MARK": 4, "_MOST_UNMARKED": 8, "_MOST_CHANGED": 30}.items():
             patched.setattr(ruler_module, name, value)
         patched.setattr(ruler_module, "_MARKS", ruler_module._MARKS.replace("32", "4"))
-        patched.setattr("tunix_rt.store.paging.ROWS_PER_MARK", 4)
-        patched.setattr("tunix_rt.store.paging._MOST_UNSORTED", 40)
-        patched.setattr("tunix_rt.store.compacting._MOST_PLACES", 0)
+        patched.setattr("tunix_rt.store.query.page.ROWS_PER_MARK", 4)
+        patched.setattr("tunix_rt.store.query.page._MOST_UNSORTED", 40)
+        patched.setattr("tunix_rt.store.upkeep.compact._MOST_PLACES", 0)
         store = rt.TraceStore(tmp_path_factory.mktemp("paging") / "traces.duckdb")
         other = rt.TraceStore(store.path)
         clause, values = where(*Filters(**filters).conditions)

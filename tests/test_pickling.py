@@ -10,7 +10,7 @@ import tunix_rt as rt
 from tests.test_load import lines, rows, write
 from tunix_rt.cli import output
 from tunix_rt.errors import Problem
-from tunix_rt.server.faults import BatchInvalid, RequestInvalid
+from tunix_rt.server.error_status import BatchInvalid, RequestInvalid
 from tunix_rt.widgets.upload import _Cancelled
 
 WAYS = [

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tunix_rt as rt
-from tunix_rt.places import place_of
+from tunix_rt.widgets.json_position import place_of
 
 TEXT = """\
 {

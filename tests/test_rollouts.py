@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import tunix_rt as rt
 from tunix_rt.formats import FORMATS, Draft, Row
-from tunix_rt.formats.row import group_of
-from tunix_rt.formats.values import literal
+from tunix_rt.formats.rows.meta_values import literal
+from tunix_rt.formats.text.drafts import group_of
 
 GROUP = group_of("2 + 2?")
 

@@ -3,7 +3,7 @@
 import pytest
 
 import tunix_rt as rt
-from tunix_rt.formats.reasoning import split_steps
+from tunix_rt.formats.text.think_tags import split_steps
 
 TEXT = "7 × 13 = 91.\n\nWait, let me check: 70 + 21 = 91.\n\nSo it is 7 × 13."
 SPLIT = [rt.Step(**step) for step in split_steps(TEXT)]

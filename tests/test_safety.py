@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 import tunix_rt as rt
-from tunix_rt.store import schema
+from tunix_rt.store.engine import schema
 
 # Of a DuckDB file.
 _HEADER_BYTES, _BLOCK_BYTES = 3 * 4_096, 2**18

@@ -8,7 +8,7 @@ import pytest
 
 import tunix_rt as rt
 from tests.test_docs import ROOT, table
-from tunix_rt.widgets.receiving import IncomingFile
+from tunix_rt.widgets.upload import IncomingFile
 
 SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import tunix_rt as rt
 from tests.served import TRACE, serving
 from tunix_rt.server.bodies import MAX_BATCH_BYTES, elements
-from tunix_rt.server.faults import BatchInvalid
-from tunix_rt.store.exporting import EXPORT_FORMATS
+from tunix_rt.server.error_status import BatchInvalid
+from tunix_rt.store.export.export import EXPORT_FORMATS
 
 
 @pytest.fixture(scope="module")

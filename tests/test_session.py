@@ -157,7 +157,7 @@ def test_a_killed_process_leaves_what_was_acknowledged(store):
 STOPPED_WRITER = """
 import sys
 from pathlib import Path
-from tunix_rt.store.lock_queue import LockQueue
+from tunix_rt.store.engine.lock_queue import LockQueue
 queue = LockQueue(Path(sys.argv[1]))
 queue.open(make=True)
 assert queue.take_write_lock(0)

@@ -18,7 +18,7 @@ import pytest
 import tunix_rt as rt
 from tests.test_load import GSM8K, ROW, counts, lines, parquet, rows, write
 from tunix_rt.formats import FORMATS
-from tunix_rt.store import loading
+from tunix_rt.store.ingest import load as loading
 
 COLUMNS = pa.Table.from_pylist([row | {"steps": [{"i": 0, "type": "step", "content": "2 + 2 = 4"}]} for row in rows(5)])
 

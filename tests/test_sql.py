@@ -14,7 +14,7 @@ import pytest
 
 import tunix_rt as rt
 from tests.processes import told_by
-from tunix_rt.store.statement import ACTING, READING
+from tunix_rt.store.engine.statement import ACTING, READING
 
 # Longer than anybody waits.
 ENDLESS = "(select sum(hash(range)) from range(20000000000000)) > 0"

@@ -99,7 +99,7 @@ def test_a_damaged_store_is_unusable_and_well_again_when_it_is_put_back(front, s
 
 
 def test_a_store_that_is_due_to_be_compacted_says_so(front, store, make_trace, monkeypatch):
-    monkeypatch.setattr("tunix_rt.store.info.is_due", lambda _: True)
+    monkeypatch.setattr("tunix_rt.store.upkeep.info.is_due", lambda _: True)
     store.add(make_trace())
     assert shown(front, rt.StoreStatus(store))[:2] == ("compaction due", "△")
 

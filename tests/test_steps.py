@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunix_rt.formats.reasoning import split_steps
-from tunix_rt.formats.step_types import RULES, step_type
+from tunix_rt.formats.text.step_types import RULES, step_type
+from tunix_rt.formats.text.think_tags import split_steps
 
 
 def steps(text):

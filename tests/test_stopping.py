@@ -13,8 +13,8 @@ import pytest
 import tunix_rt as rt
 from tests.processes import python
 from tests.test_load import ROW, counts, lines, rows, write
-from tunix_rt.formats import files
-from tunix_rt.store import whole
+from tunix_rt.formats.containers import files
+from tunix_rt.store.ingest import tail as whole
 
 ROWLESS = {
     "blank lines": b"\n" * 20_000,

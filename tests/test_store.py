@@ -133,7 +133,7 @@ def test_scan_does_not_see_what_is_added_meanwhile(store, make_trace):
 
 
 def test_scan_cuts_large_traces_into_pieces_that_fit_the_memory(store, monkeypatch, make_trace):
-    monkeypatch.setattr("tunix_rt.store.scanning._PIECE_BYTES", 1_000)
+    monkeypatch.setattr("tunix_rt.store.query.scan._PIECE_BYTES", 1_000)
     records = store.add_many([make_trace(f"{n}" * 400) for n in range(10)])
     sizes = [len(batch) for batch in store.scan(["id"])]
     assert sum(sizes) == 10
@@ -234,7 +234,7 @@ def test_a_store_from_a_newer_version_is_refused_and_names_what_to_install(store
 
 
 def test_a_migration_that_fails_leaves_nothing_half_made(tmp_path, monkeypatch):
-    from tunix_rt.store import schema
+    from tunix_rt.store.engine import schema
 
     broken = schema.Migration(1, "create table traces (id uuid); select nonsense", "")
     path = tmp_path / "broken.duckdb"

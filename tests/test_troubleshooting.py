@@ -8,7 +8,7 @@ import pytest
 
 import tunix_rt as rt
 from tests.messages import PACKAGE, messages
-from tunix_rt.store.health import State
+from tunix_rt.store.upkeep.health import State
 
 GUIDE = (Path(__file__).parent.parent / "TROUBLESHOOTING.md").read_text(encoding="utf-8")
 # The first cells of the tables of messages: all that stands there is a message.

@@ -8,8 +8,8 @@ import pytest
 
 import tunix_rt as rt
 from tests.front_end import lines, send
-from tunix_rt.formats import files
-from tunix_rt.store import loading
+from tunix_rt.formats.containers import files
+from tunix_rt.store.ingest import load as loading
 from tunix_rt.widgets import upload
 
 

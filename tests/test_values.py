@@ -27,7 +27,7 @@ from pydantic import BaseModel
 import tunix_rt as rt
 from tunix_rt.formats import Reading, SourceRows, format_named
 from tunix_rt.json_values import plain
-from tunix_rt.store.rows import encode
+from tunix_rt.store.engine.rows import encode
 
 TRACE = {"prompt": "2 + 2?", "steps": ["two and two"], "final_answer": "4"}
 

@@ -12,7 +12,7 @@ import pytest
 import tunix_rt as rt
 from tests.processes import ended, start
 from tests.test_load import ROW, counts, lines, parquet, rows, write
-from tunix_rt.store import watching
+from tunix_rt.store.ingest import watch as watching
 
 EVERY = 0.01
 

@@ -14,7 +14,6 @@ from tunix_rt._version import __version__
 
 if TYPE_CHECKING:
     from tunix_rt import errors, examples
-    from tunix_rt.checks import Health, health
     from tunix_rt.errors import (
         ExportFailed,
         IdAmbiguous,
@@ -32,9 +31,9 @@ if TYPE_CHECKING:
         TraceTooLarge,
         TunixRTError,
     )
+    from tunix_rt.health_checks import Health, ServiceHealth, health
     from tunix_rt.magics import load_ipython_extension, unload_ipython_extension
     from tunix_rt.model import Step, Trace, TraceRecord, TraceSummary
-    from tunix_rt.services import ServiceHealth
     from tunix_rt.settings import Settings
     from tunix_rt.store import (
         Compaction,
@@ -54,15 +53,14 @@ if TYPE_CHECKING:
 # Where each public name lives. A name brings its module in when it is first used, so that a script pays for nothing
 # that it does not need.
 _HOMES = {
-    "checks": "Health health",
     "errors": (
         "ExportFailed IdAmbiguous MemoryLimitReached QueryInvalid SettingsInvalid SourceInvalid StoreBusy StoreDamaged "
         "StoreFull StoreReadOnly StoreUnusable TraceInvalid TraceNotFound TraceTooLarge TunixRTError"
     ),
+    "health_checks": "Health ServiceHealth health",
     "magics": "load_ipython_extension unload_ipython_extension",
     "model": "Step Trace TraceRecord TraceSummary",
     "trace_schema": "json_schema",
-    "services": "ServiceHealth",
     "settings": "Settings",
     "store": (
         "Compaction ExportReport LoadReport Page Rejection SqlResult StoreHealth StoreInfo TraceStore VerifyReport"

@@ -26,8 +26,8 @@ from tunix_rt import examples
 from tunix_rt.errors import SourceInvalid, TunixRTError
 from tunix_rt.formats import FORMATS
 from tunix_rt.model import Trace, TraceRecord
-from tunix_rt.options import mapping_in, meta_in, unquoted
 from tunix_rt.store import LoadReport, Page, SqlResult, StoreInfo, TraceStore
+from tunix_rt.text_options import mapping_in, meta_in, unquoted
 
 if TYPE_CHECKING:
     from tunix_rt.widgets import FolderWatch, TraceApp

@@ -28,7 +28,7 @@ from tunix_rt import render
 from tunix_rt.errors import Problem
 from tunix_rt.frozen import frozen
 from tunix_rt.json_values import has_constants, parsed, plain
-from tunix_rt.problems import not_json, out_of_bounds, storable, trace_invalid, unstorable
+from tunix_rt.validation import not_json, out_of_bounds, storable, trace_invalid, unstorable
 
 PREVIEW_CHARS = 80
 # The bounds of format 1.0, in characters (and, for `steps`, in steps). 1.1 has none of them.

@@ -13,7 +13,7 @@ from typing import Any
 
 import tunix_rt as rt
 from tests.benchmarks.data import Traces
-from tunix_rt.store.exporting import EXPORT_FORMATS
+from tunix_rt.store.export.export import EXPORT_FORMATS
 
 Row = Mapping[str, Any]
 

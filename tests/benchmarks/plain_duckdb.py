@@ -9,7 +9,7 @@ import duckdb
 
 from tests.benchmarks.places import PAGE, Places, Span
 from tests.benchmarks.timing import Cost, here
-from tunix_rt.store.rows import SUMMARY_COLUMNS
+from tunix_rt.store.engine.rows import SUMMARY_COLUMNS
 
 # Times as microseconds: fetching a TIMESTAMPTZ needs another package.
 _SUMMARY = "select id, epoch_us(created_at), trace_version, preview, n_steps, n_chars, source from traces"

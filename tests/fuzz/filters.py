@@ -11,7 +11,7 @@ from tests.fuzz.damage import damaged
 from tests.fuzz.finding import Case
 from tests.fuzz.values import Never, Touched, any_value, json_value, seeded, text, trace
 from tunix_rt.store import cursor_at
-from tunix_rt.store.exporting import EXPORT_FORMATS
+from tunix_rt.store.export.export import EXPORT_FORMATS
 from tunix_rt.store.filters import FILTERS
 
 _TIMES = [

@@ -14,7 +14,7 @@ from tests.fuzz.finding import Case
 from tests.fuzz.values import as_text, fits_json, json_value, text, trace
 from tests.served import serving
 from tunix_rt.server.parameters import EXPORT, PAGE, SELECTION
-from tunix_rt.store.exporting import EXPORT_FORMATS
+from tunix_rt.store.export.export import EXPORT_FORMATS
 
 _ROUTES = [
     "/traces",

@@ -59,6 +59,6 @@ def formats_in(incomplete: str) -> list[str]:
 
 def formats_out(incomplete: str) -> list[str]:
     """The formats that are written."""
-    from tunix_rt.store.exporting import EXPORT_FORMATS
+    from tunix_rt.store.export.export import EXPORT_FORMATS
 
     return [name for name in EXPORT_FORMATS if name.startswith(incomplete)]

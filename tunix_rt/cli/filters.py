@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tunix_rt.cli.completing import sources
-from tunix_rt.options import meta_in
+from tunix_rt.text_options import meta_in
 
 _AGO = re.compile(r"(\d+)([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}

@@ -63,7 +63,7 @@ def migrate(*, call: Call, to: Annotated[int, typer.Option(help="The schema vers
 
 def health(call: Call) -> int:
     """Say whether the store and the configured services are healthy; the exit status is 0 only if they are."""
-    from tunix_rt.checks import health as look
+    from tunix_rt.health_checks import health as look
 
     try:
         found = look(call.open_store())

@@ -14,7 +14,7 @@ from tunix_rt.cli.command import FAILED, Call
 from tunix_rt.cli.completing import formats_in
 from tunix_rt.cli.output import columns, tell
 from tunix_rt.errors import SourceInvalid
-from tunix_rt.options import mapping_in
+from tunix_rt.text_options import mapping_in
 
 if TYPE_CHECKING:
     from tunix_rt.store import LoadReport
@@ -46,7 +46,7 @@ Format = Annotated[
 
 def _checked_encoding(name: str | None) -> str | None:
     if name is not None:
-        from tunix_rt.formats.encodings import checked_encoding
+        from tunix_rt.formats.containers.encodings import checked_encoding
 
         try:
             checked_encoding(name)

@@ -35,7 +35,7 @@ def list_(
     With --json each trace is a line, and its "cursor" leads on from it.
     """
     from tunix_rt.render import page_text
-    from tunix_rt.store.paging import Cursor
+    from tunix_rt.store.query.page import Cursor
 
     asked = filters.asked()
     store = call.open_store()

@@ -15,25 +15,25 @@ from typing import Any, NamedTuple, Self
 from tunix_rt.errors import Problem, SourceInvalid, TraceInvalid
 from tunix_rt.formats.atif import AtifFormat
 from tunix_rt.formats.chat import ChatCompletionFormat, MessagesFormat, ShareGptFormat
-from tunix_rt.formats.fields import TraceFields
-from tunix_rt.formats.files import MAX_ROW_BYTES, SourceFile
-from tunix_rt.formats.folders import TrajectoryFolder, is_trajectory
+from tunix_rt.formats.containers.files import MAX_ROW_BYTES, SourceFile
+from tunix_rt.formats.containers.folders import TrajectoryFolder, is_trajectory
+from tunix_rt.formats.containers.listing import MANIFEST_ENDING, Found, files_at
+from tunix_rt.formats.containers.sources import Borrowed, Source, SourceRows, in_memory
 from tunix_rt.formats.gsm8k import Gsm8kFormat, Gsm8kSolutionsFormat
 from tunix_rt.formats.inspect_logs import InspectFormat
-from tunix_rt.formats.listing import MANIFEST_ENDING, Found, files_at
 from tunix_rt.formats.mapped import MappedFormat
 from tunix_rt.formats.native import NativeFormat
-from tunix_rt.formats.process import Prm800kFormat, ProcessBenchFormat
+from tunix_rt.formats.process_rewards import Prm800kFormat, ProcessBenchFormat
 from tunix_rt.formats.providers import AnthropicFormat, GeminiFormat, OpenAiResponsesFormat
 from tunix_rt.formats.rollouts import NemoRlFormat, TrlCompletionsFormat, VerifiersFormat, VerlFormat
-from tunix_rt.formats.row import Draft, Format, Rejection, Row
+from tunix_rt.formats.rows.row import Draft, Format, Rejection, Row
+from tunix_rt.formats.rows.trace_fields import TraceFields
 from tunix_rt.formats.solutions import NuminaMathFormat, OpenR1MathFormat, OpenThoughtsFormat, S1kFormat
-from tunix_rt.formats.sources import Borrowed, Source, SourceRows, in_memory
 from tunix_rt.formats.spans import OpenInferenceFormat, OtelGenAiFormat
 from tunix_rt.formats.trl import PreferenceFormat, PromptCompletionFormat, StepwiseFormat
 from tunix_rt.formats.tunix_log import TunixTrajectoriesFormat
-from tunix_rt.problems import short
 from tunix_rt.render.characters import one_line
+from tunix_rt.validation import short
 
 __all__ = [
     "FORMATS",

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.dialogue import rollout_draft, split_at_beginning
-from tunix_rt.formats.messages import Part, Turn, parts_of, turn
-from tunix_rt.formats.row import Draft, Row
-from tunix_rt.formats.typed import each, field, lacking, maybe, rest_of, typed
-from tunix_rt.formats.values import as_json
+from tunix_rt.formats.rows.meta_values import as_json
+from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.rows.typed_fields import each, field, lacking, maybe, rest_of, typed
+from tunix_rt.formats.text.dialogue import rollout_draft, split_at_beginning
+from tunix_rt.formats.text.messages import Part, Turn, parts_of, turn
 
 # Beside the steps, in a document of our own writer.
 _OWN = {"schema_version", "session_id", "trajectory_id", "agent", "extra"}

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunix_rt.errors import TraceInvalid
-from tunix_rt.formats.dialogue import (
+from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.rows.typed_fields import field, first_text, maybe, rest_of, typed
+from tunix_rt.formats.text.dialogue import (
     Half,
     answer_draft,
     half_with,
@@ -18,9 +20,7 @@ from tunix_rt.formats.dialogue import (
     split_at_answer,
     system_turns,
 )
-from tunix_rt.formats.messages import Part, Turn, speaker, turn_of, turns_of
-from tunix_rt.formats.row import Draft, Row
-from tunix_rt.formats.typed import field, first_text, maybe, rest_of, typed
+from tunix_rt.formats.text.messages import Part, Turn, speaker, turn_of, turns_of
 from tunix_rt.json_values import parsed
 
 # What other formats have beside messages, and a row of chat messages alone has not.

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunix_rt.errors import TraceInvalid
-from tunix_rt.formats.row import Draft, Row, group_of, outside_draft
-from tunix_rt.formats.typed import field, rest_of
+from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.rows.typed_fields import field, rest_of
+from tunix_rt.formats.text.drafts import group_of, outside_draft
 
 
 class Gsm8kFormat:

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.dialogue import prompt_of, rollout_draft
-from tunix_rt.formats.messages import Turn, turn, turns_of
-from tunix_rt.formats.row import Draft, Row
-from tunix_rt.formats.typed import each, lacking, maybe, rest_of
-from tunix_rt.formats.values import as_json, number
+from tunix_rt.formats.rows.meta_values import as_json, number
+from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.rows.typed_fields import each, lacking, maybe, rest_of
+from tunix_rt.formats.text.dialogue import prompt_of, rollout_draft
+from tunix_rt.formats.text.messages import Turn, turn, turns_of
 
 _ATTACHMENT = "attachment://"
 # As much as a row may hold: a text that is named many times over must not fill the memory.

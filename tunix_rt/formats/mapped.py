@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunix_rt.errors import Problem, QueryInvalid, TraceInvalid
-from tunix_rt.formats.fields import StepFields
-from tunix_rt.formats.reasoning import parse_written, split_steps
-from tunix_rt.formats.row import Draft, Row, plain_draft
-from tunix_rt.formats.typed import rest_of
-from tunix_rt.problems import short
+from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.rows.trace_fields import StepFields
+from tunix_rt.formats.rows.typed_fields import rest_of
+from tunix_rt.formats.text.drafts import plain_draft
+from tunix_rt.formats.text.think_tags import parse_written, split_steps
+from tunix_rt.validation import short
 
 _TARGETS = ("prompt", "final_answer", "steps", "reasoning", "completion")
 _KNOWN = f"{', '.join(_TARGETS)} and meta.KEY"

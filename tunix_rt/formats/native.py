@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.fields import StoredId, StoredTime, fields_of
-from tunix_rt.formats.row import Draft, Row
-from tunix_rt.formats.typed import field, rest_of
+from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.rows.trace_fields import StoredId, StoredTime, fields_of
+from tunix_rt.formats.rows.typed_fields import field, rest_of
 from tunix_rt.json_values import parsed
 from tunix_rt.model import Trace
 

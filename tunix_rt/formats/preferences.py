@@ -6,8 +6,8 @@ docs/source/dataset_formats.md); that a neutral step counts as not right is from
 
 from typing import Any
 
-from tunix_rt.formats.completion import Tags, completion
-from tunix_rt.formats.tally import Tally
+from tunix_rt.formats.rows.tally import Tally
+from tunix_rt.formats.text.completion import Tags, completion
 from tunix_rt.model import TraceRecord
 
 NO_PARTNER = "no partner in its group"

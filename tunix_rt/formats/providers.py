@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunix_rt.errors import TraceInvalid
-from tunix_rt.formats.dialogue import Half, answer_draft, half_with, left_of, prompt_at, sample_of
-from tunix_rt.formats.messages import (
+from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.rows.typed_fields import field, maybe, rest_of, typed
+from tunix_rt.formats.text.dialogue import Half, answer_draft, half_with, left_of, prompt_at, sample_of
+from tunix_rt.formats.text.messages import (
     Part,
     Turn,
     part_of,
@@ -20,8 +22,6 @@ from tunix_rt.formats.messages import (
     turn_of,
     turns_of,
 )
-from tunix_rt.formats.row import Draft, Row
-from tunix_rt.formats.typed import field, maybe, rest_of, typed
 
 _SIGNATURES = {"thoughtSignature", "thought_signature"}
 _FUNCTION_CALLS = {"functionCall", "function_call"}

@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from tunix_rt.formats.completion import turns
-from tunix_rt.formats.tally import Tally
+from tunix_rt.formats.rows.tally import Tally
+from tunix_rt.formats.text.completion import turns
 from tunix_rt.model import Trace, TraceRecord
 
 TUNIX_RL = pa.schema([("prompts", pa.string()), ("question", pa.string()), ("answer", pa.string())])

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.dialogue import Prompt, prompt_of, rollout_draft, split_at_beginning
-from tunix_rt.formats.messages import turn, turns_of
-from tunix_rt.formats.row import Draft, Row, group_of, written_draft
-from tunix_rt.formats.typed import field, lacking, maybe, rest_of
-from tunix_rt.formats.values import as_json, is_number, number, step_in_name
+from tunix_rt.formats.rows.meta_values import as_json, is_number, number, step_in_name
+from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.rows.typed_fields import field, lacking, maybe, rest_of
+from tunix_rt.formats.text.dialogue import Prompt, prompt_of, rollout_draft, split_at_beginning
+from tunix_rt.formats.text.drafts import group_of, written_draft
+from tunix_rt.formats.text.messages import turn, turns_of
 
 # Where the model's turn begins in a text rendered by one of the usual chat templates, and what ends it.
 _MODEL_TURN = re.compile(

@@ -7,8 +7,8 @@ dataset_formats.md), with the reasoning beside the content as OpenAI-style serve
 
 from typing import Any
 
-from tunix_rt.formats.completion import Tags, completion, numbered, reasoning_of, system_of, turns
-from tunix_rt.formats.tally import NO_ANSWER, Tally
+from tunix_rt.formats.rows.tally import NO_ANSWER, Tally
+from tunix_rt.formats.text.completion import Tags, completion, numbered, reasoning_of, system_of, turns
 from tunix_rt.model import TraceRecord
 
 

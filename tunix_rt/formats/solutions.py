@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.reasoning import parse_written
-from tunix_rt.formats.row import Draft, Row, group_of, written_draft
-from tunix_rt.formats.typed import each, field, lacking, maybe, rest_of, typed
+from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.rows.typed_fields import each, field, lacking, maybe, rest_of, typed
+from tunix_rt.formats.text.drafts import group_of, written_draft
+from tunix_rt.formats.text.think_tags import parse_written
 
 _T = TypeVar("_T")
 # What NuminaMath writes where a problem has no answer that could be compared.

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.dialogue import Prompt, answer_draft, prompt_of, sample_of, split_at_answer, system_turns
-from tunix_rt.formats.messages import Turn, part_of, turn_of
-from tunix_rt.formats.row import Draft, Row
-from tunix_rt.formats.typed import field, first_text, rest_of, typed
+from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.rows.typed_fields import field, first_text, rest_of, typed
+from tunix_rt.formats.text.dialogue import Prompt, answer_draft, prompt_of, sample_of, split_at_answer, system_turns
+from tunix_rt.formats.text.messages import Turn, part_of, turn_of
 from tunix_rt.json_values import parsed
 
 # An index of more digits is none, and Python refuses to read one of thousands.

@@ -6,8 +6,8 @@ document for each trajectory, and in it a step for each turn, numbered from 1.
 
 from typing import Any
 
-from tunix_rt.formats.completion import reasoning_of, system_of
-from tunix_rt.formats.tally import Tally
+from tunix_rt.formats.rows.tally import Tally
+from tunix_rt.formats.text.completion import reasoning_of, system_of
 from tunix_rt.model import TraceRecord
 
 # ATIF asks for the agent's name and version, which a trace need not have.

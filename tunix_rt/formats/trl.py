@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.dialogue import prompt_of, rollout_draft
-from tunix_rt.formats.messages import Turn, turns_of
-from tunix_rt.formats.process import judged_draft
-from tunix_rt.formats.row import Draft, Row, group_of
-from tunix_rt.formats.typed import each, field, rest_of, typed
-from tunix_rt.formats.values import is_number
+from tunix_rt.formats.process_rewards import judged_draft
+from tunix_rt.formats.rows.meta_values import is_number
+from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.rows.typed_fields import each, field, rest_of, typed
+from tunix_rt.formats.text.dialogue import prompt_of, rollout_draft
+from tunix_rt.formats.text.drafts import group_of
+from tunix_rt.formats.text.messages import Turn, turns_of
 
 
 class StepwiseFormat:

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.dialogue import rollout_draft, split_at_beginning
-from tunix_rt.formats.messages import turns_of
-from tunix_rt.formats.row import Draft, Row
-from tunix_rt.formats.typed import lacking, maybe, rest_of
-from tunix_rt.formats.values import as_json, is_for_tokens, literal, number
+from tunix_rt.formats.rows.meta_values import as_json, is_for_tokens, literal, number
+from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.rows.typed_fields import lacking, maybe, rest_of
+from tunix_rt.formats.text.dialogue import rollout_draft, split_at_beginning
+from tunix_rt.formats.text.messages import turns_of
 
 _NOTHING = {"", "nan", "None"}
 _LITERAL = re.compile(r"\s*(?:[\[({]|[-+]?\d[\d.eE+-]*\s*\Z|True\s*\Z|False\s*\Z)")

@@ -17,7 +17,7 @@ from tunix_rt.render.html import (
     table_html,
     trace_html,
 )
-from tunix_rt.render.quantities import count, size, utc_exact
+from tunix_rt.render.humanize import count, size, utc_exact
 from tunix_rt.render.text import facts_text, info_text, page_text, report_line, report_text, table_text, trace_text
 
 __all__ = [

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from tunix_rt.render.captions import as_json
 from tunix_rt.render.characters import one_line
-from tunix_rt.render.shapes import TableShape
-from tunix_rt.render.wording import as_json
+from tunix_rt.render.protocols import TableShape
 
 _LONGEST = 200  # characters of a value in a cell; the whole stands in its title, itself bounded
 _LONGEST_TITLE = 2000

@@ -10,12 +10,13 @@ from uuid import UUID
 
 from markupsafe import Markup, escape
 
-from tunix_rt.render import cells, wording
+from tunix_rt.render import captions as wording
+from tunix_rt.render import cells
 from tunix_rt.render.characters import one_line, visible
+from tunix_rt.render.humanize import count, prefix_length, utc, utc_exact
 from tunix_rt.render.outline import outline
 from tunix_rt.render.passages import AsItStands, MarkdownSetter, Passage, Typesetter
-from tunix_rt.render.quantities import count, prefix_length, utc, utc_exact
-from tunix_rt.render.shapes import InfoShape, PageShape, ReportShape, TableShape, TraceShape
+from tunix_rt.render.protocols import InfoShape, PageShape, ReportShape, TableShape, TraceShape
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from tunix_rt.render.characters import one_line
+from tunix_rt.render.humanize import count
 from tunix_rt.render.passages import LONG, SHOWN, Passage
-from tunix_rt.render.quantities import count
-from tunix_rt.render.shapes import StepShape
+from tunix_rt.render.protocols import StepShape
 
 _OPEN_CHARACTERS = 6000  # about three screens of text
 _OPEN_STEPS = 40  # the same three screens when the steps are short

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from tunix_rt.render import cells, wording
+from tunix_rt.render import captions as wording
+from tunix_rt.render import cells
 from tunix_rt.render.characters import fit, folded, one_line, visible, width
+from tunix_rt.render.humanize import count, prefix_length, utc
 from tunix_rt.render.passages import LONG, SHOWN
-from tunix_rt.render.quantities import count, prefix_length, utc
-from tunix_rt.render.shapes import InfoShape, PageShape, ReportShape, TableShape, TraceShape
+from tunix_rt.render.protocols import InfoShape, PageShape, ReportShape, TableShape, TraceShape
 
 COLUMNS = 100
 _GAP = "  "

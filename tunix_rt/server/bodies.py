@@ -4,8 +4,8 @@ import re
 
 from tunix_rt.errors import Problem, TraceInvalid, TraceTooLarge
 from tunix_rt.model import Trace
-from tunix_rt.server.faults import BatchInvalid
-from tunix_rt.server.replies import BatchCreated, Created
+from tunix_rt.server.error_status import BatchInvalid
+from tunix_rt.server.responses import BatchCreated, Created
 from tunix_rt.store import TraceStore
 
 MAX_BATCH = 1_000

@@ -6,7 +6,7 @@ from jupyter_server.utils import url_path_join
 from tunix_rt.errors import SettingsInvalid
 from tunix_rt.render import visible
 from tunix_rt.server import routes
-from tunix_rt.server.served import ServedStore
+from tunix_rt.server.store_threads import ServedStore
 
 API = "tunix-rt/api"
 

@@ -10,7 +10,7 @@ from tunix_rt._version import __version__
 from tunix_rt.model import TraceRecord
 from tunix_rt.server.bodies import MAX_BATCH
 from tunix_rt.server.parameters import EXPORT, PAGE, SELECTION, Parameter
-from tunix_rt.server.replies import BatchCreated, Created, HealthReply, Refusal, ServiceReply, TraceList
+from tunix_rt.server.responses import BatchCreated, Created, HealthReply, Refusal, ServiceReply, TraceList
 from tunix_rt.trace_schema import json_schema
 
 _REPLIES = (BatchCreated, Created, HealthReply, Refusal, ServiceReply, TraceList, TraceRecord)

@@ -8,10 +8,10 @@ from urllib.parse import parse_qsl
 from pydantic_core import from_json
 
 from tunix_rt.errors import Problem, QueryInvalid
-from tunix_rt.server.faults import RequestInvalid
-from tunix_rt.store.exporting import EXPORT_FORMATS
+from tunix_rt.server.error_status import RequestInvalid
+from tunix_rt.store.export.export import EXPORT_FORMATS
 from tunix_rt.store.filters import FILTERS, Filters
-from tunix_rt.store.paging import MAX_LIMIT, Wanted, whole_number
+from tunix_rt.store.query.page import MAX_LIMIT, Wanted, whole_number
 
 # Jupyter's own, which any request may have.
 _JUPYTERS = {"token", "_xsrf", "no_track_activity"}

@@ -10,13 +10,13 @@ from tornado.web import HTTPError, authenticated
 
 from tunix_rt.errors import Problem, TraceNotFound
 from tunix_rt.model import Trace
+from tunix_rt.server.base import Route
 from tunix_rt.server.bodies import MAX_BATCH_BYTES, add_batch
-from tunix_rt.server.faults import RequestInvalid
+from tunix_rt.server.error_status import RequestInvalid
 from tunix_rt.server.openapi import document
 from tunix_rt.server.parameters import EXPORT, PAGE, SELECTION, parameters_in
-from tunix_rt.server.replies import Created, HealthReply, ServiceReply, TraceList
-from tunix_rt.server.reply_stream import ReplyStream
-from tunix_rt.server.route import Route
+from tunix_rt.server.response_stream import ReplyStream
+from tunix_rt.server.responses import Created, HealthReply, ServiceReply, TraceList
 
 _ID_DIGITS = 32
 _ENDINGS = {"parquet": ".parquet", "tunix_rl": ".parquet"}

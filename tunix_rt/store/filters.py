@@ -13,8 +13,8 @@ import duckdb
 
 from tunix_rt.errors import QueryInvalid, TraceInvalid, TraceNotFound
 from tunix_rt.json_values import plain
-from tunix_rt.problems import short
-from tunix_rt.store.statement import asked, check_expression, in_brackets, in_parentheses, shown
+from tunix_rt.store.engine.statement import asked, check_expression, in_brackets, in_parentheses, shown
+from tunix_rt.validation import short
 
 _UUID_DIGITS = 32
 _BEGIN = "begin transaction read only"

@@ -13,30 +13,30 @@ import pyarrow as pa
 from tunix_rt.errors import QueryInvalid, TraceInvalid, TraceNotFound
 from tunix_rt.model import Trace, TraceRecord, trace_of
 from tunix_rt.paths import store_target
-from tunix_rt.problems import short
 from tunix_rt.settings import Settings
-from tunix_rt.store import schema
-from tunix_rt.store.backup import backup
-from tunix_rt.store.clock import new_row
-from tunix_rt.store.compacting import Compaction, compact
-from tunix_rt.store.export_report import ExportReport
-from tunix_rt.store.exporting import ExportOptions, export
+from tunix_rt.store.engine import schema
+from tunix_rt.store.engine.clock import new_row
+from tunix_rt.store.engine.location import open_session
+from tunix_rt.store.engine.rows import RECORD_COLUMNS, NewRow, records_in
+from tunix_rt.store.engine.schema import COLUMNS
+from tunix_rt.store.export.export import ExportOptions, export
+from tunix_rt.store.export.export_report import ExportReport
 from tunix_rt.store.filters import Filters, where
-from tunix_rt.store.finding import find
-from tunix_rt.store.health import StoreHealth, look_at
-from tunix_rt.store.info import StoreInfo, collect_info
-from tunix_rt.store.loading import Known, insisted_format, load
-from tunix_rt.store.opening import open_session
-from tunix_rt.store.paging import Page, Search, Wanted, whole_number
-from tunix_rt.store.progress import Progress
-from tunix_rt.store.report import LoadReport
-from tunix_rt.store.result import SqlResult, run_sql
-from tunix_rt.store.rows import RECORD_COLUMNS, NewRow, records_in
-from tunix_rt.store.ruler import Ruler, RulerKeeper
-from tunix_rt.store.scanning import scan
-from tunix_rt.store.schema import COLUMNS
-from tunix_rt.store.verifying import VerifyReport, verify
-from tunix_rt.store.watching import Stop, Watch, watch
+from tunix_rt.store.ingest.load import Known, insisted_format, load
+from tunix_rt.store.ingest.load_report import LoadReport
+from tunix_rt.store.ingest.watch import Stop, Watch, watch
+from tunix_rt.store.progress_bar import Progress
+from tunix_rt.store.query.find import find
+from tunix_rt.store.query.page import Page, Search, Wanted, whole_number
+from tunix_rt.store.query.scan import scan
+from tunix_rt.store.query.sql_result import SqlResult, run_sql
+from tunix_rt.store.query.time_index import Ruler, RulerKeeper
+from tunix_rt.store.upkeep.backup import backup
+from tunix_rt.store.upkeep.compact import Compaction, compact
+from tunix_rt.store.upkeep.health import StoreHealth, look_at
+from tunix_rt.store.upkeep.info import StoreInfo, collect_info
+from tunix_rt.store.upkeep.verify import VerifyReport, verify
+from tunix_rt.validation import short
 
 
 class TraceStore(AbstractContextManager["TraceStore"]):

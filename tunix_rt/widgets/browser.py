@@ -15,7 +15,7 @@ from tunix_rt.json_values import plain
 from tunix_rt.model import TraceRecord, TraceSummary
 from tunix_rt.store import Page, TraceStore
 from tunix_rt.store.filters import FIRST_TIME, LAST_TIME, Filters, as_time
-from tunix_rt.store.paging import cursor_at
+from tunix_rt.store.query.page import cursor_at
 from tunix_rt.widgets.form import Form, action, front_end
 
 _NOT_KNOWN = -1

@@ -16,11 +16,14 @@ from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 import anywidget
 from IPython.display import display, update_display
-from traitlets import Unicode
+from traitlets import Callable as CallableTrait
+from traitlets import Instance, Unicode
 
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid, TunixRTError
 from tunix_rt.log import logger
+from tunix_rt.model import TraceRecord
+from tunix_rt.store import TraceStore
 
 log = logger("tunix_rt.widgets")
 
@@ -210,3 +213,25 @@ class _Saved:
 
     def _repr_html_(self) -> str:
         return render.saved_html(self._shown._repr_html_(), id=self._id)
+
+
+class OpeningForm(Form):
+    """Opens a trace of `store`: `on_open` is called with its id; where there is none, the form itself shows it.
+
+    `record` is the trace that was opened last.
+    """
+
+    store: TraceStore
+    record = Instance(TraceRecord, allow_none=True)
+    opened = Unicode().tag(sync=True)
+    on_open = CallableTrait(None, allow_none=True)
+
+    @action()
+    def show(self, id: str) -> None:
+        """Shows a stored trace: where `on_open` says, or else in the form."""
+        self.record = self.store.get(id)
+        if self.on_open is not None:
+            self.on_open(id)
+        else:
+            record = self.record
+            self.opened = render.trace_html(record.payload, id=record.id, created_at=record.created_at, styled=False)

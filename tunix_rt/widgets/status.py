@@ -6,7 +6,7 @@ from typing import ClassVar
 from traitlets import Bool, Dict, Unicode
 
 from tunix_rt import render
-from tunix_rt.checks import Health, health
+from tunix_rt.health_checks import Health, health
 from tunix_rt.store import StoreInfo, TraceStore
 from tunix_rt.widgets.form import Form, Note, Shows, action, front_end
 

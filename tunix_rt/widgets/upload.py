@@ -2,9 +2,13 @@
 
 import json
 import os
+import shutil
+import tempfile
 import threading
 import time
-from typing import Any, ClassVar
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, ClassVar
 
 from traitlets import Callable, Dict, List, Unicode, observe
 
@@ -12,12 +16,10 @@ from tunix_rt import examples, render
 from tunix_rt.errors import Problem, QueryInvalid, SourceInvalid, TraceInvalid, TraceNotFound, TunixRTError
 from tunix_rt.model import Trace
 from tunix_rt.paths import local_path
-from tunix_rt.places import place_of
 from tunix_rt.store import LoadReport, TraceStore
-from tunix_rt.store.loading import Known
-from tunix_rt.widgets.form import Note, Shows, action, front_end
-from tunix_rt.widgets.opening import OpeningForm
-from tunix_rt.widgets.receiving import IncomingFile
+from tunix_rt.store.ingest.load import Known
+from tunix_rt.widgets.form import Note, OpeningForm, Shows, action, front_end
+from tunix_rt.widgets.json_position import place_of
 
 _SHOWN_IDS = 10
 _KEPT_REPORTS = 20
@@ -227,3 +229,47 @@ def _shown(report: LoadReport) -> dict[str, Any]:
         "n_added": report.added,
         "n_rejected": report.rejected_count,
     }
+
+
+class IncomingFile:
+    """A file that arrives in chunks, in order; it lies in a folder of its own until it is dropped.
+
+    `name` is only for people: what it is called on disk is not up to the sender.
+    """
+
+    def __init__(self, name: str, size: int) -> None:
+        self.name = name
+        self.size = size
+        try:
+            if size > (free := shutil.disk_usage(tempfile.gettempdir()).free):
+                raise SourceInvalid(f"{name}: {size:,} bytes, and only {free:,} are free in {tempfile.gettempdir()}")
+            self._folder = tempfile.TemporaryDirectory(prefix="tunix_rt-", ignore_cleanup_errors=True)
+            self.path = Path(self._folder.name) / "received"
+            self._file: IO[bytes] = self.path.open("wb")
+        except OSError as error:
+            raise SourceInvalid(f"{name}: cannot be kept while it is uploaded ({error.strerror})") from None
+
+    def take(self, at: int, chunk: bytes | memoryview) -> None:
+        """Adds the chunk that begins at this byte; SourceInvalid where it is not the next one."""
+        if at != self._file.tell():
+            raise SourceInvalid(
+                f"{self.name}: a part was lost on the way, at byte {self._file.tell():,}; upload it again"
+            )
+        try:
+            self._file.write(chunk)
+            self._file.flush()
+        except OSError as error:
+            raise SourceInvalid(f"{self.name}: cannot be kept while it is uploaded ({error.strerror})") from None
+
+    def finish(self) -> Path:
+        """The whole file; SourceInvalid where something is missing."""
+        if self._file.tell() != self.size:
+            raise SourceInvalid(f"{self.name}: {self._file.tell():,} of {self.size:,} bytes arrived; upload it again")
+        return self.path
+
+    def drop(self) -> None:
+        """Forgets the file."""
+        # On a full disk it fails once more to write what it could not write before.
+        with suppress(OSError):
+            self._file.close()
+        self._folder.cleanup()

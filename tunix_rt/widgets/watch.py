@@ -15,8 +15,7 @@ from tunix_rt.errors import SourceInvalid
 from tunix_rt.paths import local_path
 from tunix_rt.store import LoadReport, Page, TraceStore
 from tunix_rt.widgets.browser import row_of
-from tunix_rt.widgets.form import Shows, action, front_end
-from tunix_rt.widgets.opening import OpeningForm
+from tunix_rt.widgets.form import OpeningForm, Shows, action, front_end
 
 _SHOWN_WAITING = 5
 

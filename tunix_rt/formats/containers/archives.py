@@ -1,0 +1,124 @@
+"""Rows in a zip archive: the samples of an Inspect log, `samples/*.json`, read in place and never unpacked to disk.
+
+A name in an archive is only ever compared, never a path. Inspect packs with deflate or, since 2025, with zstd (method
+93), which zipfile knows from Python 3.14 on: Arrow unpacks that.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+
+from tunix_rt.errors import SourceInvalid
+from tunix_rt.formats.rows.row import REJECTED_TEXT_CHARS, Rejection, Row
+from tunix_rt.json_values import parsed
+
+MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
+_ZSTD = 93
+# Others could be unpacked too, but not bounded: zipfile takes what their unpackers give at once.
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, _ZSTD}
+_ENCRYPTED = 0x1
+_LOCAL_HEADER_BYTES = 30
+# The log's own header; while the evaluation still runs, it is the one of its beginning.
+_HEADERS = ("header.json", "_journal/start.json")
+
+
+class _MemberInvalid(Exception):
+    pass
+
+
+def sample_rows(seekable: IO[bytes], path: Path | str, most_bytes: int) -> Iterator[Row | Rejection]:
+    """The samples of the archive in the order in which they lie, each as a row with the log's `eval` beside its fields.
+
+    A member that cannot be read, or is larger than `most_bytes` when unpacked, is a Rejection. Raises SourceInvalid
+    where the archive as a whole is damaged or no log.
+    """
+    try:
+        archive = zipfile.ZipFile(seekable)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise SourceInvalid(f"{path}: damaged zip archive: {error}") from None
+    with archive:
+        members = sorted(archive.infolist(), key=lambda member: member.header_offset)
+        _refuse_overlaps(members, path)
+        # A sample that was scored again is appended under its name; the last one counts.
+        samples = list({member.filename: member for member in members if _is_sample(member.filename)}.values())
+        if not samples:
+            raise SourceInvalid(f"{path}: a zip archive without samples/*.json, so no Inspect log; unpack it first")
+        shared = _header(archive, members, most_bytes)
+        for line, member in enumerate(samples, start=1):
+            try:
+                raw = _unpacked(archive, member, most_bytes)
+            except _MemberInvalid as error:
+                yield Rejection(str(path), line, None, f"{member.filename}: {error}", "")
+                continue
+            try:
+                value = parsed(raw)
+            except (ValueError, RecursionError) as error:
+                start = raw[: 4 * REJECTED_TEXT_CHARS].decode(errors="replace")[:REJECTED_TEXT_CHARS]
+                yield Rejection(str(path), line, None, f"{member.filename}: invalid JSON: {error}", start)
+                continue
+            yield Row(str(path), line, value={**shared, **value} if isinstance(value, dict) else value)
+
+
+def _is_sample(name: str) -> bool:
+    return name.startswith("samples/") and name.endswith(".json")
+
+
+def _refuse_overlaps(members: list[zipfile.ZipInfo], path: Path | str) -> None:
+    """Members that share their bytes are how a small archive holds more than any disk."""
+    end = 0
+    for member in members:
+        if member.header_offset < end:
+            raise SourceInvalid(f"{path}: damaged zip archive: {member.filename[:80]} overlaps the member before it")
+        end = member.header_offset + _LOCAL_HEADER_BYTES + member.compress_size
+
+
+def _header(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], most_bytes: int) -> dict[str, Any]:
+    """What the samples share; nothing where the header is missing or damaged, for they can be read without it."""
+    by_name = {member.filename: member for member in members}
+    for name in _HEADERS:
+        try:
+            header = parsed(_unpacked(archive, by_name[name], most_bytes))
+            return {"eval": header["eval"]}
+        except (KeyError, TypeError, ValueError, RecursionError, _MemberInvalid):
+            continue
+    return {}
+
+
+def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most_bytes: int) -> bytes:
+    if member.flag_bits & _ENCRYPTED:
+        raise _MemberInvalid("is encrypted")
+    if member.compress_type not in _METHODS:
+        raise _MemberInvalid(f"is packed by method {member.compress_type}, which is not read; pack it with deflate")
+    try:
+        if member.compress_type == _ZSTD:
+            raw = _zstd(archive, member, most_bytes)
+        else:
+            with archive.open(member) as stream:
+                raw = stream.read(most_bytes + 1)
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise _MemberInvalid(f"is damaged: {error}") from None
+    if len(raw) > most_bytes:
+        raise _MemberInvalid(f"exceeds maximum of {most_bytes:,} bytes for a row")
+    return raw
+
+
+def _zstd(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most_bytes: int) -> bytes:
+    file = archive.fp
+    if file is None:
+        raise _MemberInvalid("is damaged: the archive is closed")
+    file.seek(member.header_offset)
+    header = file.read(_LOCAL_HEADER_BYTES)
+    if len(header) < _LOCAL_HEADER_BYTES or not header.startswith(MAGIC[0]):
+        raise _MemberInvalid("is damaged: no header in front of it")
+    # The name and the extra field stand between the header and the data, with lengths of their own.
+    file.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), 1)
+    packed = file.read(min(member.compress_size, most_bytes))
+    with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as stream:
+        raw = bytes(stream.read(most_bytes + 1))
+    if len(raw) <= most_bytes and zlib.crc32(raw) != member.CRC:
+        raise _MemberInvalid("is damaged: its checksum is another")
+    return raw

@@ -1,0 +1,134 @@
+"""Rows in a JSON document: the elements of an array, or objects one after the other, over any number of lines."""
+
+import codecs
+import io
+import json
+import re
+from collections.abc import Iterator
+from typing import cast
+
+from tunix_rt.formats.rows.row import REJECTED_TEXT_CHARS, Rejection, Row
+
+_CHUNK_CHARS = 2**20
+_DECODER = json.JSONDecoder()
+_BETWEEN_VALUES = re.compile(r"[\s,]*")
+
+
+def is_document(head: bytes) -> bool:
+    """Whether a file that begins so is a JSON document rather than a row to a line."""
+    text = head.decode(errors="replace").lstrip()
+    if text.startswith("["):
+        return True
+    first_line, _, rest = text.partition("\n")
+    if _parses(first_line) or not rest.strip():
+        return False
+    try:
+        _DECODER.raw_decode(text)
+    except json.JSONDecodeError as error:
+        # A broken row has its fault on its own line; an object over several lines has it later, if at all.
+        return error.pos > len(first_line) and not _parses(rest.lstrip().partition("\n")[0])
+    except (ValueError, RecursionError):
+        # Too deep, or a number of thousands of digits, wherever it stands.
+        return not first_line.rstrip().endswith("}")
+    return True
+
+
+def documents(stream: io.BufferedReader, file: str, most_chars: int) -> Iterator[Row | Rejection]:
+    """The objects of the document, each with the line it begins on.
+
+    Behind a fault nothing can be told apart any more: it ends the reading with a Rejection.
+    """
+    reading = _Reading(stream, file, most_chars)
+    try:
+        in_array = reading.next_character() == "["
+        if in_array:
+            reading.advance(reading.at + 1)
+        while (character := reading.next_character()) and not (in_array and character == "]"):
+            line = reading.line
+            # A byte that is not UTF-8 goes with its row, which is refused for it, and not with all behind it.
+            yield Row(file, line, raw=reading.next_value().encode(errors="surrogateescape"))
+        if in_array and not character:
+            yield reading.rejection("the array is not closed: the file seems cut off")
+    except json.JSONDecodeError as error:
+        yield reading.rejection(error.msg, error.pos)
+    except _TooLargeError as error:
+        yield Rejection(file, reading.line, None, f"{error}; nothing behind it was read", reading.start())
+    except (ValueError, RecursionError) as error:
+        yield reading.rejection(str(error))
+
+
+class _TooLargeError(Exception):
+    pass
+
+
+class _Reading:
+    """A window of text that moves over the stream."""
+
+    def __init__(self, stream: io.BufferedReader, file: str, most_chars: int) -> None:
+        self._stream = stream
+        self._file = file
+        self._most_chars = most_chars
+        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
+        self._text = ""
+        self._ended = False
+        self.at = 0
+        self.line = 1
+
+    def advance(self, to: int) -> None:
+        self.line += self._text.count("\n", self.at, to)
+        self.at = to
+
+    def next_character(self) -> str:
+        """The first character of the next value, or of the array's end; empty at the end of the file."""
+        while True:
+            self.advance(cast("re.Match[str]", _BETWEEN_VALUES.match(self._text, self.at)).end())
+            if self.at < len(self._text) or self._ended:
+                return self._text[self.at : self.at + 1]
+            self._grow()
+
+    def next_value(self) -> str:
+        """The text of the next value."""
+        while True:
+            try:
+                end = _DECODER.raw_decode(self._text, self.at)[1]
+            except json.JSONDecodeError:
+                if self._ended:
+                    raise
+                if len(self._text) - self.at > self._most_chars:
+                    raise _TooLargeError(f"exceeds maximum of {self._most_chars:,} characters for a row") from None
+                self._grow()
+            else:
+                text = self._text[self.at : end]
+                self.advance(end)
+                return text
+
+    def rejection(self, reason: str, position: int | None = None) -> Rejection:
+        position = self.at if position is None else position
+        line = self.line + self._text.count("\n", self.at, position)
+        column = position - self._text.rfind("\n", 0, position)
+        return Rejection(
+            self._file,
+            line,
+            None,
+            f"invalid JSON at line {line:,}, column {column:,}: {reason}; nothing behind it was read",
+            self.start(),
+        )
+
+    def start(self) -> str:
+        """How the value begins that is being read."""
+        return self._text[self.at : self.at + REJECTED_TEXT_CHARS]
+
+    def _grow(self) -> None:
+        # Twice the window each time, so that a large value is not parsed again for each small piece.
+        data = self._stream.read(max(_CHUNK_CHARS, len(self._text) - self.at))
+        self._ended = not data
+        self._text = self._text[self.at :] + self._utf8.decode(data, final=self._ended)
+        self.at = 0
+
+
+def _parses(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

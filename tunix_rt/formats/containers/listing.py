@@ -1,0 +1,133 @@
+"""Which files are meant by a path, a folder or a pattern."""
+
+import glob
+import os
+import stat
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tunix_rt.errors import SourceInvalid
+from tunix_rt.formats.containers.folders import is_trajectory
+from tunix_rt.formats.rows.row import Rejection
+from tunix_rt.paths import is_endless, is_of_store, is_unfinished, kind_of, local_path, status_of
+
+# What an export writes beside its file; no traces are in it.
+MANIFEST_ENDING = ".manifest.json"
+_ENDINGS = tuple(
+    kind + packed
+    for kind in (".json", ".jsonl", ".ndjson", ".parquet", ".csv", ".eval")
+    for packed in ("", ".gz", ".zst", ".zstd")
+)
+
+
+class Found(NamedTuple):
+    """The files to read in order of name; the ones of trace stores, which are passed over; folders that do not open."""
+
+    files: list[Path]
+    passed_over: list[Path]
+    unreadable: list[Rejection]
+
+
+def files_at(place: Any, check: Callable[[], object] = lambda: None) -> Found:
+    """The files meant by a path, a folder (with all below it) or a pattern (`runs/*.jsonl`).
+
+    A folder and a pattern pass over the manifests of exports and the files of trace stores. `check` is called for each
+    name, and what it raises ends the listing. Raises SourceInvalid where there is no file, or no such path can be.
+    """
+    path = local_path(place, SourceInvalid)
+    status = status_of(path, SourceInvalid)
+    if status is None and glob.has_magic(str(path)):
+        return _of_pattern(path, check)
+    if status is None:
+        raise SourceInvalid(f"{path}: no such file or folder{_seen_from()}")
+    if kind_of(status) == "a folder" and not is_trajectory(path):
+        return _of_folder(path, check)
+    if is_of_store(path):
+        raise SourceInvalid(
+            f"{path}: belongs to a trace store; open the store it is of, as in store.load(TraceStore(path).records())"
+        )
+    if is_endless(path, status):
+        raise SourceInvalid(f"{path}: is {kind_of(status)}; name a file, a folder or a pattern")
+    return Found([path], [], [])
+
+
+def _of_folder(path: Path, check: Callable[[], object]) -> Found:
+    unreadable: list[Rejection] = []
+
+    def note(error: OSError) -> None:
+        folder = str(error.filename)
+        if folder == str(path):
+            raise SourceInvalid(f"{path}: cannot be read ({error.strerror})") from None
+        # One that has just been removed holds nothing.
+        if not isinstance(error, FileNotFoundError):
+            unreadable.append(Rejection(folder, None, None, f"cannot be read ({error.strerror})", ""))
+
+    found: set[Path] = set()
+    stores: list[Path] = []
+    # Not rglob: what it does about a folder that cannot be read depends on the version of Python.
+    for folder, _, names in os.walk(path, onerror=note):
+        files = []
+        for name in names:
+            check()
+            file = Path(folder, name)
+            if is_of_store(file):
+                stores.append(file)
+            elif name.lower().endswith(_ENDINGS) and _is_source(file):
+                files.append(file)
+        found |= {Path(folder)} if files and is_trajectory(Path(folder)) else set(files)
+    if not found and not unreadable:
+        raise SourceInvalid(f"{path}: a folder without traces; looked for files ending in {', '.join(_ENDINGS)}")
+    return Found(_each_once(found), sorted(stores), unreadable)
+
+
+def _of_pattern(path: Path, check: Callable[[], object]) -> Found:
+    found: list[Path] = []
+    stores: list[Path] = []
+    for name in glob.iglob(str(path), recursive=True):  # noqa: PTH207 - Path.glob takes no absolute pattern
+        check()
+        file = Path(name)
+        if is_of_store(file):
+            stores.append(file)
+        elif _is_source(file) or is_trajectory(file):
+            found.append(file)
+    if not found:
+        others = " but files of a trace store" if stores else ""
+        raise SourceInvalid(f"{path}: no file has such a name{others}{_seen_from()}")
+    return Found(_each_once(found), sorted(stores), [])
+
+
+def _seen_from() -> str:
+    try:
+        return f" (looked from {Path.cwd()})"
+    except OSError:
+        return " (and the working folder is gone)"
+
+
+def _each_once(files: Iterable[Path]) -> list[Path]:
+    """In order of name; of several links to a file the one that is no link, or else the first.
+
+    A folder has its `latest.jsonl`, and `**` follows a link that leads back to its own folder some forty times.
+    """
+    # Not Path.is_symlink, which raises, in Python 3.11, where nobody may look.
+    last_wins = sorted(files, key=lambda file: (os.path.islink(file), file), reverse=True)  # noqa: PTH114
+    return sorted({_identity(file): file for file in last_wins}.values())
+
+
+def _identity(file: Path) -> object:
+    # Seven times as fast as to resolve the links: a watch looks at thousands of files every other second.
+    try:
+        status = file.stat()
+    except OSError:
+        return file
+    return status.st_dev, status.st_ino
+
+
+def _is_source(file: Path) -> bool:
+    """Whether it is a file to be read; where nobody may look, reading it will say so."""
+    if file.name.endswith(MANIFEST_ENDING) or is_unfinished(file):
+        return False
+    try:
+        return stat.S_ISREG(file.stat().st_mode)
+    except OSError as error:
+        return isinstance(error, PermissionError)

@@ -1,0 +1,1 @@
+"""What every format shares: rows, drafts and rejections, typed fields, values for meta."""

@@ -1,0 +1,114 @@
+"""What passes between a file, its format and the store: rows in; drafts of traces, or rejections, out."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol, cast
+from uuid import UUID
+
+from tunix_rt.errors import Problem, TraceInvalid
+from tunix_rt.formats.rows.trace_fields import TraceFields
+from tunix_rt.json_values import parsed
+from tunix_rt.model import Trace
+
+REJECTED_TEXT_CHARS = 200
+# Said of a row that is not valid UTF-8, as it was or as it came from another encoding.
+_NOT_IN_ENCODING = (
+    "it holds bytes that are not text in the file's encoding, which is UTF-8 unless encoding= says otherwise, as in "
+    'encoding="windows-1252"'
+)
+
+
+class Row:
+    """One row: its file, its line (from 1; in Parquet its row), and its content as JSON text, as a value, or both.
+
+    `is_spoiled` says of a value that not all of it could be decoded; a text says it itself.
+    """
+
+    def __init__(
+        self, file: str, line: int, *, raw: bytes | None = None, value: Any = None, is_spoiled: bool = False
+    ) -> None:
+        self.file = file
+        self.line = line
+        self.raw = raw
+        self.is_spoiled = is_spoiled
+        if raw is None or value is not None:
+            self.value = value
+
+    @cached_property
+    def value(self) -> Any:
+        """The row's JSON value; TraceInvalid with line and column where it is no JSON."""
+        raw = cast("bytes", self.raw)
+        try:
+            return parsed(raw)
+        except (ValueError, RecursionError) as error:
+            # The model's parser says where the fault is, in the words that every other bad row gets.
+            Trace.from_json(raw, first_line=self.line)
+            raise TraceInvalid(Problem(None, f"invalid JSON: {error}")) from None
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The row's fields; TraceInvalid where it is no JSON object."""
+        if not isinstance(self.value, dict):
+            # In the words that a trace has for it.
+            Trace.from_plain(self.value)
+            raise TraceInvalid(Problem(None, "must be an object"))
+        return self.value
+
+    def start(self) -> str:
+        """The first characters of the row, for a report."""
+        if self.raw is None:
+            try:
+                return str(self.value)[:REJECTED_TEXT_CHARS]
+            except Exception:  # noqa: BLE001
+                # Python writes no numbers of thousands of digits, and nothing that is nested without end; what a
+                # foreign value writes of itself may fail in any way.
+                return ""
+        return self.raw[: 4 * REJECTED_TEXT_CHARS].decode(errors="replace")[:REJECTED_TEXT_CHARS]
+
+    def rejection(self, error: TraceInvalid) -> "Rejection":
+        """The rejection of this row: the first field at fault, and how many more there are."""
+        first, *rest = error.problems
+        more = f" (and {len(rest)} more)" if rest else ""
+        if self.is_spoiled or (self.raw is not None and not _is_utf8(self.raw)):
+            more = f"{more}; {_NOT_IN_ENCODING}"
+        return Rejection(self.file, self.line, first.field, first.reason + more, self.start())
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+class Draft(NamedTuple):
+    """A trace read from a row, or its fields, with the id and the time that the row gave it, if it did."""
+
+    row: Row
+    trace: Trace | TraceFields
+    id: UUID | None = None
+    created_at: datetime | None = None
+
+
+class Rejection(NamedTuple):
+    """A row that is no trace: its file, line (None: the file as a whole), field, the reason, and how it begins."""
+
+    file: str
+    line: int | None
+    field: str | None
+    reason: str
+    text: str
+
+
+class Format(Protocol):
+    """How rows of one family become traces."""
+
+    name: str
+
+    def misfit(self, value: Mapping[str, Any]) -> str | None:
+        """None where a row looks like one of this format, else what it lacks."""
+
+    def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
+        """The traces of a row, one or several, with what is wrong in the place of each bad one; raises where all is."""

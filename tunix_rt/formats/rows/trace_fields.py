@@ -1,0 +1,88 @@
+"""The fields of a trace, from a line of JSON or as a reader found them, without making a `Trace`: at twice the speed.
+
+What is accepted here is accepted by `Trace` too, and alike; what is not is left to `Trace`, which may accept it still
+(a text beyond the bounds of format 1.0) and otherwise says what is wrong.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, NotRequired
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+
+# Python's own TypedDict will do for pydantic from 3.12 on.
+from typing_extensions import TypedDict
+
+from tunix_rt.model import LIMITS_1_0, Meta, Name, StepIndex, in_utc
+from tunix_rt.validation import not_json, storable
+
+StoredId = Annotated[UUID | None, Field(strict=False)]
+StoredTime = Annotated[Annotated[AwareDatetime, AfterValidator(in_utc)] | None, Field(strict=False)]
+
+_CONFIG = ConfigDict(extra="forbid", strict=True)
+_Prompt = Annotated[str, Field(min_length=1, max_length=LIMITS_1_0["prompt"])]
+_Content = Annotated[str, Field(min_length=1, max_length=LIMITS_1_0["content"])]
+_Answer = Annotated[str, Field(min_length=1, max_length=LIMITS_1_0["final_answer"])]
+
+
+@with_config(_CONFIG)
+class StepFields(TypedDict):
+    """The fields of a valid step as plain values."""
+
+    i: StepIndex
+    type: Name
+    content: _Content
+
+
+@with_config(_CONFIG)
+class TraceFields(TypedDict):
+    """The fields of a valid trace as plain values, in the order of the format."""
+
+    trace_version: Annotated[Name, Field(default="1.0")]
+    prompt: _Prompt
+    steps: Annotated[list[StepFields], Field(max_length=LIMITS_1_0["steps"])]
+    final_answer: _Answer | None
+    meta: NotRequired[Meta]
+
+
+class _LineFields(TraceFields):
+    id: NotRequired[StoredId]
+    created_at: NotRequired[StoredTime]
+
+
+_LINE: Any = TypeAdapter(_LineFields).validator
+_FIELDS: Any = TypeAdapter(TraceFields).validator
+
+
+def fields_of(line: bytes) -> tuple[TraceFields, UUID | None, datetime | None] | None:
+    """The trace's fields, with the id and the time that stand beside them; None where only `Trace` can tell."""
+    # A text with a NUL, which no store keeps, has it as this escape; lone surrogates are refused by the parser.
+    if b"\\u0000" in line:
+        return None
+    try:
+        fields = _LINE.validate_json(line)
+    except ValidationError:
+        return None
+    return (fields, fields.pop("id", None), fields.pop("created_at", None)) if _is_whole(fields) else None
+
+
+def accepted_fields(fields: TraceFields) -> TraceFields | None:
+    """The fields, if they are a trace's; None where only `Trace` can tell."""
+    try:
+        accepted: TraceFields = _FIELDS.validate_python(fields)
+    except ValidationError:
+        return None
+    texts = [accepted["prompt"], accepted["final_answer"] or ""]
+    for step in accepted["steps"]:
+        texts += (step["type"], step["content"])
+    return accepted if storable("".join(texts)) and _is_whole(accepted) else None
+
+
+def _is_whole(fields: TraceFields) -> bool:
+    """What no type tells of a trace's fields."""
+    steps = fields["steps"]
+    return (
+        len({step["i"] for step in steps}) == len(steps)
+        and (fields["trace_version"] == "1.1" or (bool(steps) and fields["final_answer"] is not None))
+        and not any(not_json(fields.get("meta"), "meta"))
+    )

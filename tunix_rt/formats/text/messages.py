@@ -1,0 +1,214 @@
+"""Messages of a dialogue, whatever interface wrote them: who speaks, and the parts of what is said.
+
+One reading for all dialects: content as text or as a list of parts, reasoning in a field of its own (servers call it
+`reasoning_content`, `reasoning` or `thinking`, and have changed that) or in parts of its own, tool calls beside the
+content or in it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+from tunix_rt.errors import Problem, TraceInvalid
+from tunix_rt.formats.rows.meta_values import as_line
+from tunix_rt.formats.rows.typed_fields import each, field, first_text, maybe, rest_of, typed
+
+_ROLES = {
+    "developer": "system",
+    "human": "user",
+    "gpt": "assistant",
+    "model": "assistant",
+    "bot": "assistant",
+    "ai": "assistant",
+    "chatgpt": "assistant",
+    "function_call": "assistant",
+    "function": "tool",
+    "observation": "tool",
+}
+_REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
+_WRITTEN = {"text", "input_text", "output_text", "refusal"}
+_THOUGHT = {
+    "thinking",
+    "reasoning",
+    "reasoning_summary",
+    "reasoning.text",
+    "reasoning.summary",
+    "reasoning.encrypted",
+    "redacted_thinking",
+    "redacted_reasoning",
+}
+# A reasoning part with a summary beside its content has the reasoning itself in the content.
+_TEXT_FIELDS = ("thinking", "reasoning", "refusal", "text", "content", "summary")
+# What stands in the place of reasoning that the provider keeps to itself.
+_SEALS = {"encrypted_content", "data", "redacted_data", "signature", "thoughtSignature", "thought_signature"}
+_RESULTS = ("result", "response", "output")
+_EMPTY: tuple[Any, ...] = (None, "", [], {})
+
+
+class Part(NamedTuple):
+    """A piece of a message: what it is, its text, and what stands in it besides the text, as it stands."""
+
+    kind: Literal["text", "reasoning", "redacted", "call", "other"]
+    text: str
+    rest: dict[str, Any]
+
+
+class Turn(NamedTuple):
+    """A message: its role (system, user, assistant, tool, or another as it stands), its parts, its other fields."""
+
+    role: str
+    parts: list[Part]
+    rest: dict[str, Any]
+    raw: Any
+
+    @property
+    def text(self) -> str:
+        """What is said in words."""
+        return "\n".join(part.text for part in self.parts if part.kind == "text" and part.text)
+
+    @property
+    def written(self) -> str:
+        """The same as one text, as the model put it out."""
+        return "".join(part.text for part in self.parts if part.kind == "text")
+
+    @property
+    def shown(self) -> str:
+        """What is said, with tool calls and their results, and with the names of what is no text: `[image_url]`."""
+        return "\n".join(filter(None, map(_shown, self.parts)))
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        """Its calls of tools, as they stand."""
+        return [part.rest for part in self.parts if part.kind == "call"]
+
+    def without_calls(self) -> "Turn":
+        """What is left of it where these are told apart."""
+        return self._replace(parts=[part for part in self.parts if part.kind != "call"])
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether role and text are all that is in it."""
+        return not self.rest and len(self.parts) == 1 and self.parts[0].kind == "text" and not self.parts[0].rest
+
+
+def turns_of(value: Any, path: str, *, role: str = "user") -> list[Turn]:
+    """The turns in a list of messages; a text is what the one in this role said."""
+    if isinstance(value, str):
+        return [turn(role, value, path)]
+    if not isinstance(value, list):
+        raise TraceInvalid(Problem(path, "missing" if value is None else "must be a string or a list of messages"))
+    return [turn_of(message, f"{path}.{n}") for n, message in enumerate(value)]
+
+
+def turn(role: str, content: Any, path: str) -> Turn:
+    """The turn of a content that stands without its message, such as a system prompt."""
+    return Turn(role, parts_of(content, path), {}, {"role": role, "content": content})
+
+
+def speaker(role: str) -> str:
+    """The role by its usual name."""
+    return _ROLES.get(role.lower(), role.lower())
+
+
+def turn_of(value: Any, path: str) -> Turn:
+    """The turn of a message; TraceInvalid, with the path of the field, where a field is of a wrong type."""
+    # Parquet gives every message the fields of all, null where it has none.
+    fields = {name: item for name, item in typed(value, dict, path).items() if item is not None}
+    at = f"{path}."
+    role = speaker(field(fields, "role", str, at=at))
+    content_field = "content" if "content" in fields else "parts"
+    used = {"role", content_field, "tool_calls", "function_call", "refusal"}
+    parts: list[Part] = []
+    thoughts = {name: fields[name] for name in _REASONING_FIELDS if fields.get(name) not in _EMPTY}
+    details = fields.get("reasoning_details")
+    if thoughts:
+        name, thought = next(iter(thoughts.items()))
+        parts.append(Part("reasoning", _joined(thought, f"{path}.{name}"), {}))
+        # While a server changes from one key to another it writes both.
+        used |= {name for name in _REASONING_FIELDS if name not in thoughts or thoughts[name] == thought}
+    elif isinstance(details, list):
+        parts += parts_of(details, f"{path}.reasoning_details")
+        used |= {"reasoning_details", *_REASONING_FIELDS}
+    else:
+        used |= set(_REASONING_FIELDS)
+    parts += parts_of(fields.get(content_field), f"{path}.{content_field}")
+    if (refusal := maybe(fields, "refusal", str, at=at)) is not None:
+        parts.append(Part("text", refusal, {"type": "refusal"}))
+    calls = fields.get("tool_calls")
+    if isinstance(calls, str):
+        # A column of Parquet has one type for all rows, so data sets keep tool calls there as JSON text.
+        calls = [{"tool_calls": calls}] if calls else []
+    parts += [Part("call", "", call) for call in each({"tool_calls": calls}, "tool_calls", dict, at=at)]
+    if (call := maybe(fields, "function_call", dict, at=at)) is not None:
+        parts.append(Part("call", "", call))
+    return Turn(role, parts, rest_of(fields, *used), value)
+
+
+def parts_of(content: Any, path: str) -> list[Part]:
+    """The parts of a content: none, a text, or a list of parts."""
+    if content is None:
+        return []
+    if isinstance(content, str):
+        return [Part("text", content, {})]
+    if not isinstance(content, list):
+        raise TraceInvalid(Problem(path, "must be a string or a list of parts"))
+    return [part_of(part, f"{path}.{n}") for n, part in enumerate(content)]
+
+
+def part_of(value: Any, path: str) -> Part:
+    """The part, by its `type`; one of a type that says nothing here stays as it is."""
+    if isinstance(value, str):
+        return Part("text", value, {})
+    fields = {name: item for name, item in typed(value, dict, path).items() if item is not None}
+    type_ = typed(fields.get("type", "text" if "text" in fields else "part"), str, f"{path}.type")
+    if type_.endswith(("_call", "-call", "tool_use")):
+        return Part("call", "", fields)
+    if type_ not in _WRITTEN | _THOUGHT:
+        return Part("other", "", fields)
+    named = next((name for name in _TEXT_FIELDS if fields.get(name) not in _EMPTY), "")
+    text = _joined(fields[named], f"{path}.{named}") if named else ""
+    rest = rest_of(fields, named)
+    if type_ in _WRITTEN:
+        return Part("text", text, rest if type_ == "refusal" else worthwhile(rest))
+    sealed = not text.strip() and rest.keys() & _SEALS
+    return Part("redacted" if sealed else "reasoning", text, worthwhile(rest))
+
+
+def call_text(call: Mapping[str, Any]) -> str:
+    """A call of a tool as a step shows it: `search({"query": "…"})`."""
+    functions = (call.get(name) for name in ("function", "functionCall", "function_call"))
+    inner = next((function for function in functions if isinstance(function, dict)), call)
+    name = first_text(inner, "name", "function", "function_name")[1] or call.get("type") or "tools"
+    given = next((inner[name] for name in ("arguments", "args", "input", "tool_calls") if name in inner), None)
+    return f"{name}({'' if given is None else as_line(given)})"
+
+
+def worthwhile(rest: dict[str, Any]) -> dict[str, Any]:
+    """What a part has besides its text; nothing where that is only its type and empty lists."""
+    return rest if any(item not in _EMPTY for name, item in rest.items() if name != "type") else {}
+
+
+def _joined(value: Any, path: str) -> str:
+    """A text, or the text of a list of pieces; the pieces of a summary are paragraphs."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list):
+        raise TraceInvalid(Problem(path, "must be a string"))
+    pieces = [
+        piece if isinstance(piece, str) else field(typed(piece, dict, f"{path}.{n}"), "text", str, at=f"{path}.{n}.")
+        for n, piece in enumerate(value)
+    ]
+    return ("\n\n" if path.endswith("summary") else "").join(pieces)
+
+
+def _shown(part: Part) -> str:
+    if part.kind == "text":
+        return part.text
+    if part.kind == "call":
+        return f"[calls {call_text(part.rest)}]"
+    if part.kind == "other":
+        kind = str(part.rest.get("modality") or part.rest.get("type") or next(iter(part.rest), "part"))
+        if any(word in kind.lower() for word in _RESULTS):
+            result = (part.rest[name] for name in (*_RESULTS, "content", kind) if name in part.rest)
+            return as_line(next(result, f"[{kind}]"))
+        return f"[{kind}]"
+    return ""

@@ -1,0 +1,241 @@
+"""What a model wrote, taken apart: reasoning and answer told apart by tags."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from tunix_rt.formats.text.blocks import fenced
+from tunix_rt.formats.text.steps import split_steps
+
+__all__ = ["Written", "parse_written", "split_steps"]
+
+
+class Written(NamedTuple):
+    """What a model wrote: its `reasoning`, its `answer` (None where it never came to one).
+
+    `cut` says that the tag around the answer is never closed: the answer may go on.
+    """
+
+    reasoning: str
+    answer: str | None
+    cut: bool = False
+
+    @property
+    def truncated(self) -> bool:
+        """Whether it stopped before the end of the answer."""
+        return self.answer is None or self.cut
+
+
+# The dialects: what opens and closes the reasoning, and the answer; in any case of letters.
+_REASONING = (
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|channel>thought", "<channel|>"),
+    ("[THINK]", "[/THINK]"),
+    ("◁think▷", "◁/think▷"),
+    ("<seed:think>", "</seed:think>"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+)
+_ANSWER = (
+    ("<answer>", "</answer>"),
+    ("<output>", "</output>"),
+    ("<|begin_of_solution|>", "<|end_of_solution|>"),
+    ("<|START_RESPONSE|>", "<|END_RESPONSE|>"),
+)
+# Each tag: the pair it is of (by what opens it), whether it opens, and whether it is the answer's.
+_KINDS = {
+    tag.lower(): (pair[0], place == 0, pairs is _ANSWER)
+    for pairs in (_REASONING, _ANSWER)
+    for pair in pairs
+    for place, tag in enumerate(pair)
+}
+# Code in a line is passed over whole: a tag that it names is none. Without ASCII <anſwer> would be found, and unknown.
+_TAG = re.compile(r"`[^`\n]{1,200}`|" + "|".join(map(re.escape, _KINDS)), re.IGNORECASE | re.ASCII)
+_QUOTES = frozenset("\"'“”‘’«»„")
+# What some decoders leave at the end of a turn.
+_TURN_ENDS = (
+    *("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|END_OF_TURN_TOKEN|>", "<｜end▁of▁sentence｜>"),
+    *("<turn|>", "<end_of_turn>", "<eos>", "</s>"),
+)
+# Without a bound, a long line of tags would be read again for each of them.
+_INDENT = 8
+_HARMONY = re.compile(
+    r"(?<![`\"'])(?P<closing><\|(?:end|call|return)\|>\s*)?(?=<\|(?:start|channel)\|>)"
+    r"(?:<\|start\|>(?P<role>[^<>|]{1,100}))?(?:<\|channel\|>(?P<channel>[^<>|]{1,100}))?"
+    r"(?:<\|constrain\|>(?P<type>[^<>|]{1,100}))?<\|message\|>"
+)
+_HARMONY_END = re.compile(r"<\|(?:end|call|return)\|>\s*\Z")
+
+
+def parse_written(text: str) -> Written:
+    r"""Reasoning and answer of a completion, by the tags of its dialect; all is the answer where it has none.
+
+    It has tags where it begins with one that opens, or has one that closes what it never opened (the template did). A
+    tag that is quoted or stands in code is none. Nothing is lost but the tags and the white space around them: what
+    stands outside of the answer's tag, or between two blocks of reasoning, goes to the reasoning, a paragraph each.
+
+    >>> parse_written("<think>27 × 20 − 27</think>513")
+    Written(reasoning='27 × 20 − 27', answer='513', cut=False)
+    >>> parse_written("27 × 20 − 27\n</think>\n<answer>513")
+    Written(reasoning='27 × 20 − 27', answer='513', cut=True)
+    >>> parse_written("<think>27 × 20").truncated
+    True
+    """
+    if not text.strip():
+        return Written("", None)
+    return _harmony(text) or _tagged(text) or Written("", text)
+
+
+class _Tag(NamedTuple):
+    start: int
+    end: int
+    pair: str
+    opens: bool
+    answers: bool
+    # It stands in code, on a line of its own: perhaps that code was only never closed.
+    doubtful: bool
+
+
+class _Part(NamedTuple):
+    """A stretch of the text: in reasoning, in an answer, or outside of both."""
+
+    place: Literal["reasoning", "answer", "outside"]
+    text: str
+
+
+def _tagged(text: str) -> Written | None:
+    text = text[: _turn_end(text)]
+    tags = list(_tags(text))
+    if all(tag.pair != "<thought>" for tag in tags):
+        # An <output> without its <Thought> is anybody's XML.
+        tags = [tag for tag in tags if tag.pair != "<output>"]
+    if not tags:
+        return None
+    begun = tags[0].opens and not text[: tags[0].start].strip()
+    orphan = None if begun else _orphan(tags, len(text))
+    if not (begun or orphan):
+        return None
+    closings = {tag.pair: place for place, tag in enumerate(tags) if not tag.opens}
+    sure_closings = {tag.pair: place for place, tag in enumerate(tags) if not tag.opens and not tag.doubtful}
+
+    parts: list[_Part] = []
+    position = 0
+    content = _content_from(text, position)
+    inside = orphan
+    for place, tag in enumerate(tags):
+        if inside and inside is orphan:
+            taken = tag is orphan
+        elif inside:
+            taken = tag.pair == inside.pair and not tag.opens
+            taken = taken and (not tag.doubtful or place > sure_closings.get(tag.pair, -1))
+        elif tag.opens:
+            # In the middle of an answer only what begins a line is a tag, but for the answer's own with its end.
+            taken = content >= tag.start or _begins_line(text, tag.start)
+            taken = taken or (tag.answers and closings.get(tag.pair, -1) > place)
+        else:
+            taken = tag.answers and tag.end == len(text)
+        if taken:
+            parts.append(_part(inside or (None if tag.opens else tag), text[position : tag.start]))
+            inside = tag if tag.opens else None
+            position = tag.end
+            content = _content_from(text, position)
+    parts.append(_part(inside, text[position:]))
+    return _assembled(parts)
+
+
+def _tags(text: str) -> Iterator[_Tag]:
+    """The tags in a text that are not mentions of tags."""
+    codes = fenced(text)
+    code = 0
+    shown: set[tuple[int, str]] = set()
+    for found in _TAG.finditer(text):
+        if found[0][0] == "`":
+            continue
+        start, end = found.span()
+        if text[start - 1 : start] in _QUOTES and text[end : end + 1] in _QUOTES:
+            continue
+        pair, opens, answers = _KINDS[found[0].lower()]
+        while code < len(codes) and codes[code][1] <= start:
+            code += 1
+        in_code = code < len(codes) and codes[code][0] <= start
+        if in_code and opens:
+            shown.add((code, pair))
+        elif not in_code:
+            yield _Tag(start, end, pair, opens, answers, doubtful=False)
+        elif (code, pair) not in shown and _begins_line(text, start) and text[end : end + 1] in {"", "\n", "\r"}:
+            yield _Tag(start, end, pair, opens, answers, doubtful=True)
+
+
+def _orphan(tags: list[_Tag], end: int) -> _Tag | None:
+    """The first tag that closes what was never opened."""
+    depth: Counter[str] = Counter()
+    for tag in tags:
+        if tag.doubtful:
+            continue
+        if not tag.opens and not depth[tag.pair] and (not tag.answers or tag.end == end):
+            return tag
+        depth[tag.pair] = max(0, depth[tag.pair] + (1 if tag.opens else -1))
+    return None
+
+
+def _part(tag: _Tag | None, text: str) -> _Part:
+    return _Part("outside" if tag is None else "answer" if tag.answers else "reasoning", text.strip())
+
+
+def _assembled(parts: list[_Part]) -> Written:
+    """The answer is the last that has a tag, else what stands behind the last reasoning; all else is reasoning."""
+    last = len(parts) - 1
+    answers = [place for place, part in enumerate(parts) if part.place == "answer"]
+    chosen = answers[-1] if answers else last if parts[last].place == "outside" else None
+    reasoning = "\n\n".join(part.text for place, part in enumerate(parts) if place != chosen and part.text)
+    answer = None if chosen is None else parts[chosen].text or None
+    return Written(reasoning, answer, cut=answer is not None and chosen == last and parts[last].place == "answer")
+
+
+def _content_from(text: str, position: int) -> int:
+    return next((place for place in range(position, len(text)) if not text[place].isspace()), len(text))
+
+
+def _turn_end(text: str) -> int:
+    end = len(text)
+    while end:
+        if text[end - 1].isspace():
+            end -= 1
+        elif mark := next((mark for mark in _TURN_ENDS if text.endswith(mark, 0, end)), None):
+            end -= len(mark)
+        else:
+            break
+    return end
+
+
+def _begins_line(text: str, start: int) -> bool:
+    before = text[max(0, start - _INDENT) : start].rstrip(" \t")
+    return before.endswith("\n") if before else start <= _INDENT
+
+
+def _harmony(text: str) -> Written | None:
+    """The messages of gpt-oss: the last one to `final` is the answer; what is told to tools is reasoning."""
+    if "<|message|>" not in text:
+        return None
+    heads = list(_HARMONY.finditer(text))
+    first = text[: heads[0].start()].strip() if heads else text
+    if first and not (heads and heads[0]["closing"]):
+        return None
+    messages = [(False, first)]
+    for place, head in enumerate(heads):
+        end = heads[place + 1].start() if place + 1 < len(heads) else len(text)
+        body = _HARMONY_END.sub("", text[head.end() : end]).strip()
+        role, channel = (head["role"] or "assistant").strip(), (head["channel"] or "final").strip()
+        name, _, recipient = channel.partition(" ")
+        if name == "final" and role == "assistant":
+            messages.append((True, body))
+        else:
+            told = " ".join(filter(None, [role.removeprefix("assistant").strip(), recipient, head["type"]]))
+            messages.append((False, f"{told}\n{body}".strip()))
+    chosen = max((place for place, (final, _) in enumerate(messages) if final), default=None)
+    reasoning = "\n\n".join(body for place, (_, body) in enumerate(messages) if place != chosen and body)
+    return Written(reasoning, None if chosen is None else messages[chosen][1] or None)

@@ -1,0 +1,130 @@
+"""The words around what is shown, the same in HTML and in plain text."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from tunix_rt.render.characters import one_line
+from tunix_rt.render.humanize import count, size, utc, utc_exact
+from tunix_rt.render.protocols import InfoShape, PageShape, ReportShape, TableShape, TraceShape
+
+REJECTED_SHOWN = 20
+"""Rejected rows that a report shows; the rest is in `report.rejected`."""
+SOURCES_SHOWN = 10
+SAMPLES = "prompt, as read: check by eye"
+_OWN_FORMAT = "trace"
+TRUNCATED = "no final answer (truncated)"
+_FILTER = 60  # characters of one filter's value in a caption
+
+
+def n_chars(trace: TraceShape) -> int:
+    """Characters of prompt, steps and answer together."""
+    return len(trace.prompt) + sum(len(step.content) for step in trace.steps) + len(trace.final_answer or "")
+
+
+def source_of(trace: TraceShape) -> str | None:
+    """Where the trace comes from, when its meta says so."""
+    source = (trace.meta or {}).get("source")
+    return one_line(source, _FILTER) if isinstance(source, str) and source.strip() else None
+
+
+def stored_facts(id: UUID | None, created_at: datetime | None) -> list[tuple[str, str]]:
+    """What the store knows of a trace, exactly."""
+    facts = [("id", str(id))] if id else []
+    return [*facts, ("created_at", utc_exact(created_at))] if created_at else facts
+
+
+def as_json(value: object, *, indent: int | None = None) -> str:
+    """The value as JSON, readable; what JSON does not know, by its str()."""
+    return json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+
+
+def page_caption(page: PageShape) -> str:
+    """How many traces the page has, and by which filters."""
+    parts = [f"{count(len(page.records), 'trace')}, newest first"]
+    if page.offset:
+        parts.append(f"after the first {page.offset:,}")
+    if page.filters:
+        parts.append(f"filters: {_filters(page.filters)}")
+    return " · ".join(parts)
+
+
+def page_empty(page: PageShape) -> str:
+    """What to do when the page has no trace."""
+    if page.filters:
+        return f"no trace matches {_filters(page.filters)}"
+    if page.offset:
+        return f"no traces after the first {page.offset:,}"
+    return "no traces yet; add one with store.add(...) or store.load(...)"
+
+
+def _filters(filters: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={_filter(value)}" for name, value in filters.items())
+
+
+def _filter(value: object) -> str:
+    if isinstance(value, datetime):
+        return utc(value)
+    return one_line(value if isinstance(value, str) else as_json(value), _FILTER)
+
+
+def report_headline(report: ReportShape) -> str:
+    """The counts of a load."""
+    return f"{report.added:,} added · {report.known:,} already there · {report.rejected_count:,} rejected"
+
+
+def report_passed_over(report: ReportShape) -> str:
+    """How many files were not read because they are of trace stores, to be put behind what was."""
+    n = len(report.passed_over)
+    return f" · {count(n, 'file')} of trace stores passed over" if n else ""
+
+
+def report_files(report: ReportShape) -> list[str]:
+    """The files that the rejected rows come from, when a reader needs to be told."""
+    files = list(dict.fromkeys(row.file for row in report.rejected))
+    return files if files != [report.source] else []
+
+
+def reason_parts(reason: str) -> tuple[str, str]:
+    """What a row was rejected for, in a line; and the details behind it, indented lines that may be none."""
+    lines = reason.splitlines()
+    details = [line.strip() for line in lines if line.startswith("  ")]
+    return "; ".join(line.strip() for line in lines if not line.startswith("  ")), "\n".join(details)
+
+
+def report_samples(report: ReportShape) -> Sequence[TraceShape]:
+    """The traces to check by eye; of the package's own format nothing was guessed."""
+    return () if report.format == _OWN_FORMAT else report.samples
+
+
+def report_more(report: ReportShape, rest: str = "report.rejected") -> str:
+    """How many rejected rows are not shown, and where they are, or nothing."""
+    more = report.rejected_count - min(len(report.rejected), REJECTED_SHOWN)
+    if more <= 0:
+        return ""
+    kept = "" if len(report.rejected) >= report.rejected_count else f", which keeps the first {len(report.rejected):,}"
+    return f"{more:,} more in {rest}{kept}"
+
+
+def info_facts(info: InfoShape, compact: str = "store.compact()") -> list[tuple[str, str]]:
+    """What is known of a store, by name."""
+    facts = [("store", str(info.path)), ("traces", f"{info.n_traces:,}"), ("size", size(info.size_bytes))]
+    facts.extend((name, f"{utc(moment)} UTC") for name, moment in _moments(info) if moment)
+    facts.append(("schema version", str(info.schema_version)))
+    if info.compact_due:
+        facts.append(("compact", f"due: many traces lie out of the order of time; {compact} makes pages fast again"))
+    return facts
+
+
+def _moments(info: InfoShape) -> tuple[tuple[str, datetime | None], ...]:
+    return ("oldest", info.oldest), ("newest", info.newest)
+
+
+def table_caption(table: TableShape, n_columns: int | None = None) -> str:
+    """How many rows there are, and how many of them and of the columns are shown."""
+    shown = len(table.rows)
+    caption = count(table.n_rows, "row") if shown >= table.n_rows else f"showing {shown:,} of {table.n_rows:,} rows"
+    left_out = len(table.columns) - (len(table.columns) if n_columns is None else n_columns)
+    return f"{caption} · {count(left_out, 'column')} not shown" if left_out else caption

@@ -1,0 +1,233 @@
+"""A store's way to its files: how many threads, how long they wait, and that every read sees every add."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+
+import duckdb
+
+from tunix_rt.errors import StoreBusy, StoreDamaged, StoreReadOnly
+from tunix_rt.settings import Settings
+from tunix_rt.store.engine import schema
+from tunix_rt.store.engine.database import ROW_GROUP_ROWS
+from tunix_rt.store.engine.expected_counts import Standing, next_standing
+from tunix_rt.store.engine.files import Files
+from tunix_rt.store.engine.rows import LARGE_ROW_BYTES, LARGE_ROWS_BYTES, NewRow, insert, to_table
+
+# Folded at once; several copies of it are in memory meanwhile.
+_FOLD_BYTES = 64 * 2**20
+# A new TraceStore looks for at most so long whether the file is a store; one that is held is read when it is needed.
+_FIRST_LOOK_SECONDS = 0.2
+_THERE = "select id from traces where id between ? and ? and id in (select unnest(?::uuid[]))"
+
+
+class Session:
+    """What the calls of one TraceStore work through; any thread may use it."""
+
+    def __init__(self, path: Path, settings: Settings, *, read_only: bool, accept_loss: bool) -> None:
+        self.settings = settings
+        self.read_only = read_only
+        self._timeout = settings.pool_timeout
+        self._most_threads = settings.pool_size + settings.max_overflow
+        self._make_places()
+        self._files = Files.of(path, read_only=read_only, memory_limit=settings.memory_limit)
+        if accept_loss:
+            with self._files.lease.closed():
+                self._files.accept_loss = True
+            try:
+                with self._files.lease.work(time.monotonic() + self._timeout):
+                    return
+            finally:
+                # Where it could not be opened, the next TraceStore has not accepted anything.
+                self._files.accept_loss = False
+        # A file that is no store fails here, not at the first use.
+        with suppress(StoreBusy), self._files.lease.work(time.monotonic() + _FIRST_LOOK_SECONDS):
+            pass
+
+    @property
+    def path(self) -> Path:
+        """The store's file, whatever links led to it."""
+        return self._files.path
+
+    @property
+    def store_id(self) -> str | None:
+        """Which store it is, wherever its file lies; None where it was never opened here."""
+        return self._files.standing.store_id
+
+    @property
+    def n_traces(self) -> int:
+        """How many traces the file held when it was last opened or changed here."""
+        return self._files.standing.n_traces
+
+    @property
+    def n_in_journal(self) -> int | None:
+        """How many traces wait to be folded; None where the store is only read, and may have no journal."""
+        return None if self.read_only else self._files.journal.n_rows
+
+    def add(self, rows: Sequence[NewRow]) -> None:
+        """Stores the rows, all or none, without waiting for the file."""
+        self.refuse_read_only()
+        deadline = time.monotonic() + self._timeout
+        try:
+            self._files.journal.add(rows, deadline=deadline)
+        except StoreDamaged:
+            # That files were replaced is found out under the write lock, which spares each add from looking before.
+            if self._files.journal.file.is_gone or self._files.is_current():
+                raise
+            self._files.catch_up()
+            self._files.journal.add(rows, deadline=deadline)
+
+    @contextmanager
+    def cursor(self, *, reusable: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for this thread, for one piece of work; StoreBusy if it cannot be had in `pool_timeout` seconds.
+
+        Everything that was added before, by whatever process, is there. `reusable` is for work that leaves nothing
+        behind in the cursor.
+        """
+        deadline = time.monotonic() + self._timeout
+        if self._process != os.getpid():
+            self._make_places()
+        places = self._places
+        if not places.acquire(timeout=self._timeout):
+            raise StoreBusy(
+                f"{self._files.path}: {self._most_threads} threads have been at work in this store for "
+                f"{self._timeout} s; let fewer threads in, or raise pool_size or max_overflow"
+            )
+        try:
+            self._files.catch_up()
+            newest = 0 if self._files.database.read_only else self._files.journal.newest
+            # Others are let in between two folds; what they fold need not be folded here.
+            while newest:
+                with self._files.lease.work(deadline, reusable=reusable) as cursor:
+                    if not self._files.journal.has_up_to(newest) or self._fold(cursor) >= newest:
+                        yield cursor
+                        return
+            with self._files.lease.work(deadline, reusable=reusable) as cursor:
+                yield cursor
+        finally:
+            places.release()
+
+    @contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor inside a transaction: committed at the end, rolled back if the work raises."""
+        self.refuse_read_only()
+        with self.cursor() as cursor:
+            self._files.journal.sync()
+            with self._change(cursor, folded=0):
+                yield cursor
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Keeps the file open over a run of calls; other processes wait meanwhile."""
+        return self._files.lease.keep(time.monotonic() + self._timeout)
+
+    @contextmanager
+    def alone(self) -> Iterator[Path]:
+        """The turn with the file itself: everything that was added is in it, and nobody has it open."""
+        with self.cursor():
+            pass
+        with self._files.lease.alone(time.monotonic() + self._timeout):
+            yield self._files.path
+
+    def migrate(self, to: int) -> None:
+        """Goes to a schema version; the next call brings the store up again."""
+        self.refuse_read_only()
+        with self.cursor() as cursor, self._files.changing:
+            schema.migrate(cursor, to)
+            if to < schema.SCHEMA_VERSION:
+                # An older package does not count changes: the store is taken as it is found when it comes back.
+                self._files.journal.confirm(Standing(None, 0, 0), folded=0)
+        self.close_file()
+
+    def problems(self) -> list[str]:
+        """What is wrong with the journal, and with the counts; the file's rows are another matter."""
+        found = []
+        if not self.read_only and (said := self._files.journal.check()):
+            found.append(f"{self._files.journal.path}: {said}")
+        with self.cursor() as cursor:
+            n_traces = cursor.execute("select count(*) from traces").fetchall()[0][0]
+            if n_traces != self.n_traces:
+                found.append(f"{n_traces:,} traces are there, where {self.n_traces:,} were counted")
+        return found
+
+    def close(self) -> None:
+        """Folds, and gives the file up."""
+        with self.cursor():
+            pass
+        self.close_file()
+
+    def close_file(self) -> None:
+        """Gives the file up."""
+        with self._files.lease.closed():
+            self._files.journal.close()
+
+    def refuse_read_only(self) -> None:
+        """Raises StoreReadOnly where the store was opened for reading only."""
+        if self.read_only:
+            raise StoreReadOnly(f"{self._files.path}: opened with read_only=True; open it without to change it")
+
+    def _make_places(self) -> None:
+        # A forked child has none of the threads that had taken places in its parent.
+        self._places = threading.BoundedSemaphore(self._most_threads)
+        self._process = os.getpid()
+
+    def _fold(self, cursor: duckdb.DuckDBPyConnection) -> int:
+        """Moves the oldest rows of the journal into the file, and gives the number of the last one.
+
+        The journal forgets them only when they are committed. A process that dies in between leaves rows that are in
+        both, which the next fold finds by their ids.
+        """
+        with self._files.changing:
+            folded, rows = self._foldable(ROW_GROUP_ROWS)
+            while rows:
+                try:
+                    with self._change(cursor, folded=folded):
+                        ids = [str(row.id) for row in rows]
+                        there = {found for (found,) in cursor.execute(_THERE, [min(ids), max(ids), ids]).fetchall()}
+                        insert(cursor, to_table([row for row in rows if row.id not in there]))
+                except duckdb.OutOfMemoryException:
+                    # Lists of numbers take many times their bytes.
+                    if len(rows) == 1:
+                        raise
+                    folded, rows = self._foldable(len(rows) // 2)
+                else:
+                    break
+            return folded
+
+    def _foldable(self, most_rows: int) -> tuple[int, list[NewRow]]:
+        """The oldest rows of the journal that are folded at once, and the number of the last one."""
+        folded, rows = self._files.journal.after(0, most_rows, _FOLD_BYTES)
+        n_bytes = sum(len(row.json) for row in rows)
+        if n_bytes > LARGE_ROWS_BYTES and n_bytes > LARGE_ROW_BYTES * len(rows):
+            return self._files.journal.after(0, most_rows, LARGE_ROWS_BYTES)
+        return folded, rows
+
+    @contextmanager
+    def _change(self, cursor: duckdb.DuckDBPyConnection, *, folded: int) -> Iterator[None]:
+        with self._files.changing:
+            cursor.begin()
+            try:
+                yield
+                standing, merge = next_standing(cursor)
+                # The commit would make its log at the path, which may be that of a new file by now.
+                self._refuse_replaced()
+                cursor.commit()
+            except BaseException:
+                # DuckDB has rolled back by itself where the commit failed.
+                with suppress(duckdb.Error):
+                    cursor.rollback()
+                raise
+            self._files.database.note_log()
+            self._refuse_replaced()
+            self._files.standing = standing
+            self._files.database.merge_next |= merge
+            self._files.journal.confirm(standing, folded=folded)
+
+    def _refuse_replaced(self) -> None:
+        if not self._files.database.is_current():
+            raise StoreDamaged(
+                f"{self._files.path}: was deleted, moved or replaced while it was being written, so what this call "
+                "stored is not there; what was added before and not yet written is still in the journal. Try again"
+            )

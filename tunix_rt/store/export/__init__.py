@@ -1,0 +1,1 @@
+"""Traces out: exports, preference pairs, manifests, the reports."""

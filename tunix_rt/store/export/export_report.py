@@ -1,0 +1,51 @@
+"""What an export did."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunix_rt import render
+from tunix_rt.render.humanize import size
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export did: `rows` written from `traces` that passed the filters.
+
+    `left_out` and `shortened` count traces by the reason; `size_bytes` and `sha256` are those of the file, `seconds` is
+    how long it took. `path` is the file that was written (a link is followed), None for an open file that was passed;
+    `manifest` is the file beside it that says the same, None where there is none.
+    """
+
+    path: Path | None
+    format: str
+    traces: int
+    rows: int
+    size_bytes: int
+    sha256: str
+    seconds: float
+    left_out: dict[str, int] = field(default_factory=dict)
+    shortened: dict[str, int] = field(default_factory=dict)
+    manifest: Path | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as values of JSON."""
+        paths = {name: path and str(path) for name, path in (("path", self.path), ("manifest", self.manifest))}
+        return asdict(self) | paths
+
+    @property
+    def _facts(self) -> list[tuple[str, str]]:
+        facts = [("file", str(self.path))] if self.path else []
+        facts += [("format", self.format), ("traces", f"{self.traces:,}"), ("rows", f"{self.rows:,}")]
+        facts += [("left out", f"{n:,}: {reason}") for reason, n in self.left_out.items()]
+        facts += [("shortened", f"{n:,}: {reason}") for reason, n in self.shortened.items()]
+        return [*facts, ("size", size(self.size_bytes)), ("seconds", f"{self.seconds:.1f}")]
+
+    def __str__(self) -> str:
+        return render.facts_text(self._facts)
+
+    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
+        printer.text(str(self))
+
+    def _repr_html_(self) -> str:
+        return render.facts_html(self._facts)

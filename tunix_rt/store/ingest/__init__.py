@@ -1,0 +1,1 @@
+"""Traces in: loads, duplicates, watched folders, the reports."""

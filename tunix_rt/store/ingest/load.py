@@ -1,0 +1,298 @@
+"""Bulk loading: files read, rows validated, and what is new stored, chunk by chunk, so that memory stays bounded."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from datetime import datetime
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+import duckdb
+import pyarrow as pa
+
+from tunix_rt.errors import MemoryLimitReached, Problem, QueryInvalid, SourceInvalid, TraceInvalid
+from tunix_rt.formats import (
+    Draft,
+    Format,
+    MappedFormat,
+    Reading,
+    Rejection,
+    Row,
+    Source,
+    SourceRows,
+    format_named,
+    rejected_whole,
+    sources_in,
+)
+from tunix_rt.formats.containers.encodings import checked_encoding
+from tunix_rt.paths import size_of
+from tunix_rt.store.engine.clock import new_ids, new_times
+from tunix_rt.store.engine.rows import (
+    LARGE_ROW_BYTES,
+    LARGE_ROWS_BYTES,
+    columns,
+    encode,
+    insert,
+    to_microseconds,
+    uuids,
+)
+from tunix_rt.store.engine.session import Session
+from tunix_rt.store.ingest.dedup import Copies
+from tunix_rt.store.ingest.load_report import LoadReport
+from tunix_rt.store.progress_bar import Progress, Teller, telling
+from tunix_rt.validation import short
+
+# A transaction of so many rows is written in half a second, well within what anyone else should wait. It fills a row
+# group of the store's file, so that DuckDB need not write the rows again with the next ones: that took as long again.
+CHUNK_ROWS = 20_480
+# Large traces fill a chunk by their size; several copies of it are in memory while it is written.
+CHUNK_BYTES = 64 * 2**20
+_ROWS_PER_TICK = 256
+
+Known = Literal["skip", "add"]
+
+
+def load(
+    session: Session, source: Any, insisted: Format | None, *, known: Known, progress: Progress, encoding: str | None
+) -> LoadReport:
+    """Loads what `source` names or holds; see `TraceStore.load`."""
+    session.refuse_read_only()
+    if not (isinstance(known, str) and known in ("skip", "add")):
+        raise QueryInvalid(f'known={short(known)}: must be "skip" (what is there is not added again) or "add"')
+    encoding = checked_encoding(encoding)
+    name, sources, passed_over, unreadable = sources_in(source, _listing(progress), encoding)
+    unit = "rows" if sources and isinstance(sources[0], SourceRows) else "B"
+    if encoding and unit == "rows":
+        raise QueryInvalid(f"encoding={short(encoding)}: only files and bytes have an encoding; leave it out")
+    report = LoadReport(name)
+    report.passed_over = passed_over
+    for rejection in unreadable:
+        report.reject(rejection)
+    copies = Copies(session.path) if known == "skip" else None
+    loading = Loading(session, report, copies=copies)
+    total = sum(size_of(one) if isinstance(one, Path) else one.size for one in sources)
+    with (
+        loading.noting(),
+        closing(copies) if copies else nullcontext(),
+        telling(progress, total, "loading", unit=unit) as tell,
+    ):
+        for found in _everything_in(sources, insisted, report, tell, encoding):
+            loading.take(found)
+        loading.store()
+        tell(total or tell.done)
+    return report
+
+
+def _listing(progress: Progress) -> Callable[[], object]:
+    """What is called for each name of a folder: nothing is known yet, but the load can be stopped."""
+    names = count(1)
+
+    def listed() -> None:
+        if callable(progress) and next(names) % _ROWS_PER_TICK == 0:
+            progress(0, 0)
+
+    return listed
+
+
+def insisted_format(format: str | None, mapping: Mapping[str, str] | None) -> Format | None:
+    """The format that is not to be told by the content: the one with this name, or one made of a mapping."""
+    if mapping is None:
+        return format_named(format)
+    if format is not None:
+        raise QueryInvalid(
+            f"format={short(format)} and mapping=…: give one of the two; a mapping is a format of its own"
+        )
+    return MappedFormat(mapping)
+
+
+def _everything_in(
+    sources: Sequence[Path | Source], format: Format | None, report: LoadReport, tell: Teller, encoding: str | None
+) -> Iterator[Draft | Rejection]:
+    for source in sources:
+        done = tell.done
+        try:
+            reading = Reading(source, format=format, check=partial(_tell_from, tell, done), encoding=encoding)
+        except SourceInvalid as error:
+            if len(sources) == 1:
+                raise
+            # One file of a folder that is something else, or has just vanished, does not stop the others.
+            report.reject(rejected_whole(source if isinstance(source, Path) else source.path, error))
+            continue
+        with reading:
+            report.begin(reading.format.name)
+            for place, found in enumerate(reading):
+                yield found
+                if place % _ROWS_PER_TICK == 0:
+                    tell(done + reading.position)
+            tell(done + (reading.size or reading.position))
+
+
+def _tell_from(tell: Teller, done: int, position: int) -> None:
+    tell(done + position)
+
+
+class _Given(NamedTuple):
+    """What a row brought along: its id, its time, or both."""
+
+    row: Row
+    id: UUID | None
+    created_at: datetime | None
+
+
+class _Chunk:
+    """Rows that are stored in one transaction, column by column: an object for each would cost more than what it holds.
+
+    `given` has, by index, the rows that brought an id or a time; the others get theirs when the chunk is complete.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.digests: list[bytes] = []
+        self.given: dict[int, _Given] = {}
+        self.n_bytes = 0
+        self.times: list[int] = []
+        self.ids: list[bytes] = []
+        # Which copy of its trace each row is; None where copies do not count.
+        self.copies: pa.Array | None = None
+
+    def is_full(self) -> bool:
+        """Whether it should be stored before it gets another row."""
+        n_rows = len(self.lines)
+        return (
+            n_rows >= CHUNK_ROWS
+            or self.n_bytes >= CHUNK_BYTES
+            or (self.n_bytes >= LARGE_ROWS_BYTES and self.n_bytes > n_rows * LARGE_ROW_BYTES)
+        )
+
+    def complete(self, copies: Copies | None) -> None:
+        """Sets the time of each row in microseconds, the 16 bytes of its id, and which copy it is."""
+        self.times = list(new_times(len(self.lines)))
+        for index, given in self.given.items():
+            if given.created_at is not None:
+                self.times[index] = to_microseconds(given.created_at)
+        self.ids = new_ids(self.times)
+        for index, given in self.given.items():
+            if given.id is not None:
+                self.ids[index] = given.id.bytes
+        if copies:
+            self.copies = copies.number(uuids(self.digests))
+
+    def halves(self) -> Iterator["_Chunk"]:
+        """The first and the second half of a complete chunk."""
+        middle = len(self.lines) // 2
+        for part in (slice(0, middle), slice(middle, len(self.lines))):
+            half = _Chunk()
+            half.lines, half.digests = self.lines[part], self.digests[part]
+            half.times, half.ids = self.times[part], self.ids[part]
+            half.given = {i - part.start: given for i, given in self.given.items() if part.start <= i < part.stop}
+            half.copies = None if self.copies is None else self.copies[part]
+            yield half
+
+
+class Loading:
+    """Drafts gathered to chunks and stored; counts into the report what was committed.
+
+    `copies` tell which of them the store holds already; without them all are added.
+    """
+
+    def __init__(self, session: Session, report: LoadReport, *, copies: Copies | None) -> None:
+        self._session = session
+        self.report = report
+        self._trace_max_bytes = session.settings.trace_max_bytes
+        self._copies = copies
+        self._chunk = _Chunk()
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Whatever ends the load early carries a note of what was committed before."""
+        try:
+            yield
+        except BaseException as error:
+            # An interrupt, `progress` that raises, a full disk, a busy store: what was committed stays, and is said.
+            error.add_note(f"{self.report!r} before this; loading the same again adds only what is missing")
+            raise
+
+    def take(self, found: Draft | Rejection) -> None:
+        """Counts a rejection, gathers a draft, and stores the chunk when it is full."""
+        if isinstance(found, Rejection):
+            self.report.reject(found)
+            return
+        try:
+            line, digest = encode(found.trace, self._trace_max_bytes)
+        except TraceInvalid as error:
+            self.report.reject(found.row.rejection(error))
+            return
+        self.report.sample(found.trace)
+        chunk = self._chunk
+        if found.id is not None or found.created_at is not None:
+            chunk.given[len(chunk.lines)] = _Given(found.row, found.id, found.created_at)
+        chunk.lines.append(line)
+        chunk.digests.append(digest)
+        chunk.n_bytes += len(line)
+        if chunk.is_full():
+            self.store()
+
+    def store(self) -> None:
+        """Stores what is new of the chunk."""
+        chunk, self._chunk = self._chunk, _Chunk()
+        if chunk.lines:
+            chunk.complete(self._copies)
+            self._store(chunk)
+
+    def _store(self, chunk: _Chunk) -> None:
+        try:
+            self._store_at_once(chunk)
+        except MemoryLimitReached:
+            # Lists of numbers take many times their bytes.
+            if len(chunk.lines) == 1:
+                raise
+            for half in chunk.halves():
+                self._store(half)
+
+    def _store_at_once(self, chunk: _Chunk) -> None:
+        digests = uuids(chunk.digests)
+        with self._session.transaction() as cursor:
+            known = set() if chunk.copies is None else Copies.known(cursor, digests, chunk.copies)
+            taken, rejected = self._taken_ids(cursor, chunk, known)
+            table = columns(chunk.ids, chunk.times, digests, chunk.lines)
+            if gone := known | taken:
+                table = table.filter([place not in gone for place in range(len(table))])
+            insert(cursor, table)
+        for rejection in rejected:
+            self.report.reject(rejection)
+        self.report.count_added(table["id"])
+        self.report.known += len(chunk.lines) - len(table) - len(rejected)
+
+    def _taken_ids(
+        self, cursor: duckdb.DuckDBPyConnection, chunk: _Chunk, known: set[int]
+    ) -> tuple[set[int], list[Rejection]]:
+        """The places of rows that cannot be stored under their id: known if it is the same trace there, else rejected.
+
+        Where known traces are to be added again, they get another id instead.
+        """
+        places = [place for place, given in chunk.given.items() if given.id is not None and place not in known]
+        if not places:
+            return set(), []
+        ids = chunk.ids
+        cursor.register("given", pa.table({"id": uuids([ids[place] for place in places])}))
+        digests = {stored.bytes: digest.bytes for stored, digest in cursor.execute(_STORED_UNDER).fetchall()}
+        taken: set[int] = set()
+        rejected: list[Rejection] = []
+        for place in places:
+            there = digests.get(ids[place])
+            if there is None:
+                digests[ids[place]] = chunk.digests[place]
+            elif self._copies is None:
+                ids[place] = new_ids([chunk.times[place]])[0]
+            else:
+                taken.add(place)
+                if there != chunk.digests[place]:
+                    given = chunk.given[place]
+                    problem = Problem("id", f"{given.id} is the id of another trace in the store")
+                    rejected.append(given.row.rejection(TraceInvalid(problem)))
+        return taken, rejected
+
+
+_STORED_UNDER = "select id, digest from traces where id in (select id from given)"

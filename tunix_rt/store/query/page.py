@@ -1,0 +1,337 @@
+"""Pages, newest first: the cursor that marks a place in the order, and the search for the rows of a page."""
+
+import base64
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, timedelta
+from operator import itemgetter
+from typing import Any, NamedTuple, Self, TypeVar
+from uuid import UUID
+
+import duckdb
+
+from tunix_rt import render
+from tunix_rt.errors import QueryInvalid
+from tunix_rt.model import TraceSummary
+from tunix_rt.store.engine.rows import SUMMARY_COLUMNS, from_microseconds, to_microseconds, to_summary
+from tunix_rt.store.engine.statement import parsed
+from tunix_rt.store.filters import (
+    FIRST_TIME,
+    LAST_TIME,
+    Condition,
+    Filters,
+    as_time,
+    earlier,
+    not_before,
+    where,
+)
+from tunix_rt.store.query.time_index import EVERYTHING, ROWS_PER_MARK, ROWS_TO_SELECT_FROM, Ruler, Window, in_window
+from tunix_rt.validation import short
+
+MAX_LIMIT = 100
+# DuckDB takes no larger one; no store holds so many.
+_MOST_OFFSET = 2**62
+_PLACE = struct.Struct(">q16s")
+_CHECK = struct.Struct(">I")
+# Fetched without being sorted or cut by DuckDB, which takes as long as reading a page.
+_MOST_UNSORTED = 512
+# Of a selection, so many marks are passed over at first.
+_FIRST_SKIPPED = 8 * 2_048 // ROWS_PER_MARK
+# Of SUMMARY_COLUMNS: created_at, id.
+_IN_ORDER = itemgetter(1, 0)
+
+Found = TypeVar("Found")
+
+
+class Cursor(NamedTuple):
+    """The place behind a trace in the order newest first; opaque as text, stable while others add."""
+
+    created_at: datetime
+    id: UUID
+
+    def __str__(self) -> str:
+        place = _PLACE.pack(to_microseconds(self.created_at), self.id.bytes)
+        return base64.urlsafe_b64encode(place + _CHECK.pack(zlib.crc32(place))).decode().rstrip("=")
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> Self:
+        """The place that a text stands for; QueryInvalid, which names the option, where it is no cursor."""
+        try:
+            packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4) if isinstance(text, str) else b"")
+            place, check = packed[: _PLACE.size], packed[_PLACE.size :]
+            microseconds, id_bytes = _PLACE.unpack(place)
+            if check == _CHECK.pack(zlib.crc32(place)):
+                return cls(from_microseconds(microseconds), UUID(bytes=id_bytes))
+        except (ValueError, TypeError, struct.error, OverflowError):
+            pass
+        raise QueryInvalid(f"{name}={short(text)}: is no cursor; use the `next` or the `previous` of a page")
+
+
+def cursor_at(moment: datetime | date | str) -> str:
+    """The cursor in front of all traces created before this moment, which is given as the filter `until` is.
+
+    `page(after=…)` begins with the newest of them, and `page(before=…)` ends with the oldest of the others: a jump to a
+    moment that leads both ways, where a filter would hide what is newer.
+    """
+    # No id is lower: whatever was created at the moment itself lies in front.
+    return str(Cursor(as_time("until", moment), UUID(int=0)))
+
+
+class Wanted(NamedTuple):
+    """Which page is asked for: so many traces, from an offset or behind a cursor, or else in front of one."""
+
+    limit: int
+    offset: int
+    after: Cursor | None
+    before: Cursor | None
+
+    @classmethod
+    def checked(cls, *, limit: int, offset: int, after: str | None, before: str | None) -> Self:
+        """The page that these options of `TraceStore.page` stand for; QueryInvalid where they stand for none."""
+        whole_number("limit", limit, 1, MAX_LIMIT)
+        whole_number("offset", offset, 0, None)
+        if before is not None and (offset or after is not None):
+            raise QueryInvalid("before: is a way of its own to a page; leave `after` and `offset` out")
+        return cls(
+            limit,
+            min(offset, _MOST_OFFSET),
+            None if after is None else Cursor.parse("after", after),
+            None if before is None else Cursor.parse("before", before),
+        )
+
+
+class Page:
+    """Summaries of stored traces, newest first, and the ways on and back.
+
+    `records` are the summaries, `next` is the cursor to give as `after` for the next page (None on the last),
+    `next_offset` the same as an offset (None where the page was reached by `before`), and `previous` the cursor to give
+    as `before` for the page in front (None on the first). `limit`, `offset` and `filters` are what was asked for.
+    """
+
+    def __init__(
+        self,
+        records: tuple[TraceSummary, ...],
+        *,
+        wanted: Wanted,
+        filters: Filters,
+        behind: bool,
+        in_front: bool,
+        turn: Callable[..., "Page"],
+    ) -> None:
+        self.records = records
+        self.limit = wanted.limit
+        self.offset = wanted.offset
+        self.filters = filters.given
+        self.next = _place_of(records[-1]) if records and behind else None
+        self.next_offset = wanted.offset + len(records) if self.next and not wanted.before else None
+        self.previous = _place_of(records[0]) if records and in_front else None
+        self._turn = turn
+
+    def next_page(self) -> "Page":
+        """The page behind this one; QueryInvalid on the last."""
+        if self.next is None:
+            raise QueryInvalid("this is the last page; there is no next one")
+        return self._turn(after=self.next)
+
+    def previous_page(self) -> "Page":
+        """The page in front of this one; QueryInvalid on the first."""
+        if self.previous is None:
+            raise QueryInvalid("this is the first page; there is no previous one")
+        return self._turn(before=self.previous)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[TraceSummary]:
+        return iter(self.records)
+
+    def __getitem__(self, place: int) -> TraceSummary:
+        return self.records[place]
+
+    def __repr__(self) -> str:
+        return f"<Page of {len(self)} traces{', more behind' if self.next else ''}>"
+
+    def __str__(self) -> str:
+        return render.page_text(self)
+
+    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
+        printer.text(str(self))
+
+    def _repr_html_(self) -> str:
+        return render.page_html(self)
+
+
+def _place_of(record: TraceSummary) -> str:
+    return str(Cursor(record.created_at, record.id))
+
+
+class Search:
+    """The search for rows of one selection in the order newest first."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, ruler: Ruler, filters: Filters) -> None:
+        self._cursor = cursor
+        self._ruler = ruler
+        self._filters = filters
+
+    def page(self, wanted: Wanted, *, turn: Callable[..., Page]) -> Page:
+        """The page asked for; `turn` is `TraceStore.page` with the same limit and filters."""
+        # One more than is shown tells whether the page is the last one in its direction.
+        if wanted.before:
+            found = self._nearest(wanted.limit + 1, before=wanted.before)
+            records = tuple(map(to_summary, found[: wanted.limit][::-1]))
+            in_front = len(found) > wanted.limit
+            # A cursor need not be the place of a trace: `cursor_at` gives the end as well.
+            behind = bool(records and self._newest(1, offset=0, after=Cursor(records[-1].created_at, records[-1].id)))
+        else:
+            found = self._newest(wanted.limit + 1, offset=wanted.offset, after=wanted.after)
+            records = tuple(map(to_summary, found[: wanted.limit]))
+            behind, in_front = len(found) > wanted.limit, bool(wanted.after or wanted.offset)
+        return Page(records, wanted=wanted, filters=self._filters, behind=behind, in_front=in_front, turn=turn)
+
+    def _newest(self, limit: int, *, offset: int, after: Cursor | None) -> list[tuple[Any, ...]]:
+        """At most `limit` rows, behind the cursor and behind `offset` further ones."""
+        until = after.created_at + timedelta(microseconds=1) if after and after.created_at < LAST_TIME else None
+        if offset and not after:
+            offset, until = self._skip(offset)
+        found: list[tuple[Any, ...]] = []
+        for window in self._ruler.windows(until, self._n_to_read(limit + offset)):
+            rows = self._rows(window, limit - len(found), offset=offset, after=after)
+            if offset and not rows:
+                offset -= self.count(window, *_behind(after))
+            elif rows:
+                found, offset = found + rows, 0
+            if len(found) == limit:
+                break
+        return found
+
+    def _nearest(self, limit: int, *, before: Cursor) -> list[tuple[Any, ...]]:
+        """At most `limit` rows in front of the cursor, the nearest first."""
+        found: list[tuple[Any, ...]] = []
+        for window in self._ruler.windows_from(before.created_at, self._n_to_read(limit)):
+            found += self._rows(window, limit - len(found), before=before)
+            if len(found) == limit:
+                break
+        return found
+
+    def _n_to_read(self, n_wanted: int) -> int:
+        return max(n_wanted, ROWS_TO_SELECT_FROM) if self._filters else n_wanted
+
+    def _skip(self, offset: int) -> tuple[int, datetime | None]:
+        """How many of `offset` are left, and until when, once whole ranges of time are passed over."""
+        until: datetime | None = None
+        # Without filters the ruler knows how far to go; with them a range holds fewer, so it gropes.
+        marks = _FIRST_SKIPPED if self._filters else offset // ROWS_PER_MARK
+        while offset >= ROWS_PER_MARK and marks > 0:
+            since = self._ruler.below(until, marks)
+            passed = self._count_since(since) if until is None and since else self.count(Window(since, until))
+            if passed <= offset and since is not None:
+                offset, until = offset - passed, since
+                marks = marks * 2 if self._filters else offset // ROWS_PER_MARK
+            elif passed <= offset:
+                # Everything is passed over: nothing is left to find.
+                return offset - passed, FIRST_TIME
+            else:
+                marks //= 2
+        return offset, until
+
+    def count(self, window: Window = EVERYTHING, *further: Condition) -> int:
+        """How many rows the selection has in the window."""
+        return sum(self._by_halves([*in_window(window), *further], self._count))
+
+    def _count(self, bounds: list[Condition]) -> int:
+        clause, values = where(*bounds, *self._filters.conditions)
+        query = parsed(self._cursor, f"select count(*) from traces{clause}")
+        return int(self._cursor.execute(query, values).fetchall()[0][0])
+
+    def _count_since(self, since: datetime) -> int:
+        # All rows are counted without reading any: the older side is subtracted where it is the smaller one.
+        if not self._filters and self._ruler.is_in_older_half(since):
+            return self.count() - self.count(Window(None, since))
+        return self.count(Window(since, None))
+
+    def _rows(
+        self, window: Window, limit: int, *, offset: int = 0, after: Cursor | None = None, before: Cursor | None = None
+    ) -> list[tuple[Any, ...]]:
+        """At most `limit` rows of the window, behind `offset` ones: newest first, or oldest first before `before`."""
+        if not self._filters and limit + offset < _MOST_UNSORTED:
+            rows = self._fetch([*in_window(window)], f"limit {_MOST_UNSORTED}", _MOST_UNSORTED)
+            if len(rows) < _MOST_UNSORTED:
+                return _cut(rows, after, before)[offset : offset + limit]
+        direction = "asc" if before else "desc"
+        order = f"order by created_at {direction}, id {direction} limit {limit + offset}"
+        bounds = [*in_window(window), *_behind(after), *_in_front(before)]
+        return self._fetch(bounds, order, limit + offset, newest_first=not before)[offset:]
+
+    def _fetch(
+        self, bounds: list[Condition], order: str, most: int, *, newest_first: bool = True
+    ) -> list[tuple[Any, ...]]:
+        """At most `most` rows within the bounds that pass the filters."""
+
+        def read(bounds: list[Condition]) -> list[tuple[Any, ...]]:
+            clause, values = where(*bounds, *self._filters.conditions)
+            query = f"select {SUMMARY_COLUMNS} from traces{clause} {order}"
+            return self._cursor.execute(parsed(self._cursor, query), values).fetchall()
+
+        found: list[tuple[Any, ...]] = []
+        for rows in self._by_halves(bounds, read, newest_first=newest_first):
+            found += rows
+            if len(found) >= most:
+                break
+        return found[:most]
+
+    def _by_halves(
+        self, bounds: list[Condition], read: Callable[[list[Condition]], Found], *, newest_first: bool = True
+    ) -> Iterator[Found]:
+        """What `read` finds within the bounds; where DuckDB has too little memory for that, within halves of them.
+
+        How much a trace takes is not known beforehand: a list of numbers takes many times its bytes.
+        """
+        try:
+            found = read(bounds)
+        except duckdb.OutOfMemoryException:
+            self._filters.begin_anew(self._cursor)
+            halves = self._halves(bounds)
+            if halves is None:
+                raise
+        else:
+            yield found
+            return
+        for half in halves if newest_first else reversed(halves):
+            yield from self._by_halves(half, read, newest_first=newest_first)
+
+    def _halves(self, bounds: list[Condition]) -> tuple[list[Condition], list[Condition]] | None:
+        """The bounds of the newer and of the older half of the rows; None where there is one row at most."""
+        clause, values = where(*bounds)
+        n_rows = self._cursor.execute(f"select count(*) from traces{clause}", values).fetchall()[0][0]
+        if n_rows <= 1:
+            return None
+        order = f"order by created_at, id offset {n_rows // 2} limit 1"
+        middle = f"select created_at::varchar, id from traces{clause} {order}"
+        time, trace_id = self._cursor.execute(middle, values).fetchall()[0]
+        return [*bounds, not_before(time, trace_id)], [*bounds, earlier(time, trace_id)]
+
+
+def _behind(after: Cursor | None) -> tuple[Condition, ...]:
+    return (Condition("(created_at, id) < (?, ?)", tuple(after)),) if after else ()
+
+
+def _in_front(before: Cursor | None) -> tuple[Condition, ...]:
+    return (Condition("(created_at, id) > (?, ?)", tuple(before)),) if before else ()
+
+
+def _cut(rows: list[tuple[Any, ...]], after: Cursor | None, before: Cursor | None) -> list[tuple[Any, ...]]:
+    """What lies behind or in front of the cursor, the nearest first."""
+    rows.sort(key=_IN_ORDER, reverse=before is None)
+    cursor = after or before
+    if cursor is None:
+        return rows
+    place = (to_microseconds(cursor.created_at), cursor.id)
+    return [row for row in rows if (_IN_ORDER(row) > place if before else _IN_ORDER(row) < place)]
+
+
+def whole_number(name: str, value: Any, least: int, most: int | None) -> None:
+    """Raises QueryInvalid where an option is no whole number between these bounds."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
+        allowed = f"from {least} to {most}" if most is not None else f"of at least {least}"
+        raise QueryInvalid(f"{name}={short(value)}: must be a whole number {allowed}")

@@ -1,0 +1,163 @@
+"""Reading a whole selection in order, in pieces: the file is free for others between one piece and the next."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tunix_rt.errors import MemoryLimitReached
+from tunix_rt.store.engine.session import Session
+from tunix_rt.store.filters import Condition, Filters, where
+from tunix_rt.store.query.time_index import Ruler, in_window
+
+# Read in less than half a second; opening the file for each piece costs about a tenth of that.
+_PIECE_ROWS = 32_768
+# Traces of 1 MB each would make gigabytes of such a piece.
+_PIECE_BYTES = 64 * 2**20
+# What a trace counts for where even measuring takes too much memory.
+_LARGE_BYTES = 2**20
+# After so many reads that went well, twice as many rows are tried again: the large traces may be behind us.
+_READS_UNTIL_MORE = 8
+_KEYS = "select created_at::varchar, id, {size} from traces{clause} order by created_at {order}, id {order}"
+_ORDERED_BY = ("trt_time", "trt_id")
+
+
+class Pace:
+    """How many rows are read together: half as many where they took too much memory, and later more again.
+
+    How much memory a trace takes in DuckDB is not known beforehand: a list of numbers takes many times its bytes.
+    """
+
+    def __init__(self) -> None:
+        self.rows = _PIECE_ROWS
+        self._n_well = 0
+
+    def slower(self, n_rows: int) -> None:
+        """So many rows were too many."""
+        self.rows, self._n_well = max(1, n_rows // 2), 0
+
+    def went_well(self) -> None:
+        """A read had memory enough."""
+        self._n_well += 1
+        if self._n_well >= _READS_UNTIL_MORE:
+            self.rows, self._n_well = min(self.rows * 2, _PIECE_ROWS), 0
+
+
+def scan(
+    session: Session,
+    ruler: Callable[[duckdb.DuckDBPyConnection], Ruler],
+    select: str,
+    filters: Filters,
+    *,
+    newest_first: bool,
+    tell: Callable[[int], object] = lambda _: None,
+) -> Iterator[pa.RecordBatch]:
+    """Arrow batches of the expressions `select`, sorted by (created_at, id).
+
+    What is added meanwhile is not seen where it is newer than all there was; a trace that comes with an older time of
+    its own, as a load brings them, is seen if its time has not been passed yet. There is at least one batch, empty
+    where nothing is selected, so that the columns and their types are known. `tell` is called with the number of traces
+    that have been gone through.
+    """
+    with session.cursor() as cursor:
+        pieces = ruler(cursor).pieces(_PIECE_ROWS, newest_first=newest_first)
+        newest = cursor.execute("select epoch_us(max(created_at)) from traces").fetchall()[0][0]
+    not_later = Condition("created_at <= make_timestamptz(?::bigint)", (newest,))
+    found, n_done, pace = False, 0, Pace()
+    for piece in pieces:
+        bounds = [*in_window(piece), not_later]
+        for n_rows, table in read(session, bounds, select, filters, pace=pace, newest_first=newest_first):
+            found = found or len(table) > 0
+            # Nothing is handed on while the file is held: whoever takes it may take long.
+            yield from table.to_batches()
+            n_done += n_rows
+            tell(n_done)
+    if not found:
+        yield pa.RecordBatch.from_pylist([], schema=table.schema)
+
+
+def read(
+    session: Session,
+    bounds: list[Condition],
+    select: str,
+    filters: Filters,
+    *,
+    pace: Pace,
+    newest_first: bool,
+) -> Iterator[tuple[int, pa.Table]]:
+    """The rows within the bounds that pass the filters, in tables, each with the number of rows it was made from.
+
+    A table is made from up to 64 MB of traces. Where DuckDB has too little memory for them, they are read by halves,
+    down to a single one; MemoryLimitReached where that is still too much.
+    """
+    # Counted without being read, but for what is not in `n_chars`.
+    size = "n_chars + coalesce(strlen(meta), 0)" if "meta" in select else "n_chars"
+    order = "desc" if newest_first else ""
+    clause, values = where(*bounds)
+    # Of each row its time, id and size, where not all are read at once; up to `at` they have been.
+    keys: list[tuple[Any, ...]] | None = None
+    at = 0
+    while True:
+        n_rows = 0
+        span: tuple[Condition, ...] = ()
+        try:
+            with session.cursor() as cursor, filters.told(cursor, session.path):
+                if keys is None:
+                    measure = f"select count(*), coalesce(sum({size}), 0) from traces{clause}"
+                    n_rows, n_bytes = cursor.execute(measure, values).fetchall()[0]
+                    if n_rows > pace.rows or n_bytes > _PIECE_BYTES:
+                        query = _KEYS.format(size=size, clause=clause, order=order)
+                        keys = cursor.execute(query, values).fetchall()
+                if keys:
+                    n_rows = _n_together(keys, at, pace.rows)
+                    span = between(*sorted([keys[at][:2], keys[at + n_rows - 1][:2]]))
+                table = _table(cursor, select, [*bounds, *span, *filters.conditions], newest_first=newest_first)
+        except MemoryLimitReached:
+            if n_rows == 1:
+                raise
+            if keys is None:
+                with session.cursor() as cursor:
+                    query = _KEYS.format(size=_LARGE_BYTES, clause=clause, order=order)
+                    keys = cursor.execute(query, values).fetchall()
+            pace.slower(n_rows or len(keys))
+            continue
+        pace.went_well()
+        yield n_rows, table
+        at += n_rows
+        if keys is None or at >= len(keys):
+            return
+
+
+def between(first: tuple[Any, ...], last: tuple[Any, ...]) -> tuple[Condition, Condition]:
+    """The conditions that a row lies between two keys (created_at as text, id), with both."""
+    (since, lowest), (until, highest) = first, last
+    # Spelled out: DuckDB 2.0 makes a BETWEEN of two row comparisons and then refuses it.
+    return (
+        Condition("created_at >= ?::timestamptz and (created_at > ?::timestamptz or id >= ?)", (since, since, lowest)),
+        Condition("created_at <= ?::timestamptz and (created_at < ?::timestamptz or id <= ?)", (until, until, highest)),
+    )
+
+
+def _n_together(keys: list[tuple[Any, ...]], at: int, most_rows: int) -> int:
+    held = 0
+    for n_rows, (_, _, size) in enumerate(keys[at : at + most_rows]):
+        held += size
+        if n_rows and held > _PIECE_BYTES:
+            return n_rows
+    return min(most_rows, len(keys) - at)
+
+
+def _table(
+    cursor: duckdb.DuckDBPyConnection, select: str, conditions: list[Condition], *, newest_first: bool
+) -> pa.Table:
+    """The selected expressions, in order. DuckDB would hold all rows several times to sort them; mostly they are."""
+    clause, values = where(*conditions)
+    keys = "epoch_us(created_at) as {}, id as {}".format(*_ORDERED_BY)
+    query = f"select {select}, {keys} from traces{clause}"
+    table = cursor.sql(query, params=values).to_arrow_table()
+    direction = "descending" if newest_first else "ascending"
+    order = pc.sort_indices(table.select(_ORDERED_BY), sort_keys=[(name, direction) for name in _ORDERED_BY])
+    table = table.drop_columns(list(_ORDERED_BY))
+    return table if pc.all(pc.less(order[:-1], order[1:])).as_py() is not False else table.take(order)

@@ -1,0 +1,153 @@
+"""What a SQL query over the store gives back."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+
+from tunix_rt import render
+from tunix_rt.errors import QueryInvalid, TunixRTError
+from tunix_rt.store.engine.session import Session
+from tunix_rt.store.engine.statement import asked, check_query
+from tunix_rt.store.filters import is_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SHOWN_ROWS = 50
+_MOST_NESTED = 100
+# What Arrow raises where neither Python nor pandas has a type for a value.
+_NO_SUCH_VALUE = (ValueError, OverflowError, pa.ArrowException)
+
+
+class SqlResult:
+    """The rows of a query, in memory: shows itself, and gives itself as Arrow (`arrow()`) or pandas (`df()`)."""
+
+    def __init__(self, table: pa.Table, types: tuple[str, ...]) -> None:
+        self._table = table
+        self.columns: tuple[str, ...] = tuple(table.column_names)
+        self.types = types
+
+    def arrow(self) -> pa.Table:
+        """The result as an Arrow table."""
+        return self._table
+
+    def df(self) -> "pd.DataFrame":
+        """The result as a pandas data frame; pandas must be installed.
+
+        Raises QueryInvalid for values that pandas has no type for, such as a UNION or the year 290000.
+        """
+        import pandas as pd
+
+        try:
+            try:
+                return self._table.to_pandas()
+            except _NO_SUCH_VALUE:
+                # Values of Python, such as its dates, end with the year 9999.
+                return self._table.to_pandas(types_mapper=pd.ArrowDtype)
+        except _NO_SUCH_VALUE as error:
+            raise QueryInvalid(
+                f"SQL: pandas cannot hold the result: {error}; take arrow(), or cast to varchar"
+            ) from None
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are."""
+        return len(self._table)
+
+    @cached_property
+    def rows(self) -> Sequence[tuple[Any, ...]]:
+        """The first 50 rows as tuples, for showing."""
+        shown = self._table.slice(0, _SHOWN_ROWS)
+        return list(zip(*map(_values, shown.columns), strict=True))
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+    def __repr__(self) -> str:
+        return render.visible(f"<SqlResult of {self.n_rows:,} rows: {', '.join(self.columns)}>")
+
+    def __str__(self) -> str:
+        return render.table_text(self)
+
+    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
+        printer.text(str(self))
+
+    def _repr_html_(self) -> str:
+        return render.table_html(self)
+
+
+def run_sql(session: Session, query: str, parameters: Sequence[Any]) -> SqlResult:
+    """Runs one reading statement; QueryInvalid where it is none, writes, or fails."""
+    if not isinstance(query, str):
+        raise QueryInvalid(f"SQL: must be a text, not {type(query).__name__}")
+    if not is_text(query):
+        raise QueryInvalid(f"SQL: {query!r} holds a lone surrogate, which is no text")
+    values = [_plain(value) for value in parameters]
+    with session.cursor() as cursor, asked("SQL", session.path):
+        try:
+            check_query(cursor, query)
+            # What a SELECT does not tell of itself, the transaction refuses.
+            cursor.execute("begin transaction read only")
+            relation = cursor.sql(query, params=values)
+            return SqlResult(relation.to_arrow_table(), tuple(map(str, relation.types)))
+        except (TypeError, ValueError, RecursionError, OverflowError, NotImplementedError, pa.ArrowException) as error:
+            # DuckDB's client for Python says so of a parameter, a result or a text that it has no type for.
+            if isinstance(error, TunixRTError):
+                raise
+            raise QueryInvalid(f"SQL: {error}") from None
+        finally:
+            with suppress(duckdb.Error):
+                cursor.rollback()
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy number as Python's own."""
+    try:
+        _refuse_endless(value, 0)
+        item = getattr(value, "item", None)
+        return item() if callable(item) and getattr(value, "ndim", None) == 0 else value
+    except QueryInvalid:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever the code behind a foreign value raises is about this value
+        raise QueryInvalid(f"SQL: a parameter of type {type(value).__name__} cannot be read: {error}") from None
+
+
+def _refuse_endless(value: Any, depth: int) -> None:
+    """DuckDB follows a value that holds itself until the process dies."""
+    if depth > _MOST_NESTED:
+        raise QueryInvalid("SQL: a parameter is nested too deeply, or holds itself")
+    if isinstance(value, dict):
+        value = list(value.values())
+    elif getattr(getattr(value, "dtype", None), "kind", "") == "O" and hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        for item in value:
+            if not isinstance(item, str | int | float):
+                _refuse_endless(item, depth + 1)
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """The values for showing; those that Python has no type for, such as the year 290000, as Arrow writes them."""
+    try:
+        return list(column.to_pylist())
+    except _NO_SUCH_VALUE:
+        array = pa.concat_arrays(column.chunks)
+        return [_value(array, place) for place in range(len(array))]
+
+
+def _value(array: pa.Array, place: int) -> Any:
+    try:
+        return array[place].as_py()
+    except _NO_SUCH_VALUE:
+        if pa.types.is_struct(array.type):
+            return {
+                field.name: _value(values, place) for field, values in zip(array.type, array.flatten(), strict=True)
+            }
+        if pa.types.is_list(array.type):
+            inner = array.slice(place, 1).flatten()
+            return [_value(inner, n) for n in range(len(inner))]
+        return " ".join(array.slice(place, 1).to_string().split()).removeprefix("[ ").removesuffix(" ]")

@@ -1,0 +1,1 @@
+"""Care of a store: backup, verify, compact, its numbers, its health."""

@@ -1,0 +1,62 @@
+"""The store's numbers."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from tunix_rt import render
+from tunix_rt.paths import log_of
+from tunix_rt.store.engine import schema
+from tunix_rt.store.engine.rows import from_microseconds
+from tunix_rt.store.upkeep.compact import disorder, is_due
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    """Which store, and its numbers: traces, bytes on disk, the oldest and newest time (UTC), and traces by source.
+
+    `compact_due` says that so many traces lie out of the order of time that pages have become slow.
+    """
+
+    path: str
+    n_traces: int
+    size_bytes: int
+    oldest: datetime | None
+    newest: datetime | None
+    schema_version: int
+    compact_due: bool
+    sources: tuple[tuple[str | None, int], ...]
+
+    def __str__(self) -> str:
+        return render.info_text(self)
+
+    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
+        printer.text(str(self))
+
+    def _repr_html_(self) -> str:
+        return render.info_html(self)
+
+
+def collect_info(cursor: duckdb.DuckDBPyConnection, path: Path) -> StoreInfo:
+    """The numbers of the store at `path`."""
+    sources = cursor.execute(_SOURCES).fetchall()
+    oldest, newest = cursor.execute(_ENDS).fetchall()[0]
+    version = schema.current_version(cursor)
+    compact_due = is_due(disorder(cursor))
+    return StoreInfo(
+        path=str(path),
+        n_traces=sum(n for _, n in sources),
+        size_bytes=sum(file.stat().st_size for file in (path, log_of(path)) if file.exists()),
+        oldest=None if oldest is None else from_microseconds(oldest),
+        newest=None if newest is None else from_microseconds(newest),
+        schema_version=version,
+        compact_due=compact_due,
+        sources=tuple(sources),
+    )
+
+
+_SOURCES = "select source, count(*) from traces group by source order by count(*) desc, source"
+_ENDS = "select epoch_us(min(created_at)), epoch_us(max(created_at)) from traces"

@@ -1,0 +1,122 @@
+"""Reading everything there is, and saying what is not as it was stored."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from tunix_rt import render
+from tunix_rt.errors import MemoryLimitReached, StoreUnusable, TraceInvalid
+from tunix_rt.model import Trace
+from tunix_rt.store.engine.rows import TRACE_JSON, encode
+from tunix_rt.store.engine.session import Session
+from tunix_rt.store.filters import Filters
+from tunix_rt.store.progress_bar import Progress, telling
+from tunix_rt.store.query.scan import Pace, read
+from tunix_rt.store.query.time_index import EVERYTHING, Ruler, Window, in_window
+
+_PIECE_ROWS = 8_192
+# As objects of Python they take several times the memory.
+_ROWS_AT_ONCE = 256
+# More of them than anyone reads would only fill the page.
+_MOST_PROBLEMS = 100
+_COLUMNS = f"id::varchar as id, digest::varchar as digest, n_steps, n_chars, {TRACE_JSON} as json"
+_TWICE = "select count(*) - count(distinct id) from traces"
+# A trace may be larger than what is accepted today.
+_ANY_SIZE = 2**62
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What `verify` found: how many traces were read, and what is wrong; `ok` where nothing is.
+
+    `problems` has the first 100 in words, `n_problems` is how many there are.
+    """
+
+    path: str
+    n_traces: int
+    problems: tuple[str, ...]
+    n_problems: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything is as it was stored."""
+        return not self.problems
+
+    @property
+    def _facts(self) -> list[tuple[str, str]]:
+        found = [("problem", problem) for problem in self.problems] or [("problems", "none")]
+        if self.n_problems > len(self.problems):
+            found.append(("problems", f"and {self.n_problems - len(self.problems):,} more"))
+        return [("store", self.path), ("traces read", f"{self.n_traces:,}"), *found]
+
+    def __str__(self) -> str:
+        return render.facts_text(self._facts)
+
+    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
+        printer.text(str(self))
+
+    def _repr_html_(self) -> str:
+        return render.facts_html(self._facts)
+
+
+class _Problems:
+    """The first problems in words, and how many there are."""
+
+    def __init__(self, found: list[str]) -> None:
+        self.kept = found[:_MOST_PROBLEMS]
+        self.n = len(found)
+
+    def add(self, problem: str) -> None:
+        self.n += 1
+        if len(self.kept) < _MOST_PROBLEMS:
+            self.kept.append(problem)
+
+
+def verify(session: Session, path: str, *, progress: Progress) -> VerifyReport:
+    """Reads every trace of the store; see `TraceStore.verify`."""
+    problems = _Problems(session.problems())
+    n_read = 0
+    pieces = [EVERYTHING]
+    try:
+        with session.cursor() as cursor:
+            pieces = Ruler(cursor, session.n_traces).pieces(_PIECE_ROWS, newest_first=False)
+            if twice := cursor.execute(_TWICE).fetchall()[0][0]:
+                problems.add(f"{twice:,} traces have an id that another one has too")
+    except (StoreUnusable, MemoryLimitReached) as error:
+        problems.add(f"ids and times: cannot be read: {error}")
+    pace = Pace()
+    with telling(progress, session.n_traces, "verifying") as tell:
+        for piece in pieces:
+            try:
+                for n_rows, rows in read(
+                    session, [*in_window(piece)], _COLUMNS, Filters(), pace=pace, newest_first=False
+                ):
+                    n_read += n_rows
+                    for problem in _faults(rows):
+                        problems.add(problem)
+                    tell(n_read)
+            except (StoreUnusable, MemoryLimitReached) as error:
+                problems.add(f"{_span(piece)}: cannot be read: {error}")
+    return VerifyReport(path, n_read, tuple(problems.kept), problems.n)
+
+
+def _faults(rows: pa.Table) -> Iterator[str]:
+    for row in (row for batch in rows.to_batches(max_chunksize=_ROWS_AT_ONCE) for row in batch.to_pylist()):
+        try:
+            trace = Trace.from_json(row["json"])
+            _, digest = encode(trace, _ANY_SIZE)
+        except TraceInvalid as error:
+            yield f"trace {row['id']}: {error}"
+            continue
+        if digest.hex() != row["digest"].replace("-", ""):
+            yield f"trace {row['id']}: is not what was stored under this id"
+        elif (len(trace.steps), trace.n_chars) != (row["n_steps"], row["n_chars"]):
+            yield f"trace {row['id']}: its counts of steps and characters are wrong"
+
+
+def _span(piece: Window) -> str:
+    since = "the beginning" if piece.since is None else f"{piece.since:%Y-%m-%d %H:%M:%S.%f} UTC"
+    until = "the end" if piece.until is None else f"{piece.until:%Y-%m-%d %H:%M:%S.%f} UTC"
+    return f"traces from {since} to {until}"
