@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tunix_rt.store.engine.clock import new_id
-from tunix_rt.store.engine.rows import NewRow, encode, insert, to_table
+from tunix_rt.store.engine.clock import new_ids
+from tunix_rt.store.engine.rows import NewRow, encode, insert, to_microseconds, to_table
 from tunix_rt.store.upkeep import compact as compacting
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -52,8 +52,8 @@ def put(store, make_trace):
     def put(seconds):
         rows = []
         for place, second in enumerate(seconds):
-            time = NOON + timedelta(seconds=second)
-            rows.append(NewRow(new_id(time), time, *reversed(encode(make_trace(f"{place}?"), 10_000))))
+            time = to_microseconds(NOON + timedelta(seconds=second))
+            rows.append(NewRow(new_ids([time])[0], time, *reversed(encode(make_trace(f"{place}?"), 10_000))))
         with store._session.transaction() as cursor:
             # As small loads leave them: each in order, all of them across each other.
             for first in range(0, len(rows), 20_000):

@@ -228,7 +228,7 @@ def test_many_pairs_are_read_in_chunks(store, make_trace, exported):
 def test_what_is_deleted_while_pairs_are_read_is_counted(store, make_trace):
     store.add_many(sample(make_trace, f"{n}", f"{n % 600}?", correct=n < 600) for n in range(1_200))
     tally = Tally()
-    reading = pairs(store._session, store._ruler, Filters(), tally)
+    reading = pairs(store._session, Filters(), tally)
     chosen, rejected = next(reading)
     assert (chosen.payload.final_answer, rejected.payload.final_answer) == ("0", "600")
     store.delete(where="final_answer in ('599', '1198')")

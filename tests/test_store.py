@@ -97,6 +97,24 @@ def test_delete_by_ids_or_by_filters_says_how_many(store, make_trace):
     assert store.info().n_traces == 0
 
 
+def test_delete_takes_the_beginning_of_an_id_and_deletes_nothing_where_several_begin_so(store, make_trace):
+    records = [
+        rt.TraceRecord(
+            id=UUID(digits.ljust(32, "0")),
+            created_at=datetime.now(UTC),
+            trace_version="1.0",
+            payload=make_trace(f"{digits}?"),
+        )
+        for digits in ("00", "01", "1f")
+    ]
+    store.load(records)
+    with pytest.raises(rt.IdAmbiguous, match="id '0' is ambiguous: 2 ids begin so; give more digits"):
+        store.delete(records[2].id, "0")
+    assert store.count() == 3
+    assert store.delete("1", records[0].id, str(records[0].id)) == 2
+    assert [record.id for record in store.records()] == [records[1].id]
+
+
 def test_scan_gives_sorted_arrow_batches_of_the_columns_asked_for(store, make_trace):
     store.add_many([make_trace(f"{n}?") for n in range(5)])
     (batch,) = store.scan(["prompt", "n_steps"])

@@ -32,7 +32,7 @@ def add_batch(store: TraceStore, body: bytes) -> BatchCreated:
     too_large: TraceTooLarge | None = None
     for index, (start, end) in enumerate(elements(body, store.settings.trace_max_bytes)):
         try:
-            trace, row = store._new(_trace(body, start, end))  # noqa: SLF001 - `add_many` would keep every trace
+            record, row = store._new(_trace(body, start, end))  # noqa: SLF001 - `add_many` would keep every trace
         except TraceTooLarge as error:
             too_large = too_large or error.within(f"traces.{index}")
         except TraceInvalid as error:
@@ -42,7 +42,7 @@ def add_batch(store: TraceStore, body: bytes) -> BatchCreated:
             problems += error.within(str(index)).problems
         else:
             rows.append(row)
-            created.append(Created(id=row.id, created_at=row.created_at, trace_version=trace.trace_version))
+            created.append(Created(id=record.id, created_at=record.created_at, trace_version=record.trace_version))
     if problems:
         raise TraceInvalid(*problems)
     if too_large is not None:

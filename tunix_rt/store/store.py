@@ -1,13 +1,12 @@
 """The trace store: what every notebook, script and form of the package talks to."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 from uuid import UUID
 
-import duckdb
 import pyarrow as pa
 
 from tunix_rt.errors import QueryInvalid, TraceInvalid, TraceNotFound
@@ -17,7 +16,7 @@ from tunix_rt.settings import Settings
 from tunix_rt.store.engine import schema
 from tunix_rt.store.engine.clock import new_row
 from tunix_rt.store.engine.location import open_session
-from tunix_rt.store.engine.rows import RECORD_COLUMNS, NewRow, records_in
+from tunix_rt.store.engine.rows import RECORD_COLUMNS, NewRow, record_of, records_in
 from tunix_rt.store.engine.schema import COLUMNS
 from tunix_rt.store.export.export import ExportOptions, export
 from tunix_rt.store.export.export_report import ExportReport
@@ -26,11 +25,10 @@ from tunix_rt.store.ingest.load import Known, insisted_format, load
 from tunix_rt.store.ingest.load_report import LoadReport
 from tunix_rt.store.ingest.watch import Stop, Watch, watch
 from tunix_rt.store.progress_bar import Progress
-from tunix_rt.store.query.find import find
+from tunix_rt.store.query.find import delete, find
 from tunix_rt.store.query.page import Page, Search, Wanted, whole_number
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.query.sql_result import SqlResult, run_sql
-from tunix_rt.store.query.time_index import Ruler, RulerKeeper
 from tunix_rt.store.upkeep.backup import backup
 from tunix_rt.store.upkeep.compact import Compaction, compact
 from tunix_rt.store.upkeep.health import StoreHealth, look_at
@@ -63,7 +61,6 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         self.settings = settings or Settings()
         named = self.settings.database if path is None else path
         self.path, self._session = open_session(named, self.settings, read_only=read_only, accept_loss=accept_loss)
-        self._rulers = RulerKeeper()
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -80,31 +77,26 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         A TraceRecord is added as a new trace, with a new id and time; `load([record])` keeps those it has. It is on
         disk when this returns, whoever holds the file. Raises TraceInvalid, or TraceTooLarge over `trace_max_bytes`.
         """
-        return self._insert([self._new(trace)])[0]
+        record, row = self._new(trace)
+        self._session.add([row])
+        return record
 
     def add_many(self, traces: Iterable[Trace | TraceRecord | Mapping[str, Any]]) -> list[TraceRecord]:
         """Stores traces, all or none, as `add` does; TraceInvalid names the place of the bad one. For more: `load`."""
-        new: list[tuple[Trace, NewRow]] = []
+        new: list[tuple[TraceRecord, NewRow]] = []
         for place, trace in enumerate(traces):
             try:
                 new.append(self._new(trace))
             except TraceInvalid as error:
                 raise error.within(f"traces.{place}") from None
-        return self._insert(new)
-
-    def _new(self, given: Any) -> tuple[Trace, NewRow]:
-        trace = trace_of(given)
-        return trace, new_row(trace, self.settings.trace_max_bytes)
-
-    def _insert(self, new: list[tuple[Trace, NewRow]]) -> list[TraceRecord]:
         if new:
             self._session.add([row for _, row in new])
-        return [
-            TraceRecord.model_construct(
-                id=row.id, created_at=row.created_at, trace_version=trace.trace_version, payload=trace
-            )
-            for trace, row in new
-        ]
+        return [record for record, _ in new]
+
+    def _new(self, given: Any) -> tuple[TraceRecord, NewRow]:
+        trace = trace_of(given)
+        row = new_row(trace, self.settings.trace_max_bytes)
+        return record_of(UUID(bytes=row.id), row.created_at, trace), row
 
     def load(
         self,
@@ -156,10 +148,11 @@ class TraceStore(AbstractContextManager["TraceStore"]):
 
     def latest(self, **filters: Any) -> TraceRecord:
         """The newest trace, of those that the filters let through; TraceNotFound where there is none."""
-        newest = self.page(limit=1, **filters)
-        if not newest.records:
+        with self._searching(Filters(**filters)) as search:
+            newest = search.newest_record()
+        if newest is None:
             raise TraceNotFound(f"trace not found: {self.path} holds none{' like that' if filters else ' yet'}")
-        return self.get(newest[0].id)
+        return newest
 
     def page(
         self, *, limit: int = 20, offset: int = 0, after: str | None = None, before: str | None = None, **filters: Any
@@ -171,15 +164,13 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         """
         wanted = Wanted.checked(limit=limit, offset=offset, after=after, before=before)
         selection = Filters(**filters)
-        with self._session.cursor(reusable=True) as cursor, selection.told(cursor, self._session.path):
-            search = Search(cursor, self._ruler(cursor), selection)
+        with self._searching(selection) as search:
             return search.page(wanted, turn=partial(self.page, limit=limit, **selection.given))
 
     def count(self, **filters: Any) -> int:
         """How many traces there are, of those that the filters let through."""
-        selection = Filters(**filters)
-        with self._session.cursor(reusable=True) as cursor, selection.told(cursor, self._session.path):
-            return Search(cursor, self._ruler(cursor), selection).count()
+        with self._searching(Filters(**filters)) as search:
+            return search.count()
 
     def delete(self, *ids: UUID | str, **filters: Any) -> int:
         """Deletes the traces with these ids, or all that the filters let through, and says how many.
@@ -190,7 +181,8 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         if bool(ids) == bool(selection):
             raise QueryInvalid('delete: give ids or filters, one of the two; where="true" deletes everything')
         if ids:
-            selection = Filters(ids=[self.get(one).id for one in ids])
+            with self._session.transaction() as cursor:
+                return delete(cursor, ids, store=self.path)
         clause, values = where(*selection.conditions)
         with self._session.transaction() as cursor, selection.told(cursor, self._session.path, changing=True):
             return int(cursor.execute(f"delete from traces{clause}", values).fetchall()[0][0])
@@ -211,11 +203,11 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         unknown = [name for name in names if not (isinstance(name, str) and name in COLUMNS)]
         if unknown or not names:
             raise QueryInvalid(f"scan: unknown columns {short(unknown)}; known are {', '.join(COLUMNS)}")
-        return scan(self._session, self._ruler, ", ".join(names), Filters(**filters), newest_first=newest_first)
+        return scan(self._session, ", ".join(names), Filters(**filters), newest_first=newest_first)
 
     def records(self, *, newest_first: bool = True, **filters: Any) -> Iterator[TraceRecord]:
         """The stored traces one by one, sorted by (created_at, id), read as they are asked for."""
-        for batch in scan(self._session, self._ruler, RECORD_COLUMNS, Filters(**filters), newest_first=newest_first):
+        for batch in scan(self._session, RECORD_COLUMNS, Filters(**filters), newest_first=newest_first):
             yield from records_in(batch)
 
     def export(
@@ -239,7 +231,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         where no row was written. Raises ExportFailed where it cannot write.
         """
         options = ExportOptions(format, tags, manifest, progress)
-        return export(path, self._session, self._ruler, Filters(**filters), options, store=self.path)
+        return export(path, self._session, Filters(**filters), options, store=self.path)
 
     def sql(self, query: str, *parameters: Any) -> SqlResult:
         """The result of one reading SQL statement over the table `traces`; `?` stands for a parameter.
@@ -301,5 +293,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         """Writes everything out and gives the file up now, not when it has lain idle; the next call opens it again."""
         self._session.close()
 
-    def _ruler(self, cursor: duckdb.DuckDBPyConnection) -> Ruler:
-        return self._rulers.current(cursor, self._session.n_traces)
+    @contextmanager
+    def _searching(self, selection: Filters) -> Iterator[Search]:
+        with self._session.cursor(reusable=True) as cursor, selection.told(cursor, self._session.path):
+            yield Search(cursor, self._session.time_index(cursor), selection)

@@ -210,6 +210,8 @@ class Database:
             limits = {"memory_limit": f"{self.memory_limit // 1_000}KB", "temp_directory": str(spill_folder(self.path))}
             self._duckdb = duckdb.connect(config=_CONFIG | limits)
             self._duckdb.execute("set global TimeZone = 'UTC'")
+            # Writing out may take seconds, and DuckDB then prints a bar where it finds a notebook or a prompt.
+            self._duckdb.execute("set enable_progress_bar = false")
             self._duckdb.execute("set global max_vacuum_tasks = 0")
             # Nor when a file is detached: `detach` does it, where that is still the file at the path.
             self._duckdb.execute("pragma disable_checkpoint_on_shutdown")

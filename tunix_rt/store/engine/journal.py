@@ -14,13 +14,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import UUID
 
 from tunix_rt.errors import StoreBusy, StoreUnusable, TunixRTError
 from tunix_rt.store.engine.expected_counts import Standing
 from tunix_rt.store.engine.journal_file import JournalFile
 from tunix_rt.store.engine.lock_queue import LockQueue
-from tunix_rt.store.engine.rows import NewRow, from_microseconds, to_microseconds
+from tunix_rt.store.engine.rows import NewRow
 
 # For what comes after a commit to the DuckDB file; each transaction takes milliseconds.
 _PATIENCE_SECONDS = 30.0
@@ -40,7 +39,7 @@ class _Batch:
     """The rows of one `add`; several threads' are committed together."""
 
     def __init__(self, rows: Sequence[NewRow]) -> None:
-        self.values = [(row.id.bytes, to_microseconds(row.created_at), row.digest, row.json) for row in rows]
+        self.rows = rows
         self.is_stored = False
 
 
@@ -136,10 +135,10 @@ class Journal:
             with self._read() as connection, _closing(connection.execute(_NEXT, (number, most))) as found:
                 batch_bytes = 0
                 n_before = len(rows)
-                for found_number, id_bytes, microseconds, digest, line in found:
-                    rows.append(NewRow(UUID(bytes=id_bytes), from_microseconds(microseconds), digest, line))
+                for found_number, *row in found:
+                    rows.append(NewRow._make(row))
                     number = found_number
-                    batch_bytes += len(line)
+                    batch_bytes += len(rows[-1].json)
                     if batch_bytes >= _BATCH_BYTES or n_bytes + batch_bytes >= most_bytes:
                         break
                 else:
@@ -245,7 +244,7 @@ class Journal:
     def _commit(self, batches: list[_Batch]) -> None:
         with self.file.transaction("full") as connection:
             for batch in batches:
-                connection.executemany(_APPEND, batch.values)
+                connection.executemany(_APPEND, batch.rows)
             number = _last_number(connection)
         self._queue.acknowledged = number
         for batch in batches:

@@ -97,10 +97,10 @@ ONE_RECORD_COLUMNS = f"id, {TIME}, trace_version, prompt, steps, final_answer, m
 
 
 class NewRow(NamedTuple):
-    """A trace about to be stored."""
+    """A trace about to be stored: the 16 bytes of its id, microseconds since 1970, its digest, its line of JSON."""
 
-    id: UUID
-    created_at: datetime
+    id: bytes
+    created_at: int
     digest: bytes
     json: bytes
 
@@ -130,12 +130,8 @@ def encode(trace: Trace | TraceFields, trace_max_bytes: int) -> tuple[bytes, byt
 
 def to_table(rows: Sequence[NewRow]) -> pa.Table:
     """The rows as an Arrow table of id, created_at, digest, meta, and the json of the rest."""
-    return columns(
-        [row.id.bytes for row in rows],
-        [to_microseconds(row.created_at) for row in rows],
-        uuids([row.digest for row in rows]),
-        [row.json for row in rows],
-    )
+    ids, times, digests, lines = map(list, zip(*rows, strict=True)) if rows else ([], [], [], [])
+    return columns(ids, times, uuids(digests), lines)
 
 
 def columns(ids: list[bytes], times: list[int], digests: pa.Array, lines: list[bytes]) -> pa.Table:
@@ -171,9 +167,13 @@ def insert(cursor: duckdb.DuckDBPyConnection, incoming: pa.Table) -> None:
 
 def to_record(row: tuple[UUID, int, str | bytes]) -> TraceRecord:
     """The stored trace in a row of RECORD_COLUMNS."""
-    trace = Trace.from_json(row[2])
+    return record_of(row[0], row[1], Trace.from_json(row[2]))
+
+
+def record_of(trace_id: UUID, microseconds: int, trace: Trace) -> TraceRecord:
+    """The trace as it is stored under an id and a time in microseconds since 1970."""
     return TraceRecord.model_construct(
-        id=row[0], created_at=from_microseconds(row[1]), trace_version=trace.trace_version, payload=trace
+        id=trace_id, created_at=from_microseconds(microseconds), trace_version=trace.trace_version, payload=trace
     )
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from uuid import UUID
 
 import duckdb
 
@@ -16,6 +17,7 @@ from tunix_rt.store.engine.database import ROW_GROUP_ROWS
 from tunix_rt.store.engine.expected_counts import Standing, next_standing
 from tunix_rt.store.engine.files import Files
 from tunix_rt.store.engine.rows import LARGE_ROW_BYTES, LARGE_ROWS_BYTES, NewRow, insert, to_table
+from tunix_rt.store.engine.time_index import TimeIndex
 
 # Folded at once; several copies of it are in memory meanwhile.
 _FOLD_BYTES = 64 * 2**20
@@ -32,6 +34,8 @@ class Session:
         self.read_only = read_only
         self._timeout = settings.pool_timeout
         self._most_threads = settings.pool_size + settings.max_overflow
+        # Any thread may replace it.
+        self._time_index: TimeIndex | None = None
         self._make_places()
         self._files = Files.of(path, read_only=read_only, memory_limit=settings.memory_limit)
         if accept_loss:
@@ -61,6 +65,13 @@ class Session:
     def n_traces(self) -> int:
         """How many traces the file held when it was last opened or changed here."""
         return self._files.standing.n_traces
+
+    def time_index(self, cursor: duckdb.DuckDBPyConnection) -> TimeIndex:
+        """Where in time the rows are, brought up to date where the store has outgrown it."""
+        index = self._time_index
+        index = index.up_to_date(cursor, self.n_traces) if index else TimeIndex(cursor, self.n_traces)
+        self._time_index = index
+        return index
 
     @property
     def n_in_journal(self) -> int | None:
@@ -184,8 +195,9 @@ class Session:
             while rows:
                 try:
                     with self._change(cursor, folded=folded):
-                        ids = [str(row.id) for row in rows]
-                        there = {found for (found,) in cursor.execute(_THERE, [min(ids), max(ids), ids]).fetchall()}
+                        ids = [UUID(bytes=row.id) for row in rows]
+                        found = cursor.execute(_THERE, [min(ids), max(ids), ids]).fetchall()
+                        there = {stored.bytes for (stored,) in found}
                         insert(cursor, to_table([row for row in rows if row.id not in there]))
                 except duckdb.OutOfMemoryException:
                     # Lists of numbers take many times their bytes.

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, NamedTuple
 
-import duckdb
 import pyarrow as pa
 
 from tunix_rt.errors import ExportFailed, QueryInvalid
@@ -30,7 +29,6 @@ from tunix_rt.store.export.pairs import pairs
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Progress, telling
 from tunix_rt.store.query.scan import scan
-from tunix_rt.store.query.time_index import Ruler
 from tunix_rt.validation import short, storable
 
 _PARQUET_COLUMNS = """
@@ -50,14 +48,13 @@ class _Work(NamedTuple):
     """One export: what is read, with which options, and what becomes of it."""
 
     session: Session
-    ruler: Callable[[duckdb.DuckDBPyConnection], Ruler]
     filters: Filters
     tags: Tags
     tally: Tally
     tell: Callable[[int], object]
 
     def scan(self, select: str) -> Iterator[pa.RecordBatch]:
-        for batch in scan(self.session, self.ruler, select, self.filters, newest_first=False, tell=self.tell):
+        for batch in scan(self.session, select, self.filters, newest_first=False, tell=self.tell):
             self.tally.traces += len(batch)
             yield batch
 
@@ -101,7 +98,7 @@ def _rl_batches(work: _Work) -> Iterator[pa.RecordBatch]:
 
 def _preference_batches(work: _Work) -> Iterator[pa.RecordBatch]:
     rows, n_chars = [], 0
-    for chosen, rejected in pairs(work.session, work.ruler, work.filters, work.tally, work.tell):
+    for chosen, rejected in pairs(work.session, work.filters, work.tally, work.tell):
         row = preference(chosen, rejected, work.tally, tags=work.tags)
         if row is not None:
             rows.append(row)
@@ -140,7 +137,6 @@ class ExportOptions(NamedTuple):
 def export(
     path: str | Path | IO[bytes],
     session: Session,
-    ruler: Callable[[duckdb.DuckDBPyConnection], Ruler],
     filters: Filters,
     options: ExportOptions,
     *,
@@ -158,7 +154,7 @@ def export(
     tags = _checked_tags(name, chosen, options.tags)
     begun = time.monotonic()
     with telling(options.progress, session.n_traces, "exporting") as tell:
-        work = _Work(session, ruler, filters, tags, Tally(), tell)
+        work = _Work(session, filters, tags, Tally(), tell)
 
         def write(file: Any) -> ExportReport:
             with HashedFile(file) as hashed:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from uuid import UUID
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,7 +15,6 @@ from tunix_rt.store.engine.rows import RECORD_COLUMNS, TIME, to_record
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.query.scan import scan
-from tunix_rt.store.query.time_index import Ruler
 
 # Read in one turn. As texts of Python they take four times what they take in the file.
 _CHUNK_PAIRS = 512
@@ -82,7 +80,6 @@ class _Pair(NamedTuple):
 
 def pairs(
     session: Session,
-    ruler: Callable[[duckdb.DuckDBPyConnection], Ruler],
     filters: Filters,
     tally: Tally,
     tell: Callable[[int], object] = lambda _: None,
@@ -94,7 +91,7 @@ def pairs(
     among equals. In memory are about 100 bytes for each trace, and the texts of a chunk of pairs. `tell` is called
     with the number of traces that are done.
     """
-    judged = pa.Table.from_batches(scan(session, ruler, _JUDGED, filters, newest_first=False))
+    judged = pa.Table.from_batches(scan(session, _JUDGED, filters, newest_first=False))
     tally.traces += len(judged)
     with session.cursor() as cursor:
         cursor.register("judged", judged)

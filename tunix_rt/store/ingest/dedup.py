@@ -46,6 +46,7 @@ class Copies:
                 "temp_directory": str(spill_folder(store)),
             }
         )
+        self._seen.execute("set enable_progress_bar = false")
         self.close = weakref.finalize(self, self._seen.close)
         self._seen.execute("create table seen (digest uuid, part varchar)")
         self._part = ""

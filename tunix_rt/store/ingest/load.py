@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from datetime import datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -134,11 +133,11 @@ def _tell_from(tell: Teller, done: int, position: int) -> None:
 
 
 class _Given(NamedTuple):
-    """What a row brought along: its id, its time, or both."""
+    """What a row brought along: the 16 bytes of its id, its time in microseconds since 1970, or both."""
 
     row: Row
-    id: UUID | None
-    created_at: datetime | None
+    id: bytes | None
+    created_at: int | None
 
 
 class _Chunk:
@@ -171,11 +170,11 @@ class _Chunk:
         self.times = list(new_times(len(self.lines)))
         for index, given in self.given.items():
             if given.created_at is not None:
-                self.times[index] = to_microseconds(given.created_at)
+                self.times[index] = given.created_at
         self.ids = new_ids(self.times)
         for index, given in self.given.items():
             if given.id is not None:
-                self.ids[index] = given.id.bytes
+                self.ids[index] = given.id
         if copies:
             self.copies = copies.number(uuids(self.digests))
 
@@ -227,7 +226,11 @@ class Loading:
         self.report.sample(found.trace)
         chunk = self._chunk
         if found.id is not None or found.created_at is not None:
-            chunk.given[len(chunk.lines)] = _Given(found.row, found.id, found.created_at)
+            chunk.given[len(chunk.lines)] = _Given(
+                found.row,
+                None if found.id is None else found.id.bytes,
+                None if found.created_at is None else to_microseconds(found.created_at),
+            )
         chunk.lines.append(line)
         chunk.digests.append(digest)
         chunk.n_bytes += len(line)
@@ -290,7 +293,7 @@ class Loading:
                 taken.add(place)
                 if there != chunk.digests[place]:
                     given = chunk.given[place]
-                    problem = Problem("id", f"{given.id} is the id of another trace in the store")
+                    problem = Problem("id", f"{UUID(bytes=ids[place])} is the id of another trace in the store")
                     rejected.append(given.row.rejection(TraceInvalid(problem)))
         return taken, rejected
 

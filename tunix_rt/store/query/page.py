@@ -13,9 +13,17 @@ import duckdb
 
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid
-from tunix_rt.model import TraceSummary
-from tunix_rt.store.engine.rows import SUMMARY_COLUMNS, from_microseconds, to_microseconds, to_summary
+from tunix_rt.model import TraceRecord, TraceSummary
+from tunix_rt.store.engine.rows import (
+    ONE_RECORD_COLUMNS,
+    SUMMARY_COLUMNS,
+    from_microseconds,
+    to_microseconds,
+    to_one_record,
+    to_summary,
+)
 from tunix_rt.store.engine.statement import parsed
+from tunix_rt.store.engine.time_index import EVERYTHING, ROWS_PER_SAMPLE, ROWS_TO_SELECT_FROM, TimeIndex, Window
 from tunix_rt.store.filters import (
     FIRST_TIME,
     LAST_TIME,
@@ -26,7 +34,7 @@ from tunix_rt.store.filters import (
     not_before,
     where,
 )
-from tunix_rt.store.query.time_index import EVERYTHING, ROWS_PER_MARK, ROWS_TO_SELECT_FROM, Ruler, Window, in_window
+from tunix_rt.store.query.scan import in_window
 from tunix_rt.validation import short
 
 MAX_LIMIT = 100
@@ -36,8 +44,8 @@ _PLACE = struct.Struct(">q16s")
 _CHECK = struct.Struct(">I")
 # Fetched without being sorted or cut by DuckDB, which takes as long as reading a page.
 _MOST_UNSORTED = 512
-# Of a selection, so many marks are passed over at first.
-_FIRST_SKIPPED = 8 * 2_048 // ROWS_PER_MARK
+# With filters, this number of samples is skipped at first.
+_FIRST_SKIPPED = 8 * 2_048 // ROWS_PER_SAMPLE
 # Of SUMMARY_COLUMNS: created_at, id.
 _IN_ORDER = itemgetter(1, 0)
 
@@ -169,9 +177,9 @@ def _place_of(record: TraceSummary) -> str:
 class Search:
     """The search for rows of one selection in the order newest first."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, ruler: Ruler, filters: Filters) -> None:
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, index: TimeIndex, filters: Filters) -> None:
         self._cursor = cursor
-        self._ruler = ruler
+        self._index = index
         self._filters = filters
 
     def page(self, wanted: Wanted, *, turn: Callable[..., Page]) -> Page:
@@ -189,13 +197,21 @@ class Search:
             behind, in_front = len(found) > wanted.limit, bool(wanted.after or wanted.offset)
         return Page(records, wanted=wanted, filters=self._filters, behind=behind, in_front=in_front, turn=turn)
 
+    def newest_record(self) -> TraceRecord | None:
+        """The newest trace itself, if there is one."""
+        for window in self._index.windows(None, self._n_to_read(1)):
+            order = "order by created_at desc, id desc limit 1"
+            for row in self._fetch([*in_window(window)], order, 1, columns=ONE_RECORD_COLUMNS):
+                return to_one_record(row)
+        return None
+
     def _newest(self, limit: int, *, offset: int, after: Cursor | None) -> list[tuple[Any, ...]]:
         """At most `limit` rows, behind the cursor and behind `offset` further ones."""
         until = after.created_at + timedelta(microseconds=1) if after and after.created_at < LAST_TIME else None
         if offset and not after:
             offset, until = self._skip(offset)
         found: list[tuple[Any, ...]] = []
-        for window in self._ruler.windows(until, self._n_to_read(limit + offset)):
+        for window in self._index.windows(until, self._n_to_read(limit + offset)):
             rows = self._rows(window, limit - len(found), offset=offset, after=after)
             if offset and not rows:
                 offset -= self.count(window, *_behind(after))
@@ -208,7 +224,7 @@ class Search:
     def _nearest(self, limit: int, *, before: Cursor) -> list[tuple[Any, ...]]:
         """At most `limit` rows in front of the cursor, the nearest first."""
         found: list[tuple[Any, ...]] = []
-        for window in self._ruler.windows_from(before.created_at, self._n_to_read(limit)):
+        for window in self._index.windows_from(before.created_at, self._n_to_read(limit)):
             found += self._rows(window, limit - len(found), before=before)
             if len(found) == limit:
                 break
@@ -220,19 +236,19 @@ class Search:
     def _skip(self, offset: int) -> tuple[int, datetime | None]:
         """How many of `offset` are left, and until when, once whole ranges of time are passed over."""
         until: datetime | None = None
-        # Without filters the ruler knows how far to go; with them a range holds fewer, so it gropes.
-        marks = _FIRST_SKIPPED if self._filters else offset // ROWS_PER_MARK
-        while offset >= ROWS_PER_MARK and marks > 0:
-            since = self._ruler.below(until, marks)
+        # Without filters the index says how far to go; with them a range holds fewer rows, so the steps grow.
+        n_samples = _FIRST_SKIPPED if self._filters else offset // ROWS_PER_SAMPLE
+        while offset >= ROWS_PER_SAMPLE and n_samples > 0:
+            since = self._index.below(until, n_samples)
             passed = self._count_since(since) if until is None and since else self.count(Window(since, until))
             if passed <= offset and since is not None:
                 offset, until = offset - passed, since
-                marks = marks * 2 if self._filters else offset // ROWS_PER_MARK
+                n_samples = n_samples * 2 if self._filters else offset // ROWS_PER_SAMPLE
             elif passed <= offset:
                 # Everything is passed over: nothing is left to find.
                 return offset - passed, FIRST_TIME
             else:
-                marks //= 2
+                n_samples //= 2
         return offset, until
 
     def count(self, window: Window = EVERYTHING, *further: Condition) -> int:
@@ -246,7 +262,7 @@ class Search:
 
     def _count_since(self, since: datetime) -> int:
         # All rows are counted without reading any: the older side is subtracted where it is the smaller one.
-        if not self._filters and self._ruler.is_in_older_half(since):
+        if not self._filters and self._index.is_in_older_half(since):
             return self.count() - self.count(Window(None, since))
         return self.count(Window(since, None))
 
@@ -264,13 +280,19 @@ class Search:
         return self._fetch(bounds, order, limit + offset, newest_first=not before)[offset:]
 
     def _fetch(
-        self, bounds: list[Condition], order: str, most: int, *, newest_first: bool = True
+        self,
+        bounds: list[Condition],
+        order: str,
+        most: int,
+        *,
+        newest_first: bool = True,
+        columns: str = SUMMARY_COLUMNS,
     ) -> list[tuple[Any, ...]]:
         """At most `most` rows within the bounds that pass the filters."""
 
         def read(bounds: list[Condition]) -> list[tuple[Any, ...]]:
             clause, values = where(*bounds, *self._filters.conditions)
-            query = f"select {SUMMARY_COLUMNS} from traces{clause} {order}"
+            query = f"select {columns} from traces{clause} {order}"
             return self._cursor.execute(parsed(self._cursor, query), values).fetchall()
 
         found: list[tuple[Any, ...]] = []

@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 
 from tunix_rt.errors import MemoryLimitReached
 from tunix_rt.store.engine.session import Session
+from tunix_rt.store.engine.time_index import Window
 from tunix_rt.store.filters import Condition, Filters, where
-from tunix_rt.store.query.time_index import Ruler, in_window
 
 # Read in less than half a second; opening the file for each piece costs about a tenth of that.
 _PIECE_ROWS = 32_768
@@ -47,7 +47,6 @@ class Pace:
 
 def scan(
     session: Session,
-    ruler: Callable[[duckdb.DuckDBPyConnection], Ruler],
     select: str,
     filters: Filters,
     *,
@@ -62,7 +61,7 @@ def scan(
     that have been gone through.
     """
     with session.cursor() as cursor:
-        pieces = ruler(cursor).pieces(_PIECE_ROWS, newest_first=newest_first)
+        pieces = session.time_index(cursor).pieces(_PIECE_ROWS, newest_first=newest_first)
         newest = cursor.execute("select epoch_us(max(created_at)) from traces").fetchall()[0][0]
     not_later = Condition("created_at <= make_timestamptz(?::bigint)", (newest,))
     found, n_done, pace = False, 0, Pace()
@@ -128,6 +127,14 @@ def read(
         at += n_rows
         if keys is None or at >= len(keys):
             return
+
+
+def in_window(window: Window) -> Iterator[Condition]:
+    """The conditions that a row is in the window."""
+    if window.since is not None:
+        yield Condition("created_at >= ?", (window.since,))
+    if window.until is not None:
+        yield Condition("created_at < ?", (window.until,))
 
 
 def between(first: tuple[Any, ...], last: tuple[Any, ...]) -> tuple[Condition, Condition]:

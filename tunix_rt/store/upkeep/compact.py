@@ -34,7 +34,7 @@ _DUE = 12.0
 
 _SAMPLE = f"select created_at, id, n_chars, rowid from traces where rowid % {_ROWS_PER_SAMPLE} = 0"
 
-# A moment is as long as the range of a page: two marks of the ruler, 4,096 rows.
+# A moment is 64 of the rows that are looked at, so 4,096 rows.
 _DISORDER = f"""
 select coalesce(avg(places), 1) from (
     select count(distinct place) as places from (

@@ -11,10 +11,10 @@ from tunix_rt.errors import MemoryLimitReached, StoreUnusable, TraceInvalid
 from tunix_rt.model import Trace
 from tunix_rt.store.engine.rows import TRACE_JSON, encode
 from tunix_rt.store.engine.session import Session
+from tunix_rt.store.engine.time_index import EVERYTHING, Window
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Progress, telling
-from tunix_rt.store.query.scan import Pace, read
-from tunix_rt.store.query.time_index import EVERYTHING, Ruler, Window, in_window
+from tunix_rt.store.query.scan import Pace, in_window, read
 
 _PIECE_ROWS = 8_192
 # As objects of Python they take several times the memory.
@@ -81,7 +81,7 @@ def verify(session: Session, path: str, *, progress: Progress) -> VerifyReport:
     pieces = [EVERYTHING]
     try:
         with session.cursor() as cursor:
-            pieces = Ruler(cursor, session.n_traces).pieces(_PIECE_ROWS, newest_first=False)
+            pieces = session.time_index(cursor).pieces(_PIECE_ROWS, newest_first=False)
             if twice := cursor.execute(_TWICE).fetchall()[0][0]:
                 problems.add(f"{twice:,} traces have an id that another one has too")
     except (StoreUnusable, MemoryLimitReached) as error:
