@@ -247,7 +247,8 @@ def _detect(path: Path | str, sample: list[Row | Rejection]) -> Format:
             misfits.setdefault(known.name, misfit)
     if not misfits:
         raise SourceInvalid(f"{path}: no traces in it: {faults[0] if faults else 'it holds no rows'}")
-    raise SourceInvalid("\n".join([f"{path}: {_of_no_known_format(list(fields))}", *_what_to_do(misfits)]))
+    message = "\n".join([f"{path}: {_of_no_known_format(list(fields))}", *_what_to_do(misfits)])
+    raise SourceInvalid(message, fields=list(fields))
 
 
 def _of_no_known_format(fields: list[str]) -> str:

@@ -232,7 +232,7 @@ class Database:
                 if not re.search(r"Conflicting lock is held|Unique file handle conflict", str(error)):
                     raise
                 if time.monotonic() >= deadline:
-                    raise StoreBusy(_who_holds(self.path, error)) from None
+                    raise _busy(self.path, error) from None
             if gives_way():
                 return False
             time.sleep(random.uniform(*_RETRY_SECONDS))  # noqa: S311 - spreads the waiters, keeps no secret
@@ -261,13 +261,15 @@ class Database:
                 new.unlink(missing_ok=True)
 
 
-def _who_holds(path: Path, error: duckdb.Error) -> str:
+def _busy(path: Path, error: duckdb.Error) -> StoreBusy:
     found = re.search(r"held in (.*?)\(PID (\d+)\)", str(error))
-    if found is None or int(found[2]) == os.getpid():
-        holder = "this very process, which has it open outside of tunix_rt"
+    pid = None if found is None or int(found[2]) == os.getpid() else int(found[2])
+    if found is None or pid is None:
+        holder = "this process, which has it open outside of tunix_rt"
     else:
-        holder = f"process {found[2]} ({Path(found[1].strip()).name or 'name unknown'}), outside of tunix_rt"
-    return (
-        f"{path}: held by {holder}; traces can still be added. To read, close the file there, or set pool_timeout "
-        "(TUNIX_RT_POOL_TIMEOUT, up to 300) higher"
+        holder = f"process {pid} ({Path(found[1].strip()).name or 'name unknown'}), outside of tunix_rt"
+    return StoreBusy(
+        f"{path}: held by {holder}; traces can still be added. To read, close the file there, or increase pool_timeout "
+        "(TUNIX_RT_POOL_TIMEOUT, up to 300)",
+        holder=pid,
     )

@@ -54,28 +54,32 @@ def merge_after(cursor: duckdb.DuckDBPyConnection, *, now: bool) -> None:
 def compare(path: Path, found: Standing | None, acknowledged: Standing, n_lost: int) -> None:
     """Raises StoreDamaged where the file (None: it is gone or empty) holds less than was acknowledged."""
     remedy = (
-        "Put it back, with its .wal if there is one, or restore a backup; to go on with what is there: "
-        "TraceStore(path, accept_loss=True)"
+        "Put the missing file back, with its .wal if there is one, or restore a backup; to open the store without the "
+        "missing traces: TraceStore(path, accept_loss=True)"
     )
     if found is None:
         if acknowledged.store_id is not None:
             raise StoreDamaged(
-                f"{path}: the store is gone or empty, where {acknowledged.n_traces:,} traces had been acknowledged. "
-                f"{remedy}"
+                f"{path}: the store is missing or empty; it had {acknowledged.n_traces:,} traces. {remedy}",
+                missing=acknowledged.n_traces,
             )
     elif acknowledged.store_id not in (None, found.store_id):
         raise StoreDamaged(
-            f"{path}: is another store than the one that its journal belongs to ({acknowledged.n_traces:,} traces). "
-            f"{remedy}"
+            f"{path}: is not the store that its journal belongs to, which had {acknowledged.n_traces:,} traces. "
+            f"{remedy}",
+            missing=acknowledged.n_traces,
         )
     elif found.generation < acknowledged.generation:
+        n_missing = acknowledged.n_traces - found.n_traces
         raise StoreDamaged(
-            f"{path}: holds {found.n_traces:,} traces, where {acknowledged.n_traces:,} had been acknowledged; "
-            f"{acknowledged.generation - found.generation:,} changes are missing, for its write-ahead log was lost or "
-            f"an older file lies in its place. {remedy}"
+            f"{path}: has {found.n_traces:,} traces, but {acknowledged.n_traces:,} were stored; the last "
+            f"{acknowledged.generation - found.generation:,} changes are missing, because its write-ahead log was lost "
+            f"or the file is an older copy. {remedy}",
+            missing=n_missing if n_missing > 0 else None,
         )
     if n_lost:
         raise StoreDamaged(
-            f"{path}: {n_lost:,} traces that had been acknowledged are in neither the store nor its journal, whose "
-            f"own log was lost. {remedy}"
+            f"{path}: {n_lost:,} stored traces are neither in the store nor in its journal, because the journal's own "
+            f"log was lost. {remedy}",
+            missing=n_lost,
         )

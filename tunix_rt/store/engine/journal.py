@@ -199,14 +199,16 @@ class Journal:
         """This thread and this process alone may touch the file; StoreBusy where that is not so by the deadline."""
         if not self._threads.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise StoreBusy(
-                f"{self.path}: other threads of this process were writing to the journal all the time; nothing was "
-                "added. Try again, or set pool_timeout (TUNIX_RT_POOL_TIMEOUT, up to 300) higher"
+                f"{self.path}: other threads of this process wrote to the journal all the time; nothing was added. Try "
+                "again, or increase pool_timeout (TUNIX_RT_POOL_TIMEOUT, up to 300)"
             )
         try:
             if not self._queue.take_write_lock(deadline):
+                writer = self._queue.writer or None
                 raise StoreBusy(
-                    f"{self.path}: process {self._queue.writer or 'unknown'} was writing to the journal all the time, "
-                    "or has been stopped in the middle; nothing was added. Let it go on or end it, and try again"
+                    f"{self.path}: process {writer or 'unknown'} wrote to the journal all the time, or was stopped "
+                    "while it did; nothing was added. Let it continue or end it, and try again",
+                    holder=writer,
                 )
             try:
                 with self.lock:

@@ -235,8 +235,9 @@ class Lease:
                 return False
             holder = self._queue.holder
             raise StoreBusy(
-                f"{self._database.path}: held by {holder or 'another process'}; close the store there, or "
-                "set pool_timeout (TUNIX_RT_POOL_TIMEOUT, up to 300) higher"
+                f"{self._database.path}: held by {holder or 'another process'}; close the store there, or increase "
+                "pool_timeout (TUNIX_RT_POOL_TIMEOUT, up to 300)",
+                holder=holder and holder.pid,
             )
         self._has_lease = True
         return True
@@ -290,8 +291,8 @@ class Lease:
 
     def _busy_with_threads(self) -> StoreBusy:
         return StoreBusy(
-            f"{self._database.path}: other threads of this process were at work in it or waited for it all the time; "
-            "let fewer threads in, or set pool_timeout (TUNIX_RT_POOL_TIMEOUT, up to 300) higher"
+            f"{self._database.path}: other threads of this process used the store or waited for it all the time; use "
+            "fewer threads, or increase pool_timeout (TUNIX_RT_POOL_TIMEOUT, up to 300)"
         )
 
 

@@ -104,8 +104,8 @@ class Session:
         places = self._places
         if not places.acquire(timeout=self._timeout):
             raise StoreBusy(
-                f"{self._files.path}: {self._most_threads} threads have been at work in this store for "
-                f"{self._timeout} s; let fewer threads in, or raise pool_size or max_overflow"
+                f"{self._files.path}: {self._most_threads} threads have been using this store for {self._timeout} s; "
+                "use fewer threads, or increase pool_size or max_overflow"
             )
         try:
             self._files.catch_up()
@@ -177,7 +177,9 @@ class Session:
     def refuse_read_only(self) -> None:
         """Raises StoreReadOnly where the store was opened for reading only."""
         if self.read_only:
-            raise StoreReadOnly(f"{self._files.path}: opened with read_only=True; open it without to change it")
+            raise StoreReadOnly(
+                f"{self._files.path}: is open with read_only=True; to change it, open it without read_only"
+            )
 
     def _make_places(self) -> None:
         # A forked child has none of the threads that had taken places in its parent.
@@ -240,6 +242,6 @@ class Session:
     def _refuse_replaced(self) -> None:
         if not self._files.database.is_current():
             raise StoreDamaged(
-                f"{self._files.path}: was deleted, moved or replaced while it was being written, so what this call "
-                "stored is not there; what was added before and not yet written is still in the journal. Try again"
+                f"{self._files.path}: was deleted, moved or replaced while this call wrote to it, so nothing of this "
+                "call is stored; traces that were added before are still in the journal. Try again"
             )

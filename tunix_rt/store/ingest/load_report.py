@@ -2,7 +2,6 @@
 
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
@@ -18,6 +17,7 @@ KEPT_SAMPLES = 3
 KEPT_NEWEST = 5
 
 
+@render.shows_itself(render.report_text, render.report_html)
 class LoadReport:
     """What a load did: `added`, `known` (already there), and `rejected_count` rows that are no traces.
 
@@ -85,12 +85,3 @@ class LoadReport:
 
     def __repr__(self) -> str:
         return f"<LoadReport: {self.added:,} added, {self.known:,} already there, {self.rejected_count:,} rejected>"
-
-    def __str__(self) -> str:
-        return render.report_text(self)
-
-    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
-        printer.text(str(self))
-
-    def _repr_html_(self) -> str:
-        return render.report_html(self)

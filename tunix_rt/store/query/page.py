@@ -109,6 +109,7 @@ class Wanted(NamedTuple):
         )
 
 
+@render.shows_itself(render.page_text, render.page_html)
 class Page:
     """Summaries of stored traces, newest first, and the ways on and back.
 
@@ -159,15 +160,6 @@ class Page:
 
     def __repr__(self) -> str:
         return f"<Page of {len(self)} traces{', more behind' if self.next else ''}>"
-
-    def __str__(self) -> str:
-        return render.page_text(self)
-
-    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
-        printer.text(str(self))
-
-    def _repr_html_(self) -> str:
-        return render.page_html(self)
 
 
 def _place_of(record: TraceSummary) -> str:

@@ -23,6 +23,7 @@ _MOST_NESTED = 100
 _NO_SUCH_VALUE = (ValueError, OverflowError, pa.ArrowException)
 
 
+@render.shows_itself(render.table_text, render.table_html)
 class SqlResult:
     """The rows of a query, in memory: shows itself, and gives itself as Arrow (`arrow()`) or pandas (`df()`)."""
 
@@ -69,15 +70,6 @@ class SqlResult:
 
     def __repr__(self) -> str:
         return render.visible(f"<SqlResult of {self.n_rows:,} rows: {', '.join(self.columns)}>")
-
-    def __str__(self) -> str:
-        return render.table_text(self)
-
-    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
-        printer.text(str(self))
-
-    def _repr_html_(self) -> str:
-        return render.table_html(self)
 
 
 def run_sql(session: Session, query: str, parameters: Sequence[Any]) -> SqlResult:

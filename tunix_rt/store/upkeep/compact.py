@@ -7,9 +7,9 @@ from pathlib import Path
 
 import duckdb
 
+from tunix_rt import render
 from tunix_rt.errors import MemoryLimitReached
 from tunix_rt.paths import log_of
-from tunix_rt.render.humanize import size
 from tunix_rt.store.engine.database import ROW_GROUP_ROWS
 from tunix_rt.store.engine.expected_counts import loose_changes, merge_after
 from tunix_rt.store.engine.session import Session
@@ -79,6 +79,7 @@ _FIRST = ("-infinity", "00000000-0000-0000-0000-000000000000")
 _LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 
+@render.shows_facts
 @dataclass(frozen=True)
 class Compaction:
     """What compacting did: traces moved, and bytes on disk and disorder before and after.
@@ -92,10 +93,18 @@ class Compaction:
     disorder_before: float
     disorder_after: float
 
+    @property
+    def _facts(self) -> list[tuple[str, str]]:
+        return [
+            ("moved", render.count(self.moved, "trace")),
+            ("disorder", f"{self.disorder_before:.1f} → {self.disorder_after:.1f}"),
+            ("size", f"{render.size(self.size_before)} → {render.size(self.size_after)}"),
+        ]
+
     def __repr__(self) -> str:
         return (
             f"<Compaction: {self.moved:,} traces moved, disorder {self.disorder_before:.1f} → "
-            f"{self.disorder_after:.1f}, {size(self.size_before)} → {size(self.size_after)}>"
+            f"{self.disorder_after:.1f}, {render.size(self.size_before)} → {render.size(self.size_after)}>"
         )
 
 

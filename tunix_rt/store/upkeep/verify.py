@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
@@ -27,6 +26,7 @@ _TWICE = "select count(*) - count(distinct id) from traces"
 _ANY_SIZE = 2**62
 
 
+@render.shows_facts
 @dataclass(frozen=True)
 class VerifyReport:
     """What `verify` found: how many traces were read, and what is wrong; `ok` where nothing is.
@@ -50,15 +50,6 @@ class VerifyReport:
         if self.n_problems > len(self.problems):
             found.append(("problems", f"and {self.n_problems - len(self.problems):,} more"))
         return [("store", self.path), ("traces read", f"{self.n_traces:,}"), *found]
-
-    def __str__(self) -> str:
-        return render.facts_text(self._facts)
-
-    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
-        printer.text(str(self))
-
-    def _repr_html_(self) -> str:
-        return render.facts_html(self._facts)
 
 
 class _Problems:
