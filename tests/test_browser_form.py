@@ -121,8 +121,8 @@ def test_a_count_that_fails_is_told(form, filled, caplog):
     filled.path.rename(filled.path.with_name("elsewhere"))
     form._count()
     settled()
-    assert "gone or empty" in form.problem
-    assert "gone or empty" in caplog.text
+    assert "missing or empty" in form.problem
+    assert "missing or empty" in caplog.text
     assert form.n_found == -1
 
 

@@ -105,7 +105,7 @@ def test_a_backup_takes_no_memory_for_them(large, tmp_path):
 
 def test_a_single_trace_that_is_too_large_is_reported(built, tmp_path):
     large = limited(shutil.copy(built, tmp_path / "large.duckdb"), 12)
-    told = r"takes more memory than the 12 MB .* Set memory_limit \(TUNIX_RT_MEMORY_LIMIT\) higher"
+    told = r"needs more than the 12 MB of memory .* Increase memory_limit \(TUNIX_RT_MEMORY_LIMIT\)"
     for work in (lambda: list(large.scan()), lambda: large.export(tmp_path / "out")):
         with pytest.raises(rt.MemoryLimitReached, match=told):
             work()

@@ -64,7 +64,7 @@ def test_a_trace_is_found_by_the_beginning_of_its_id(client):
     assert client.get(f"/traces/{second[: n + 1]}").json()["id"] == second
     ambiguous = client.get(f"/traces/{second[:n]}")
     assert ambiguous.status_code == 409
-    assert "2 ids begin so" in ambiguous.json()["detail"]
+    assert "2 ids begin with it" in ambiguous.json()["detail"]
 
 
 def test_replies_are_json_that_nobody_keeps(client):
@@ -148,7 +148,7 @@ def test_an_empty_store_has_an_empty_page(client):
     [
         *(("limit", value, "must be a whole number from 1 to 100") for value in (0, 101, -1, "ten", "1.5", "", "٣")),
         *(("offset", value, "must be a whole number") for value in (-1, "x", 10**30)),
-        ("after", "nothing", "is no cursor"),
+        ("after", "nothing", "is not a valid cursor"),
         ("min_steps", "-1", "must be a whole number"),
         ("max_chars", "many", "must be a whole number"),
         ("since", "yesterday", "must be a time such as"),

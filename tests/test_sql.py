@@ -255,7 +255,7 @@ def test_a_where_that_fails_is_told_as_such_and_the_store_goes_on(filled, tmp_pa
 @pytest.mark.slow
 def test_a_where_that_takes_too_much_memory_is_told_as_such_and_the_store_goes_on(filled, tmp_path):
     for call in calls(filled, tmp_path, where="(select list(range) from range(40000000)) is null"):
-        with pytest.raises(rt.MemoryLimitReached, match="the 512 MB that the store may use"):
+        with pytest.raises(rt.MemoryLimitReached, match="the 512 MB of memory that the store may use"):
             call()
     assert filled.count() == 25
 

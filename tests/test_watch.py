@@ -245,7 +245,7 @@ def test_formats_are_told_or_insisted_on_for_each_file(store, runs):
         ({"every": float("nan")}, "every=nan: must be"),
         ({"every": "2s"}, "every='2s': must be"),
         ({"stop": 3}, "stop=3: must be a function without arguments or a threading.Event"),
-        ({"format": "trace", "mapping": {"prompt": "q"}}, "give one of the two"),
+        ({"format": "trace", "mapping": {"prompt": "q"}}, "`format` cannot be combined with `mapping`"),
     ],
 )
 def test_what_cannot_be_asked_is_told_at_the_call(store, options, told):

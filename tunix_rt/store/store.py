@@ -151,7 +151,8 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         with self._searching(Filters(**filters)) as search:
             newest = search.newest_record()
         if newest is None:
-            raise TraceNotFound(f"trace not found: {self.path} holds none{' like that' if filters else ' yet'}")
+            why = "that passes the filters" if filters else "yet"
+            raise TraceNotFound(f"no trace found: {self.path} has none {why}")
         return newest
 
     def page(
@@ -179,7 +180,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         """
         selection = Filters(**filters)
         if bool(ids) == bool(selection):
-            raise QueryInvalid('delete: give ids or filters, one of the two; where="true" deletes everything')
+            raise QueryInvalid('delete: give either ids or filters; where="true" deletes everything')
         if ids:
             with self._session.transaction() as cursor:
                 return delete(cursor, ids, store=self.path)

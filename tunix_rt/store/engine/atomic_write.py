@@ -135,19 +135,19 @@ def refuse_file_of_a_store(path: Path) -> None:
     By its name a file may belong to a store beside it although it is not there now; by its content it is a database.
     """
     if is_beside_store(path):
-        raise ExportFailed(f"{path}: belongs to the trace store beside it; name another file")
+        raise ExportFailed(f"{path}: belongs to the trace store beside it; choose another file name")
     try:
         there = path.stat()
     except (OSError, ValueError):
         return
     # Files of stores that this process has open are not opened here: closing them would drop its locks on them.
     if (there.st_dev, there.st_ino) in Files.identities():
-        raise ExportFailed(f"{path}: is a file of a store that is open here; name another file")
+        raise ExportFailed(f"{path}: is a file of a store that is open in this process; choose another file name")
     head = b""
     with suppress(OSError), path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if head == _SQLITE_HEAD or head[_DUCKDB_HEAD] == b"DUCK":
-        raise ExportFailed(f"{path}: is a database, such as a store is; name another file, or delete it first")
+        raise ExportFailed(f"{path}: is a database, perhaps a store; choose another file name, or delete it first")
 
 
 def _stat(path: Path, *, new: bool) -> os.stat_result | None:
@@ -156,9 +156,9 @@ def _stat(path: Path, *, new: bool) -> os.stat_result | None:
     except FileNotFoundError:
         return None
     if new:
-        raise ExportFailed(f"{path}: is there already and was left as it is; name another file")
+        raise ExportFailed(f"{path}: already exists and was not changed; choose another file name")
     if not os.access(path, os.W_OK):
-        raise ExportFailed(f"{path}: is read-only and was left as it is; name another file, or make it writable")
+        raise ExportFailed(f"{path}: is read-only and was not changed; make it writable, or choose another file name")
     return there
 
 
@@ -216,8 +216,8 @@ def _lock(descriptor: int, folder: Path) -> None:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise ExportFailed(
-                    f"{folder}: another process has kept this folder locked for {_LOCK_SECONDS:.0f} s; end it, or name "
-                    "a file in another folder"
+                    f"{folder}: another process has locked this folder for {_LOCK_SECONDS:.0f} s; end that process, or "
+                    "choose a file in another folder"
                 ) from None
             time.sleep(_LOCK_POLL_SECONDS)
         except OSError:

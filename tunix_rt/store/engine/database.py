@@ -170,8 +170,8 @@ class Database:
         said = str(error)
         if isinstance(error, duckdb.OutOfMemoryException):
             return MemoryLimitReached(
-                f"{self.path}: this takes more memory than the {self.memory_limit // 10**6:,} MB that the store may "
-                "use; nothing was changed. Set memory_limit (TUNIX_RT_MEMORY_LIMIT) higher, or ask for less at once"
+                f"{self.path}: this needs more than the {self.memory_limit // 10**6:,} MB of memory that the store may "
+                "use; nothing was changed. Increase memory_limit (TUNIX_RT_MEMORY_LIMIT), or select less at once"
             )
         of_the_file = duckdb.FatalException | duckdb.InternalException | duckdb.ConnectionException | duckdb.IOException
         # A commit that cannot be written is a TransactionException, as many other things are.
@@ -185,22 +185,22 @@ class Database:
         first_line = said.partition("\n")[0]
         if re.search(r"No space left|[Dd]isk.* full|File too large|Disk quota", said):
             return StoreFull(
-                f"{self.path}: the disk is full; what was acknowledged is safe, and work goes on when there is room "
-                f"({first_line})"
+                f"{self.path}: the disk is full ({first_line}); everything that was added before is safe. Free some "
+                "space and try again"
             )
         if "not a valid DuckDB database file" in said:
             return StoreUnusable(
-                f"{self.path}: is no DuckDB file; it was left as it is. Name another path for the store, or put it "
-                "back from a backup if it was one"
+                f"{self.path}: is not a DuckDB file, and was not changed. Choose another path for the store, or "
+                "restore a backup if this was a store"
             )
         if re.search(r"Corrupt|Could not read enough bytes|checksum|deserialize|WAL", said):
             return StoreDamaged(
-                f"{self.path}: is damaged ({first_line}); it was left as it is. Put it back from a backup; where it "
-                "still opens, verify() says what can be read"
+                f"{self.path}: is damaged ({first_line}), and was not changed. Restore a backup; if the store still "
+                "opens, verify() shows what can be read"
             )
         if "No locks available" in said:
             return StoreUnusable(
-                f"{self.path}: cannot be locked ({first_line}), so that processes could not take turns; put the store "
+                f"{self.path}: cannot be locked ({first_line}), so processes could not share it safely; put the store "
                 "on a local disk, or mount its file system with locks"
             )
         return StoreUnusable(f"{self.path}: cannot be used as a store: {said}")
@@ -255,7 +255,7 @@ class Database:
         except OSError as error:
             if isinstance(error, TunixRTError):
                 raise
-            raise StoreUnusable(f"{self.path}: cannot be made ({error.strerror})") from error
+            raise StoreUnusable(f"{self.path}: cannot be created ({error.strerror})") from error
         finally:
             with suppress(OSError):
                 new.unlink(missing_ok=True)

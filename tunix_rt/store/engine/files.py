@@ -49,12 +49,12 @@ class Files:
         The highest memory limit of the stores of the process counts, in bytes.
         """
         if read_only and not path.exists():
-            raise StoreUnusable(f"{path}: there is no store to read; without read_only one is made")
+            raise StoreUnusable(f"{path}: no such store; without read_only=True a new one is created")
         if not read_only:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise StoreUnusable(f"{path}: its folder cannot be made ({error.strerror})") from None
+                raise StoreUnusable(f"{path}: its folder cannot be created ({error.strerror})") from None
         # One journal and one queue for all who come, by whatever links.
         path = path.resolve()
         found = cls._of_process.get(path)

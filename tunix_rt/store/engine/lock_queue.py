@@ -258,7 +258,7 @@ class LockQueue:
             yield
         except OSError as error:
             raise StoreUnusable(
-                f"{self.path}: cannot be locked ({error.strerror}), so that processes could not take turns; put the "
+                f"{self.path}: cannot be locked ({error.strerror}), so processes could not share it safely; put the "
                 "store on a local disk, or mount its file system with locks"
             ) from None
 

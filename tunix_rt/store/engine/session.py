@@ -160,7 +160,7 @@ class Session:
         with self.cursor() as cursor:
             n_traces = cursor.execute("select count(*) from traces").fetchall()[0][0]
             if n_traces != self.n_traces:
-                found.append(f"{n_traces:,} traces are there, where {self.n_traces:,} were counted")
+                found.append(f"the file has {n_traces:,} traces, but {self.n_traces:,} were counted")
         return found
 
     def close(self) -> None:
@@ -177,9 +177,7 @@ class Session:
     def refuse_read_only(self) -> None:
         """Raises StoreReadOnly where the store was opened for reading only."""
         if self.read_only:
-            raise StoreReadOnly(
-                f"{self._files.path}: is open with read_only=True; to change it, open it without read_only"
-            )
+            raise StoreReadOnly(f"{self._files.path}: is open with read_only=True; open it without, to change it")
 
     def _make_places(self) -> None:
         # A forked child has none of the threads that had taken places in its parent.

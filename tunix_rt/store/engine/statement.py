@@ -59,14 +59,14 @@ def check_query(cursor: duckdb.DuckDBPyConnection, query: str) -> None:
     """Raises QueryInvalid unless the text is one statement that only reads: a SELECT, or an EXPLAIN of one."""
     statements = cursor.extract_statements(query)
     if len(statements) != 1:
-        raise QueryInvalid(f"SQL: {len(statements)} statements; give one at a time")
+        raise QueryInvalid(f"SQL: {len(statements)} statements; run one at a time")
     kind = statements[0].type
     if kind == duckdb.StatementType.EXPLAIN and (begin := _EXPLAIN.match(query)):
         # What is explained stands by itself as well, or else the EXPLAIN is of something that is no SELECT.
         query = query[begin.end() :]
         kind = _kind(cursor, query)
     if kind == duckdb.StatementType.MULTI:
-        raise QueryInvalid("SQL: a PIVOT that finds its columns by itself makes a type; name them: PIVOT … ON … IN (…)")
+        raise QueryInvalid("SQL: a PIVOT without IN creates a type, which sql() cannot do; write PIVOT … ON … IN (…)")
     if kind != duckdb.StatementType.SELECT:
         raise QueryInvalid(
             f"SQL: {kind.name} writes or changes settings, and sql() only reads; "
@@ -149,14 +149,14 @@ def _check_functions(cursor: duckdb.DuckDBPyConnection, select: str, what: str) 
     if not parsed.startswith('{"error":false'):
         raise QueryInvalid(f"{what}: cannot be read as a SELECT: {parsed}")
     if change := _CHANGES.search(parsed):
-        raise QueryInvalid(f"{what}: {change[1]} inside a WITH changes the store, and this only reads")
+        raise QueryInvalid(f"{what}: {change[1]} inside a WITH changes the store; only reading is allowed")
     of_tables = _TABLE_FUNCTIONS.findall(parsed)
     if len(of_tables) != parsed.count(_TABLE_FUNCTION):
-        raise QueryInvalid(f"{what}: this version of DuckDB does not say which functions it calls")
+        raise QueryInvalid(f"{what}: this version of DuckDB does not report which functions are called")
     acting = {name for name in of_tables if name.lower() not in READING}
     acting |= {name for name in _FUNCTIONS.findall(parsed) if name.lower() in ACTING}
     if acting:
-        raise QueryInvalid(f"{what}: {', '.join(sorted(acting))} may do more than read, and this only reads")
+        raise QueryInvalid(f"{what}: {', '.join(sorted(acting))} may do more than read; only reading is allowed")
 
 
 def _of_the_store(error: duckdb.Error, path: Path) -> bool:

@@ -175,7 +175,7 @@ def export(
             return write(target)
         file_path = destination(target)
         if file_path == store.resolve():
-            raise ExportFailed(f"{target}: is the store itself; name another file")
+            raise ExportFailed(f"{target}: is the store itself; choose another file name")
         if file_path is None:
             with written_into(target) as file:
                 return replace(write(file), path=target)
@@ -232,7 +232,7 @@ def _checked_tags(name: str, chosen: ExportFormat, tags: Any) -> Tags:
         return THINK_TAGS
     if not chosen.takes_tags:
         takers = ", ".join(name for name, known in EXPORT_FORMATS.items() if known.takes_tags)
-        raise QueryInvalid(f"tags={short(tags)}: the format {name} has none; they go with {takers}")
+        raise QueryInvalid(f"tags={short(tags)}: the format {name} takes no tags; formats that take tags: {takers}")
     texts = tuple(tags) if isinstance(tags, tuple | list) else ()
     if len(texts) != _N_TAGS or not all(isinstance(tag, str) and tag.strip() and storable(tag) for tag in texts):
         raise QueryInvalid(f'tags={short(tags)}: must be two texts, such as ("<reasoning>", "</reasoning>")')

@@ -59,7 +59,7 @@ def load(
     """Loads what `source` names or holds; see `TraceStore.load`."""
     session.refuse_read_only()
     if not (isinstance(known, str) and known in ("skip", "add")):
-        raise QueryInvalid(f'known={short(known)}: must be "skip" (what is there is not added again) or "add"')
+        raise QueryInvalid(f'known={short(known)}: must be "skip" (stored traces are not added again) or "add"')
     encoding = checked_encoding(encoding)
     name, sources, passed_over, unreadable = sources_in(source, _listing(progress), encoding)
     unit = "rows" if sources and isinstance(sources[0], SourceRows) else "B"
@@ -101,7 +101,7 @@ def insisted_format(format: str | None, mapping: Mapping[str, str] | None) -> Fo
         return format_named(format)
     if format is not None:
         raise QueryInvalid(
-            f"format={short(format)} and mapping=…: give one of the two; a mapping is a format of its own"
+            f"`format` cannot be combined with `mapping`, which is a format itself; leave out format={short(format)}"
         )
     return MappedFormat(mapping)
 
@@ -210,7 +210,7 @@ class Loading:
             yield
         except BaseException as error:
             # An interrupt, `progress` that raises, a full disk, a busy store: what was committed stays, and is said.
-            error.add_note(f"{self.report!r} before this; loading the same again adds only what is missing")
+            error.add_note(f"{self.report!r} before this; loading the same again adds only the missing traces")
             raise
 
     def take(self, found: Draft | Rejection) -> None:

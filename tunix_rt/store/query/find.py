@@ -46,6 +46,6 @@ def delete(cursor: duckdb.DuckDBPyConnection, ids: Sequence[UUID | str], *, stor
 
 def _require_one(id: UUID | str, n_found: int, store: Path) -> None:
     if n_found > 1:
-        raise IdAmbiguous(f"id {str(id)!r} is ambiguous: {n_found:,} ids begin so; give more digits")
+        raise IdAmbiguous(f"id {id} is ambiguous: {n_found:,} ids begin with it; give more digits")
     if n_found == 0:
-        raise TraceNotFound(f"trace {str(id)!r} not found in {store}")
+        raise TraceNotFound(f"trace {id} not found in {store}")

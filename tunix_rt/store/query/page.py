@@ -73,7 +73,7 @@ class Cursor(NamedTuple):
                 return cls(from_microseconds(microseconds), UUID(bytes=id_bytes))
         except (ValueError, TypeError, struct.error, OverflowError):
             pass
-        raise QueryInvalid(f"{name}={short(text)}: is no cursor; use the `next` or the `previous` of a page")
+        raise QueryInvalid(f"{name}={short(text)}: is not a valid cursor; use `next` or `previous` of a page")
 
 
 def cursor_at(moment: datetime | date | str) -> str:
@@ -100,7 +100,7 @@ class Wanted(NamedTuple):
         whole_number("limit", limit, 1, MAX_LIMIT)
         whole_number("offset", offset, 0, None)
         if before is not None and (offset or after is not None):
-            raise QueryInvalid("before: is a way of its own to a page; leave `after` and `offset` out")
+            raise QueryInvalid("`before` cannot be combined with `after` or `offset`")
         return cls(
             limit,
             min(offset, _MOST_OFFSET),

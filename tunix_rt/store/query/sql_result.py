@@ -51,7 +51,7 @@ class SqlResult:
                 return self._table.to_pandas(types_mapper=pd.ArrowDtype)
         except _NO_SUCH_VALUE as error:
             raise QueryInvalid(
-                f"SQL: pandas cannot hold the result: {error}; take arrow(), or cast to varchar"
+                f"SQL: pandas cannot hold the result: {error}; use arrow(), or cast to varchar"
             ) from None
 
     @property
@@ -77,7 +77,9 @@ def run_sql(session: Session, query: str, parameters: Sequence[Any]) -> SqlResul
     if not isinstance(query, str):
         raise QueryInvalid(f"SQL: must be a text, not {type(query).__name__}")
     if not is_text(query):
-        raise QueryInvalid(f"SQL: {query!r} holds a lone surrogate, which is no text")
+        raise QueryInvalid(
+            "SQL: the text contains half of a surrogate pair, which cannot be written as UTF-8; remove it"
+        )
     values = [_plain(value) for value in parameters]
     with session.cursor() as cursor, asked("SQL", session.path):
         try:
@@ -111,7 +113,7 @@ def _plain(value: Any) -> Any:
 def _refuse_endless(value: Any, depth: int) -> None:
     """DuckDB follows a value that holds itself until the process dies."""
     if depth > _MOST_NESTED:
-        raise QueryInvalid("SQL: a parameter is nested too deeply, or holds itself")
+        raise QueryInvalid("SQL: a parameter is nested too deeply, or contains itself")
     if isinstance(value, dict):
         value = list(value.values())
     elif getattr(getattr(value, "dtype", None), "kind", "") == "O" and hasattr(value, "tolist"):

@@ -25,9 +25,11 @@ def backup(session: Session, path: Path) -> None:
         # Either would be taken for the copy's own. A journal of this very store is: its file was lost.
         for left in (journal, log):
             if left.exists() and not (left == journal and _belongs_to(journal, session.store_id)):
-                raise ExportFailed(f"{left} is there, of another store; name another file for the backup, or remove it")
+                raise ExportFailed(
+                    f"{left}: belongs to another store; remove it, or choose another file for the backup"
+                )
         if log_of(file).exists():
-            raise StoreFull(f"{file}: could not be written out whole, so no copy was made; make room on its disk")
+            raise StoreFull(f"{file}: could not be written out completely, so nothing was copied; free some disk space")
         with file.open("rb") as source:
             if fcntl is not None:
                 # As DuckDB does to read: a program that does not know the line cannot write to the file meanwhile.

@@ -138,7 +138,7 @@ def compact(session: Session, path: Path, *, progress: Progress) -> Compaction:
         if moved:
             _drop_emptied(session)
     except BaseException as error:
-        error.add_note(f"{moved:,} traces were moved before this; compacting again goes on from there")
+        error.add_note(f"{moved:,} traces were moved before this; compacting again continues from there")
         raise
     with session.cursor() as cursor:
         after = disorder(cursor)

@@ -74,7 +74,7 @@ def verify(session: Session, path: str, *, progress: Progress) -> VerifyReport:
         with session.cursor() as cursor:
             pieces = session.time_index(cursor).pieces(_PIECE_ROWS, newest_first=False)
             if twice := cursor.execute(_TWICE).fetchall()[0][0]:
-                problems.add(f"{twice:,} traces have an id that another one has too")
+                problems.add(f"{twice:,} traces have the id of another trace")
     except (StoreUnusable, MemoryLimitReached) as error:
         problems.add(f"ids and times: cannot be read: {error}")
     pace = Pace()
@@ -102,7 +102,7 @@ def _faults(rows: pa.Table) -> Iterator[str]:
             yield f"trace {row['id']}: {error}"
             continue
         if digest.hex() != row["digest"].replace("-", ""):
-            yield f"trace {row['id']}: is not what was stored under this id"
+            yield f"trace {row['id']}: differs from what was stored under this id"
         elif (len(trace.steps), trace.n_chars) != (row["n_steps"], row["n_chars"]):
             yield f"trace {row['id']}: its counts of steps and characters are wrong"
 
