@@ -131,7 +131,7 @@ def test_sql_gives_a_result_that_a_variable_can_take(shell):
         ("%trace_load a.jsonl --map final_answer=a", "mapping: says no prompt"),
         (
             "%trace_load a.jsonl --map prompt=a --format trace",
-            "`format` cannot be combined with `mapping`, which is a format itself",
+            "`format` cannot be combined with `mapping`",
         ),
         ("%trace_watch", "the following arguments are required: path"),
         ("%trace_watch runs --every 0", "every=0.0: must be a number of seconds above 0"),
