@@ -21,7 +21,7 @@ from tunix_rt.store.upkeep import compact as compacting
 compacting._SAMPLES_PER_PIECE = 4
 for name in ("_STARTS",):
     setattr(compacting, name, getattr(compacting, name).replace("// 280", "// 4"))
-compacting._MOST_PLACES = 0
+compacting._MOST_ROW_GROUPS = 0
 store = rt.TraceStore(sys.argv[1])
 print("here", flush=True)
 print(store.compact(progress=False).moved)
@@ -66,7 +66,7 @@ def put(store, make_trace):
 def small_pieces(monkeypatch):
     """Pieces of 256 traces, all of which are moved."""
     monkeypatch.setattr(compacting, "_STARTS", compacting._STARTS.replace("// 280", "// 4"))
-    monkeypatch.setattr(compacting, "_MOST_PLACES", 0)
+    monkeypatch.setattr(compacting, "_MOST_ROW_GROUPS", 0)
 
 
 def shuffled(n):
@@ -225,8 +225,8 @@ def test_killed_half_way_it_leaves_every_trace_and_goes_on(store, put):
     for _ in range(3):
         with python(COMPACT, store.path, stdout=subprocess.PIPE) as other:
             other.stdout.readline()
-            generation = store._session._files.standing.generation
-            while store.count() == 9_001 and store._session._files.standing.generation < generation + 5:
+            generation = store._session._files.counts.generation
+            while store.count() == 9_001 and store._session._files.counts.generation < generation + 5:
                 pass
             other.send_signal(signal.SIGKILL)
         assert everything(store) == rows

@@ -103,7 +103,9 @@ def test_a_store_damaged_in_the_middle_is_told_when_it_is_read(path):
 
 def test_a_store_that_was_deleted_is_told_and_not_made_anew(path):
     path.unlink()
-    assert isinstance(refused(path, "missing or empty; it had 50 traces", "Put the missing file back"), rt.StoreDamaged)
+    error = refused(path, "missing or empty; it had 50 traces", "Put the missing file back")
+    assert isinstance(error, rt.StoreDamaged)
+    assert error.missing == 50
     assert not path.exists()
     store = rt.TraceStore(path, accept_loss=True)
     assert store.count() == 0
@@ -119,7 +121,9 @@ def test_an_older_copy_of_the_store_is_told_and_the_newer_one_can_be_put_back(pa
     store.close()
     shutil.copy(path, newer := path.with_name("newer"))
     shutil.copy(older, path)
-    assert isinstance(refused(path, "has 50 traces, but 51 were stored", "older copy"), rt.StoreDamaged)
+    error = refused(path, "has 50 traces, but 51 were stored", "older copy")
+    assert isinstance(error, rt.StoreDamaged)
+    assert error.missing == 1
     shutil.copy(newer, path)
     assert rt.TraceStore(path).count() == 51
 

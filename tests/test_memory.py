@@ -11,7 +11,7 @@ import tunix_rt as rt
 from tunix_rt.store.engine.rows import TRACE_JSON, uuids
 from tunix_rt.store.engine.spill import spill_folder
 from tunix_rt.store.filters import Filters, where
-from tunix_rt.store.ingest import dedup as copies
+from tunix_rt.store.ingest import dedup
 from tunix_rt.store.upkeep import compact as compacting
 from tunix_rt.store.upkeep import verify as verifying
 
@@ -71,7 +71,7 @@ def test_verify_reads_all_of_them(large):
 
 
 def test_compact_moves_all_of_them(large, monkeypatch):
-    monkeypatch.setattr(compacting, "_MOST_PLACES", 0)
+    monkeypatch.setattr(compacting, "_MOST_ROW_GROUPS", 0)
     before = list(large.scan(["id", "n_chars"]))
     assert large.compact().moved == N
     assert list(large.scan(["id", "n_chars"])) == before
@@ -153,13 +153,13 @@ def test_two_duckdbs_never_share_a_folder_to_spill_into(store):
 
 
 def test_the_digests_of_a_load_spill_beside_the_store_and_leave_nothing(store, monkeypatch):
-    monkeypatch.setattr(copies, "_MEMORY_LIMIT", "20MB")
-    seen = copies.Copies(store.path)
+    monkeypatch.setattr(dedup, "_MEMORY_LIMIT", "20MB")
+    seen = dedup.Duplicates(store.path)
     with store._session.cursor() as cursor:
         for part in range(12):
             seen.begin(str(part))
             digests = uuids([random.randbytes(16) for _ in range(50_000)])
-            assert seen.known(cursor, digests, seen.number(digests)) == set()
+            assert seen.already_stored(cursor, digests, seen.number(digests)) == set()
     assert list(store.path.parent.glob(".traces.duckdb.*.tmp")) != []
     seen.close()
     assert list(store.path.parent.glob(".traces.duckdb.*.tmp")) == []

@@ -281,7 +281,7 @@ def test_pages_are_those_of_the_plain_query_whatever_the_time_index_says(
         patched.setattr(time_index, "_SAMPLES", time_index._SAMPLES.replace("32", "4"))
         patched.setattr("tunix_rt.store.query.page.ROWS_PER_SAMPLE", 4)
         patched.setattr("tunix_rt.store.query.page._MOST_UNSORTED", 40)
-        patched.setattr("tunix_rt.store.upkeep.compact._MOST_PLACES", 0)
+        patched.setattr("tunix_rt.store.upkeep.compact._MOST_ROW_GROUPS", 0)
         store = rt.TraceStore(tmp_path_factory.mktemp("paging") / "traces.duckdb")
         other = rt.TraceStore(store.path)
         clause, values = where(*Filters(**filters).conditions)

@@ -247,9 +247,7 @@ def test_a_store_from_a_newer_version_is_refused_and_names_what_to_install(store
     store.close()
     with duckdb.connect(store.path) as connection:
         connection.execute("insert into schema_history values (99, now(), 'tunix-rt 9.1')")
-    with pytest.raises(
-        rt.StoreUnusable, match=r"schema 99; .* up to 2\); install tunix-rt 9\.1 or newer"
-    ):
+    with pytest.raises(rt.StoreUnusable, match=r"schema 99; .* up to 2\); install tunix-rt 9\.1 or newer"):
         rt.TraceStore(store.path)
 
 

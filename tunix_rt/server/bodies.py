@@ -15,7 +15,7 @@ MAX_BATCH_BYTES = 32 * 2**20
 _TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+'
 _TEXTS = re.compile(_TEXT, re.DOTALL)
 # Up to the next sign that counts: between traces a comma too, within them only brackets that hold brackets or texts.
-# At most so much at a time, for other threads stand still meanwhile.
+# At most this much at a time, because other threads do not run meanwhile.
 _BETWEEN = re.compile(rb'(?:[^][{},"]++|%b){0,5000}+([][{},]?)' % _TEXT, re.DOTALL)
 _WITHIN = re.compile(rb'(?:[^][{}"]++|%b|\[[^][{}"]*+\]|\{[^][{}"]*+\}){0,5000}+([][{}]?)' % _TEXT, re.DOTALL)
 _ARRAY = re.compile(rb"[ \t\n\r]*\[")
@@ -90,7 +90,7 @@ def elements(body: bytes, trace_max_bytes: int) -> list[tuple[int, int]]:
 
 
 def _end_of(body: bytes, start: int, trace_max_bytes: int, index: int) -> int:
-    """Where the comma or bracket behind an element stands."""
+    """The position of the comma or bracket behind an element."""
     at = counted = start
     depth = n_outside = 0
     while (found := (_WITHIN if depth else _BETWEEN).match(body, at)) and found[0]:

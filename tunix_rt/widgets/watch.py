@@ -102,7 +102,7 @@ class FolderWatch(OpeningForm):
             while not stopped():
                 with self.telling(watch="look"):
                     try:
-                        report = self._watch.look(stopped=stopped)
+                        report = self._watch.poll(stopped=stopped)
                         self._note(report)
                     finally:
                         self._show()

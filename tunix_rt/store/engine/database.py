@@ -1,7 +1,7 @@
 """A DuckDB in memory that attaches and detaches a store's file.
 
 Opening DuckDB on a file takes about 20 ms; attaching the file to a DuckDB that runs already takes 0.5 ms, and detaching
-it as much. So a process keeps one DuckDB for each store, and the file itself only as long as nobody else wants it.
+it as much. So a process keeps one DuckDB for each store, and the file itself only as long as no other process wants it.
 """
 
 import os
@@ -29,7 +29,7 @@ ROW_GROUP_ROWS = 20_480
 _MERGE_TASKS = 1
 # To make one and have it use the store takes 0.15 ms of the 1.4 ms of a page.
 _MOST_SPARE_CURSORS = 8
-# Between two tries to attach a file that a program outside the line holds, in seconds.
+# Seconds between two tries to attach a file that a program outside of the queue holds.
 _RETRY_SECONDS = (0.005, 0.02)
 
 # Nothing is fetched from the network, no extension is loaded, and no SQL text reads the variables of the kernel.
@@ -39,7 +39,7 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "allow_community_extensions": False,
     "allow_persistent_secrets": False,
     "python_enable_replacements": False,
-    # A thread of DuckDB's own that has the query whole leaves the main thread waiting, where it hears no Ctrl-C.
+    # If a thread of DuckDB's own ran the complete query, the main thread would wait and hear no Ctrl-C.
     "scheduler_process_partial": True,
 }
 # What `detach` changes; all other settings stay as they are, whatever a SQL text tries.
@@ -121,12 +121,12 @@ class Database:
         """To be called after a commit, which is in DuckDB's write-ahead log, or has been written out of it."""
         before, self._log = self._log, identity(self._log_path)
         if before is not None and self._log is None:
-            # Somebody may have deleted it, and the commit is in a file without a name.
+            # If it was deleted, the commit is in a file without a name.
             with suppress(duckdb.Error):
                 self._running().execute("checkpoint store")
 
     def detach(self) -> None:
-        """Writes out and closes the file; where that fails, what was committed lies in DuckDB's write-ahead log."""
+        """Writes out and closes the file; if that fails, what was committed is in DuckDB's write-ahead log."""
         if not self.attached:
             return
         running = self._running()
@@ -166,7 +166,7 @@ class Database:
         self.attached = self.broken = False
 
     def explained(self, error: duckdb.Error) -> duckdb.Error | TunixRTError:
-        """What went wrong with the file, in our words; any other error as it is."""
+        """The error of this package for an error of the file; any other error unchanged."""
         said = str(error)
         if isinstance(error, duckdb.OutOfMemoryException):
             return MemoryLimitReached(

@@ -1,8 +1,8 @@
 """The file of a journal: an SQLite database in WAL mode, opened, checked and closed so that nothing rests on its locks.
 
-While it is open here an open-file-description lock stands in for SQLite's own mark that the database is in use, which
-a process loses when any code in it opens and closes the file: the next process to close the journal would take itself
-for the last one, and delete the log that others write.
+While the file is open here, an open-file-description lock replaces SQLite's own mark that the database is in use. A
+process loses that mark when any code in it opens and closes the file: the next process to close the journal would
+believe that it is the last one, and delete the log that others write.
 """
 
 import errno
@@ -32,7 +32,7 @@ except ImportError:  # Windows has no such limits.
 
 # For a program that does not know the write lock of the queue, such as SQLite's own shell.
 _PATIENCE_SECONDS = 30.0
-# By its mark, in the head of its file, a journal is told from another one at the same path.
+# The mark in the head of a journal distinguishes it from another journal at the same path.
 _MARKS = 2**31 - 1
 
 # The bytes on which SQLite keeps its mark that a database is in use (SHARED_FIRST and SHARED_SIZE in its os.h).
@@ -67,7 +67,7 @@ class JournalFile:
         # The journal, its log and the log's index, as they were opened here.
         self._files: dict[str, Identity | None] = {}
         self._synchronous = ""
-        # Set where they were found gone: no call makes a new journal then until the store is opened anew.
+        # Set when the files are missing: no call creates a new journal then, until the store is opened again.
         self.is_gone = False
 
     @property
@@ -79,7 +79,7 @@ class JournalFile:
         """Whether the files that are open here are those at their paths."""
         if self.is_gone:
             return False
-        # A loop: this is asked three times for an add, and took a tenth of its time.
+        # A loop: this is called three times for an add, and took a tenth of its time.
         for path, known in self._files.items():  # noqa: SIM110
             if identity(path) != known:
                 return False
@@ -102,7 +102,7 @@ class JournalFile:
 
     @contextmanager
     def transaction(self, synchronous: str) -> Iterator[sqlite3.Connection]:
-        """Committed at the end, and then known to be in the files that are at their paths."""
+        """A transaction, committed at the end and checked to be in the files that are at their paths."""
         with self.connected() as connection:
             if synchronous != self._synchronous:
                 connection.execute(f"pragma synchronous = {synchronous}")
@@ -207,7 +207,7 @@ def _mark_in_use(file: int, kind: int) -> None:
 
 
 def _make(path: Path) -> None:
-    """Makes an empty journal, whole or not at all, even if another process makes one at this moment."""
+    """Creates an empty journal atomically, even if another process creates one at this moment."""
     new = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.new")
     try:
         connection = sqlite3.connect(new, isolation_level=None)

@@ -54,7 +54,7 @@ class Holder(NamedTuple):
 
 
 class LockQueue:
-    """This process's part in the queue for one store; its threads must agree among themselves who calls it.
+    """This process's part in the queue for one store; only one of its threads may call it at a time.
 
     Where there is no lock file that it may write (a read-only folder), or no locks, it always has the lease.
     """

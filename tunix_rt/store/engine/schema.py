@@ -16,9 +16,9 @@ class Migration(NamedTuple):
     down: str
 
 
-# Steps lie in the row itself: a child table made whole-trace reads 50 times slower. Preview, counts and source are kept
+# Steps are in the row itself: a child table made whole-trace reads 50 times slower. Preview, counts and source are kept
 # so that a page never reads the bodies. No index on created_at: the rows' physical order is what makes pages fast, and
-# an index changed none of the measured times. `digest` tells a trace that is already there.
+# an index changed none of the measured times. `digest` finds a trace that is already stored.
 _TRACES = """
 create table traces (
     id uuid not null,

@@ -1,6 +1,6 @@
 """Where in time the rows are, so that a page's range of `created_at` is found without scanning.
 
-Rows lie in the order of `created_at`, and DuckDB skips every row group outside a range of it: a query over the right
+Rows are in the order of `created_at`, and DuckDB skips every row group outside a range of it: a query over the right
 range costs the same at ten thousand and at a million traces, at the newest page and at the oldest. The time index says
 which range that is, so closely that all its rows can be fetched and sorted here: DuckDB takes as long to sort and cut
 them as to read them. It is a hint: what is read is right whatever the index says, and fast when it is about right.
@@ -22,8 +22,8 @@ from tunix_rt.store.engine.statement import parsed
 ROWS_PER_SAMPLE = 32
 # How many rows of a range pass a filter is not known beforehand: the first range is two of DuckDB's vectors.
 ROWS_TO_SELECT_FROM = 4_096
-# Behind a range in which too little was found the next is so many times as long: few queries for a rare word, and
-# little work beyond the page for a common one.
+# If a range had too few rows, the next is this many times as long: few queries for a rare word, and little work
+# beyond the page for a common one.
 _GROWTH = 4
 # Up to this number of rows may have no sample: the newest page reads them too.
 _MOST_UNSAMPLED = 2 * ROWS_PER_SAMPLE

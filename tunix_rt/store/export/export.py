@@ -27,34 +27,34 @@ from tunix_rt.store.export.export_report import ExportReport
 from tunix_rt.store.export.manifest import manifest, manifest_of
 from tunix_rt.store.export.pairs import pairs
 from tunix_rt.store.filters import Filters
-from tunix_rt.store.progress_bar import Progress, telling
+from tunix_rt.store.progress_bar import Progress, show_progress
 from tunix_rt.store.query.scan import scan
 from tunix_rt.validation import short, storable
 
 _PARQUET_COLUMNS = """
     id, created_at, trace_version, prompt, steps, final_answer, meta::varchar as meta, preview, n_steps, n_chars, source
 """
-# The lines of so many rows are in memory together.
+# This number of lines is in memory together.
 _ROWS_AT_ONCE = 256
 _CHARS_AT_ONCE = 16 * 2**20
 _N_TAGS = 2
 _LINE_ENDINGS = (".jsonl", ".ndjson", ".json")
 _PARQUET_ENDINGS = (".parquet",)
-# A warning is about the line that called `TraceStore.export`: that one, `export` and `_warn` lie in between.
+# A warning is about the line that called `TraceStore.export`, which is three calls above `_warn`.
 _CALLER = 4
 
 
 class _Work(NamedTuple):
-    """One export: what is read, with which options, and what becomes of it."""
+    """One export: its source, its options, and its counts."""
 
     session: Session
     filters: Filters
     tags: Tags
     tally: Tally
-    tell: Callable[[int], object]
+    advance: Callable[[int], object]
 
     def scan(self, select: str) -> Iterator[pa.RecordBatch]:
-        for batch in scan(self.session, select, self.filters, newest_first=False, tell=self.tell):
+        for batch in scan(self.session, select, self.filters, newest_first=False, advance=self.advance):
             self.tally.traces += len(batch)
             yield batch
 
@@ -98,7 +98,7 @@ def _rl_batches(work: _Work) -> Iterator[pa.RecordBatch]:
 
 def _preference_batches(work: _Work) -> Iterator[pa.RecordBatch]:
     rows, n_chars = [], 0
-    for chosen, rejected in pairs(work.session, work.filters, work.tally, work.tell):
+    for chosen, rejected in pairs(work.session, work.filters, work.tally, work.advance):
         row = preference(chosen, rejected, work.tally, tags=work.tags)
         if row is not None:
             rows.append(row)
@@ -153,8 +153,8 @@ def export(
         raise QueryInvalid(f"unknown export format {short(options.format)}; known are {', '.join(EXPORT_FORMATS)}")
     tags = _checked_tags(name, chosen, options.tags)
     begun = time.monotonic()
-    with telling(options.progress, session.n_traces, "exporting") as tell:
-        work = _Work(session, filters, tags, Tally(), tell)
+    with show_progress(options.progress, session.n_traces, "exporting") as advance:
+        work = _Work(session, filters, tags, Tally(), advance)
 
         def write(file: Any) -> ExportReport:
             with HashedFile(file) as hashed:
@@ -193,7 +193,7 @@ def export(
 
 
 def _check_ending(path: Path, name: str) -> None:
-    """Raises QueryInvalid where a reader would take the file, by its ending, for something else than it is."""
+    """Raises QueryInvalid if the file's ending would mislead its readers."""
     bare, packed = path.name.lower(), ""
     for ending in PACKED_ENDINGS:
         if bare.endswith(ending):

@@ -1,4 +1,4 @@
-"""What an export did."""
+"""The report of an export."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path

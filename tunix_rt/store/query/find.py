@@ -37,8 +37,8 @@ def delete(cursor: duckdb.DuckDBPyConnection, ids: Sequence[UUID | str], *, stor
     ranges = [id_range(each) for each in ids]
     prefixes = [bound for low, high in ranges if low != high for bound in (low, high)]
     query = _DELETE.format(" or id between ? and ?" * (len(prefixes) // 2))
-    whole = [low for low, high in ranges if low == high]
-    deleted = sorted(found for (found,) in cursor.execute(query, [whole, *prefixes]).fetchall())
+    exact = [low for low, high in ranges if low == high]
+    deleted = sorted(found for (found,) in cursor.execute(query, [exact, *prefixes]).fetchall())
     for each, (low, high) in zip(ids, ranges, strict=True):
         _require_one(each, bisect_right(deleted, high) - bisect_left(deleted, low), store)
     return len(deleted)

@@ -1,4 +1,4 @@
-"""What a SQL query over the store gives back."""
+"""The result of a SQL query over the store."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,7 +25,7 @@ _NO_SUCH_VALUE = (ValueError, OverflowError, pa.ArrowException)
 
 @render.shows_itself(render.table_text, render.table_html)
 class SqlResult:
-    """The rows of a query, in memory: shows itself, and gives itself as Arrow (`arrow()`) or pandas (`df()`)."""
+    """The rows of a query, in memory: shows itself, and returns them as Arrow (`arrow()`) or pandas (`df()`)."""
 
     def __init__(self, table: pa.Table, types: tuple[str, ...]) -> None:
         self._table = table
@@ -73,7 +73,7 @@ class SqlResult:
 
 
 def run_sql(session: Session, query: str, parameters: Sequence[Any]) -> SqlResult:
-    """Runs one reading statement; QueryInvalid where it is none, writes, or fails."""
+    """Runs one reading statement; raises QueryInvalid if it is not valid, writes, or fails."""
     if not isinstance(query, str):
         raise QueryInvalid(f"SQL: must be a text, not {type(query).__name__}")
     if not is_text(query):
@@ -84,12 +84,12 @@ def run_sql(session: Session, query: str, parameters: Sequence[Any]) -> SqlResul
     with session.cursor() as cursor, asked("SQL", session.path):
         try:
             check_query(cursor, query)
-            # What a SELECT does not tell of itself, the transaction refuses.
+            # The transaction refuses what cannot be seen in the text of a SELECT.
             cursor.execute("begin transaction read only")
             relation = cursor.sql(query, params=values)
             return SqlResult(relation.to_arrow_table(), tuple(map(str, relation.types)))
         except (TypeError, ValueError, RecursionError, OverflowError, NotImplementedError, pa.ArrowException) as error:
-            # DuckDB's client for Python says so of a parameter, a result or a text that it has no type for.
+            # DuckDB's client for Python raises these for a parameter, a result or a text that it has no type for.
             if isinstance(error, TunixRTError):
                 raise
             raise QueryInvalid(f"SQL: {error}") from None
@@ -130,18 +130,18 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
         return list(column.to_pylist())
     except _NO_SUCH_VALUE:
         array = pa.concat_arrays(column.chunks)
-        return [_value(array, place) for place in range(len(array))]
+        return [_value(array, index) for index in range(len(array))]
 
 
-def _value(array: pa.Array, place: int) -> Any:
+def _value(array: pa.Array, index: int) -> Any:
     try:
-        return array[place].as_py()
+        return array[index].as_py()
     except _NO_SUCH_VALUE:
         if pa.types.is_struct(array.type):
             return {
-                field.name: _value(values, place) for field, values in zip(array.type, array.flatten(), strict=True)
+                field.name: _value(values, index) for field, values in zip(array.type, array.flatten(), strict=True)
             }
         if pa.types.is_list(array.type):
-            inner = array.slice(place, 1).flatten()
+            inner = array.slice(index, 1).flatten()
             return [_value(inner, n) for n in range(len(inner))]
-        return " ".join(array.slice(place, 1).to_string().split()).removeprefix("[ ").removesuffix(" ]")
+        return " ".join(array.slice(index, 1).to_string().split()).removeprefix("[ ").removesuffix(" ]")

@@ -1,4 +1,4 @@
-"""Reading everything there is, and saying what is not as it was stored."""
+"""Reads all traces, and reports those that differ from what was stored."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from tunix_rt.store.engine.rows import TRACE_JSON, encode
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.engine.time_index import EVERYTHING, Window
 from tunix_rt.store.filters import Filters
-from tunix_rt.store.progress_bar import Progress, telling
+from tunix_rt.store.progress_bar import Progress, show_progress
 from tunix_rt.store.query.scan import Pace, in_window, read
 
 _PIECE_ROWS = 8_192
 # As objects of Python they take several times the memory.
 _ROWS_AT_ONCE = 256
-# More of them than anyone reads would only fill the page.
+# A reader reads no more of them.
 _MOST_PROBLEMS = 100
 _COLUMNS = f"id::varchar as id, digest::varchar as digest, n_steps, n_chars, {TRACE_JSON} as json"
 _TWICE = "select count(*) - count(distinct id) from traces"
@@ -78,7 +78,7 @@ def verify(session: Session, path: str, *, progress: Progress) -> VerifyReport:
     except (StoreUnusable, MemoryLimitReached) as error:
         problems.add(f"ids and times: cannot be read: {error}")
     pace = Pace()
-    with telling(progress, session.n_traces, "verifying") as tell:
+    with show_progress(progress, session.n_traces, "verifying") as advance:
         for piece in pieces:
             try:
                 for n_rows, rows in read(
@@ -87,7 +87,7 @@ def verify(session: Session, path: str, *, progress: Progress) -> VerifyReport:
                     n_read += n_rows
                     for problem in _faults(rows):
                         problems.add(problem)
-                    tell(n_read)
+                    advance(n_read)
             except (StoreUnusable, MemoryLimitReached) as error:
                 problems.add(f"{_span(piece)}: cannot be read: {error}")
     return VerifyReport(path, n_read, tuple(problems.kept), problems.n)
