@@ -103,6 +103,12 @@ def test_a_backup_takes_no_memory_for_them(large, tmp_path):
     assert rt.TraceStore(large.backup(tmp_path / "copy.duckdb"), read_only=True).count() == N
 
 
+def test_a_filter_by_many_keys_of_meta_takes_no_more_memory_than_one(large):
+    absent = {f"key {n}": None for n in range(49)}
+    assert large.count(meta={"correct": True} | absent) == N // 2
+    assert len(large.page(limit=100, meta={"correct": False} | absent)) == N // 2
+
+
 def test_a_single_trace_that_is_too_large_is_reported(built, tmp_path):
     large = limited(shutil.copy(built, tmp_path / "large.duckdb"), 12)
     told = r"needs more than the 12 MB of memory .* Increase memory_limit \(TUNIX_RT_MEMORY_LIMIT\)"
