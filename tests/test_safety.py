@@ -86,7 +86,7 @@ def test_verify_finds_what_was_changed_behind_its_back(store, make_trace):
         connection.execute("update traces set prompt = '' where id = ?", [records[3].id])
         connection.execute("insert into traces select * from traces where id = ?", [records[4].id])
     problems = "\n".join(store.verify().problems)
-    assert "6 traces are there, where 5 were counted" in problems
+    assert "the file has 6 traces, but 5 were counted" in problems
     assert "1 traces have the id of another trace" in problems
     assert f"trace {records[1].id}: differs from what was stored under this id" in problems
     assert f"trace {records[2].id}: its counts of steps and characters are wrong" in problems
@@ -127,7 +127,7 @@ def test_a_read_only_store_reads_and_changes_nothing(store, make_trace, tmp_path
         lambda: published.load(rt.examples.folder()),
         lambda: published.migrate(to=1),
     ):
-        with pytest.raises(rt.StoreReadOnly, match=r"published\.duckdb: opened with read_only=True; open it without"):
+        with pytest.raises(rt.StoreReadOnly, match=r"published\.duckdb: is open with read_only=True; open it without"):
             change()
     assert published.export(tmp_path / "out.jsonl").rows == 3
     assert published.verify().ok
