@@ -191,7 +191,7 @@ def test_a_folder_that_goes_while_a_store_is_made_is_told(path, tmp_path):
     path.parent.mkdir()
     database = Database(path, lambda _: path.parent.rename(tmp_path / "elsewhere"))
     database.memory_limit = 10**9
-    with pytest.raises(rt.StoreUnusable, match=r"runs\.duckdb: cannot be (made|used)"):
+    with pytest.raises(rt.StoreUnusable, match=r"runs\.duckdb: cannot be (created|used)"):
         database.attach(time.monotonic() + PATIENCE, lambda: False)
 
 

@@ -250,6 +250,6 @@ def test_interrupted_it_says_how_far_it_came(store, put, monkeypatch):
     with pytest.raises(KeyboardInterrupt) as caught:
         store.compact(progress=False)
     assert caught.value.__notes__ == [
-        f"{sum(done):,} traces were moved before this; compacting again goes on from there"
+        f"{sum(done):,} traces were moved before this; compacting again continues from there"
     ]
     assert everything(store) == rows

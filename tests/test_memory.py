@@ -103,6 +103,7 @@ def test_a_backup_takes_no_memory_for_them(large, tmp_path):
     assert rt.TraceStore(large.backup(tmp_path / "copy.duckdb"), read_only=True).count() == N
 
 
+@pytest.mark.slow
 def test_a_filter_by_many_keys_of_meta_takes_no_more_memory_than_one(large):
     absent = {f"key {n}": None for n in range(49)}
     assert large.count(meta={"correct": True} | absent) == N // 2

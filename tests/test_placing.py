@@ -197,9 +197,9 @@ def test_no_file_of_a_store_is_overwritten_whichever_the_store(two, tmp_path, en
         link = tmp_path / f"link-{store.path.stem}{ending}"
         link.symlink_to(target)
         for path in (target, link):
-            with pytest.raises(rt.ExportFailed, match=r"name another file"):
+            with pytest.raises(rt.ExportFailed, match=r"choose another file name"):
                 two.export(path, format="trace")
-            with pytest.raises(rt.ExportFailed, match=r"name another file"):
+            with pytest.raises(rt.ExportFailed, match=r"choose another file name"):
                 two.backup(path)
         if before is not None:
             assert target.read_bytes() == before
