@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 import tunix_rt as rt
-from tests.messages import PACKAGE, messages
+from tests.messages import messages
 from tunix_rt.store.upkeep.health import State
 
 ROOT = Path(__file__).parent.parent
@@ -52,7 +52,9 @@ def test_the_guide_names_every_state_of_a_store():
         assert f"| `{state}` |" in GUIDE, state
 
 
-@pytest.mark.parametrize("document", [*ROOT.glob("*.md"), ROOT / "tests/benchmarks/RESULTS.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "document", [*ROOT.glob("*.md"), ROOT / "tests/benchmarks/RESULTS.md"], ids=lambda path: path.name
+)
 def test_links_of_the_documents_lead_somewhere(document):
     text = document.read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", text)
