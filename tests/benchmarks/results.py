@@ -21,8 +21,7 @@ _TITLE = """\
 
 Written by the tools that measured them, `--results`; see [CONTRIBUTING](../../CONTRIBUTING.md#measuring). A ratio is
 the number of tunix_rt to that of the baseline, in the same run: less is better for ms and MB, more is better for
-traces/s and requests/s. Compare ratios; absolute times depend on the machine. An aim that was missed is marked **not
-met**.
+traces/s and requests/s. Compare ratios; absolute times depend on the machine. **not met** marks an aim that was missed.
 """
 
 
