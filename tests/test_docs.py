@@ -3,6 +3,7 @@
 Of the README only its two commands are read.
 """
 
+import argparse
 import inspect
 import json
 import os
@@ -56,7 +57,8 @@ def commands_of(app):
         for child, one in getattr(command, "commands", {}).items():
             yield from walk(one, f"{name} {child}".strip())
         if not hasattr(command, "commands"):
-            yield name, {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
+            shown = [each for each in command.params if not getattr(each, "hidden", False)]
+            yield name, {option for each in shown for option in (*each.opts, *each.secondary_opts)}
 
     return dict(walk(typer.main.get_command(app), ""))
 
@@ -96,7 +98,7 @@ def test_the_reference_lists_every_filter_and_how_each_interface_names_it():
     magic, shell, query = ({names[at] for names in rows.values()} - {"–"} for at in range(3))
     assert magic == magic_options("traces") - names_in_row("Magics", "%traces")
     assert shell == commands_of(app)["export"] - names_in_row("The command line", "export") - COMMON - {"path"}
-    assert query == set(SELECTION)
+    assert query == {name for name, parameter in SELECTION.items() if not getattr(parameter, "deprecated", False)}
 
 
 def names_in_row(heading, name, column=1):
@@ -106,7 +108,8 @@ def names_in_row(heading, name, column=1):
 
 def magic_options(name):
     parser = getattr(getattr(TraceMagics, name), "parser", None)
-    return {option for action in parser._actions for option in action.option_strings} if parser else set()
+    actions = [action for action in parser._actions if action.help != argparse.SUPPRESS] if parser else []
+    return {option for action in actions for option in action.option_strings}
 
 
 def test_the_reference_lists_every_magic_with_its_options():
