@@ -458,9 +458,7 @@ def test_tags_are_two_texts(store, tmp_path, tags):
 
 
 def test_tags_go_with_formats_that_have_some(store, tmp_path):
-    with pytest.raises(
-        rt.QueryInvalid, match="messages takes no tags; formats that take tags: prompt_completion, preference"
-    ):
+    with pytest.raises(rt.QueryInvalid, match=r"messages takes no tags; .*: prompt_completion, preference"):
         store.export(tmp_path / "out.jsonl", format="messages", tags=("<a>", "</a>"))
 
 
