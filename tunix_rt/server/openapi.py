@@ -119,7 +119,9 @@ def _operation(
 
 
 def _parameter(name: str, parameter: Parameter) -> dict[str, Any]:
-    told = {"name": name, "in": "query", "description": parameter.meaning}
+    told: dict[str, Any] = {"name": name, "in": "query", "description": parameter.meaning}
+    if parameter.deprecated:
+        told["deprecated"] = True
     if parameter.schema.get("type") == "object":
         return told | {"content": _json(parameter.schema)}
     return told | {"schema": parameter.schema}

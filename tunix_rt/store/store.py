@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Unpack, cast
 from uuid import UUID
 
 import duckdb
@@ -21,7 +21,7 @@ from tunix_rt.store.engine.rows import RECORD_COLUMNS, NewRow, records_in
 from tunix_rt.store.engine.schema import COLUMNS
 from tunix_rt.store.export.export import ExportOptions, export
 from tunix_rt.store.export.export_report import ExportReport
-from tunix_rt.store.filters import Filters, where
+from tunix_rt.store.filters import FilterArgs, Filters, where
 from tunix_rt.store.ingest.load import Known, insisted_format, load
 from tunix_rt.store.ingest.load_report import LoadReport
 from tunix_rt.store.ingest.watch import Stop, Watch, watch
@@ -47,9 +47,9 @@ class TraceStore(AbstractContextManager["TraceStore"]):
     `accept_loss` goes on with a store of which acknowledged traces were lost. Raises StoreUnusable where the file is no
     store (StoreDamaged where it was one), StoreBusy where another process holds it too long, and StoreFull.
 
-    Filters, the same for `page`, `latest`, `count`, `scan`, `records`, `export` and `delete`, are keywords: `text`,
-    `source`, `since`, `until`, `min_steps`, `max_steps`, `min_chars`, `max_chars`, `version`, `meta={key: value}`,
-    `ids` and `where` (SQL).
+    Filters are keywords, the same for `page`, `latest`, `count`, `scan`, `records`, `export` and `delete`: `text`,
+    `source`, `model`, `run`, `training_step`, `since`, `until`, `min_steps`, `max_steps`, `min_chars`, `max_chars`,
+    `trace_version`, `meta={key: value}`, `ids` and `where` (SQL); see `FilterArgs`.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         with self._session.cursor(reusable=True) as cursor:
             return find(cursor, id, store=self.path)
 
-    def latest(self, **filters: Any) -> TraceRecord:
+    def latest(self, **filters: Unpack[FilterArgs]) -> TraceRecord:
         """The newest trace, of those that the filters let through; TraceNotFound where there is none."""
         newest = self.page(limit=1, **filters)
         if not newest.records:
@@ -162,7 +162,13 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         return self.get(newest[0].id)
 
     def page(
-        self, *, limit: int = 20, offset: int = 0, after: str | None = None, before: str | None = None, **filters: Any
+        self,
+        *,
+        limit: int = 20,
+        offset: int = 0,
+        after: str | None = None,
+        before: str | None = None,
+        **filters: Unpack[FilterArgs],
     ) -> Page:
         """A page of summaries, newest first: `limit` of them (1–100), from `offset`, or behind the cursor `after`.
 
@@ -175,28 +181,28 @@ class TraceStore(AbstractContextManager["TraceStore"]):
             search = Search(cursor, self._ruler(cursor), selection)
             return search.page(wanted, turn=partial(self.page, limit=limit, **selection.given))
 
-    def count(self, **filters: Any) -> int:
+    def count(self, **filters: Unpack[FilterArgs]) -> int:
         """How many traces there are, of those that the filters let through."""
         selection = Filters(**filters)
         with self._session.cursor(reusable=True) as cursor, selection.told(cursor, self._session.path):
             return Search(cursor, self._ruler(cursor), selection).count()
 
-    def delete(self, *ids: UUID | str, **filters: Any) -> int:
+    def delete(self, *trace_ids: UUID | str, **filters: Unpack[FilterArgs]) -> int:
         """Deletes the traces with these ids, or all that the filters let through, and says how many.
 
         Raises TraceNotFound (and deletes nothing) where an id is not there. To delete everything, `where="true"`.
         """
         selection = Filters(**filters)
-        if bool(ids) == bool(selection):
+        if bool(trace_ids) == bool(selection):
             raise QueryInvalid('delete: give ids or filters, one of the two; where="true" deletes everything')
-        if ids:
-            selection = Filters(ids=[self.get(one).id for one in ids])
+        if trace_ids:
+            selection = Filters(ids=[self.get(one).id for one in trace_ids])
         clause, values = where(*selection.conditions)
         with self._session.transaction() as cursor, selection.told(cursor, self._session.path, changing=True):
             return int(cursor.execute(f"delete from traces{clause}", values).fetchall()[0][0])
 
     def scan(
-        self, columns: Iterable[str] | None = None, *, newest_first: bool = True, **filters: Any
+        self, columns: Iterable[str] | None = None, *, newest_first: bool = True, **filters: Unpack[FilterArgs]
     ) -> Iterator[pa.RecordBatch]:
         """The traces as Arrow batches of some thousand rows (at least one, if empty), sorted by (created_at, id).
 
@@ -213,7 +219,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
             raise QueryInvalid(f"scan: unknown columns {short(unknown)}; known are {', '.join(COLUMNS)}")
         return scan(self._session, self._ruler, ", ".join(names), Filters(**filters), newest_first=newest_first)
 
-    def records(self, *, newest_first: bool = True, **filters: Any) -> Iterator[TraceRecord]:
+    def records(self, *, newest_first: bool = True, **filters: Unpack[FilterArgs]) -> Iterator[TraceRecord]:
         """The stored traces one by one, sorted by (created_at, id), read as they are asked for."""
         for batch in scan(self._session, self._ruler, RECORD_COLUMNS, Filters(**filters), newest_first=newest_first):
             yield from records_in(batch)
@@ -226,7 +232,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         tags: tuple[str, str] | None = None,
         manifest: bool = True,
         progress: Progress = True,
-        **filters: Any,
+        **filters: Unpack[FilterArgs],
     ) -> ExportReport:
         """Writes the traces to a file, oldest first, whole or not at all; the report says how many rows, and why.
 

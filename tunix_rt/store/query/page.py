@@ -16,12 +16,10 @@ from tunix_rt.errors import QueryInvalid
 from tunix_rt.model import TraceSummary
 from tunix_rt.store.engine.rows import SUMMARY_COLUMNS, from_microseconds, to_microseconds, to_summary
 from tunix_rt.store.engine.statement import parsed
+from tunix_rt.store.filter_values import FIRST_TIME, LAST_TIME, as_time
 from tunix_rt.store.filters import (
-    FIRST_TIME,
-    LAST_TIME,
     Condition,
     Filters,
-    as_time,
     earlier,
     not_before,
     where,

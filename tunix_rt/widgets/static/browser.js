@@ -46,27 +46,27 @@ function browser({ model, el, toolbarInto }) {
   });
 
   const sources = h("datalist", { id: `trt-sources-${form.me}` });
-  const number = (placeholder, label) =>
-    h("input", { type: "number", min: 0, placeholder, "aria-label": label, inputMode: "numeric" });
-  const fields = {
-    source: h("input", { type: "text", placeholder: "any", list: sources.id, "aria-label": "Source" }),
-    since: h("input", { type: "datetime-local", step: 1, "aria-label": "Created since, UTC" }),
-    until: h("input", { type: "datetime-local", step: 1, "aria-label": "Created before, UTC" }),
-    min_steps: number("from", "At least so many steps"),
-    max_steps: number("to", "At most so many steps"),
-    min_chars: number("from", "At least so many characters"),
-    max_chars: number("to", "At most so many characters"),
+  // One field for each filter of the table in Python; one that is `beside` continues the field before it.
+  const kinds = {
+    text: { placeholder: "any" },
+    number: { step: "any", inputMode: "decimal" },
+    "datetime-local": { step: 1 },
   };
+  const fields = {};
+  const labelled = [];
+  for (const { name, input, caption, label, beside } of model.get("filter_fields")) {
+    fields[name] = h("input", { type: input, "aria-label": label, ...kinds[input] });
+    if (beside) labelled.at(-1).append(field(caption, fields[name], "trt-unsaid"));
+    else labelled.push(h("div", { className: "trt-pair" }, field(caption, fields[name])));
+  }
+  fields.source.setAttribute("list", sources.id);
   Object.values(fields).forEach(findAsTyped);
   const others = h("div", { className: "trt-chips" });
   const filters = h(
     "div",
     { className: "trt-filters", id: `trt-filters-${form.me}`, hidden: true, role: "group", "aria-label": "Filters" },
     sources,
-    field("Source", fields.source),
-    h("div", { className: "trt-pair" }, field("Created since, UTC", fields.since), field("before", fields.until)),
-    h("div", { className: "trt-pair" }, field("Steps", fields.min_steps), field("to", fields.max_steps, "trt-unsaid")),
-    h("div", { className: "trt-pair" }, field("Characters", fields.min_chars), field("to", fields.max_chars, "trt-unsaid")),
+    ...labelled,
     others,
     button("Clear all", () => ask("find", { filters: {} }), { className: "trt-quietly" }),
   );
