@@ -38,7 +38,7 @@ def lines(values):
 
 
 def counts(report):
-    return report.added, report.known, report.rejected_count
+    return report.added, report.already_stored, report.rejected_count
 
 
 def parquet(values, **options):
@@ -455,7 +455,7 @@ def test_no_file_whatsoever_crashes_a_load(store, noise, behind_good_rows):
     path = write("noise", lines(rows(2)).encode() + noise if behind_good_rows else noise)
     if behind_good_rows:
         report = store.load(path)
-        assert report.added + report.known >= 2
+        assert report.added + report.already_stored >= 2
     else:
         with suppress(rt.SourceInvalid):
             assert sum(counts(store.load(path))) > 0

@@ -31,7 +31,7 @@ class Kind:
     """A kind of value. `read` leaves a text that it cannot read as it is, for `check` to refuse it.
 
     `repeated` is true where an option may be given several times: `read` then takes a list of texts. `schema` is its
-    JSON Schema, `input` the type of its `<input>`.
+    JSON Schema, `input` the field that forms have for it: text, count, number or time.
     """
 
     name: str
@@ -165,7 +165,7 @@ WHOLE_NUMBER = Kind(
     read=lambda text: int(text) if _WHOLE_NUMBER.fullmatch(text) else text,
     metavar="N",
     schema={"type": "integer", "minimum": 0, "maximum": MAX_WHOLE_NUMBER},
-    input="number",
+    input="count",
 )
 NUMBER = Kind(
     name="number",
@@ -186,7 +186,7 @@ TIME = Kind(
             {"type": "string", "pattern": "^[0-9]{1,9}[mhd]$"},
         ]
     },
-    input="datetime-local",
+    input="time",
 )
 OBJECT = Kind(
     name="keys with values", check=_object, read=meta_in, metavar="KEY=VALUE", schema={"type": "object"}, repeated=True

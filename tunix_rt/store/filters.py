@@ -300,7 +300,9 @@ def with_new_names(given: Mapping[str, Any]) -> dict[str, Any]:
         if given.get(new) is not None:
             raise QueryInvalid(f"{name} and {new}: give one of the two; {name} is the old name of {new}")
         warnings.warn(
-            f"the filter {name} is now {new}; the old name goes with the next release", DeprecationWarning, _callers()
+            f"the filter {name} is now {new}; the old name will be removed in the next release",
+            DeprecationWarning,
+            _callers(),
         )
     return {renamed.get(name, name): value for name, value in given.items() if name not in RENAMED or name in renamed}
 

@@ -1,5 +1,6 @@
 """What a load tells of itself."""
 
+import warnings
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ KEPT_NEWEST = 5
 
 
 class LoadReport:
-    """What a load did: `added`, `known` (already there), and `rejected_count` rows that are no traces.
+    """What a load did: `added`, `already_stored`, and `rejected_count` rows that are not valid traces.
 
     `rejected` holds the first 1,000 of these, each with file, line, field, reason and how the row begins, `ids` the ids
     of the first 1,000 traces that were added, and `newest` those of the last five. `source` and `format` say what was
@@ -31,7 +32,7 @@ class LoadReport:
         self.source = source
         self.formats: list[str] = []
         self.added = 0
-        self.known = 0
+        self.already_stored = 0
         self.rejected_count = 0
         self.rejected: list[Rejection] = []
         self.ids: list[UUID] = []
@@ -40,13 +41,23 @@ class LoadReport:
         self._samples: dict[str, list[Trace]] = {}
 
     @property
+    def known(self) -> int:
+        """The old name of `already_stored`."""
+        warnings.warn(
+            "LoadReport.known is now already_stored; the old name will be removed in the next release",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return self.already_stored
+
+    @property
     def format(self) -> str:
         """The formats found, in the order of the files."""
         return ", ".join(dict.fromkeys(self.formats))
 
     @property
     def samples(self) -> list[Trace]:
-        """Up to three traces that were read, added or known; of several formats some of each."""
+        """Up to three traces that were read, added or already stored; of several formats some of each."""
         by_turns = zip_longest(*self._samples.values())
         return [trace for turn in by_turns for trace in turn if trace is not None][:KEPT_SAMPLES]
 
@@ -71,7 +82,7 @@ class LoadReport:
         self.formats = list(dict.fromkeys([*self.formats, *other.formats]))
         self.passed_over = other.passed_over
         self.added += other.added
-        self.known += other.known
+        self.already_stored += other.already_stored
         self.rejected_count += other.rejected_count
         self.rejected += other.rejected[: KEPT_REJECTIONS - len(self.rejected)]
         self.ids += other.ids[: KEPT_IDS - len(self.ids)]
@@ -84,7 +95,7 @@ class LoadReport:
             self.rejected.append(rejection)
 
     def __repr__(self) -> str:
-        return f"<LoadReport: {self.added:,} added, {self.known:,} already there, {self.rejected_count:,} rejected>"
+        return f"<LoadReport: {self.added:,} added, {self.already_stored:,} already there, {self.rejected_count:,} rejected>"
 
     def __str__(self) -> str:
         return render.report_text(self)

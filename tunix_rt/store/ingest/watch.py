@@ -119,7 +119,7 @@ class _Look(NamedTuple):
 class Watch:
     """A watched path: iterated over, it gives a report for each look that brought something.
 
-    `total` is the report of all looks, without samples; what it calls known was in the store before. `waiting` are the
+    `total` is the report of all looks, without samples; its `already_stored` traces were in the store before. `waiting` are the
     files that wait for their end, `n_files` is how many were read, and `missing` says why there is no file, if so.
     """
 
@@ -187,7 +187,7 @@ class Watch:
                     self._look_at(path, look)
         finally:
             self.total.include(report)
-            self.total.known = sum(max(0, seen.n_rows - seen.n_added) for seen in self._seen.values())
+            self.total.already_stored = sum(max(0, seen.n_rows - seen.n_added) for seen in self._seen.values())
         return report
 
     def _files(self, look: _Look) -> list[Path]:
@@ -228,14 +228,14 @@ class Watch:
             file.seek(0)
             if end > seen.loaded:
                 report = look.loading.report
-                before = report.added, report.known
+                before = report.added, report.already_stored
                 try:
                     self._load(path, file, end, seen, look)
                     seen.loaded = end
                 finally:
                     n_added = report.added - before[0]
                     seen.n_added += n_added
-                    seen.n_rows = n_added + report.known - before[1]
+                    seen.n_rows = n_added + report.already_stored - before[1]
             seen.is_half_loaded = False
 
     def _load(self, path: Path, file: IO[bytes], end: int, seen: _Seen, look: _Look) -> None:

@@ -48,14 +48,16 @@ function browser({ model, el, toolbarInto }) {
   const sources = h("datalist", { id: `trt-sources-${form.me}` });
   // One field for each filter of the table in Python; one that is `beside` continues the field before it.
   const kinds = {
-    text: { placeholder: "any" },
-    number: { step: "any", inputMode: "decimal" },
-    "datetime-local": { step: 1 },
+    text: { type: "text", placeholder: "any" },
+    count: { type: "number", min: 0, inputMode: "numeric" },
+    number: { type: "number", step: "any", inputMode: "decimal", placeholder: "any" },
+    time: { type: "datetime-local", step: 1 },
   };
   const fields = {};
   const labelled = [];
   for (const { name, input, caption, label, beside } of model.get("filter_fields")) {
-    fields[name] = h("input", { type: input, "aria-label": label, ...kinds[input] });
+    fields[name] = h("input", { "aria-label": label, ...kinds[input] });
+    if (input === "count") fields[name].placeholder = beside ? "to" : "from";
     if (beside) labelled.at(-1).append(field(caption, fields[name], "trt-unsaid"));
     else labelled.push(h("div", { className: "trt-pair" }, field(caption, fields[name])));
   }
