@@ -166,9 +166,9 @@ def test_lists_and_exports_take_each_filter(examples, name, words):
 
 @pytest.mark.usefixtures("examples")
 def test_the_old_name_of_a_filter_works_and_is_noted():
-    for words in (["list", "--all"], ["export", "-"]):
-        result = CliRunner().invoke(app, [*words, "--version", "1.1", "--json"])
-        assert len(rows(result.stdout)) == 3
+    for words in (["list", "--all", "--json"], ["export", "-"]):
+        result = CliRunner().invoke(app, [*words, "--version", "1.1"])
+        assert len(rows(result.stdout)) == 9
         assert "the filter version is now trace_version" in result.stderr
     assert "give one of the two" in said("list", "--version", "1.1", "--trace-version", "1.1", status=2)
 

@@ -208,14 +208,14 @@ def test_a_model_or_a_run_is_a_string(full, name):
 
 @pytest.mark.parametrize("value", ["20", True, float("nan"), float("inf"), 10**400, [20], {}, b"20", object()])
 def test_a_training_step_is_a_number(full, value):
-    with pytest.raises(rt.QueryInvalid, match="^training_step=.*: must be a (number of at most 1.8e308|JSON value)$"):
+    with pytest.raises(rt.QueryInvalid, match=r"^training_step=.*: must be a (number of at most 1.8e308|JSON value)$"):
         full.count(training_step=value)
 
 
 def test_a_time_may_be_a_duration_ago_as_text(full):
     assert len(found(full, since="90m")) == len(found(full, since="2h", until="0m")) == 5
     assert found(full, until="1d") == found(full, until="999999999d") == []
-    with pytest.raises(rt.QueryInvalid, match="since='2 h': must be a time such as 2026-01-31, .*, or 2h for"):
+    with pytest.raises(rt.QueryInvalid, match=r"since='2 h': must be a time such as 2026-01-31, .*, or 2h for"):
         full.count(since="2 h")
 
 

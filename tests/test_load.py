@@ -535,3 +535,12 @@ def test_a_file_that_grows_or_is_replaced_meanwhile_is_read_as_it_was(store, mea
 
     meanwhile(replace)
     assert counts(store.load(path)) == (2_000, 0, 0)
+
+
+def test_the_old_name_of_already_stored_still_works(store):
+    line = b'{"prompt": "p", "steps": ["s"], "final_answer": "a"}'
+    store.load(line)
+    report = store.load(line)
+    with pytest.deprecated_call(match="LoadReport.known is now already_stored") as warned:
+        assert report.known == report.already_stored == 1
+    assert warned[0].filename == __file__

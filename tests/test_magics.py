@@ -85,7 +85,7 @@ def test_the_filters_of_meta_keys_and_ids_and_the_old_name_of_trace_version(shel
     assert len(run(shell, "%traces --since 2h -n 100")) == 17
     shell.user_ns["__name__"] = "__main__"
     with pytest.deprecated_call(match="the filter version is now trace_version") as warned:
-        assert len(run(shell, "%traces --version 1.1")) == 3
+        assert len(run(shell, "%traces --version 1.1")) == 9
     # At the cell, so that IPython shows it there.
     assert "ipykernel" in warned[0].filename or "ipython" in warned[0].filename
 

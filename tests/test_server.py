@@ -194,8 +194,11 @@ META = {"source": "a", "reward": 1, "grader": {"name": "exact"}, "model": "m", "
 
 def test_the_old_name_of_a_filter_still_works(client):
     client.post("/traces", json=TRACE)
-    with pytest.deprecated_call(match="the filter version is now trace_version"):
-        assert len(client.get("/traces", params={"version": "1.0"}).json()["data"]) == 1
+    for path in ("/traces", "/traces/export"):
+        reply = client.get(path, params={"version": "1.0"})
+        assert reply.text.count('"trace_version":"1.0"') == 1
+        assert reply.headers["Warning"] == '299 - "the filter version is now trace_version"'
+        assert "Warning" not in client.get(path, params={"trace_version": "1.0"}).headers
     ((_, _, message),) = faults(client.get("/traces", params={"version": "1.0", "trace_version": "1.0"}))
     assert "give one of the two" in message
 

@@ -95,7 +95,8 @@ class LoadReport:
             self.rejected.append(rejection)
 
     def __repr__(self) -> str:
-        return f"<LoadReport: {self.added:,} added, {self.already_stored:,} already there, {self.rejected_count:,} rejected>"
+        counts = f"{self.added:,} added, {self.already_stored:,} already there, {self.rejected_count:,} rejected"
+        return f"<LoadReport: {counts}>"
 
     def __str__(self) -> str:
         return render.report_text(self)

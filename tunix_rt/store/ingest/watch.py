@@ -119,8 +119,8 @@ class _Look(NamedTuple):
 class Watch:
     """A watched path: iterated over, it gives a report for each look that brought something.
 
-    `total` is the report of all looks, without samples; its `already_stored` traces were in the store before. `waiting` are the
-    files that wait for their end, `n_files` is how many were read, and `missing` says why there is no file, if so.
+    `total` is the report of all looks, without samples; its `already_stored` traces were in the store before. `waiting`
+    are the files that wait for their end, `n_files` is how many were read, and `missing` says why there is no file, if so.
     """
 
     def __init__(
