@@ -120,7 +120,7 @@ class Watch:
     """A watched path: iterated over, it gives a report for each look that brought something.
 
     `total` is the report of all looks, without samples; its `already_stored` traces were in the store before. `waiting`
-    are the files that wait for their end, `n_files` is how many were read, and `missing` says why there is no file, if so.
+    are the files that wait for their end, `n_files` is how many were read, and `missing` says why there is no file.
     """
 
     def __init__(
