@@ -197,3 +197,13 @@ def test_a_store_that_was_closed_is_opened_again(form, filled):
     filled.close()
     form.next()
     assert numbers(form)[0] == 14
+
+
+def test_the_filters_that_a_form_has_a_field_for_come_from_the_table(front, store, make_trace):
+    store.add_many(make_trace(str(n), meta={"model": "m", "run": "r", "training_step": n}) for n in range(3))
+    form = front(rt.TraceBrowser(store))
+    fields = {field["name"]: field["input"] for field in form.state["filter_fields"]}
+    assert {"source": "text", "model": "text", "run": "text", "training_step": "number"}.items() <= fields.items()
+    form.do("find", filters={"model": "m", "run": "r", "training_step": 1.0})
+    assert [row["preview"] for row in form.state["shown"]["rows"]] == ["1"]
+    assert "training_step='x': must be a number" in form.ask("find", filters={"training_step": "x"})["problem"]

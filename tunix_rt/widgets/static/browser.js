@@ -115,7 +115,7 @@ function browserForm({ model, el, toolbarInto }) {
     if (beside) labelled.at(-1)?.append(field(caption, fields[name], "trt-unsaid"));
     else labelled.push(h("div", { className: "trt-pair" }, field(caption, fields[name])));
   }
-  fields.source.setAttribute("list", sources.id);
+  fields.source?.setAttribute("list", sources.id);
   Object.values(fields).forEach(findAsTyped);
   const others = h("div", { className: "trt-chips" });
   const filters = h(
@@ -130,7 +130,7 @@ function browserForm({ model, el, toolbarInto }) {
     filters.hidden = !filters.hidden;
     more.setAttribute("aria-expanded", String(!filters.hidden));
     if (!filters.hidden) {
-      fields.source.focus();
+      fields.source?.focus();
       const { sources: known = [] } = await form.ask("sources");
       sources.replaceChildren(...known.map((value) => h("option", { value })));
     }
