@@ -6,7 +6,7 @@ for each trace and a Rejection for each row that is none.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from os import PathLike
 from pathlib import Path
@@ -15,10 +15,12 @@ from typing import Any, NamedTuple, Self
 from tunix_rt.errors import Problem, SourceInvalid, TraceInvalid
 from tunix_rt.formats.atif import AtifFormat
 from tunix_rt.formats.chat import ChatCompletionFormat, MessagesFormat, ShareGptFormat
+from tunix_rt.formats.containers.archives.members import sources_of
 from tunix_rt.formats.containers.files import MAX_ROW_BYTES, SourceFile
 from tunix_rt.formats.containers.folders import TrajectoryFolder, is_trajectory
 from tunix_rt.formats.containers.listing import MANIFEST_ENDING, Found, files_at
 from tunix_rt.formats.containers.sources import Borrowed, Source, SourceRows, in_memory
+from tunix_rt.formats.containers.wrapped_rows import rows_inside, unwrapped
 from tunix_rt.formats.gsm8k import Gsm8kFormat, Gsm8kSolutionsFormat
 from tunix_rt.formats.inspect_logs import InspectFormat
 from tunix_rt.formats.mapped import MappedFormat
@@ -52,6 +54,7 @@ __all__ = [
     "TraceFields",
     "files_at",
     "format_named",
+    "parts_of",
     "rejected_whole",
     "sources_in",
 ]
@@ -124,6 +127,30 @@ def format_named(name: str | None) -> Format | None:
     return None if name is None else FORMATS[name]
 
 
+def parts_of(source: Path | Source, check: Callable[[int], object], encoding: str | None = None) -> Iterator[Source]:
+    """The source, opened; or the members of the archive that it is, each to be read before the next is asked for.
+
+    `check` is called with the position wherever bytes are read to find them. Raises SourceInvalid as `Reading` does.
+    """
+    file = _opened(source, encoding) if isinstance(source, Path) else source
+    if not isinstance(file, SourceFile):
+        yield file
+        return
+
+    def look_up() -> None:
+        try:
+            check(file.position)
+        except BaseException as error:  # noqa: BLE001 - raised again, at the end of the reading
+            raise _Ended(error) from None
+
+    file.on_read = look_up
+    try:
+        with _ending():
+            yield from sources_of(file, encoding)
+    finally:
+        file.close()
+
+
 def _opened(path: Path, encoding: str | None) -> Source:
     return TrajectoryFolder(path, MAX_ROW_BYTES) if is_trajectory(path) else SourceFile(path, encoding=encoding)
 
@@ -165,7 +192,9 @@ class Reading:
                     if n_rows == _SAMPLE_ROWS or len(sample) == _MOST_SAMPLED:
                         break
                 self._rows = chain(sample, self._rows)
-                self.format = format or _detect(self._file.path, sample)
+                self.format, is_wrapped = _format_of(self._file.path, sample, format)
+                if is_wrapped:
+                    self._rows = unwrapped(self._rows, is_alone=len(sample) == 1)
         except BaseException:
             self._file.close()
             raise
@@ -221,6 +250,31 @@ def _ending() -> Iterator[None]:
         yield
     except _Ended as ended:
         raise ended.cause from None
+
+
+def _format_of(path: Path | str, sample: list[Row | Rejection], format: Format | None) -> tuple[Format, bool]:
+    """The format of the rows, and whether they are inside of the rows of the sample, which no format reads."""
+    inside = rows_inside(sample, _SAMPLE_ROWS)
+    try:
+        outer = format or _detect(path, sample)
+    except SourceInvalid:
+        if not inside:
+            raise
+        return _detect(path, list(inside)), True
+    if inside and not any(_reads(outer, row) for row in sample):
+        with suppress(SourceInvalid):
+            inner = format or _detect(path, list(inside))
+            if any(_reads(inner, row) for row in inside):
+                return inner, True
+    return outer, False
+
+
+def _reads(format: Format, row: Row | Rejection) -> bool:
+    """Whether the format finds a trace in the row."""
+    try:
+        return isinstance(row, Row) and any(isinstance(found, Draft) for found in format.drafts(row))
+    except (TraceInvalid, RecursionError):
+        return False
 
 
 def _detect(path: Path | str, sample: list[Row | Rejection]) -> Format:

@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterator
 
 from tunix_rt.errors import SourceInvalid
+from tunix_rt.formats.containers.json_cells import TEXT_COLUMNS, with_values
 from tunix_rt.formats.rows.row import REJECTED_TEXT_CHARS, Rejection, Row
 
 _SEPARATORS = ",\t;"
+# Where there is one column, nothing separates it from others: a control character that no text has.
+_NO_SEPARATOR = "\x1f"
 # The names of real columns; the first one may be empty, as pandas leaves it for its index.
 _NAME = re.compile(r"[^\W\d][\w .:/()-]{0,99}")
 
@@ -28,15 +31,27 @@ def separator_of(head: bytes) -> str | None:
         )
         if len(names) > 1 and unique and all(_NAME.fullmatch(name) for name in names[names[0] == "" :]):
             return separator
-    return None
+    return _NO_SEPARATOR if _is_one_column(header, rest) else None
+
+
+def _is_one_column(header: str, rest: bytes) -> bool:
+    """Whether it is a column of texts: the header is a usual name for one, or the texts are in quotes."""
+    names = _cells(header, _NO_SEPARATOR)
+    if len(names) != 1 or not _NAME.fullmatch(names[0]) or not rest.strip():
+        return False
+    return names[0].lower() in TEXT_COLUMNS or (not header.startswith('"') and rest.lstrip().startswith(b'"'))
 
 
 def csv_rows(stream: io.BufferedReader, file: str, separator: str, most_bytes: int) -> Iterator[Row | Rejection]:
-    """The rows by the names in the header, each with the line it begins on; its cells are texts.
+    """The rows by the names in the header, each with the line it begins on.
 
-    A quote that is never closed makes the rest of the file one row, which is rejected; one that is larger than any row
+    Its cells are texts, but for columns of JSON or of Python's notation: `json_cells.py`. A quote that is never closed makes the rest of the file one row, which is rejected; one that is larger than any row
     ends the reading. Raises SourceInvalid where two columns have the same name.
     """
+    return with_values(_text_rows(stream, file, separator, most_bytes))
+
+
+def _text_rows(stream: io.BufferedReader, file: str, separator: str, most_bytes: int) -> Iterator[Row | Rejection]:
     # The limit is one for the whole process, and smaller than the answers of a model: it is only ever raised.
     csv.field_size_limit(max(csv.field_size_limit(), most_bytes))
     lines = _Lines(stream, most_bytes)

@@ -5,9 +5,11 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
+from tunix_rt.formats.containers.wrapped_rows import is_conversation_of, speaker_of
 from tunix_rt.formats.rows.row import REJECTED_TEXT_CHARS, Rejection, Row
+from tunix_rt.json_values import parsed
 
 _CHUNK_CHARS = 2**20
 _DECODER = json.JSONDecoder()
@@ -20,7 +22,11 @@ def is_document(head: bytes) -> bool:
     if text.startswith("["):
         return True
     first_line, _, rest = text.partition("\n")
-    if _parses(first_line) or not rest.strip():
+    if _parses(first_line):
+        return False
+    if _holds_several(first_line):
+        return True
+    if not rest.strip():
         return False
     try:
         _DECODER.raw_decode(text)
@@ -34,14 +40,46 @@ def is_document(head: bytes) -> bool:
 
 
 def documents(stream: io.BufferedReader, file: str, most_chars: int) -> Iterator[Row | Rejection]:
-    """The objects of the document, each with the line it begins on.
+    """The objects of the document, each with the line it begins on; an array of messages is one object, with `messages`.
 
     Behind a fault nothing can be told apart any more: it ends the reading with a Rejection.
     """
     reading = _Reading(stream, file, most_chars)
+    rows = _rows(reading, file)
+    yield from _or_one_conversation(rows, most_chars) if reading.is_array() else rows
+
+
+def _or_one_conversation(rows: Iterator[Row | Rejection], most_chars: int) -> Iterator[Row | Rejection]:
+    """The rows, or if all of them are messages the conversation that they are together."""
+    held: list[Row] = []
+    speakers: list[str] = []
+    size = 0
+    for row in rows:
+        if isinstance(row, Rejection):
+            # Of a conversation that is cut off, nobody knows what its answer was.
+            yield from () if is_conversation_of(speakers) else held
+            yield row
+            return
+        raw = row.raw or b""
+        speaker = speaker_of(_value(raw))
+        size += len(raw)
+        if speaker is None or size > most_chars:
+            yield from held
+            yield row
+            yield from rows
+            return
+        held.append(row)
+        speakers.append(speaker)
+    if name := is_conversation_of(speakers):
+        joined = b'{"%s":[%s]}' % (name.encode(), b",".join(row.raw or b"" for row in held))
+        yield Row(held[0].file, held[0].line, raw=joined)
+    else:
+        yield from held
+
+
+def _rows(reading: "_Reading", file: str) -> Iterator[Row | Rejection]:
     try:
-        in_array = reading.next_character() == "["
-        if in_array:
+        if in_array := reading.is_array():
             reading.advance(reading.at + 1)
         while (character := reading.next_character()) and not (in_array and character == "]"):
             line = reading.line
@@ -86,6 +124,10 @@ class _Reading:
                 return self._text[self.at : self.at + 1]
             self._grow()
 
+    def is_array(self) -> bool:
+        """Whether the document is one; asked before anything is read of it."""
+        return self.next_character() == "["
+
     def next_value(self) -> str:
         """The text of the next value."""
         while True:
@@ -124,6 +166,22 @@ class _Reading:
         self._ended = not data
         self._text = self._text[self.at :] + self._utf8.decode(data, final=self._ended)
         self.at = 0
+
+
+def _holds_several(line: str) -> bool:
+    """Whether one object stands behind the other on the line, with nothing or blanks between."""
+    try:
+        end = _DECODER.raw_decode(line)[1]
+    except (ValueError, RecursionError):
+        return False
+    return line[:1] == "{" and line[end:].lstrip().startswith("{")
+
+
+def _value(raw: bytes) -> Any:
+    try:
+        return parsed(raw)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _parses(text: str) -> bool:

@@ -9,16 +9,18 @@ from typing import Any, NamedTuple
 
 from tunix_rt.errors import SourceInvalid
 from tunix_rt.formats.containers.folders import is_trajectory
+from tunix_rt.formats.containers.packings import ENDINGS as PACKED_ENDINGS
 from tunix_rt.formats.rows.row import Rejection
 from tunix_rt.paths import is_endless, is_of_store, is_unfinished, kind_of, local_path, status_of
 
 # What an export writes beside its file; no traces are in it.
 MANIFEST_ENDING = ".manifest.json"
-_ENDINGS = tuple(
-    kind + packed
-    for kind in (".json", ".jsonl", ".ndjson", ".parquet", ".csv", ".eval")
-    for packed in ("", ".gz", ".zst", ".zstd")
-)
+_KINDS = (".json", ".jsonl", ".ndjson", ".parquet", ".csv", ".eval", ".arrow", ".feather", ".tar")
+_ENDINGS = (*(kind + packed for kind in _KINDS for packed in ("", *PACKED_ENDINGS)), ".zip", ".tgz", ".tbz2", ".txz")
+LOOKED_FOR = f"files ending in {', '.join(_KINDS)} (packed or not: {', '.join(PACKED_ENDINGS)}), .zip and .tgz"
+# What `save_to_disk` of Hugging Face's datasets writes beside the shards, and macOS beside every file of an archive.
+_OF_DATASETS = ("state.json", "dataset_info.json", "dataset_dict.json")
+_OF_MACOS = "._"
 
 
 class Found(NamedTuple):
@@ -52,6 +54,11 @@ def files_at(place: Any, check: Callable[[], object] = lambda: None) -> Found:
     return Found([path], [], [])
 
 
+def is_named_as_source(name: str) -> bool:
+    """Whether a name in a folder or in an archive is that of a file of rows."""
+    return name.lower().endswith(_ENDINGS) and not name.rpartition("/")[2].startswith(_OF_MACOS)
+
+
 def _of_folder(path: Path, check: Callable[[], object]) -> Found:
     unreadable: list[Rejection] = []
 
@@ -73,11 +80,14 @@ def _of_folder(path: Path, check: Callable[[], object]) -> Found:
             file = Path(folder, name)
             if is_of_store(file):
                 stores.append(file)
-            elif name.lower().endswith(_ENDINGS) and _is_source(file):
+            elif is_named_as_source(name) and _is_source(file):
                 files.append(file)
+        # Beside anything else than shards, files of these names may be anybody's.
+        if any(file.suffix == ".arrow" for file in files):
+            files = [file for file in files if file.name not in _OF_DATASETS]
         found |= {Path(folder)} if files and is_trajectory(Path(folder)) else set(files)
     if not found and not unreadable:
-        raise SourceInvalid(f"{path}: a folder without traces; looked for files ending in {', '.join(_ENDINGS)}")
+        raise SourceInvalid(f"{path}: a folder without traces; looked for {LOOKED_FOR}")
     return Found(_each_once(found), sorted(stores), unreadable)
 
 

@@ -23,6 +23,7 @@ from tunix_rt.formats import (
     Source,
     SourceRows,
     format_named,
+    parts_of,
     rejected_whole,
     sources_in,
 )
@@ -112,21 +113,32 @@ def _everything_in(
 ) -> Iterator[Draft | Rejection]:
     for source in sources:
         done = tell.done
-        try:
-            reading = Reading(source, format=format, check=partial(_tell_from, tell, done), encoding=encoding)
-        except SourceInvalid as error:
-            if len(sources) == 1:
-                raise
+        check = partial(_tell_from, tell, done)
+        parts = parts_of(source, check, encoding)
+        refused: list[tuple[Any, SourceInvalid]] = []
+        is_read = False
+        part: Any = source
+        while part is not None:
+            try:
+                if (part := next(parts, None)) is None:
+                    break
+                reading = Reading(part, format=format, check=check)
+            except SourceInvalid as error:
+                refused.append((part if isinstance(part, Path) else part.path, error))
+                continue
+            is_read = True
+            with reading:
+                report.begin(reading.format.name)
+                for place, found in enumerate(reading):
+                    yield found
+                    if place % _ROWS_PER_TICK == 0:
+                        tell(done + reading.position)
+                tell(done + (reading.size or reading.position))
+        if refused and len(sources) == 1 and not is_read:
+            raise refused[0][1]
+        for path, error in refused:
             # One file of a folder that is something else, or has just vanished, does not stop the others.
-            report.reject(rejected_whole(source if isinstance(source, Path) else source.path, error))
-            continue
-        with reading:
-            report.begin(reading.format.name)
-            for place, found in enumerate(reading):
-                yield found
-                if place % _ROWS_PER_TICK == 0:
-                    tell(done + reading.position)
-            tell(done + (reading.size or reading.position))
+            report.reject(rejected_whole(path, error))
 
 
 def _tell_from(tell: Teller, done: int, position: int) -> None:

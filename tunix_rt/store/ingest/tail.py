@@ -4,10 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-import pyarrow as pa
-
-from tunix_rt.formats.containers.files import packing_of
+from tunix_rt.formats.containers.arrow_files import IPC_FILE_MAGIC, PARQUET_MAGIC
 from tunix_rt.formats.containers.json_documents import is_document
+from tunix_rt.formats.containers.packings import packing_of, unpacked
 
 # So many looks without a change, and the writer is taken to have left the row as it is: writers that fill a buffer
 # first stop in the middle of rows, for as long as the next rollouts take.
@@ -42,8 +41,9 @@ def _stands_in_lines(head: bytes) -> bool:
 
 def _is_whole(path: Path, head: bytes, tail: bytes, quiet_looks: int, check: Callable[[], object]) -> bool:
     """Whether a file that has been left alone for a look ends as one of its kind does."""
-    if head.startswith(b"PAR1"):
-        return len(head) > len(b"PAR1") and tail.endswith(b"PAR1")
+    for sign in (PARQUET_MAGIC, IPC_FILE_MAGIC):
+        if head.startswith(sign):
+            return len(head) > len(sign) and tail.endswith(sign)
     if packing := packing_of(head):
         return _unpacks(path, packing, check)
     first = head.lstrip(b"\xef\xbb\xbf \t\r\n")
@@ -55,7 +55,7 @@ def _is_whole(path: Path, head: bytes, tail: bytes, quiet_looks: int, check: Cal
 def _unpacks(path: Path, packing: str, check: Callable[[], object]) -> bool:
     try:
         # Opened by Python: Arrow takes no name that is not UTF-8.
-        with path.open("rb") as file, pa.CompressedInputStream(file, packing) as stream:
+        with path.open("rb") as file, unpacked(file, packing) as stream:
             while stream.read(_HEAD_BYTES):
                 check()
     except OSError:

@@ -1,4 +1,4 @@
-"""Rows in a zip archive: the samples of an Inspect log, `samples/*.json`, read in place and never unpacked to disk.
+"""Zip archives, read in place: the samples of an Inspect log, `samples/*.json`, as rows; the members of any other.
 
 A name in an archive is only ever compared, never a path. Inspect packs with deflate or, since 2025, with zstd (method
 93), which zipfile knows from Python 3.14 on: Arrow unpacks that.
@@ -8,11 +8,13 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import pyarrow as pa
 
 from tunix_rt.errors import SourceInvalid
+from tunix_rt.formats.containers.listing import LOOKED_FOR, is_named_as_source
+from tunix_rt.formats.containers.pickles import pickle_refused
 from tunix_rt.formats.rows.row import REJECTED_TEXT_CHARS, Rejection, Row
 from tunix_rt.json_values import parsed
 
@@ -26,8 +28,47 @@ _LOCAL_HEADER_BYTES = 30
 _HEADERS = ("header.json", "_journal/start.json")
 
 
+# PyTorch's archives have their pickle under this name.
+_PICKLE = "data.pkl"
+
+
 class _MemberInvalid(Exception):
     pass
+
+
+# What reading a member may raise.
+ERRORS = (
+    _MemberInvalid,
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+)
+
+
+def opened(seekable: IO[bytes], path: Path | str) -> zipfile.ZipFile | None:
+    """The archive, whose members are read as files; None for the log of Inspect, which is read by `sample_rows`.
+
+    Raises SourceInvalid where it is damaged, or holds what is never opened or no rows.
+    """
+    archive = _archive(seekable, path)
+    names = archive.namelist()
+    if any(name.rpartition("/")[2] == _PICKLE for name in names):
+        archive.close()
+        raise pickle_refused(path, "a PyTorch file")
+    if not any(map(_is_sample, names)) and any(map(is_named_as_source, names)):
+        return archive
+    return None
+
+
+def members(archive: zipfile.ZipFile, path: Path | str) -> list[zipfile.ZipInfo]:
+    """The members in the order in which they are in the file. Raises SourceInvalid where they share bytes."""
+    found = sorted(archive.infolist(), key=lambda member: member.header_offset)
+    _refuse_overlaps(found, path)
+    return found
 
 
 def sample_rows(seekable: IO[bytes], path: Path | str, most_bytes: int) -> Iterator[Row | Rejection]:
@@ -36,18 +77,16 @@ def sample_rows(seekable: IO[bytes], path: Path | str, most_bytes: int) -> Itera
     A member that cannot be read, or is larger than `most_bytes` when unpacked, is a Rejection. Raises SourceInvalid
     where the archive as a whole is damaged or no log.
     """
-    try:
-        archive = zipfile.ZipFile(seekable)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise SourceInvalid(f"{path}: damaged zip archive: {error}") from None
-    with archive:
-        members = sorted(archive.infolist(), key=lambda member: member.header_offset)
-        _refuse_overlaps(members, path)
+    with _archive(seekable, path) as archive:
+        in_order = members(archive, path)
         # A sample that was scored again is appended under its name; the last one counts.
-        samples = list({member.filename: member for member in members if _is_sample(member.filename)}.values())
+        samples = list({member.filename: member for member in in_order if _is_sample(member.filename)}.values())
         if not samples:
-            raise SourceInvalid(f"{path}: a zip archive without samples/*.json, so no Inspect log; unpack it first")
-        shared = _header(archive, members, most_bytes)
+            raise SourceInvalid(
+                f"{path}: a zip archive without samples/*.json, so no Inspect log, and without files of rows; looked for "
+                f"{LOOKED_FOR}"
+            )
+        shared = _header(archive, in_order, most_bytes)
         for line, member in enumerate(samples, start=1):
             try:
                 raw = _unpacked(archive, member, most_bytes)
@@ -61,6 +100,14 @@ def sample_rows(seekable: IO[bytes], path: Path | str, most_bytes: int) -> Itera
                 yield Rejection(str(path), line, None, f"{member.filename}: invalid JSON: {error}", start)
                 continue
             yield Row(str(path), line, value={**shared, **value} if isinstance(value, dict) else value)
+
+
+def _archive(seekable: IO[bytes], path: Path | str) -> zipfile.ZipFile:
+    seekable.seek(0)
+    try:
+        return zipfile.ZipFile(seekable)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise SourceInvalid(f"{path}: damaged zip archive: {error}") from None
 
 
 def _is_sample(name: str) -> bool:
@@ -88,25 +135,14 @@ def _header(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], most_bytes
     return {}
 
 
-def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most_bytes: int) -> bytes:
+def stream_of(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most_packed: int) -> IO[bytes]:
+    """The unpacked bytes of a member as a stream; raises one of ERRORS, as reading it does."""
     if member.flag_bits & _ENCRYPTED:
         raise _MemberInvalid("is encrypted")
     if member.compress_type not in _METHODS:
         raise _MemberInvalid(f"is packed by method {member.compress_type}, which is not read; pack it with deflate")
-    try:
-        if member.compress_type == _ZSTD:
-            raw = _zstd(archive, member, most_bytes)
-        else:
-            with archive.open(member) as stream:
-                raw = stream.read(most_bytes + 1)
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
-        raise _MemberInvalid(f"is damaged: {error}") from None
-    if len(raw) > most_bytes:
-        raise _MemberInvalid(f"exceeds maximum of {most_bytes:,} bytes for a row")
-    return raw
-
-
-def _zstd(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most_bytes: int) -> bytes:
+    if member.compress_type != _ZSTD:
+        return archive.open(member)
     file = archive.fp
     if file is None:
         raise _MemberInvalid("is damaged: the archive is closed")
@@ -116,9 +152,20 @@ def _zstd(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most_bytes: int) ->
         raise _MemberInvalid("is damaged: no header in front of it")
     # The name and the extra field stand between the header and the data, with lengths of their own.
     file.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), 1)
-    packed = file.read(min(member.compress_size, most_bytes))
-    with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as stream:
-        raw = bytes(stream.read(most_bytes + 1))
-    if len(raw) <= most_bytes and zlib.crc32(raw) != member.CRC:
+    packed = file.read(min(member.compress_size, most_packed))
+    return cast("IO[bytes]", pa.CompressedInputStream(pa.BufferReader(packed), "zstd"))
+
+
+def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most_bytes: int) -> bytes:
+    try:
+        with stream_of(archive, member, most_bytes) as stream:
+            raw = bytes(stream.read(most_bytes + 1))
+    except _MemberInvalid:
+        raise
+    except ERRORS as error:
+        raise _MemberInvalid(f"is damaged: {error}") from None
+    if len(raw) > most_bytes:
+        raise _MemberInvalid(f"exceeds maximum of {most_bytes:,} bytes for a row")
+    if member.compress_type == _ZSTD and zlib.crc32(raw) != member.CRC:
         raise _MemberInvalid("is damaged: its checksum is another")
     return raw
