@@ -45,8 +45,9 @@ def _is_one_column(header: str, rest: bytes) -> bool:
 def csv_rows(stream: io.BufferedReader, file: str, separator: str, most_bytes: int) -> Iterator[Row | Rejection]:
     """The rows by the names in the header, each with the line it begins on.
 
-    Its cells are texts, but for columns of JSON or of Python's notation: `json_cells.py`. A quote that is never closed makes the rest of the file one row, which is rejected; one that is larger than any row
-    ends the reading. Raises SourceInvalid where two columns have the same name.
+    Its cells are texts, but for columns of JSON or of Python's notation: `json_cells.py`. A quote that is never closed
+    makes the rest of the file one row, which is rejected; one that is larger than any row ends the reading. Raises
+    SourceInvalid where two columns have the same name.
     """
     return with_values(_text_rows(stream, file, separator, most_bytes))
 

@@ -59,6 +59,7 @@ class SourceFile:
         self._start = self.position
         self._stream: io.BufferedReader | None = None
         self._seekable: IO[bytes] | None = None
+        self._head: bytes | None = None
 
     def close(self) -> None:
         """Closes the file."""
@@ -99,8 +100,10 @@ class SourceFile:
         return self._stream
 
     def head(self) -> bytes:
-        """How they begin, as long as none of them was read."""
-        return self.stream().peek(_HEAD_BYTES)
+        """How they begin."""
+        if self._head is None:
+            self._head = self.stream().peek(_HEAD_BYTES)
+        return self._head
 
     def seekable(self) -> IO[bytes]:
         """All of them from the start, for what is read from its end, as Parquet is.
@@ -117,16 +120,20 @@ class SourceFile:
         return self._seekable
 
     def _rows(self) -> Iterator[Row | Rejection]:
-        stream, head, name = self.stream(), self.head(), str(self.path)
+        head = self.head()
         refuse_pickle(self.path, head)
         if head.startswith(PARQUET_MAGIC):
-            return parquet_rows(self.seekable(), self.path, MAX_ROW_BYTES, lambda: self.on_read())
+            return parquet_rows(self.seekable(), self.path, MAX_ROW_BYTES, self.on_read)
         if head.startswith(zips.MAGIC):
             return zips.sample_rows(self.seekable(), self.path, MAX_ROW_BYTES)
         if tars.is_tar(head):
             raise SourceInvalid(f"{self.path}: is an archive inside of an archive; unpack the outer one first")
         if is_ipc(head):
-            return ipc_rows(stream, self.path, MAX_ROW_BYTES, lambda: self.on_read())
+            return ipc_rows(self.stream(), self.path, MAX_ROW_BYTES, self.on_read)
+        return self._text_rows(self.stream(), str(self.path))
+
+    def _text_rows(self, stream: io.BufferedReader, name: str) -> Iterator[Row | Rejection]:
+        head = stream.peek(_HEAD_BYTES)
         if self._encoding is not None:
             stream = self._buffered(AsUtf8(stream, self._encoding))
             head = stream.peek(_HEAD_BYTES)

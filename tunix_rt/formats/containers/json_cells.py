@@ -17,40 +17,12 @@ _SAMPLE_CHARS = 2**24
 _MOST_LITERAL_CHARS = 2**21
 _MISSING = {"", "nan", "None", "null"}
 # Columns of texts: a model may well answer in JSON. Only lists of objects, as messages are, are values there.
-TEXT_COLUMNS = frozenset(
-    [
-        "prompt",
-        "question",
-        "problem",
-        "query",
-        "instruction",
-        "input",
-        "user_prompt",
-        "response",
-        "output",
-        "completion",
-        "generation",
-        "generated_solution",
-        "answer",
-        "final_answer",
-        "model_answer",
-        "prediction",
-        "pred",
-        "solution",
-        "text",
-        "content",
-        "rationale",
-        "cot",
-        "reasoning",
-        "thinking",
-        "gold",
-        "target",
-        "label",
-        "expected_answer",
-        "ground_truth",
-        "reference",
-    ]
-)
+TEXT_COLUMNS = {
+    "prompt", "question", "problem", "query", "instruction", "input", "user_prompt", "response", "output",
+    "completion", "generation", "generated_solution", "answer", "final_answer", "model_answer", "prediction",
+    "pred", "solution", "text", "content", "rationale", "cot", "reasoning", "thinking", "gold", "target",
+    "label", "expected_answer", "ground_truth", "reference",
+}  # fmt: skip
 
 
 def with_values(rows: Iterator[Row | Rejection]) -> Iterator[Row | Rejection]:

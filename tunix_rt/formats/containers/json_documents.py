@@ -22,12 +22,9 @@ def is_document(head: bytes) -> bool:
     if text.startswith("["):
         return True
     first_line, _, rest = text.partition("\n")
-    if _parses(first_line):
-        return False
-    if _holds_several(first_line):
-        return True
-    if not rest.strip():
-        return False
+    several = _holds_several(first_line)
+    if several or _parses(first_line) or not rest.strip():
+        return several
     try:
         _DECODER.raw_decode(text)
     except json.JSONDecodeError as error:
@@ -40,7 +37,7 @@ def is_document(head: bytes) -> bool:
 
 
 def documents(stream: io.BufferedReader, file: str, most_chars: int) -> Iterator[Row | Rejection]:
-    """The objects of the document, each with the line it begins on; an array of messages is one object, with `messages`.
+    """The objects of the document, each with the line it begins on; an array of messages is one, with `messages`.
 
     Behind a fault nothing can be told apart any more: it ends the reading with a Rejection.
     """

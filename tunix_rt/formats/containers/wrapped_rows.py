@@ -13,62 +13,26 @@ from tunix_rt.formats.containers.json_cells import TEXT_COLUMNS
 from tunix_rt.formats.rows.row import Rejection, Row
 
 # Where people put rows; under another name they are looked for only if the row is all that the file holds.
-_KEYS = frozenset(
-    [
-        "data",
-        "results",
-        "tasks",
-        "instances",
-        "request_states",
-        "loglines",
-        "samples",
-        "rows",
-        "examples",
-        "items",
-        "records",
-        "traces",
-        "predictions",
-        "outputs",
-        "entries",
-        "documents",
-    ]
-)
+_KEYS = {
+    "data", "results", "tasks", "instances", "request_states", "loglines", "samples", "rows", "examples",
+    "items", "records", "traces", "predictions", "outputs", "entries", "documents",
+}  # fmt: skip
 # Lists of objects that are parts of one row.
-_PARTS = frozenset(
-    [
-        "messages",
-        "conversations",
-        "conversation",
-        "choices",
-        "candidates",
-        "steps",
-        "history",
-        "trajectory",
-        "turns",
-        "tool_calls",
-        "tools",
-        "events",
-        "content",
-        "contents",
-        "chosen",
-        "rejected",
-        "completion",
-        "completions",
-        "functions",
-        "tests",
-        "test_cases",
-    ]
-)
+_PARTS = {
+    "messages", "conversations", "conversation", "choices", "candidates", "steps", "history", "trajectory",
+    "turns", "tool_calls", "tools", "events", "content", "contents", "chosen", "rejected", "completion",
+    "completions", "functions", "tests", "test_cases",
+}  # fmt: skip
 # A row with one of these has its answer: the lists beside it belong to it.
-_ANSWERS = frozenset(
-    ["response", "output", "completion", "generation", "answer", "final_answer", "solution", "messages"]
-)
+_ANSWERS = {
+    "response", "output", "completion", "generation", "answer", "final_answer", "solution", "messages",
+}  # fmt: skip
 _NOTES = ("metadata", "meta")
 _LOOKED_AT = 20
 # Of what stands beside rows, an object or a list goes with each of them only while it is small.
 _MOST_COMMON_CHARS = 2_000
-_MODELS = frozenset({"assistant", "model", "gpt", "ai"})
-_OTHERS = frozenset({"user", "human", "system", "developer", "tool", "function", "observation"})
+_MODELS = {"assistant", "model", "gpt", "ai"}
+_OTHERS = {"user", "human", "system", "developer", "tool", "function", "observation"}
 _SAID = ("content", "parts", "tool_calls", "reasoning_content")
 
 

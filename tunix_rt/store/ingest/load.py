@@ -136,9 +136,9 @@ def _everything_in(
                 tell(done + (reading.size or reading.position))
         if refused and len(sources) == 1 and not is_read:
             raise refused[0][1]
-        for path, error in refused:
+        for path, why in refused:
             # One file of a folder that is something else, or has just vanished, does not stop the others.
-            report.reject(rejected_whole(path, error))
+            report.reject(rejected_whole(path, why))
 
 
 def _tell_from(tell: Teller, done: int, position: int) -> None:

@@ -83,8 +83,8 @@ def sample_rows(seekable: IO[bytes], path: Path | str, most_bytes: int) -> Itera
         samples = list({member.filename: member for member in in_order if _is_sample(member.filename)}.values())
         if not samples:
             raise SourceInvalid(
-                f"{path}: a zip archive without samples/*.json, so no Inspect log, and without files of rows; looked for "
-                f"{LOOKED_FOR}"
+                f"{path}: a zip archive without samples/*.json, so no Inspect log, and without files of rows; looked "
+                f"for {LOOKED_FOR}"
             )
         shared = _header(archive, in_order, most_bytes)
         for line, member in enumerate(samples, start=1):
