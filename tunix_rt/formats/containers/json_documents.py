@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, cast
 
-from tunix_rt.formats.containers.wrapped_rows import is_conversation_of, speaker_of
+from tunix_rt.formats.containers.wrapped_rows import conversation_of, speaker_of
 from tunix_rt.formats.rows.row import REJECTED_TEXT_CHARS, Rejection, Row
 from tunix_rt.json_values import parsed
 
@@ -42,54 +42,55 @@ def documents(stream: io.BufferedReader, file: str, most_chars: int) -> Iterator
     Behind a fault nothing can be told apart any more: it ends the reading with a Rejection.
     """
     reading = _Reading(stream, file, most_chars)
-    rows = _rows(reading, file)
-    yield from _or_one_conversation(rows, most_chars) if reading.is_array() else rows
-
-
-def _or_one_conversation(rows: Iterator[Row | Rejection], most_chars: int) -> Iterator[Row | Rejection]:
-    """The rows, or if all of them are messages the conversation that they are together."""
-    held: list[Row] = []
-    speakers: list[str] = []
-    size = 0
-    for row in rows:
-        if isinstance(row, Rejection):
-            # Of a conversation that is cut off, nobody knows what its answer was.
-            yield from () if is_conversation_of(speakers) else held
-            yield row
-            return
-        raw = row.raw or b""
-        speaker = speaker_of(_value(raw))
-        size += len(raw)
-        if speaker is None or size > most_chars:
-            yield from held
-            yield row
-            yield from rows
-            return
-        held.append(row)
-        speakers.append(speaker)
-    if name := is_conversation_of(speakers):
-        joined = b'{"%s":[%s]}' % (name.encode(), b",".join(row.raw or b"" for row in held))
-        yield Row(held[0].file, held[0].line, raw=joined)
-    else:
-        yield from held
-
-
-def _rows(reading: "_Reading", file: str) -> Iterator[Row | Rejection]:
     try:
-        if in_array := reading.is_array():
-            reading.advance(reading.at + 1)
-        while (character := reading.next_character()) and not (in_array and character == "]"):
-            line = reading.line
-            # A byte that is not UTF-8 goes with its row, which is refused for it, and not with all behind it.
-            yield Row(file, line, raw=reading.next_value().encode(errors="surrogateescape"))
-        if in_array and not character:
-            yield reading.rejection("the array is not closed: the file seems cut off")
+        while character := reading.next_character():
+            if character == "[":
+                yield from _or_one_conversation(_elements(reading), most_chars)
+            else:
+                yield reading.next_row()
     except json.JSONDecodeError as error:
         yield reading.rejection(error.msg, error.pos)
     except _TooLargeError as error:
         yield Rejection(file, reading.line, None, f"{error}; nothing behind it was read", reading.start())
     except (ValueError, RecursionError) as error:
         yield reading.rejection(str(error))
+
+
+def _elements(reading: "_Reading") -> Iterator[Row]:
+    """The elements of the array that begins here."""
+    reading.advance(reading.at + 1)
+    while (character := reading.next_character()) != "]":
+        if not character:
+            raise ValueError("the array is not closed: the file seems cut off")
+        yield reading.next_row()
+    reading.advance(reading.at + 1)
+
+
+def _or_one_conversation(rows: Iterator[Row], most_chars: int) -> Iterator[Row]:
+    """The rows, or if all of them are messages the conversation that they are together."""
+    held: list[Row] = []
+    speakers: list[str] = []
+    size = 0
+    try:
+        for row in rows:
+            speaker = speaker_of(_value(row))
+            size += len(row.raw or b"")
+            held.append(row)
+            if speaker is None or size > most_chars:
+                break
+            speakers.append(speaker)
+    except (ValueError, RecursionError, _TooLargeError):
+        # Of a conversation that is cut off, nobody knows what its answer was.
+        yield from () if conversation_of(speakers) else held
+        raise
+    if len(speakers) < len(held):
+        yield from held
+        yield from rows
+    elif name := conversation_of(speakers):
+        joined = b'{"%s":[%s]}' % (name.encode(), b",".join(row.raw or b"" for row in held))
+        yield Row(held[0].file, held[0].line, raw=joined)
+    else:
+        yield from held
 
 
 class _TooLargeError(Exception):
@@ -121,9 +122,11 @@ class _Reading:
                 return self._text[self.at : self.at + 1]
             self._grow()
 
-    def is_array(self) -> bool:
-        """Whether the document is one; asked before anything is read of it."""
-        return self.next_character() == "["
+    def next_row(self) -> Row:
+        """The next value as a row."""
+        line = self.line
+        # A byte that is not UTF-8 goes with its row, which is refused for it, and not with all behind it.
+        return Row(self._file, line, raw=self.next_value().encode(errors="surrogateescape"))
 
     def next_value(self) -> str:
         """The text of the next value."""
@@ -174,9 +177,10 @@ def _holds_several(line: str) -> bool:
     return line[:1] == "{" and line[end:].lstrip().startswith("{")
 
 
-def _value(raw: bytes) -> Any:
+def _value(row: Row) -> Any:
+    # Not `row.value`, which stays: all that is held would be in memory twice.
     try:
-        return parsed(raw)
+        return parsed(row.raw or b"")
     except (ValueError, RecursionError):
         return None
 

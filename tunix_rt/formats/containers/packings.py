@@ -36,6 +36,7 @@ class _Unpacked(io.RawIOBase):
         self._stream = stream
         self._new = new
         self._unpacker = new()
+        self._fault: OSError | None = None
 
     def readable(self) -> bool:
         return True
@@ -47,10 +48,13 @@ class _Unpacked(io.RawIOBase):
         while done < len(view) and (piece := self._next(len(view) - done)):
             view[done : done + len(piece)] = piece
             done += len(piece)
+        if self._fault is not None and not done:
+            raise self._fault
         return done
 
     def _next(self, most: int) -> bytes:
-        while True:
+        """Some of the bytes; none at the end, and where they are damaged."""
+        while self._fault is None:
             packed = b""
             if self._unpacker.eof:
                 # Zeros may pad what comes between two streams.
@@ -61,9 +65,11 @@ class _Unpacked(io.RawIOBase):
                     packed = more.lstrip(b"\0")
                 self._unpacker = self._new()
             elif self._unpacker.needs_input and not (packed := self._stream.read(_PIECE_BYTES)):
-                raise OSError("it ends too early")
+                self._fault = OSError("it ends too early")
+                break
             try:
                 if piece := self._unpacker.decompress(packed, most):
                     return bytes(piece)
-            except (lzma.LZMAError, EOFError, ValueError) as error:
-                raise OSError(str(error)) from None
+            except (lzma.LZMAError, OSError, EOFError, ValueError) as error:
+                self._fault = OSError(str(error))
+        return b""

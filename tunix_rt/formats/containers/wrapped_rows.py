@@ -74,7 +74,7 @@ def speaker_of(message: Any) -> str | None:
     return speaker if speaker.partition(" ")[2] in _MODELS | _OTHERS else None
 
 
-def is_conversation_of(speakers: Sequence[str]) -> str | None:
+def conversation_of(speakers: Sequence[str]) -> str | None:
     """The field of a row that messages of these speakers are, if they are a conversation: a model and others speak."""
     fields, names = {one.partition(" ")[0] for one in speakers}, {one.partition(" ")[2] for one in speakers}
     if len(fields) != 1 or not names & _MODELS or not names & _OTHERS:
@@ -104,7 +104,7 @@ def _values(value: Any, *, is_alone: bool) -> Iterator[Any]:
 
 def _listed(value: list[Any]) -> Iterator[Any]:
     speakers = [speaker_of(item) for item in value]
-    if all(speakers) and (name := is_conversation_of([one for one in speakers if one])):
+    if all(speakers) and (name := conversation_of([one for one in speakers if one])):
         return iter([{name: value}])
     return iter(value if _are_objects(value) else ())
 
