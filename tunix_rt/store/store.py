@@ -40,16 +40,25 @@ from tunix_rt.validation import short
 
 
 class TraceStore(AbstractContextManager["TraceStore"]):
-    """A store of traces in a DuckDB file, made if it is not there; many notebooks and scripts use one at the same time.
+    """A store of traces in a DuckDB file; many notebooks and scripts use one at the same time.
 
-    `path` is the file (default: the setting `database`), `":memory:"` a temporary store that goes with this object;
-    `settings` come from the environment by default. `read_only` opens a published store that is not to be changed;
-    `accept_loss` goes on with a store of which acknowledged traces were lost. Raises StoreUnusable where the file is no
-    store (StoreDamaged where it was one), StoreBusy where another process holds it too long, and StoreFull.
+    >>> store = TraceStore(":memory:")
+    >>> record = store.add({"prompt": "27 × 19?", "steps": ["27 × 20 = 540", "540 − 27 = 513"], "final_answer": "513"})
+    >>> store.get(record.id).payload.final_answer
+    '513'
+    >>> page = store.page(text="540", max_steps=2)
+    >>> page[0].preview, page.next
+    ('27 × 19?', None)
 
-    Filters, the same for `page`, `latest`, `count`, `scan`, `records`, `export` and `delete`, are keywords: `text`,
+    `path` is the file (default: the setting `database`), which is created if it does not exist; `":memory:"` is a
+    temporary store that ends with this object. `settings` come from the environment by default. `read_only=True` opens
+    a published store that is not to be changed. `accept_loss=True` opens a store even though some acknowledged traces
+    are missing. Raises StoreUnusable if the file is not a store, StoreDamaged if it is damaged or incomplete, StoreBusy
+    if another process holds it for longer than `pool_timeout` seconds, and StoreFull if the disk is full.
+
+    `latest`, `page`, `count`, `records`, `scan`, `export` and `delete` take the same filters as keywords: `text`,
     `source`, `since`, `until`, `min_steps`, `max_steps`, `min_chars`, `max_chars`, `version`, `meta={key: value}`,
-    `ids` and `where` (SQL).
+    `ids` and `where` (SQL). Times are UTC unless they carry an offset. REFERENCE.md describes each of them.
     """
 
     def __init__(
