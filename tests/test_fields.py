@@ -8,12 +8,12 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tunix_rt.formats.text.drafts import plain_draft
 
 import tunix_rt as rt
 from tunix_rt.formats.native import NativeFormat
 from tunix_rt.formats.rows.row import Row
 from tunix_rt.formats.rows.trace_fields import fields_of
-from tunix_rt.formats.text.drafts import plain_draft
 from tunix_rt.json_values import plain
 from tunix_rt.model import LIMITS_1_0, MAX_STEP_INDEX
 from tunix_rt.store.engine.rows import encode

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tunix_rt.formats.text.drafts import group_of
 
 import tunix_rt as rt
 from tests.data_sets import zstd
-from tunix_rt.formats.text.drafts import group_of
 from tunix_rt.store.ingest import load as loading
 
 ROW = {"prompt": "2 + 2?", "steps": ["2 + 2 = 4"], "final_answer": "4"}

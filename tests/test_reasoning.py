@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tunix_rt.formats.text.drafts import written_draft
 
 from tunix_rt.formats.rows.row import Row
-from tunix_rt.formats.text.drafts import written_draft
 from tunix_rt.formats.text.think_tags import parse_written
 
 THOUGHT = "27 × 20 = 540.\n\n540 − 27 = 513."

@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tunix_rt.formats.text.drafts import group_of
 
 import tunix_rt as rt
 from tunix_rt.formats import FORMATS, Draft, Row
 from tunix_rt.formats.rows.meta_values import literal
-from tunix_rt.formats.text.drafts import group_of
 
 GROUP = group_of("2 + 2?")
 

@@ -21,7 +21,7 @@ _ENDINGS = tuple(
 )
 
 
-class Found(NamedTuple):
+class Listing(NamedTuple):
     """The files to read in order of name; the ones of trace stores, which are passed over; folders that do not open."""
 
     files: list[Path]
@@ -29,7 +29,7 @@ class Found(NamedTuple):
     unreadable: list[Rejection]
 
 
-def files_at(place: Any, check: Callable[[], object] = lambda: None) -> Found:
+def files_at(place: Any, check: Callable[[], object] = lambda: None) -> Listing:
     """The files meant by a path, a folder (with all below it) or a pattern (`runs/*.jsonl`).
 
     A folder and a pattern pass over the manifests of exports and the files of trace stores. `check` is called for each
@@ -49,10 +49,10 @@ def files_at(place: Any, check: Callable[[], object] = lambda: None) -> Found:
         )
     if is_endless(path, status):
         raise SourceInvalid(f"{path}: is {kind_of(status)}; name a file, a folder or a pattern")
-    return Found([path], [], [])
+    return Listing([path], [], [])
 
 
-def _of_folder(path: Path, check: Callable[[], object]) -> Found:
+def _of_folder(path: Path, check: Callable[[], object]) -> Listing:
     unreadable: list[Rejection] = []
 
     def note(error: OSError) -> None:
@@ -78,10 +78,10 @@ def _of_folder(path: Path, check: Callable[[], object]) -> Found:
         found |= {Path(folder)} if files and is_trajectory(Path(folder)) else set(files)
     if not found and not unreadable:
         raise SourceInvalid(f"{path}: a folder without traces; looked for files ending in {', '.join(_ENDINGS)}")
-    return Found(_each_once(found), sorted(stores), unreadable)
+    return Listing(_each_once(found), sorted(stores), unreadable)
 
 
-def _of_pattern(path: Path, check: Callable[[], object]) -> Found:
+def _of_pattern(path: Path, check: Callable[[], object]) -> Listing:
     found: list[Path] = []
     stores: list[Path] = []
     for name in glob.iglob(str(path), recursive=True):  # noqa: PTH207 - Path.glob takes no absolute pattern
@@ -94,7 +94,7 @@ def _of_pattern(path: Path, check: Callable[[], object]) -> Found:
     if not found:
         others = " but files of a trace store" if stores else ""
         raise SourceInvalid(f"{path}: no file has such a name{others}{_seen_from()}")
-    return Found(_each_once(found), sorted(stores), [])
+    return Listing(_each_once(found), sorted(stores), [])
 
 
 def _seen_from() -> str:

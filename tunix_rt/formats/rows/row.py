@@ -1,9 +1,8 @@
 """What passes between a file, its format and the store: rows in; drafts of traces, or rejections, out."""
 
-from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from tunix_rt.errors import Problem, TraceInvalid
@@ -100,15 +99,3 @@ class Rejection(NamedTuple):
     field: str | None
     reason: str
     text: str
-
-
-class Format(Protocol):
-    """How rows of one family become traces."""
-
-    name: str
-
-    def misfit(self, value: Mapping[str, Any]) -> str | None:
-        """None where a row looks like one of this format, else what it lacks."""
-
-    def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
-        """The traces of a row, one or several, with what is wrong in the place of each bad one; raises where all is."""

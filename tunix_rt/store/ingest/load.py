@@ -16,14 +16,14 @@ from tunix_rt.errors import MemoryLimitReached, Problem, QueryInvalid, SourceInv
 from tunix_rt.formats import (
     Draft,
     Format,
-    MappedFormat,
     Reading,
     Rejection,
     Row,
     Source,
     SourceRows,
     format_named,
-    rejected_whole,
+    mapped_format,
+    rejected_source,
     sources_in,
 )
 from tunix_rt.formats.containers.encodings import checked_encoding
@@ -104,7 +104,7 @@ def insisted_format(format: str | None, mapping: Mapping[str, str] | None) -> Fo
         raise QueryInvalid(
             f"format={short(format)} and mapping=…: give one of the two; a mapping is a format of its own"
         )
-    return MappedFormat(mapping)
+    return mapped_format(mapping)
 
 
 def _everything_in(
@@ -118,7 +118,7 @@ def _everything_in(
             if len(sources) == 1:
                 raise
             # One file of a folder that is something else, or has just vanished, does not stop the others.
-            report.reject(rejected_whole(source if isinstance(source, Path) else source.path, error))
+            report.reject(rejected_source(source if isinstance(source, Path) else source.path, error))
             continue
         with reading:
             report.begin(reading.format.name)

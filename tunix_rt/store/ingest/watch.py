@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from tunix_rt.errors import QueryInvalid, SourceInvalid
-from tunix_rt.formats import Borrowed, Format, Reading, Rejection, SourceFile, files_at, rejected_whole
+from tunix_rt.formats import Borrowed, Format, Reading, Rejection, SourceFile, files_at, rejected_source
 from tunix_rt.paths import local_path
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.ingest.dedup import Copies
@@ -254,7 +254,7 @@ class Watch:
                     if not isinstance(found, Rejection) or seen.is_news(found, told_line):
                         loading.take(found)
         except SourceInvalid as error:
-            found = rejected_whole(path, error)
+            found = rejected_source(path, error)
             if seen.is_news(found, told_line):
                 loading.take(found)
         except _Stopped:
