@@ -15,8 +15,7 @@ import pytest
 from pydantic import ByteSize, TypeAdapter
 
 import tunix_rt as rt
-from tunix_rt.formats import FORMATS
-from tunix_rt.store.export.export import EXPORT_FORMATS
+from tunix_rt.formats import READABLE, WRITERS
 from tunix_rt.store.filters import FILTERS
 
 ROOT = Path(__file__).parent.parent
@@ -56,8 +55,8 @@ def test_the_readme_lists_every_call_filter_format_and_setting():
     assert calls == {name for name in vars(rt.TraceStore) if not name.startswith("_")}
     assert {name for row in table("Filters") for name in re.findall(r"`(\w+)`", row[0])} == set(FILTERS)
     formats = {row[0].strip("`"): row[1:3] for row in table("Formats")}
-    assert {name for name, (read, _) in formats.items() if read == "yes"} == set(FORMATS)
-    assert {name for name, (_, written) in formats.items() if written == "yes"} == set(EXPORT_FORMATS)
+    assert {name for name, (read, _) in formats.items() if read == "yes"} == set(READABLE)
+    assert {name for name, (_, written) in formats.items() if written == "yes"} == set(WRITERS)
     settings = {row[0].strip("`"): row[1:3] for row in table("Settings")}
     assert set(settings) == {f"TUNIX_RT_{name.upper()}" for name in rt.Settings.model_fields}
     for name, field in rt.Settings.model_fields.items():

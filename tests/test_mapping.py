@@ -179,13 +179,13 @@ def test_a_text_that_is_none_is_told_by_the_name_of_its_field(store):
         ({"prompt": "q", 3: "m"}, "unknown target 3"),
         ({"prompt": 3}, "prompt must name a field of the row, not 3"),
         ({"prompt": ""}, "prompt must name a field of the row, not ''"),
-        ({}, "says no prompt"),
-        ({"final_answer": "a"}, "says no prompt"),
+        ({}, "there is no prompt"),
+        ({"final_answer": "a"}, "there is no prompt"),
         ("question", "mapping='question': must be a dictionary"),
-        ({"prompt": "q", "steps": "s", "reasoning": "r"}, "steps and reasoning say the same thing twice"),
+        ({"prompt": "q", "steps": "s", "reasoning": "r"}, "steps cannot be combined with reasoning"),
         ({"prompt": "q", "completion": "c", "final_answer": "a"}, "completion and final_answer say the same"),
-        ({"prompt": "q", "meta.a": "a", "meta.a.b": "b"}, "meta.a has no place"),
-        ({"prompt": "q", "meta.extra.b": "b"}, "meta.extra.b has no place; meta.extra holds what is not mapped"),
+        ({"prompt": "q", "meta.a": "a", "meta.a.b": "b"}, "meta.a cannot be set"),
+        ({"prompt": "q", "meta.extra.b": "b"}, "meta.extra.b cannot be set: meta.extra has what is not mapped"),
     ],
 )
 def test_a_mapping_that_is_none_is_told_before_anything_is_read(store, mapping, told):

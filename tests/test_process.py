@@ -3,10 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tunix_rt.formats.text.drafts import group_of
 
 import tunix_rt as rt
 from tests.data_sets import like, load, read, told
+from tunix_rt.formats.rows.found import group_of
 
 
 def rated(text, rating, **more):

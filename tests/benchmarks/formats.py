@@ -13,7 +13,7 @@ from typing import Any
 
 import tunix_rt as rt
 from tests.benchmarks.data import Traces
-from tunix_rt.store.export.export import EXPORT_FORMATS
+from tunix_rt.formats import WRITERS
 
 Row = Mapping[str, Any]
 
@@ -97,7 +97,7 @@ def _loads(folder: Path, store: rt.TraceStore) -> Iterator[tuple[str, float]]:
 
 
 def _exports(folder: Path, store: rt.TraceStore) -> Iterator[tuple[str, float]]:
-    for name in EXPORT_FORMATS:
+    for name in WRITERS:
         started = time.perf_counter()
         store.export(folder / name, format=name)
         # What has nothing to write, as preferences without verdicts, has read all traces to find that out.

@@ -165,22 +165,22 @@ def _detect(path: Path | str, sample: list[Row | Rejection]) -> Format:
                 return one
             misfits.setdefault(one.name, misfit)
     if not misfits:
-        raise SourceInvalid(f"{path}: there are no traces: {faults[0] if faults else 'there are no rows'}")
+        raise SourceInvalid(f"{path}: has no traces: {faults[0] if faults else 'it has no rows'}")
     raise SourceInvalid("\n".join([f"{path}: {_unknown_format(list(fields))}", *_what_to_do(misfits)]))
 
 
 def _unknown_format(fields: list[str]) -> str:
     if not fields:
-        return "the format is not known; the rows are empty"
+        return "of no known format; its rows are empty"
     more = f" and {len(fields) - _FIELDS_NAMED:,} more" if len(fields) > _FIELDS_NAMED else ""
     names = ", ".join(one_line(name, 40) for name in fields[:_FIELDS_NAMED])
-    return f"the format is not known; the fields are {names}{more}"
+    return f"of no known format; its fields are {names}{more}"
 
 
 def _what_to_do(misfits: dict[str, str]) -> list[str]:
     return [
         'say which fields hold what: mapping={"prompt": "question", "reasoning": "cot", "final_answer": "answer"}',
-        "or name the format with format=, if it is one of these:",
+        "or name its format with format=, if it is one of these:",
         *(f"  {name}: {why}" for name, why in misfits.items()),
     ]
 

@@ -25,10 +25,10 @@ def is_document(head: bytes) -> bool:
     try:
         _DECODER.raw_decode(text)
     except json.JSONDecodeError as error:
-        # A broken row has its fault on its own line; an object over several lines has it later, if at all.
+        # A broken row has its error on its own line; an object over several lines has it later, if at all.
         return error.pos > len(first_line) and not _parses(rest.lstrip().partition("\n")[0])
     except (ValueError, RecursionError):
-        # Too deep, or a number of thousands of digits, wherever it stands.
+        # Too deep, or a number of thousands of digits, wherever it is.
         return not first_line.rstrip().endswith("}")
     return True
 
@@ -36,7 +36,7 @@ def is_document(head: bytes) -> bool:
 def documents(stream: io.BufferedReader, file: str, most_chars: int) -> Iterator[Row | Rejection]:
     """The objects of the document, each with the line it begins on.
 
-    Behind a fault nothing can be told apart any more: it ends the reading with a Rejection.
+    After an error the values cannot be separated any more: it ends the reading with a Rejection.
     """
     reading = _Reading(stream, file, most_chars)
     try:
@@ -45,14 +45,14 @@ def documents(stream: io.BufferedReader, file: str, most_chars: int) -> Iterator
             reading.advance(reading.at + 1)
         while (character := reading.next_character()) and not (in_array and character == "]"):
             line = reading.line
-            # A byte that is not UTF-8 goes with its row, which is refused for it, and not with all behind it.
+            # A byte that is not UTF-8 goes with its row, which is refused for it, and not with all after it.
             yield Row(file, line, raw=reading.next_value().encode(errors="surrogateescape"))
         if in_array and not character:
-            yield reading.rejection("the array is not closed: the file seems cut off")
+            yield reading.rejection("the array is not closed; the file may be cut off")
     except json.JSONDecodeError as error:
         yield reading.rejection(error.msg, error.pos)
     except _TooLargeError as error:
-        yield Rejection(file, reading.line, None, f"{error}; nothing behind it was read", reading.start())
+        yield Rejection(file, reading.line, None, f"{error}; nothing after it was read", reading.start())
     except (ValueError, RecursionError) as error:
         yield reading.rejection(str(error))
 
@@ -110,7 +110,7 @@ class _Reading:
             self._file,
             line,
             None,
-            f"invalid JSON at line {line:,}, column {column:,}: {reason}; nothing behind it was read",
+            f"invalid JSON at line {line:,}, column {column:,}: {reason}; nothing after it was read",
             self.start(),
         )
 

@@ -68,7 +68,7 @@ def number(value: Any, path: str) -> int | float | None:
 
 
 def as_line(value: Any) -> str:
-    """The value as a line of JSON; a text as it stands."""
+    """The value as a line of JSON; a text unchanged."""
     return value if isinstance(value, str) else json.dumps(as_json(value), ensure_ascii=False)
 
 
@@ -98,7 +98,7 @@ def literal(written: str, path: str) -> Any:
 
 
 class _Finite(ast.NodeTransformer):
-    """Puts None where a literal has a number that JSON has not, with its sign."""
+    """Puts None in place of a number that JSON does not have, and of its sign."""
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         return ast.copy_location(ast.Constant(None), node) if node.id in _NOT_FINITE else node
