@@ -222,8 +222,11 @@ ONE = {"samples/1.json": sample()}
     [
         (archive(ONE)[:-30], "damaged zip archive"),
         (archive(ONE)[40:].join([b"PK\x03\x04", b""]), "damaged zip archive"),
-        (archive({}), "a zip archive without samples/*.json, not a valid Inspect log"),
-        (archive({"word/document.xml": b"<w/>"}), "a zip archive without samples/*.json, not a valid Inspect log"),
+        (archive({}), "without samples/*.json, so it is not an Inspect log"),
+        (
+            archive({"word/document.xml": b"<w/>"}),
+            "without samples/*.json, so it is not an Inspect log",
+        ),
         (archive(ONE | {"samples/2.json": sample()}, offset=0), "samples/2.json overlaps the member before it"),
         (archive(ONE, flags=ENCRYPTED), "has no traces: samples/1.json: is encrypted"),
         (archive(ONE, method=BZIP2), "samples/1.json: is packed by method 12"),

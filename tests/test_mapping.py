@@ -183,7 +183,7 @@ def test_a_text_that_is_none_is_told_by_the_name_of_its_field(store):
         ({"final_answer": "a"}, "there is no prompt"),
         ("question", "mapping='question': must be a dictionary"),
         ({"prompt": "q", "steps": "s", "reasoning": "r"}, "steps cannot be combined with reasoning"),
-        ({"prompt": "q", "completion": "c", "final_answer": "a"}, "completion and final_answer say the same"),
+        ({"prompt": "q", "completion": "c", "final_answer": "a"}, "completion cannot be combined with final_answer"),
         ({"prompt": "q", "meta.a": "a", "meta.a.b": "b"}, "meta.a cannot be set"),
         ({"prompt": "q", "meta.extra.b": "b"}, "meta.extra.b cannot be set: meta.extra has what is not mapped"),
     ],

@@ -280,14 +280,14 @@ def test_openinference_redacted_and_with_a_content_beside_the_contents():
             "openinference",
             {LLM: "4", f"{LLM}.role": "assistant"},
             "llm.output_messages.0.message.role",
-            "stands where",
+            "has the name of another attribute",
         ),
         ("openinference", {"llm.output_messages.x.message.role": "assistant"}, "llm.output_messages", "must be a list"),
         (
             "openinference",
             {f"{LLM}.role": "a", "llm.output_messages": []},
             "llm.output_messages",
-            "flattened and as a whole",
+            "is there twice: flattened, and as one value",
         ),
     ],
 )

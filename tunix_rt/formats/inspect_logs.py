@@ -131,9 +131,7 @@ def _resolved(sample: Mapping[str, Any]) -> dict[str, Any]:
                 return value
             left -= len(attached)
             if left < 0:
-                raise TraceInvalid(
-                    Problem("attachments", f"must have at most {_MAX_ATTACHED_CHARS:,} characters in all")
-                )
+                raise TraceInvalid(Problem("attachments", f"must have at most {_MAX_ATTACHED_CHARS:,} characters"))
             return attached
         if isinstance(value, list):
             return [resolve(item) for item in value]

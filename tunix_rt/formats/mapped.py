@@ -57,7 +57,7 @@ class MappedReader:
         for key in self._meta:
             if key.split(".")[0] == "extra" or any(other.startswith(f"{key}.") for other in self._meta):
                 raise QueryInvalid(
-                    f"mapping: meta.{key} cannot be set: meta.extra has what is not mapped, no key may be in another"
+                    f"mapping: meta.{key} cannot be set: meta.extra has what is not mapped; no key may be in another"
                 )
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:

@@ -47,7 +47,7 @@ def sample_rows(seekable: IO[bytes], path: Path | str, most_bytes: int) -> Itera
         samples = list({member.filename: member for member in members if _is_sample(member.filename)}.values())
         if not samples:
             raise SourceInvalid(
-                f"{path}: is a zip archive without samples/*.json, which is not a valid Inspect log; unpack it first"
+                f"{path}: is a zip archive without samples/*.json, so it is not an Inspect log; unpack it first"
             )
         shared = _header(archive, members, most_bytes)
         for line, member in enumerate(samples, start=1):

@@ -92,7 +92,7 @@ class Draft(NamedTuple):
 
 
 class Rejection(NamedTuple):
-    """A row that is not a valid trace: its file, line (None: the complete file), field, the reason, and its beginning."""
+    """A row that is not a valid trace: its file, line (None: the complete file), field, reason, and its beginning."""
 
     file: str
     line: int | None
