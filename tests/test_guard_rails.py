@@ -292,14 +292,15 @@ def test_the_hooks_before_a_commit_are_the_environments_own_tools():
     text = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
     (own,) = yaml.safe_load(text)["repos"]
     assert own["repo"] == "local"
-    required = {Requirement(one).name for extra in PROJECT["optional-dependencies"].values() for one in extra}
+    required = {Requirement(one).name for extra in PROJECT["optional-dependencies"].values() for one in extra} | {"npm"}
     for hook in own["hooks"]:
         tool = hook["entry"].split()[0].removeprefix(".venv/bin/").removesuffix("-hook")
         assert (hook["language"], tool in required) == ("system", True), hook
-    assert [hook["id"] for hook in own["hooks"]] == ["ruff-format", "ruff-check", "mypy", "secrets"]
-    # CI runs the same three.
+    assert [hook["id"] for hook in own["hooks"]] == ["ruff-format", "ruff-check", "mypy", "front-end", "secrets"]
+    # CI runs the same.
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert all(f".venv/bin/{tool}" in script for tool in ("ruff format --check", "ruff check", "mypy"))
+    assert "npm run --silent check" in script
 
 
 def test_the_gates_that_the_readme_names_are_those_of_ci():

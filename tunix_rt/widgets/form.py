@@ -42,7 +42,7 @@ class Shows(Protocol):
 def front_end(*names: str) -> str:
     """The module of a form: what all forms share, the parts it is made of, the last of which is rendered."""
     parts = [(_STATIC / f"{name}.js").read_text(encoding="utf-8") for name in ("form", *names)]
-    return "\n".join([*parts, f"export default {{ render: shownBy({names[-1]}) }};\n"])
+    return "\n".join([*parts, f"export default {{ render: shownBy({names[-1]}Form) }};\n"])
 
 
 def style() -> str:

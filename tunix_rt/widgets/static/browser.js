@@ -3,17 +3,56 @@
 const TYPING_MS = 300; // a pause in typing that means "search now"
 const LOOK_MS = 2000; // how often live mode looks for new traces
 
-function browser({ model, el, toolbarInto }) {
-  const form = open(model, el, { label: "Traces" });
+/**
+ * The filters of `store.page`, as JSON; `text` is the search.
+ * @typedef {{[name: string]: unknown}} TraceFilters
+ */
+
+/**
+ * @typedef {object} OwnBrowserTraits
+ * @property {TraceFilters} filters
+ * @property {boolean} live
+ * @property {string} selected_id
+ * @property {number} first_place how many traces are newer than the first row; -1 while that is counted
+ * @property {number} n_found -1 while that is counted
+ * @property {number} n_new
+ * @property {{rows?: Row[], previous?: boolean, next?: boolean, empty?: string}} shown
+ * @typedef {FormTraits & OwnBrowserTraits} BrowserTraits
+ */
+
+/**
+ * @typedef {object} BrowserActions
+ * @property {(args: {filters: TraceFilters}) => object} find
+ * @property {() => object} first
+ * @property {() => object} last
+ * @property {() => object} next
+ * @property {() => object} previous
+ * @property {(args: {date: string}) => object} jump
+ * @property {(args: {id: string}) => object} choose
+ * @property {(args: {live: boolean}) => object} watch
+ * @property {() => object} look
+ * @property {(args: {by: number, start: string}) => object} move
+ * @property {() => {sources: string[]}} sources
+ */
+
+/** @param {Context<BrowserTraits> & {toolbarInto?: HTMLElement}} context where the app has the toolbar elsewhere */
+function browserForm({ model, el, toolbarInto }) {
+  /** @type {View<BrowserActions>} */
+  const form = openView(model, el, { label: "Traces" });
   // One search at a time, and of those that are asked meanwhile only the last.
   let latest = 0;
   let turn = Promise.resolve();
-  function ask(action, args) {
+  /**
+   * @template {keyof BrowserActions} K
+   * @param {K} action
+   * @param {Parameters<BrowserActions[K]>} args
+   */
+  function ask(action, ...args) {
     const mine = ++latest;
     turn = turn.then(async () => {
       if (mine !== latest) return;
       list.setAttribute("aria-busy", "true");
-      await form.ask(action, args);
+      await form.ask(action, ...args);
       list.removeAttribute("aria-busy");
     });
     return turn;
@@ -26,16 +65,18 @@ function browser({ model, el, toolbarInto }) {
     placeholder: "Search prompt, steps, answer",
     "aria-label": "Search in prompt, steps and answer",
   });
+  /** @type {number | undefined} */
   let typing;
+  /** @param {HTMLInputElement} input */
   function findAsTyped(input) {
     input.addEventListener("input", () => {
       clearTimeout(typing);
-      typing = setTimeout(find, TYPING_MS);
+      typing = setTimeout(findNow, TYPING_MS);
     });
     input.addEventListener("keydown", (event) => {
       if (event.key !== "Enter") return;
       clearTimeout(typing);
-      find();
+      findNow();
     });
   }
   findAsTyped(search);
@@ -46,6 +87,7 @@ function browser({ model, el, toolbarInto }) {
   });
 
   const sources = h("datalist", { id: `trt-sources-${form.me}` });
+  /** @param {string} placeholder @param {string} label */
   const number = (placeholder, label) =>
     h("input", { type: "number", min: 0, placeholder, "aria-label": label, inputMode: "numeric" });
   const fields = {
@@ -85,7 +127,7 @@ function browser({ model, el, toolbarInto }) {
     return form.ask("watch", { live: !model.get("live") });
   }, { title: "Looks for new traces every 2 seconds; what you read stays where it is" });
   live.prepend(h("span", { className: "trt-dot", "aria-hidden": "true" }));
-  const toolbar = h("div", { className: "trt-toolbar", role: "toolbar", "aria-label": "Find traces" },
+  const tools = h("div", { className: "trt-toolbar", role: "toolbar", "aria-label": "Find traces" },
     search, more, field("Jump to", jump, "trt-inline"), live);
 
   // The table.
@@ -94,25 +136,26 @@ function browser({ model, el, toolbarInto }) {
   const list = h("div", { className: "trt-scrolled" }, table, empty);
 
   const place = h("span", { className: "trt-place", role: "status" });
-  const news = button("", () => ask("first", {}), { className: "trt-news", hidden: true });
+  const news = button("", () => ask("first"), { className: "trt-news", hidden: true });
   const turns = {
-    first: button("«", () => ask("first", {}), { title: "Newest", "aria-label": "Newest traces", className: "trt-icon" }),
-    previous: button("‹ Newer", () => ask("previous", {}), { title: "Previous page: newer traces" }),
-    next: button("Older ›", () => ask("next", {}), { title: "Next page: older traces" }),
-    last: button("»", () => ask("last", {}), { title: "Oldest", "aria-label": "Oldest traces", className: "trt-icon" }),
+    first: button("«", () => ask("first"), { title: "Newest", "aria-label": "Newest traces", className: "trt-icon" }),
+    previous: button("‹ Newer", () => ask("previous"), { title: "Previous page: newer traces" }),
+    next: button("Older ›", () => ask("next"), { title: "Next page: older traces" }),
+    last: button("»", () => ask("last"), { title: "Oldest", "aria-label": "Oldest traces", className: "trt-icon" }),
   };
   const pager = h("nav", { className: "trt-pager", "aria-label": "Pages" },
     turns.first, turns.previous, place, news, turns.next, turns.last);
 
-  if (toolbarInto) toolbarInto.append(toolbar, filters);
-  else form.root.append(toolbar, filters);
+  if (toolbarInto) toolbarInto.append(tools, filters);
+  else form.root.append(tools, filters);
   form.root.append(list, pager);
 
-  const rows = () => [...body.children];
+  const rows = () => [...body.rows];
 
+  /** @param {number} at */
   function focusRow(at) {
-    const all = rows();
-    if (all.length) choose(all[Math.max(0, Math.min(at, all.length - 1))]);
+    const row = rows()[Math.max(0, Math.min(at, body.rows.length - 1))];
+    if (row) choose(row);
   }
 
   // What is chosen is marked at once, and of many choices in a row (a held arrow key) only the last is opened.
@@ -120,17 +163,18 @@ function browser({ model, el, toolbarInto }) {
   let choosing = false;
   let chosen = Promise.resolve();
 
+  /** @param {HTMLTableRowElement} row */
   function choose(row) {
     row.focus();
     if (selected === row.dataset.id) return;
-    selected = row.dataset.id;
+    selected = row.dataset.id ?? "";
     mark();
     if (!choosing) chosen = openChosen();
   }
 
   async function openChosen() {
     choosing = true;
-    for (let last = null; last !== selected; ) {
+    for (let last; last !== selected; ) {
       last = selected;
       await form.ask("choose", { id: last });
     }
@@ -153,44 +197,54 @@ function browser({ model, el, toolbarInto }) {
     }
     // By hand: scrollIntoView would move the notebook as well.
     if (its) {
-      const head = table.tHead.offsetHeight;
+      const head = table.tHead?.offsetHeight ?? 0;
       if (its.offsetTop - head < list.scrollTop) list.scrollTop = its.offsetTop - head;
       else if (its.offsetTop + its.offsetHeight > list.scrollTop + list.clientHeight)
         list.scrollTop = its.offsetTop + its.offsetHeight - list.clientHeight;
     }
   }
 
-  /** To the next row or page, and the focus with it. */
+  /**
+   * To the next row or page, and the focus with it.
+   * @template {keyof BrowserActions} K
+   * @param {K} action
+   * @param {Parameters<BrowserActions[K]>} args
+   * @param {number} [at] the row to choose there; without it the one that the action has chosen
+   */
   async function go(action, args, at) {
     await chosen;
-    await ask(action, args);
+    await ask(action, ...args);
     if (at !== undefined) focusRow(at);
     else rows().find((row) => row.dataset.id === selected)?.focus();
   }
 
   body.addEventListener("click", (event) => {
-    const row = event.target.closest("tr");
+    const row = targetOf(event).closest("tr");
     if (row) choose(row);
   });
   body.addEventListener("keydown", (event) => {
-    const at = rows().indexOf(event.target.closest("tr"));
-    const act = {
-      ArrowDown: () => (at + 1 < rows().length ? focusRow(at + 1) : go("move", { by: 1, start: selected })),
-      ArrowUp: () => (at > 0 ? focusRow(at - 1) : go("move", { by: -1, start: selected })),
+    const row = targetOf(event).closest("tr");
+    if (!row) return;
+    const at = rows().indexOf(row);
+    /** @type {{[key: string]: () => unknown}} */
+    const acts = {
+      ArrowDown: () => (at + 1 < rows().length ? focusRow(at + 1) : go("move", [{ by: 1, start: selected }])),
+      ArrowUp: () => (at > 0 ? focusRow(at - 1) : go("move", [{ by: -1, start: selected }])),
       Home: () => focusRow(0),
       End: () => focusRow(rows().length - 1),
-      PageDown: () => turns.next.disabled || go("next", {}, 0),
-      PageUp: () => turns.previous.disabled || go("previous", {}, 0),
-      Enter: () => choose(rows()[at]),
-      " ": () => choose(rows()[at]),
-    }[event.key];
+      PageDown: () => turns.next.disabled || go("next", [], 0),
+      PageUp: () => turns.previous.disabled || go("previous", [], 0),
+      Enter: () => choose(row),
+      " ": () => choose(row),
+    };
+    const act = acts[event.key];
     if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     event.stopPropagation();
     act();
   });
 
-  function find() {
+  function findNow() {
     const asked = { ...model.get("filters") };
     const text = search.value;
     if (text) asked.text = text;
@@ -207,20 +261,24 @@ function browser({ model, el, toolbarInto }) {
     return ask("find", { filters: asked });
   }
 
-  /** A moment as a field for it wants it. */
-  const seconds = (iso) => (iso ? iso.replace(" ", "T").slice(0, 19) : "");
+  /**
+   * A moment as a field for it wants it.
+   * @param {unknown} iso
+   */
+  const seconds = (iso) => (iso ? String(iso).replace(" ", "T").slice(0, 19) : "");
 
   function showFilters() {
     const given = model.get("filters");
-    if (document.activeElement !== search) search.value = given.text ?? "";
+    if (document.activeElement !== search) search.value = String(given.text ?? "");
     for (const [name, input] of Object.entries(fields)) {
       if (document.activeElement === input) continue;
       const value = given[name] ?? "";
-      input.value = input.type === "datetime-local" ? seconds(value) : value;
+      input.value = input.type === "datetime-local" ? seconds(value) : String(value);
     }
     const unknown = Object.keys(given).filter((name) => name !== "text" && !(name in fields));
     others.replaceChildren(...unknown.map((name) => {
-      const value = typeof given[name] === "string" ? given[name] : JSON.stringify(given[name]);
+      const asked = given[name];
+      const value = typeof asked === "string" ? asked : JSON.stringify(asked);
       const { [name]: _, ...rest } = given;
       return button(`${name}: ${value.length > 40 ? value.slice(0, 39) + "…" : value} ×`, () => ask("find", { filters: rest }),
         { className: "trt-chip", title: "Remove this filter", "aria-label": `Remove the filter ${name}` });
@@ -242,10 +300,10 @@ function browser({ model, el, toolbarInto }) {
     turns.first.disabled = turns.previous.disabled = !previous;
     turns.next.disabled = turns.last.disabled = !next;
     // A button that can no longer be pressed would keep the focus, and the keys, to itself.
-    if (had?.disabled) (next ? turns.next : turns.previous).focus();
+    if (had instanceof HTMLButtonElement && had.disabled) (next ? turns.next : turns.previous).focus();
     list.scrollTop = 0;
     mark();
-    if (hadFocus) body.querySelector('[tabindex="0"]')?.focus();
+    if (hadFocus) rows().find((row) => row.tabIndex === 0)?.focus();
   }
 
   function showPlace() {
@@ -277,5 +335,5 @@ function browser({ model, el, toolbarInto }) {
   showRows();
   showPlace();
   form.onClose(() => clearTimeout(typing));
-  return { close: form.close, ask: form.ask, toolbar, filters, search, list, pager };
+  return { close: form.close, ask: form.ask, toolbar: tools, filters, search, list, pager };
 }

@@ -2,8 +2,22 @@
 
 const REFRESH_MS = 30_000;
 
-function status({ model, el }) {
-  const form = open(model, el, { label: "Store" });
+/**
+ * @typedef {object} OwnStatusTraits
+ * @property {boolean} unfolded
+ * @property {{state: string, sign: string, facts?: string[], html?: string, at?: string}} shown
+ * @typedef {FormTraits & OwnStatusTraits} StatusTraits
+ */
+
+/**
+ * @typedef {object} StatusActions
+ * @property {() => object} refresh
+ */
+
+/** @param {Context<StatusTraits>} context */
+function statusForm({ model, el }) {
+  /** @type {View<StatusActions>} */
+  const form = openView(model, el, { label: "Store" });
   const line = h("summary", {});
   const body = h("div", { className: "trt-status-body" });
   const again = button("Refresh", () => form.ask("refresh"), { className: "trt-quietly" });
@@ -15,7 +29,7 @@ function status({ model, el }) {
     line.replaceChildren(
       h("span", { className: `trt-health` }, h("span", { "aria-hidden": "true" }, sign), ` ${state}`),
       ...facts.flatMap((fact) => [" · ", fact]),
-      ...(at ? [" · seen ", when(at)] : []),
+      ...(at ? [" · seen ", moment(at)] : []),
     );
     // Made by the package's own templates, which escape every text.
     body.innerHTML = html;

@@ -5,8 +5,48 @@ const IN_FLIGHT = 4; // chunks that are on their way at once
 const EDITOR_MAX = 2 ** 20; // characters; more is a file's work, and hosts lose messages of 10 MB
 const CHECK_MS = 250; // a pause in typing that means "is this right?"
 
-function upload({ model, el }) {
-  const form = open(model, el, { label: "Upload traces" });
+/**
+ * @typedef {object} OwnUploadTraits
+ * @property {string[]} examples
+ * @property {string} text the JSON in the editor
+ * @property {EditorProblem[]} problems
+ * @property {string} uploaded the id of the trace that was uploaded last, or ""
+ * @property {{name?: string, done: number, total: number}} progress
+ * @property {ShownReport[]} shown_reports
+ * @property {string} opened the HTML of a trace, or ""
+ * @typedef {FormTraits & OwnUploadTraits} UploadTraits
+ */
+
+/**
+ * What is wrong with the text in the editor; `at` counts as JavaScript does, in units of UTF-16.
+ * @typedef {{field?: string | null, reason: string, line?: number, column?: number, at?: number}} EditorProblem
+ */
+
+/**
+ * A load's report; `ids` are the first of what was added.
+ * @typedef {{html: string, ids: string[], n_added: number, n_rejected: number}} ShownReport
+ */
+
+/**
+ * @typedef {object} UploadActions
+ * @property {(args: {name: string}) => object} load_example
+ * @property {(args: {text: string}) => object} upload
+ * @property {() => object} fetch
+ * @property {(args: {name: string, size: number}) => object} begin
+ * @property {(args: {at: number}) => object} receive with a buffer: the part that begins at this byte
+ * @property {(args: {known: Known}) => object} load_received
+ * @property {(args: {path: string, known: Known}) => object} load_path
+ * @property {() => object} cancel
+ * @property {(args: {report: number}) => object} rejected replies with a buffer: JSON Lines
+ * @property {(args: {id: string}) => object} show
+ */
+
+/** @typedef {"skip" | "add"} Known */
+
+/** @param {Context<UploadTraits>} context */
+function uploadForm({ model, el }) {
+  /** @type {View<UploadActions>} */
+  const form = openView(model, el, { label: "Upload traces" });
 
   // One trace, written or pasted.
   const choice = h("select", { "aria-label": "Example" }, model.get("examples").map((name) => h("option", { value: name }, name.replaceAll("_", " "))));
@@ -23,9 +63,10 @@ function upload({ model, el }) {
     // Along with the question: the host keeps back traits while others are on their way.
     return form.ask("upload", { text: area.value });
   }, { className: "trt-first" });
-  const fetch = button("Fetch", () => form.ask("fetch"));
+  const fetchBack = button("Fetch", () => form.ask("fetch"));
   const success = h("div", { className: "trt-success", role: "status" });
 
+  /** @type {number | undefined} */
   let typing;
   let tooLong = false;
   function flush() {
@@ -43,7 +84,7 @@ function upload({ model, el }) {
 
   function enable() {
     send.disabled = !area.value.trim() || tooLong || model.get("problems").length > 0;
-    fetch.disabled = !model.get("uploaded");
+    fetchBack.disabled = !model.get("uploaded");
   }
 
   function showText() {
@@ -57,17 +98,18 @@ function upload({ model, el }) {
   }
 
   function showProblems() {
+    /** @type {EditorProblem[]} */
     const found = tooLong
       ? [{ reason: `${n(area.value.length)} characters: more than the editor takes. Save it as a file, and upload that.` }]
       : model.get("problems");
-    problems.replaceChildren(...found.map(({ line, column, at, field, reason }) => h("li", {},
+    problems.replaceChildren(...found.map(({ line, column, at = 0, field: inField, reason }) => h("li", {},
       line ? button(`line ${line}, column ${column}`, () => {
         area.focus();
         area.setSelectionRange(at, at);
         const height = parseFloat(getComputedStyle(area).lineHeight) || 18;
         area.scrollTop = Math.max(0, (line - 4) * height);
       }, { className: "trt-link", title: "Go there" }) : null,
-      field ? h("code", {}, field) : null,
+      inField ? h("code", {}, inField) : null,
       h("span", {}, reason))));
     area.setAttribute("aria-invalid", String(found.length > 0));
     enable();
@@ -82,33 +124,34 @@ function upload({ model, el }) {
   const one = h("div", { className: "trt-part" },
     h("div", { className: "trt-row" }, choice, load),
     area, problems,
-    h("div", { className: "trt-row" }, send, fetch, success));
+    h("div", { className: "trt-row" }, send, fetchBack, success));
 
   // Files.
   const picker = h("input", { type: "file", multiple: true, className: "trt-visually-hidden", tabIndex: -1, "aria-hidden": "true" });
   const pick = button("Choose files …", () => picker.click());
   const drop = h("div", { className: "trt-drop" }, pick, h("span", {}, "or drop them here, of any size and format: JSON, JSON Lines, Parquet, CSV, .eval, also packed"), picker);
   picker.addEventListener("change", async () => {
-    const files = [...picker.files];
+    const files = [...(picker.files ?? [])];
     picker.value = "";
     await takeFiles(files);
   });
+  /** @param {DragEvent} event */
   const carriesFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-  for (const type of ["dragenter", "dragover"]) form.root.addEventListener(type, (event) => {
+  for (const type of /** @type {const} */ (["dragenter", "dragover"])) form.root.addEventListener(type, (event) => {
     if (!carriesFiles(event)) return;
     event.preventDefault();
     event.stopPropagation();
     drop.classList.add("trt-over");
   });
   form.root.addEventListener("dragleave", (event) => {
-    if (!form.root.contains(event.relatedTarget)) drop.classList.remove("trt-over");
+    if (!form.root.contains(/** @type {Node | null} */ (event.relatedTarget))) drop.classList.remove("trt-over");
   });
   form.root.addEventListener("drop", (event) => {
     if (!carriesFiles(event)) return;
     event.preventDefault();
     event.stopPropagation();
     drop.classList.remove("trt-over");
-    takeFiles([...event.dataTransfer.files]);
+    takeFiles([...(event.dataTransfer?.files ?? [])]);
   });
 
   const path = h("input", { type: "text", placeholder: "runs/*.jsonl", "aria-label": "File, folder or pattern on the kernel's machine", spellcheck: false });
@@ -139,6 +182,7 @@ function upload({ model, el }) {
     work.hidden = !busy;
   }
 
+  /** @param {() => Promise<unknown>} act */
   async function working(act) {
     if (busy) return form.tell("One thing after the other: wait until the running load is done, or cancel it.");
     busy = true;
@@ -154,18 +198,21 @@ function upload({ model, el }) {
     }
   }
 
+  /** @param {number} done @param {number} total @param {string} text */
   function progress(done, total, text) {
     if (total) bar.value = done / total;
     else bar.removeAttribute("value");
     doing.textContent = total ? `${text} · ${bytes(done)} of ${bytes(total)}` : text;
   }
 
+  /** @returns {Known} */
   const howKnown = () => (kept.checked ? "add" : "skip");
 
   function loadPath() {
     return working(() => form.ask("load_path", { path: path.value.trim(), known: howKnown() }));
   }
 
+  /** @param {File[]} files */
   function takeFiles(files) {
     return working(async () => {
       for (const file of files) {
@@ -174,20 +221,25 @@ function upload({ model, el }) {
     });
   }
 
-  /** Sends a file in chunks, a few ahead of what has arrived, and has it loaded. */
+  /**
+   * Sends a file in chunks, a few ahead of what has arrived, and has it loaded.
+   * @param {File} file
+   */
   async function takeFile(file) {
     const begun = await form.ask("begin", { name: file.name, size: file.size });
     if (begun.failed) return false;
+    /** @type {Set<Promise<void>>} */
     const onTheirWay = new Set();
     let arrived = 0;
     let failed = false;
     for (let at = 0; at < file.size && !cancelled && !failed; at += CHUNK_BYTES) {
+      /** @type {ArrayBuffer} */
       let chunk;
       try {
         chunk = await file.slice(at, at + CHUNK_BYTES).arrayBuffer();
       } catch (error) {
         await form.ask("cancel");
-        form.tell(`${file.name}: cannot be read (${error.message})`);
+        form.tell(`${file.name}: cannot be read (${messageOf(error)})`);
         return false;
       }
       const sent = form.ask("receive", { at }, [chunk]).then((reply) => {
@@ -225,8 +277,8 @@ function upload({ model, el }) {
       }
       if (n_rejected) {
         report.append(button(`Download the rejected rows`, async () => {
-          const { failed, buffers } = await form.ask("rejected", { report: at });
-          if (!failed) download("rejected.jsonl", buffers[0]);
+          const { failed, buffers: [rows] } = await form.ask("rejected", { report: at });
+          if (!failed && rows) download("rejected.jsonl", rows);
         }));
       }
       return report;

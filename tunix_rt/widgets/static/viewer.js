@@ -6,18 +6,39 @@ const LINES_A_BLOCK = 200; // lines of JSON laid out together, and only when the
 /** The sign of a highlight is painted by the browser itself: the text is not touched. */
 const highlights = window.CSS?.highlights;
 
-function viewer({ model, el }) {
-  const form = open(model, el, { label: "Trace" });
+/**
+ * @typedef {object} OwnViewerTraits
+ * @property {ViewName} view
+ * @property {boolean} can_move
+ * @property {{id?: string, html?: string, json?: string, empty?: string}} shown
+ * @typedef {FormTraits & OwnViewerTraits} ViewerTraits
+ */
 
-  const readAs = {};
+/** @typedef {"plain" | "markdown" | "json"} ViewName */
+
+/**
+ * @typedef {object} ViewerActions
+ * @property {(args: {view: ViewName}) => object} read_as
+ * @property {(args: {by: number}) => object} move
+ * @property {(args: {part: string}) => {text: string}} text_of
+ */
+
+/** @param {Context<ViewerTraits>} context */
+function viewerForm({ model, el }) {
+  /** @type {View<ViewerActions>} */
+  const form = openView(model, el, { label: "Trace" });
+
+  /** @param {ViewName} view */
+  const choice = (view) => h("input", {
+    type: "radio", name: `trt-view-${form.me}`, value: view, onchange: () => form.ask("read_as", { view }),
+  });
+  const readAs = { plain: choice("plain"), markdown: choice("markdown"), json: choice("json") };
   const views = h("div", { className: "trt-choice", role: "radiogroup", "aria-label": "Show as" },
-    [["plain", "Plain"], ["markdown", "Markdown"], ["json", "JSON"]].map(([value, label]) => {
-      readAs[value] = h("input", { type: "radio", name: `trt-view-${form.me}`, value, onchange: () => form.ask("read_as", { view: value }) });
-      return h("label", {}, readAs[value], h("span", {}, label));
-    }));
-  readAs.markdown.parentElement.title = "Markdown and mathematics, rendered safely";
+    h("label", {}, readAs.plain, h("span", {}, "Plain")),
+    h("label", { title: "Markdown and mathematics, rendered safely" }, readAs.markdown, h("span", {}, "Markdown")),
+    h("label", {}, readAs.json, h("span", {}, "JSON")));
 
-  const find = h("input", { type: "search", className: "trt-find", placeholder: "Find in trace", "aria-label": "Find in this trace" });
+  const wanted = h("input", { type: "search", className: "trt-find", placeholder: "Find in trace", "aria-label": "Find in this trace" });
   const found = h("span", { className: "trt-place", role: "status" });
   const toFound = [
     button("↑", () => step(-1), { className: "trt-icon", title: "Previous place (Shift+Enter)", "aria-label": "Previous place" }),
@@ -31,39 +52,43 @@ function viewer({ model, el }) {
     button("‹", () => form.ask("move", { by: -1 }), { className: "trt-icon", title: "Newer: the trace above this one in the list", "aria-label": "Newer trace" }),
     button("›", () => form.ask("move", { by: 1 }), { className: "trt-icon", title: "Older: the trace below this one in the list", "aria-label": "Older trace" }),
   ];
-  const copies = h("details", { className: "trt-menu" },
-    h("summary", { className: "trt-button" }, "Copy"),
-    h("div", { className: "trt-menu-items" },
-      [["id", "Id"], ["prompt", "Prompt"], ["steps", "Steps"], ["answer", "Answer"], ["json", "JSON"]].map(([part, label]) =>
-        button(label, async (event) => {
-          const self = event.currentTarget;
-          await copyPart(part, self);
-          copies.open = false;
-          copies.firstChild.focus();
-        }))));
+  /** @param {string} part @param {string} label */
+  const copier = (part, label) => button(label, async () => {
+    await copyPart(part);
+    closeCopies();
+  });
+  const copiesLabel = h("summary", { className: "trt-button" }, "Copy");
+  const copies = h("details", { className: "trt-menu" }, copiesLabel, h("div", { className: "trt-menu-items" },
+    copier("id", "Id"), copier("prompt", "Prompt"), copier("steps", "Steps"), copier("answer", "Answer"), copier("json", "JSON")));
+  function closeCopies() {
+    copies.open = false;
+    copiesLabel.focus();
+  }
   copies.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     event.stopPropagation();
-    copies.open = false;
-    copies.firstChild.focus();
+    closeCopies();
   });
   copies.addEventListener("focusout", (event) => {
-    if (!copies.contains(event.relatedTarget)) copies.open = false;
+    if (!copies.contains(/** @type {Node | null} */ (event.relatedTarget))) copies.open = false;
   });
   const says = h("span", { className: "trt-says", role: "status" });
 
-  const toolbar = h("div", { className: "trt-toolbar", role: "toolbar", "aria-label": "This trace" },
-    moves, views, folds, copies, h("span", { className: "trt-finding" }, find, found, toFound), says);
+  const tools = h("div", { className: "trt-toolbar", role: "toolbar", "aria-label": "This trace" },
+    moves, views, folds, copies, h("span", { className: "trt-finding" }, wanted, found, toFound), says);
   const page = h("div", { className: "trt-scrolled trt-reading", tabIndex: 0, role: "region", "aria-label": "The trace" });
-  form.root.append(toolbar, page);
+  form.root.append(tools, page);
 
+  /** @type {number | undefined} */
   let fading;
+  /** @param {string} text */
   function say(text) {
     says.textContent = text;
     clearTimeout(fading);
     fading = setTimeout(() => { says.textContent = ""; }, 2500);
   }
 
+  /** @param {string} part */
   async function copyPart(part) {
     const { text, failed } = await form.ask("text_of", { part });
     if (failed) return;
@@ -72,12 +97,15 @@ function viewer({ model, el }) {
       form.tell("");
       say(`Copied ${count(text.length, "character")}`);
     } catch (error) {
-      form.tell(`Not copied: ${error.message}`);
+      form.tell(`Not copied: ${messageOf(error)}`);
     }
   }
 
-  function fold(open) {
-    for (const details of page.querySelectorAll("details:not(.trt-meta)")) details.open = open;
+  /** @param {boolean} unfolded */
+  function fold(unfolded) {
+    /** @type {NodeListOf<HTMLDetailsElement>} */
+    const all = page.querySelectorAll("details:not(.trt-meta)");
+    for (const details of all) details.open = unfolded;
   }
 
   function show() {
@@ -85,8 +113,10 @@ function viewer({ model, el }) {
     const { id, html, json, empty } = shown;
     page.replaceChildren();
     const none = !id && !html && !json;
-    toolbar.classList.toggle("trt-idle", none);
-    for (const control of toolbar.querySelectorAll("button, input")) control.disabled = none;
+    tools.classList.toggle("trt-idle", none);
+    /** @type {NodeListOf<HTMLButtonElement | HTMLInputElement>} */
+    const controls = tools.querySelectorAll("button, input");
+    for (const control of controls) control.disabled = none;
     copies.hidden = none;
     for (const [value, input] of Object.entries(readAs)) input.checked = value === model.get("view");
     for (const one of folds) one.hidden = json !== undefined && json !== null;
@@ -94,22 +124,27 @@ function viewer({ model, el }) {
     if (none) page.append(h("div", { className: "trt-nothing" }, h("p", {}, empty ?? "")));
     else if (json) page.append(lines(json));
     // Made by the package's own templates, which escape every text of a trace.
-    else page.insertAdjacentHTML("beforeend", html);
-    page.querySelectorAll("details.trt-step").forEach((details, at) => { details.dataset.at = at; });
+    else page.insertAdjacentHTML("beforeend", html ?? "");
+    page.querySelectorAll("details.trt-step").forEach((details, at) => { details.setAttribute("data-at", String(at)); });
     typeset(page);
     page.scrollTop = 0;
     search();
   }
 
-  /** The open step under the pointer or with the focus has a button that copies it as it is stored. */
-  function offerCopy({ target }) {
-    const details = target.closest("details.trt-step");
+  /**
+   * The open step under the pointer or with the focus has a button that copies it as it is stored.
+   * @param {Event} event
+   */
+  function offerCopy(event) {
+    /** @type {HTMLDetailsElement | null} */
+    const details = targetOf(event).closest("details.trt-step");
     if (!details?.open || details.querySelector(":scope > .trt-copy")) return;
-    details.firstElementChild.after(
+    details.firstElementChild?.after(
       button("Copy", () => copyPart(`steps.${details.dataset.at}`), { className: "trt-copy", "aria-label": "Copy this step" }));
   }
   for (const type of ["pointerover", "focusin"]) page.addEventListener(type, offerCopy);
 
+  /** @param {string} json */
   function lines(json) {
     const all = json.split("\n");
     const pre = h("div", { className: "trt-json", dir: "ltr" });
@@ -119,26 +154,31 @@ function viewer({ model, el }) {
     return pre;
   }
 
-  /** Mathematics is set by the notebook's own MathJax, where the host lends it; elsewhere the TeX stays. */
+  /**
+   * Mathematics is set by the notebook's own MathJax, where the host lends it; elsewhere the TeX stays.
+   * @param {Element} node
+   */
   function typeset(node) {
     const typesetter = model.widget_manager?._rendermime?.latexTypesetter;
     if (typesetter && node.querySelector(".mathjax_process")) typesetter.typeset(node);
   }
 
   // Searching within: ranges over the text that is there, painted by the browser.
+  /** @type {StaticRange[]} */
   let places = [];
   let here = -1;
 
   function search() {
     places = [];
     here = -1;
-    const wanted = find.value;
-    if (wanted) {
-      const pattern = new RegExp(wanted.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "giu");
+    const sought = wanted.value;
+    if (sought) {
+      const pattern = new RegExp(sought.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "giu");
       const walk = document.createTreeWalker(page, NodeFilter.SHOW_TEXT);
-      for (let node = walk.nextNode(); node && places.length < MOST_FOUND; node = walk.nextNode()) {
+      while (places.length < MOST_FOUND && walk.nextNode()) {
+        const node = /** @type {Text} */ (walk.currentNode);
         // The beginning of a closed step stands in its content again.
-        if (node.parentElement.closest(".trt-copy, .trt-peek, style, mjx-container")) continue;
+        if (node.parentElement?.closest(".trt-copy, .trt-peek, style, mjx-container")) continue;
         for (const match of node.data.matchAll(pattern)) {
           const range = new StaticRange({ startContainer: node, startOffset: match.index, endContainer: node, endOffset: match.index + match[0].length });
           if (places.push(range) >= MOST_FOUND) break;
@@ -147,17 +187,20 @@ function viewer({ model, el }) {
     }
     paint();
     if (places.length) step(1);
-    else found.textContent = wanted ? "not found" : "";
+    else found.textContent = sought ? "not found" : "";
     for (const one of toFound) one.hidden = places.length < 2;
   }
 
+  /** @param {number} by */
   function step(by) {
     if (!places.length) return;
     here = (here + by + places.length) % places.length;
-    const range = places[here];
-    const parent = range.startContainer.parentElement;
-    for (let around = parent.closest("details"); around; around = around.parentElement.closest("details")) {
-      if (!range.startContainer.parentElement.closest("summary") || around !== parent.closest("details")) around.open = true;
+    const range = /** @type {StaticRange} */ (places[here]);
+    const holder = range.startContainer.parentElement;
+    // What is in a step's summary can be seen without opening that step.
+    const shownIn = holder?.closest("summary") ? holder.closest("details") : null;
+    for (let around = holder?.closest("details"); around; around = around.parentElement?.closest("details")) {
+      if (around !== shownIn) around.open = true;
     }
     const live = document.createRange();
     live.setStart(range.startContainer, range.startOffset);
@@ -176,12 +219,13 @@ function viewer({ model, el }) {
     highlights.set("trt-here", new Highlight(...places.slice(here, here + 1).filter(() => here >= 0)));
   }
 
+  /** @type {number | undefined} */
   let typing;
-  find.addEventListener("input", () => {
+  wanted.addEventListener("input", () => {
     clearTimeout(typing);
     typing = setTimeout(search, 150);
   });
-  find.addEventListener("keydown", (event) => {
+  wanted.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
     event.preventDefault();
     step(event.shiftKey ? -1 : 1);

@@ -1,7 +1,36 @@
 // A watched folder: whether it is watched, what came in and what waits, the newest traces, one of them opened.
 
-function watch({ model, el }) {
-  const form = open(model, el, { label: "Watched folder" });
+/**
+ * @typedef {object} OwnWatchTraits
+ * @property {boolean} watching
+ * @property {WatchShown} shown
+ * @property {string} opened the HTML of a trace, or ""
+ * @typedef {FormTraits & OwnWatchTraits} WatchTraits
+ */
+
+/**
+ * @typedef {object} WatchShown
+ * @property {string} path
+ * @property {string} missing why it cannot be read yet, or ""
+ * @property {number} every seconds between two looks
+ * @property {number} n_files
+ * @property {string | null} last_at
+ * @property {string[]} waiting files that are not complete yet
+ * @property {string} html the report
+ * @property {Row[]} rows
+ */
+
+/**
+ * @typedef {object} WatchActions
+ * @property {() => object} start
+ * @property {() => object} stop
+ * @property {(args: {id: string}) => object} show
+ */
+
+/** @param {Context<WatchTraits>} context */
+function watchForm({ model, el }) {
+  /** @type {View<WatchActions>} */
+  const form = openView(model, el, { label: "Watched folder" });
   const state = h("span", { className: "trt-health", role: "status" });
   const path = h("code", { className: "trt-grow" });
   const turn = button("", () => form.ask(model.get("watching") ? "stop" : "start"));
@@ -13,19 +42,24 @@ function watch({ model, el }) {
   form.root.classList.add("trt-watch");
   form.root.append(h("div", { className: "trt-toolbar" }, state, path, turn), facts, report, list, opened);
 
-  const show = (row) => form.ask("show", { id: row.dataset.id });
+  /** @param {HTMLElement} row */
+  const show = (row) => form.ask("show", { id: row.dataset.id ?? "" });
   body.addEventListener("click", (event) => {
-    const row = event.target.closest("tr");
+    const row = targetOf(event).closest("tr");
     if (row) show(row);
   });
   body.addEventListener("keydown", (event) => {
-    const row = event.target.closest("tr");
-    const act = {
-      ArrowDown: () => row.nextElementSibling?.focus(),
-      ArrowUp: () => row.previousElementSibling?.focus(),
+    const row = targetOf(event).closest("tr");
+    if (!row) return;
+    const at = [...body.rows].indexOf(row);
+    /** @type {{[key: string]: () => unknown}} */
+    const acts = {
+      ArrowDown: () => body.rows[at + 1]?.focus(),
+      ArrowUp: () => body.rows[at - 1]?.focus(),
       Enter: () => show(row),
       " ": () => show(row),
-    }[event.key];
+    };
+    const act = acts[event.key];
     if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     event.stopPropagation();
@@ -42,21 +76,21 @@ function watch({ model, el }) {
   function showWhatCame() {
     const { path: name, missing, every, n_files, last_at, waiting, html, rows } = model.get("shown");
     path.textContent = name;
-    facts.replaceChildren(...[
+    facts.replaceChildren(
       h("div", {}, n_files ? `${count(n_files, "file")} read` : "nothing has come yet",
-        ...(last_at ? [" · last came ", when(last_at)] : []), ` · a look every ${n(every)} s`),
-      missing && h("div", {}, `${missing}; it is waited for`),
-      waiting.length && h("div", {}, `not whole yet: ${waiting.join(", ")}`),
-    ].filter(Boolean));
+        ...(last_at ? [" · last came ", moment(last_at)] : []), ` · a look every ${n(every)} s`),
+      ...(missing ? [h("div", {}, `${missing}; it is waited for`)] : []),
+      ...(waiting.length ? [h("div", {}, `not whole yet: ${waiting.join(", ")}`)] : []),
+    );
     // Made by the package's own templates, which escape every text.
     const unfolded = [...report.querySelectorAll("details")].map((details) => details.open);
     report.innerHTML = html;
     report.querySelectorAll("details").forEach((details, at) => (details.open = unfolded[at] ?? false));
-    const focused = body.contains(document.activeElement) ? document.activeElement.dataset.id : null;
+    const focused = [...body.rows].find((row) => row.contains(document.activeElement))?.dataset.id;
     body.replaceChildren(...rows.map(traceRow));
-    for (const row of body.children) row.tabIndex = 0;
+    for (const row of body.rows) row.tabIndex = 0;
     list.hidden = !rows.length;
-    if (focused) ([...body.children].find((row) => row.dataset.id === focused) ?? body.firstElementChild)?.focus();
+    if (focused) ([...body.rows].find((row) => row.dataset.id === focused) ?? body.rows[0])?.focus();
   }
 
   function showOpened() {
