@@ -312,7 +312,7 @@ def test_an_array_of_what_one_side_said_is_rows(store):
 def test_a_conversation_that_is_cut_off_has_no_answer(store):
     text = json.dumps([*CHAT, CHAT[0], CHAT[1]])
     for cut in (text[:-20], text[:-1]):
-        with pytest.raises(rt.SourceInvalid, match=r"no traces in it: invalid JSON"):
+        with pytest.raises(rt.SourceInvalid, match=r"has no traces: invalid JSON"):
             store.load(write("t.json", cut))
 
 
@@ -410,7 +410,7 @@ def test_hostile_members_are_names_only(store):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (tar({"a.txt": b"x"}), "an archive without files of rows; looked for files ending in .json"),
+        (tar({"a.txt": b"x"}), "is an archive without files of traces; their names end in .json"),
         (tar({"a.jsonl": LINES})[:700], "a.jsonl: cannot be read to its end: the archive ends inside of it"),
         (tar({"x.bin": bytes(5_000)})[:2_000], "damaged tar archive: it ends inside of a member"),
         (tar({"x.bin": b"1"})[:1024] + b"noise" * 200, "damaged tar archive: where a member should begin is something"),

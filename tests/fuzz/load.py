@@ -18,7 +18,7 @@ from tests.fuzz.values import Touched, any_value, as_text, json_value, text, tra
 from tests.spoiled import places_in, replaced
 from tests.test_columns import BAD, GOOD
 from tests.test_inspect import LOG, PACK, archive, sample
-from tunix_rt.formats import FORMATS
+from tunix_rt.formats import READABLE
 
 _TRACES_IN_A_STORE = 400
 # Modules that hold a row of some outside format in a constant, or in a list or dictionary of them.
@@ -34,7 +34,7 @@ def examples():
             some = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
             for row in (value, *some):
                 if isinstance(row, dict) and row and all(isinstance(key, str) for key in row):
-                    for known in FORMATS.values():
+                    for known in READABLE.values():
                         if known.misfit(row) is None:
                             found.setdefault(known.name, []).append(row)
     return found
@@ -91,7 +91,7 @@ class Part:
     def _options(self, rng):
         options = {}
         if not rng.randrange(8):
-            options["format"] = rng.choice([*FORMATS, *FORMATS, "x", "", None, 3])
+            options["format"] = rng.choice([*READABLE, *READABLE, "x", "", None, 3])
         if not rng.randrange(10):
             names = ["prompt", "reasoning", "final_answer", "steps", "meta.x", "system", "question", text(rng)]
             options["mapping"] = {

@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl
 from pydantic_core import from_json
 
 from tunix_rt.errors import Problem, QueryInvalid
+from tunix_rt.formats import WRITERS
 from tunix_rt.server.error_status import RequestInvalid
-from tunix_rt.store.export.export import EXPORT_FORMATS
 from tunix_rt.store.filters import FILTERS, Filters
 from tunix_rt.store.query.page import MAX_LIMIT, Wanted, whole_number
 
@@ -74,8 +74,8 @@ def _meta(text: str) -> Any:
 
 
 def _format(text: str) -> str:
-    if text not in EXPORT_FORMATS:
-        raise QueryInvalid(f"format={text!r}: unknown; known are {', '.join(EXPORT_FORMATS)}")
+    if text not in WRITERS:
+        raise QueryInvalid(f"format={text!r}: unknown; known are {', '.join(WRITERS)}")
     return text
 
 
@@ -102,9 +102,7 @@ SELECTION = {
     "version": _filter("version", {"type": "string"}),
     "meta": _filter("meta", {"type": "object"}, _meta),
 }
-EXPORT = {
-    "format": Parameter(_format, {"type": "string", "enum": list(EXPORT_FORMATS), "default": "trace"}, "what to write")
-}
+EXPORT = {"format": Parameter(_format, {"type": "string", "enum": list(WRITERS), "default": "trace"}, "what to write")}
 
 
 def parameters_in(query: str, known: Mapping[str, Parameter]) -> dict[str, Any]:

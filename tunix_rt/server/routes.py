@@ -9,6 +9,7 @@ from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, authenticated
 
 from tunix_rt.errors import Problem, TraceNotFound
+from tunix_rt.formats import WRITERS
 from tunix_rt.model import Trace
 from tunix_rt.server.base import Route
 from tunix_rt.server.bodies import MAX_BATCH_BYTES, add_batch
@@ -19,7 +20,6 @@ from tunix_rt.server.response_stream import ReplyStream
 from tunix_rt.server.responses import Created, HealthReply, ServiceReply, TraceList
 
 _ID_DIGITS = 32
-_ENDINGS = {"parquet": ".parquet", "tunix_rl": ".parquet"}
 
 
 class Traces(Route):
@@ -95,10 +95,9 @@ class Export(Route):
     async def get(self) -> None:
         """The file; where it fails in the middle, the connection is cut."""
         asked = {"format": "trace"} | parameters_in(self.request.query, EXPORT | SELECTION)
-        ending = _ENDINGS.get(asked["format"], ".jsonl")
-        content_type = "application/vnd.apache.parquet" if ending == ".parquet" else "application/x-ndjson"
-        self.set_header("Content-Type", content_type)
-        self.set_attachment_header(f"traces{ending}")
+        container = WRITERS[asked["format"]].container
+        self.set_header("Content-Type", container.media_type)
+        self.set_attachment_header(f"traces{container.endings[0]}")
         stream = self.stream = ReplyStream(self)
         file = cast("IO[bytes]", stream)
         try:
@@ -113,7 +112,7 @@ class Export(Route):
             self.log_exception(type(error), error, error.__traceback__)
             stream.cut()
         else:
-            self.finish(set_content_type=content_type)
+            self.finish(set_content_type=container.media_type)
 
     def on_connection_close(self) -> None:
         """Ends the reading as well."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from tunix_rt.errors import SourceInvalid
 from tunix_rt.formats.containers.json_cells import TEXT_COLUMNS, with_values
 from tunix_rt.formats.rows.row import REJECTED_TEXT_CHARS, Rejection, Row
+from tunix_rt.validation import short
 
 _SEPARATORS = ",\t;"
 # Where there is one column, nothing separates it from others: a control character that no text has.
@@ -20,12 +21,12 @@ def separator_of(head: bytes) -> str | None:
     """What separates the cells of a file that begins so; None where it does not begin with a header of plain names."""
     first, _, rest = head.partition(b"\n")
     header = first.decode(errors="replace")
-    # JSON behind a broken first row is no row of cells: in CSV its quotes would be doubled.
+    # JSON after a broken first row is not a row of cells: in CSV its quotes would be doubled.
     if re.match(rb"\s*[{\[]\s*\"\w", rest):
         return None
     for separator in _SEPARATORS:
         names = _cells(header, separator)
-        # Two columns of one name are told by their name, where there are rows of them.
+        # Two columns of one name are reported by their name, where there are rows of them.
         unique = (
             len(names) == len(set(names)) or _cells(rest.partition(b"\n")[0].decode(errors="replace"), separator)[1:]
         )
@@ -66,18 +67,18 @@ def _text_rows(stream: io.BufferedReader, file: str, separator: str, most_bytes:
             yield Rejection(file, line, None, f"invalid CSV in the row that begins here: {error}", lines.start)
             continue
         except _TooLargeError as error:
-            yield Rejection(file, line, None, f"{error}; nothing behind it was read", lines.start)
+            yield Rejection(file, line, None, f"{error}; nothing after it was read", lines.start)
             return
         if cells is None:
             return
         if names is None:
             names = cells
-            if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):
-                raise SourceInvalid(f"{file}: two columns have the name {twice!r}; rename one of them")
+            if twice := next((name for n, name in enumerate(names) if name in names[:n]), None):
+                raise SourceInvalid(f"{file}: two columns have the name {short(twice)}; rename one of them")
         elif len(cells) == len(names):
             yield Row(file, line, value=dict(zip(names, cells, strict=True)), is_spoiled=lines.is_spoiled)
         elif cells:
-            yield Rejection(file, line, None, f"{len(cells):,} cells; the header has {len(names):,}", lines.start)
+            yield Rejection(file, line, None, f"has {len(cells):,} cells; the header has {len(names):,}", lines.start)
 
 
 class _TooLargeError(Exception):
@@ -111,7 +112,7 @@ class _Lines:
         try:
             text = raw.decode()
         except UnicodeDecodeError:
-            # A byte that is no UTF-8 becomes a lone surrogate, which a trace refuses: only its row is rejected.
+            # A byte that is not UTF-8 becomes a lone surrogate, which a trace refuses: only its row is rejected.
             self.is_spoiled = True
             text = raw.decode(errors="surrogateescape")
         self.start = self.start or text[:REJECTED_TEXT_CHARS].rstrip("\r\n")

@@ -1,4 +1,4 @@
-"""Opening a file of rows: what it is packed with, by its first bytes, and how its rows stand in it.
+"""Opening a file of rows: what it is packed with, by its first bytes, and in which notation its rows are.
 
 Everything streams: memory does not grow with the file, only with its largest row.
 """
@@ -25,7 +25,7 @@ from tunix_rt.formats.rows.row import Rejection, Row
 
 # The largest row read, in bytes: room for a data set's row with dozens of long generations, well within memory.
 MAX_ROW_BYTES = 64 * 2**20
-# Enough for the first rows of any real file, to see whether they stand one to a line.
+# Enough for the first rows of any real file, to see whether each is on a line.
 _HEAD_BYTES = 2**20
 # What is packed once more on top of its own packing shrinks by a fifth, not to a hundredth.
 _MOST_TIMES_UNPACKED = 100
@@ -69,15 +69,15 @@ class SourceFile:
 
     @property
     def position(self) -> int:
-        """Bytes of the file read so far, before unpacking; 0 of a named pipe, which does not tell."""
+        """Bytes of the file read so far, before unpacking; 0 for a named pipe, whose position is not known."""
         if self._file.closed or not (self._file.seekable() or self.size):
             return self.size
         return min(self._file.tell(), self.size)
 
     def rows(self) -> Iterator[Row | Rejection]:
-        """The file's rows in order; a Rejection for a part that is no row.
+        """The file's rows in order; a Rejection for a part that is not a row.
 
-        Raises SourceInvalid at the end of a file that somebody changed meanwhile: its rows may be of both.
+        Raises SourceInvalid at the end of a file that was changed meanwhile: its rows may be of both.
         """
         yield from self._rows()
         self.check_unchanged()
@@ -89,7 +89,7 @@ class SourceFile:
             now = os.fstat(self._file.fileno())
             # One that has grown was read as it was, or further.
             if now.st_size < self.size or (now.st_size == self.size and now.st_mtime_ns != self._stamp.st_mtime_ns):
-                raise SourceInvalid(f"{self.path}: was written to while it was read; load it again when it rests")
+                raise SourceInvalid(f"{self.path}: changed while it was read; load it again when nothing writes to it")
 
     def stream(self) -> io.BufferedReader:
         """The file's bytes, unpacked; read once."""
@@ -184,12 +184,12 @@ class SourceFile:
                 raise SourceInvalid(f"{self.path}: cannot be unpacked ({error.strerror})") from None
             if unpacked.tell() > _MOST_TIMES_UNPACKED * max(self.position - self._start, _HEAD_BYTES):
                 times = f"more than {_MOST_TIMES_UNPACKED} times its size"
-                raise SourceInvalid(f"{self.path}: unpacks to {times}; if that is as it should be, unpack it first")
+                raise SourceInvalid(f"{self.path}: unpacks to {times}; if that is right, unpack it first")
         unpacked.seek(0)
 
 
 class _Readable(io.RawIOBase):
-    """A plain or unpacking stream whose faults name the file."""
+    """A plain or unpacking stream whose errors name the file."""
 
     def __init__(self, source: Any, of: SourceFile) -> None:
         self.source = source

@@ -28,10 +28,10 @@ def is_document(head: bytes) -> bool:
     try:
         _DECODER.raw_decode(text)
     except json.JSONDecodeError as error:
-        # A broken row has its fault on its own line; an object over several lines has it later, if at all.
+        # A broken row has its error on its own line; an object over several lines has it later, if at all.
         return error.pos > len(first_line) and not _parses(rest.lstrip().partition("\n")[0])
     except (ValueError, RecursionError):
-        # Too deep, or a number of thousands of digits, wherever it stands.
+        # Too deep, or a number of thousands of digits, wherever it is.
         return not first_line.rstrip().endswith("}")
     return True
 
@@ -39,7 +39,7 @@ def is_document(head: bytes) -> bool:
 def documents(stream: io.BufferedReader, file: str, most_chars: int) -> Iterator[Row | Rejection]:
     """The objects of the document, each with the line it begins on; an array of messages is one, with `messages`.
 
-    Behind a fault nothing can be told apart any more: it ends the reading with a Rejection.
+    After an error the values cannot be separated any more: it ends the reading with a Rejection.
     """
     reading = _Reading(stream, file, most_chars)
     try:
@@ -51,7 +51,7 @@ def documents(stream: io.BufferedReader, file: str, most_chars: int) -> Iterator
     except json.JSONDecodeError as error:
         yield reading.rejection(error.msg, error.pos)
     except _TooLargeError as error:
-        yield Rejection(file, reading.line, None, f"{error}; nothing behind it was read", reading.start())
+        yield Rejection(file, reading.line, None, f"{error}; nothing after it was read", reading.start())
     except (ValueError, RecursionError) as error:
         yield reading.rejection(str(error))
 
@@ -61,7 +61,7 @@ def _elements(reading: "_Reading") -> Iterator[Row]:
     reading.advance(reading.at + 1)
     while (character := reading.next_character()) != "]":
         if not character:
-            raise ValueError("the array is not closed: the file seems cut off")
+            raise ValueError("the array is not closed; the file may be cut off")
         yield reading.next_row()
     reading.advance(reading.at + 1)
 
@@ -125,7 +125,7 @@ class _Reading:
     def next_row(self) -> Row:
         """The next value as a row."""
         line = self.line
-        # A byte that is not UTF-8 goes with its row, which is refused for it, and not with all behind it.
+        # A byte that is not UTF-8 goes with its row, which is refused for it, and not with all after it.
         return Row(self._file, line, raw=self.next_value().encode(errors="surrogateescape"))
 
     def next_value(self) -> str:
@@ -152,7 +152,7 @@ class _Reading:
             self._file,
             line,
             None,
-            f"invalid JSON at line {line:,}, column {column:,}: {reason}; nothing behind it was read",
+            f"invalid JSON at line {line:,}, column {column:,}: {reason}; nothing after it was read",
             self.start(),
         )
 

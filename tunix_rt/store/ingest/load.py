@@ -16,15 +16,15 @@ from tunix_rt.errors import MemoryLimitReached, Problem, QueryInvalid, SourceInv
 from tunix_rt.formats import (
     Draft,
     Format,
-    MappedFormat,
     Reading,
     Rejection,
     Row,
     Source,
     SourceRows,
     format_named,
+    mapped_format,
     parts_of,
-    rejected_whole,
+    rejected_source,
     sources_in,
 )
 from tunix_rt.formats.containers.encodings import checked_encoding
@@ -105,7 +105,7 @@ def insisted_format(format: str | None, mapping: Mapping[str, str] | None) -> Fo
         raise QueryInvalid(
             f"format={short(format)} and mapping=…: give one of the two; a mapping is a format of its own"
         )
-    return MappedFormat(mapping)
+    return mapped_format(mapping)
 
 
 def _everything_in(
@@ -138,7 +138,7 @@ def _everything_in(
             raise refused[0][1]
         for path, why in refused:
             # One file of a folder that is something else, or has just vanished, does not stop the others.
-            report.reject(rejected_whole(path, why))
+            report.reject(rejected_source(path, why))
 
 
 def _tell_from(tell: Teller, done: int, position: int) -> None:

@@ -18,7 +18,7 @@ from tunix_rt.formats import (
     SourceFile,
     files_at,
     parts_of,
-    rejected_whole,
+    rejected_source,
 )
 from tunix_rt.paths import local_path
 from tunix_rt.store.engine.session import Session
@@ -277,6 +277,6 @@ class Watch:
                         look.loading.report.begin(reading.format.name)
                         yield from reading
                 except SourceInvalid as error:
-                    yield rejected_whole(part.path, error)
+                    yield rejected_source(part.path, error)
         except SourceInvalid as error:
-            yield rejected_whole(source.path, error)
+            yield rejected_source(source.path, error)

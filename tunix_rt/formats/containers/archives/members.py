@@ -11,7 +11,7 @@ from typing import Any
 from tunix_rt.errors import SourceInvalid
 from tunix_rt.formats.containers.archives import tars, zips
 from tunix_rt.formats.containers.files import MAX_ROW_BYTES, SourceFile
-from tunix_rt.formats.containers.listing import LOOKED_FOR, is_named_as_source
+from tunix_rt.formats.containers.listing import ENDINGS_READ, is_named_as_source
 from tunix_rt.render.characters import one_line
 
 _NAME_CHARS = 200
@@ -35,7 +35,7 @@ def sources_of(file: SourceFile, encoding: str | None = None) -> Iterator[Source
         n_members += 1
         yield member
     if not n_members:
-        raise SourceInvalid(f"{file.path}: an archive without files of rows; looked for {LOOKED_FOR}")
+        raise SourceInvalid(f"{file.path}: is an archive without files of traces; their names end in {ENDINGS_READ}")
     file.check_unchanged()
 
 

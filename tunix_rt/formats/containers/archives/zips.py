@@ -13,18 +13,18 @@ from typing import IO, Any, cast
 import pyarrow as pa
 
 from tunix_rt.errors import SourceInvalid
-from tunix_rt.formats.containers.listing import LOOKED_FOR, is_named_as_source
+from tunix_rt.formats.containers.listing import ENDINGS_READ, is_named_as_source
 from tunix_rt.formats.containers.pickles import pickle_refused
 from tunix_rt.formats.rows.row import REJECTED_TEXT_CHARS, Rejection, Row
 from tunix_rt.json_values import parsed
 
 MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 _ZSTD = 93
-# Others could be unpacked too, but not bounded: zipfile takes what their unpackers give at once.
+# Others could be unpacked too, but not within a bound: zipfile takes all that their unpackers return at once.
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, _ZSTD}
 _ENCRYPTED = 0x1
 _LOCAL_HEADER_BYTES = 30
-# The log's own header; while the evaluation still runs, it is the one of its beginning.
+# The log's own header; while the evaluation is still running, that of its beginning.
 _HEADERS = ("header.json", "_journal/start.json")
 
 
@@ -72,10 +72,10 @@ def members(archive: zipfile.ZipFile, path: Path | str) -> list[zipfile.ZipInfo]
 
 
 def sample_rows(seekable: IO[bytes], path: Path | str, most_bytes: int) -> Iterator[Row | Rejection]:
-    """The samples of the archive in the order in which they lie, each as a row with the log's `eval` beside its fields.
+    """The samples of the archive in their order, each as a row with the log's `eval` beside its fields.
 
     A member that cannot be read, or is larger than `most_bytes` when unpacked, is a Rejection. Raises SourceInvalid
-    where the archive as a whole is damaged or no log.
+    where the archive itself is damaged or not a log.
     """
     with _archive(seekable, path) as archive:
         in_order = members(archive, path)
@@ -83,8 +83,8 @@ def sample_rows(seekable: IO[bytes], path: Path | str, most_bytes: int) -> Itera
         samples = list({member.filename: member for member in in_order if _is_sample(member.filename)}.values())
         if not samples:
             raise SourceInvalid(
-                f"{path}: a zip archive without samples/*.json, so no Inspect log, and without files of rows; looked "
-                f"for {LOOKED_FOR}"
+                f"{path}: is a zip archive without samples/*.json, so it is not an Inspect log, and without files of "
+                f"traces; their names end in {ENDINGS_READ}"
             )
         shared = _header(archive, in_order, most_bytes)
         for line, member in enumerate(samples, start=1):
@@ -115,7 +115,7 @@ def _is_sample(name: str) -> bool:
 
 
 def _refuse_overlaps(members: list[zipfile.ZipInfo], path: Path | str) -> None:
-    """Members that share their bytes are how a small archive holds more than any disk."""
+    """Members that share their bytes are how a small archive unpacks to more than any disk holds."""
     end = 0
     for member in members:
         if member.header_offset < end:
@@ -140,7 +140,7 @@ def stream_of(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most_packed: in
     if member.flag_bits & _ENCRYPTED:
         raise _MemberInvalid("is encrypted")
     if member.compress_type not in _METHODS:
-        raise _MemberInvalid(f"is packed by method {member.compress_type}, which is not read; pack it with deflate")
+        raise _MemberInvalid(f"is packed by method {member.compress_type}, which cannot be read; pack it with deflate")
     if member.compress_type != _ZSTD:
         return archive.open(member)
     file = archive.fp
@@ -149,8 +149,8 @@ def stream_of(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most_packed: in
     file.seek(member.header_offset)
     header = file.read(_LOCAL_HEADER_BYTES)
     if len(header) < _LOCAL_HEADER_BYTES or not header.startswith(MAGIC[0]):
-        raise _MemberInvalid("is damaged: no header in front of it")
-    # The name and the extra field stand between the header and the data, with lengths of their own.
+        raise _MemberInvalid("is damaged: there is no header before it")
+    # The name and the extra field are between the header and the data, with lengths of their own.
     file.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), 1)
     packed = file.read(min(member.compress_size, most_packed))
     return cast("IO[bytes]", pa.CompressedInputStream(pa.BufferReader(packed), "zstd"))
@@ -167,5 +167,5 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most_bytes: int
     if len(raw) > most_bytes:
         raise _MemberInvalid(f"exceeds maximum of {most_bytes:,} bytes for a row")
     if member.compress_type == _ZSTD and zlib.crc32(raw) != member.CRC:
-        raise _MemberInvalid("is damaged: its checksum is another")
+        raise _MemberInvalid("is damaged: its checksum does not match")
     return raw
