@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
 from tunix_rt.errors import TraceInvalid
-from tunix_rt.formats import FORMATS, Draft, Row
+from tunix_rt.formats import READABLE, Draft, Row
 
 
 def zstd(data):
@@ -55,7 +55,7 @@ def like(value):
 
 def read(format, value):
     """The traces of a row, and what is told of it; nothing but TraceInvalid may come out of a reader."""
-    known = FORMATS[format]
+    known = READABLE[format]
     if isinstance(value, dict):
         assert isinstance(known.misfit(value), str | None)
     try:

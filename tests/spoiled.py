@@ -5,7 +5,7 @@ import copy
 from hypothesis import strategies as st
 
 from tunix_rt.errors import TraceInvalid
-from tunix_rt.formats import FORMATS, Draft, Row
+from tunix_rt.formats import READABLE, Draft, Row
 from tunix_rt.model import Trace
 
 
@@ -53,17 +53,17 @@ def read(name, value):
     """What a reader gives for a row: traces, and what is wrong in the place of bad ones."""
     return [
         found if isinstance(found, TraceInvalid) else trace_of(found)
-        for found in FORMATS[name].drafts(Row("rows.jsonl", 1, value=value))
+        for found in READABLE[name].drafts(Row("rows.jsonl", 1, value=value))
     ]
 
 
 def only_refuses(name, value):
     """Whether the reader takes the row or refuses it, and does nothing else."""
     if isinstance(value, dict):
-        misfit = FORMATS[name].misfit(value)
+        misfit = READABLE[name].misfit(value)
         assert misfit is None or isinstance(misfit, str)
     try:
-        found = list(FORMATS[name].drafts(Row("rows.jsonl", 1, value=value)))
+        found = list(READABLE[name].drafts(Row("rows.jsonl", 1, value=value)))
     except TraceInvalid as error:
         return bool(error.problems)
     return all(isinstance(one, Draft | TraceInvalid) for one in found)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tunix_rt as rt
-from tunix_rt.formats import FORMATS, Draft, Row
+from tunix_rt.formats import READABLE, Draft, Row
 
 QUESTION = {"step_id": 2, "source": "user", "message": "What does GOOGL cost?"}
 SEARCH = {
@@ -190,7 +190,7 @@ def test_a_wrong_type_is_told_by_its_path(store, fields, field, reason):
 
 
 def test_a_folder_that_cannot_be_read_is_told_and_does_not_stop_the_others(store, monkeypatch):
-    monkeypatch.setattr("tunix_rt.formats.MAX_ROW_BYTES", 5_000)
+    monkeypatch.setattr("tunix_rt.formats.reading.MAX_ROW_BYTES", 5_000)
     folder("run/traj_good", *STEPS)
     write(folder("run/traj_broken", *STEPS) / "step_000003.json", "{")
     folder("run/traj_list", *STEPS, metadata=[])
@@ -202,14 +202,14 @@ def test_a_folder_that_cannot_be_read_is_told_and_does_not_stop_the_others(store
     assert told["traj_broken"].startswith(str(Path("run/traj_broken/step_000003.json: invalid JSON")))
     assert told["traj_list"] == str(Path("run/traj_list/metadata.json: must be an object"))
     assert told["traj_large"] == "exceeds maximum of 5,000 bytes for a row"
-    assert told["traj_odd"] == str(Path("run/traj_odd/step_000009.json: is no file"))
+    assert told["traj_odd"] == str(Path("run/traj_odd/step_000009.json: is not a regular file"))
 
 
 def test_a_document_of_another_schema_is_none():
-    known = FORMATS["atif"]
-    assert known.misfit({"schema_version": 2, "steps": []}) == "schema_version is none of ATIF"
+    known = READABLE["atif"]
+    assert known.misfit({"schema_version": 2, "steps": []}) == "schema_version is not one of ATIF"
     assert known.misfit({"prompt": "p", "steps": []}) == "no field schema_version"
-    assert [one.name for one in FORMATS.values() if one.misfit(trajectory()) is None] == ["atif", "trace"]
+    assert [one.name for one in READABLE.values() if one.misfit(trajectory()) is None] == ["atif", "trace"]
 
 
 NAMES = "step_id source message reasoning_content tool_calls observation results content type text function_name agent"
@@ -227,12 +227,12 @@ steps = st.fixed_dictionaries(
 @given(anything, st.lists(steps, max_size=4) | anything)
 def test_no_trajectory_whatsoever_raises_anything_but_trace_invalid(agent, said):
     value = trajectory(agent=agent, steps=said)
-    FORMATS["atif"].misfit(value)
+    READABLE["atif"].misfit(value)
     try:
-        found = list(FORMATS["atif"].drafts(Row("t.json", 1, value=value)))
+        found = list(READABLE["atif"].drafts(Row("t.json", 1, value=value)))
     except rt.TraceInvalid:
         return
-    assert all(isinstance(draft, Draft) for draft in found)
+    assert all(isinstance(draft, Draft | rt.TraceInvalid) for draft in found)
 
 
 @pytest.mark.parametrize("extra", ["text", ["a list"], 3, None, {"an": "object"}])

@@ -8,7 +8,7 @@ from hypothesis import given
 
 import tunix_rt as rt
 from tests.spoiled import only_refuses, read, spoiled
-from tunix_rt.formats import FORMATS
+from tunix_rt.formats import READABLE
 
 ASKED = {"role": "user", "content": "2 + 2?"}
 CALL = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": '{"a": 2, "b": 2}'}}
@@ -172,11 +172,11 @@ def test_what_was_cut_short_is_marked(answer, beside, final, truncated):
 @pytest.mark.parametrize(
     ("row", "field", "reason"),
     [
-        ({"messages": [ASKED]}, "messages", "no message of the assistant"),
+        ({"messages": [ASKED]}, "messages", "there is no message of the assistant"),
         ({"messages": 3}, "messages", "must be a list"),
         ({"message": []}, "messages", "missing"),
         ([], None, "must be an object"),
-        (chat({"role": "assistant"}), "messages.1", "neither content nor reasoning nor a tool call"),
+        (chat({"role": "assistant"}), "messages.1", "has neither content nor reasoning nor a tool call"),
         (chat({"role": "assistant", "content": 3}), "messages.1.content", "must be a string or a list of parts"),
         (chat({"role": "assistant", "content": [{"type": "text", "text": 3}]}), "messages.1.content.0.text", "must be"),
         (chat({"role": "assistant", "content": [3]}), "messages.1.content.0", "must be an object"),
@@ -262,7 +262,7 @@ def test_a_chat_completion_alone_tells_no_prompt_and_each_choice_is_a_trace(stor
 
 def test_the_lines_of_a_batch_are_chat_completions():
     row = {"custom_id": "q1", "response": {"status_code": 200, "body": COMPLETION}, "request": {"messages": [ASKED]}}
-    assert FORMATS["chat_completion"].misfit(row) is None
+    assert READABLE["chat_completion"].misfit(row) is None
     (trace,) = read("chat_completion", row)
     assert (trace.prompt, trace.final_answer) == ("2 + 2?", "4")
     assert trace.meta["extra"]["custom_id"] == "q1"
@@ -303,7 +303,7 @@ STRANGERS = [
 @pytest.mark.parametrize("name", ["messages", "sharegpt", "chat_completion"])
 @pytest.mark.parametrize("row", STRANGERS)
 def test_rows_of_other_families_are_not_taken(name, row):
-    assert FORMATS[name].misfit(row)
+    assert READABLE[name].misfit(row)
 
 
 @given(spoiled(MESSAGES, chat({"role": "assistant", "content": [{"type": "text", "text": "4"}], "tool_calls": [CALL]})))

@@ -101,7 +101,7 @@ def test_bad_rows_at_the_beginning_do_not_hide_the_good_ones(store):
     column = pa.array([FAR] * 50 + [1], pa.timestamp("us"))
     report = store.load(table_of(column))
     assert (report.added, report.rejected_count) == (1, 50)
-    with pytest.raises(rt.SourceInvalid, match=r"Table: no traces in it: x: a timestamp\[us\] that cannot be read"):
+    with pytest.raises(rt.SourceInvalid, match=r"Table: has no traces: x: a timestamp\[us\] that cannot be read"):
         store.load(table_of(column[:50]))
 
 
@@ -130,7 +130,7 @@ def test_a_series_holds_rows_where_its_values_are_rows(store):
     row = {"question": "How many?", "answer": "#### 5"}
     assert store.load(pd.Series([row, row | {"answer": "#### 6"}])).added == 2
     for odd in (pd.Series([1.0, None]), pd.Series(["a"]), pd.Index([1, 2]), pd.Series([], dtype=object)):
-        with pytest.raises(rt.SourceInvalid, match="no traces in it"):
+        with pytest.raises(rt.SourceInvalid, match="has no traces"):
             store.load(odd)
 
 

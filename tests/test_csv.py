@@ -109,7 +109,10 @@ def test_bad_rows_are_told_with_the_line_they_begin_on_and_stop_nothing(store):
         (6, None, "b,#### 2"),
         (7, "prompt", "{'questi"),
     ]
-    assert [found.reason for found in report.rejected[:2]] == ["1 cells; the header has 2", "3 cells; the header has 2"]
+    assert [found.reason for found in report.rejected[:2]] == [
+        "has 1 cells; the header has 2",
+        "has 3 cells; the header has 2",
+    ]
     assert "holds a lone surrogate" in report.rejected[2].reason
 
 

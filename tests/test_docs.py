@@ -22,10 +22,9 @@ from pydantic import ByteSize, TypeAdapter
 
 import tunix_rt as rt
 from tunix_rt.cli import app
-from tunix_rt.formats import FORMATS
+from tunix_rt.formats import READABLE, WRITERS
 from tunix_rt.magics import TraceMagics
 from tunix_rt.server.parameters import SELECTION
-from tunix_rt.store.export.export import EXPORT_FORMATS
 from tunix_rt.store.filters import FILTERS
 from tunix_rt.widgets.form import Form
 
@@ -138,8 +137,8 @@ def test_the_reference_lists_every_command_with_its_options():
 
 def test_the_reference_lists_every_format():
     formats = {row[0].strip("`"): row[1:3] for row in table("Formats")}
-    assert {name for name, (read, _) in formats.items() if read == "yes"} == set(FORMATS)
-    assert {name for name, (_, written) in formats.items() if written == "yes"} == set(EXPORT_FORMATS)
+    assert {name for name, (read, _) in formats.items() if read == "yes"} == set(READABLE)
+    assert {name for name, (_, written) in formats.items() if written == "yes"} == set(WRITERS)
 
 
 def test_the_reference_lists_every_form():

@@ -63,7 +63,7 @@ def test_without_its_name_each_row_at_fault_says_what_to_pass(store, container):
     mixed = [ROW | {"prompt": "plain"}, ROW | {"prompt": "naïve"}, ROW | {"prompt": "plain too"}]
     report = store.load(write("t", CONTAINERS[container](mixed).encode("latin-1")), **options(container))
     assert counts(report) == (2, 0, 1)
-    assert 'UTF-8 unless encoding= says otherwise, as in encoding="windows-1252"' in report.rejected[0].reason
+    assert 'UTF-8 unless you pass another, as in encoding="windows-1252"' in report.rejected[0].reason
     assert report.rejected[0].line == {"an array": 1, "CSV": 3, "indented objects": 8}.get(container, 2)
     assert prompts(store) == ["plain", "plain too"]
 

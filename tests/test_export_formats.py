@@ -9,14 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 import tunix_rt as rt
+from tunix_rt.formats import WRITERS
 from tunix_rt.formats.rows.tally import Tally
-from tunix_rt.store.export.export import EXPORT_FORMATS
 from tunix_rt.store.export.pairs import pairs
 from tunix_rt.store.filters import Filters
 
 # What has no rows is tested where it is told.
 pytestmark = pytest.mark.filterwarnings("ignore:.*no rows were written")
-LINE_FORMATS = [name for name in EXPORT_FORMATS if name not in {"parquet", "tunix_rl"}]
+LINE_FORMATS = [name for name in WRITERS if name not in {"parquet", "tunix_rl"}]
 ASKED = "27 × 19?"
 REASONED = "27 × 20 = 540\n\n540 − 27 = 513"
 
@@ -335,7 +335,7 @@ def texts_in(value):
     return "".join(map(texts_in, value)) if isinstance(value, list) else value if isinstance(value, str) else ""
 
 
-@pytest.mark.parametrize("format", EXPORT_FORMATS)
+@pytest.mark.parametrize("format", WRITERS)
 def test_an_empty_selection_is_an_empty_file_with_a_manifest(store, make_trace, tmp_path, format):
     store.add(make_trace())
     path = tmp_path / "none"
@@ -350,7 +350,7 @@ def test_an_empty_selection_is_an_empty_file_with_a_manifest(store, make_trace, 
     assert manifest["left_out"] == {}
 
 
-@pytest.mark.parametrize("format", EXPORT_FORMATS)
+@pytest.mark.parametrize("format", WRITERS)
 def test_exporting_twice_gives_the_same_bytes(store, tmp_path, format):
     store.load(rt.examples.folder())
     for ending in (".gz", ".zst", "") if format in LINE_FORMATS else (".parquet", ""):
@@ -398,7 +398,7 @@ def test_the_manifest_says_what_the_file_is(store, make_trace, tmp_path):
     }
 
 
-@pytest.mark.parametrize("format", EXPORT_FORMATS)
+@pytest.mark.parametrize("format", WRITERS)
 def test_every_trace_is_in_a_row_or_counted(store, tmp_path, format):
     store.load(rt.examples.folder())
     path = tmp_path / "out"
@@ -458,7 +458,7 @@ def test_tags_are_two_texts(store, tmp_path, tags):
 
 
 def test_tags_go_with_formats_that_have_some(store, tmp_path):
-    with pytest.raises(rt.QueryInvalid, match=r"messages takes no tags; .*: prompt_completion, preference"):
+    with pytest.raises(rt.QueryInvalid, match=r"messages takes no tags; .*: preference, prompt_completion"):
         store.export(tmp_path / "out.jsonl", format="messages", tags=("<a>", "</a>"))
 
 

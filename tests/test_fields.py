@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tunix_rt as rt
-from tunix_rt.formats.native import NativeFormat
+from tunix_rt.formats.native import NativeReader
+from tunix_rt.formats.rows.found import plain_draft
 from tunix_rt.formats.rows.row import Row
 from tunix_rt.formats.rows.trace_fields import fields_of
-from tunix_rt.formats.text.drafts import plain_draft
 from tunix_rt.json_values import plain
 from tunix_rt.model import LIMITS_1_0, MAX_STEP_INDEX
 from tunix_rt.store.engine.rows import encode
@@ -137,7 +137,7 @@ def test_usual_traces_need_no_models_and_give_the_same_line_and_digest(changed):
 
 def test_a_line_keeps_the_order_of_the_format_and_the_digests_that_stores_hold():
     backwards = dict(reversed((ROW | {"meta": {"b": 1, "a": [1.5, "é"]}}).items()))
-    (draft,) = NativeFormat().drafts(Row("f", 1, raw=json.dumps(backwards).encode()))
+    (draft,) = NativeReader().found(Row("f", 1, raw=json.dumps(backwards).encode()))
     line, digest = encode(draft.trace, 10**6)
     assert line.decode() == (
         '{"trace_version":"1.0","prompt":"2 + 2?","steps":[{"i":0,"type":"think","content":"2 + 2 = 4"}],'

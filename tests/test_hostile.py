@@ -18,7 +18,7 @@ import tunix_rt as rt
 from tests.processes import told_by
 from tests.test_load import ROW, counts, lines, rows, write
 from tunix_rt.formats.containers import files
-from tunix_rt.formats.spans import OtelGenAiFormat
+from tunix_rt.formats.spans import OtelGenAiReader
 
 DEEP = "[" * 100_000 + "]" * 100_000
 DIGITS = "9" * 10_000
@@ -39,7 +39,7 @@ def test_a_number_of_thousands_of_digits_rejects_its_row(store):
 
 def test_a_document_over_lines_with_such_a_number_is_still_one_document(store):
     path = write("a.json", f'{{\n"prompt": "p",\n"n": {DIGITS}\n}}\n')
-    with pytest.raises(rt.SourceInvalid, match=r"no traces in it: invalid JSON at line 1, column 1: .*10000 digits"):
+    with pytest.raises(rt.SourceInvalid, match=r"has no traces: invalid JSON at line 1, column 1: .*10000 digits"):
         store.load(path)
 
 
@@ -47,7 +47,7 @@ def test_json_nested_without_end_inside_of_a_text_rejects_its_row(store):
     report = store.load(write("a.csv", f'prompt,final_answer,meta\np,a,"{DEEP}"\np,a,"{{}}"\n'))
     assert [(found.line, found.field) for found in report.rejected[:1]] == [(2, "meta")]
     span = {"gen_ai.output.messages": DEEP, "gen_ai.input.messages": "[]"}
-    assert OtelGenAiFormat().misfit(span) is None
+    assert OtelGenAiReader().misfit(span) is None
     report = store.load(write("b.jsonl", json.dumps(span) + "\n"))
     assert counts(report) == (0, 0, 1)
 
@@ -57,7 +57,7 @@ def test_an_element_larger_than_any_row_is_told_as_that(store):
     text = json.dumps([ROW, ROW | {"prompt": "x" * 3_000_000}, ROW])
     report = store.load(write("a.json", text))
     assert counts(report) == (1, 0, 1)
-    assert report.rejected[0].reason == "exceeds maximum of 10,000 characters for a row; nothing behind it was read"
+    assert report.rejected[0].reason == "exceeds maximum of 10,000 characters for a row; nothing after it was read"
 
 
 @pytest.mark.usefixtures("small_rows")
@@ -137,7 +137,7 @@ def test_a_file_that_shrinks_while_it_is_read_keeps_what_was_read(store):
     assert 0 < report.added < 40_000
     # The row in which the cut is, and that there was one.
     assert report.rejected_count <= 2
-    assert report.rejected[-1].reason == "was written to while it was read; load it again when it rests"
+    assert report.rejected[-1].reason == "changed while it was read; load it again when nothing writes to it"
     assert store.count() == report.added
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import tunix_rt as rt
 from tests.data_sets import zstd
-from tunix_rt.formats import FORMATS, Draft, Row, inspect_logs
+from tunix_rt.formats import READABLE, Draft, Row, inspect_logs
 
 STORED, DEFLATED, BZIP2, ZSTD = 0, 8, 12, 93
 ENCRYPTED = 1
@@ -145,7 +145,7 @@ def test_attachments_that_are_named_again_and_again_do_not_fill_the_memory(store
     bomb = sample(metadata=["attachment://x"] * 50, attachments={"x": "x" * 100})
     report = store.load(write("log.json", {"eval": {}, "samples": [bomb, sample()]}))
     assert [(found.field, found.reason) for found in report.rejected] == [
-        ("samples.0.attachments", "hold more than 1,000 characters")
+        ("samples.0.attachments", "must have at most 1,000 characters")
     ]
     assert report.added == 1
 
@@ -222,18 +222,21 @@ ONE = {"samples/1.json": sample()}
     [
         (archive(ONE)[:-30], "damaged zip archive"),
         (archive(ONE)[40:].join([b"PK\x03\x04", b""]), "damaged zip archive"),
-        (archive({}), "a zip archive without samples/*.json, so no Inspect log"),
-        (archive({"word/document.xml": b"<w/>"}), "a zip archive without samples/*.json, so no Inspect log"),
+        (archive({}), "without samples/*.json, so it is not an Inspect log"),
+        (
+            archive({"word/document.xml": b"<w/>"}),
+            "without samples/*.json, so it is not an Inspect log",
+        ),
         (archive(ONE | {"samples/2.json": sample()}, offset=0), "samples/2.json overlaps the member before it"),
-        (archive(ONE, flags=ENCRYPTED), "no traces in it: samples/1.json: is encrypted"),
+        (archive(ONE, flags=ENCRYPTED), "has no traces: samples/1.json: is encrypted"),
         (archive(ONE, method=BZIP2), "samples/1.json: is packed by method 12"),
         (archive(ONE, crc=1), "samples/1.json: is damaged"),
-        (archive(ONE, crc=1, method=ZSTD), "samples/1.json: is damaged: its checksum is another"),
+        (archive(ONE, crc=1, method=ZSTD), "samples/1.json: is damaged: its checksum does not match"),
         (archive(ONE, offset=9), "samples/1.json: is damaged"),
-        (archive(ONE, offset=9, method=ZSTD), "samples/1.json: is damaged: no header in front of it"),
+        (archive(ONE, offset=9, method=ZSTD), "samples/1.json: is damaged: there is no header before it"),
         (archive({"samples/1.json": b"{"}), "samples/1.json: invalid JSON"),
         (archive({"samples/1.json": b"[" * 100_000}), "samples/1.json: invalid JSON"),
-        (archive({"samples/1.json": [1]}), "row 1 is no JSON object"),
+        (archive({"samples/1.json": [1]}), "row 1 is not a JSON object"),
     ],
 )
 def test_an_archive_that_cannot_be_loaded_at_all_is_told(store, content, told):
@@ -292,9 +295,9 @@ def test_no_sample_whatsoever_raises_anything_but_trace_invalid(fields, in_a_log
     value = sample(**fields)
     if in_a_log:
         value = {"eval": evaluation, "samples": [value]}
-    FORMATS["inspect"].misfit(value)
+    READABLE["inspect"].misfit(value)
     try:
-        found = list(FORMATS["inspect"].drafts(Row("log.json", 1, value=value)))
+        found = list(READABLE["inspect"].drafts(Row("log.json", 1, value=value)))
     except rt.TraceInvalid:
         return
     assert all(isinstance(draft, Draft | rt.TraceInvalid) for draft in found)

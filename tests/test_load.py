@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import tunix_rt as rt
 from tests.data_sets import zstd
-from tunix_rt.formats.text.drafts import group_of
+from tunix_rt.formats.rows.found import group_of
 from tunix_rt.store.ingest import load as loading
 
 ROW = {"prompt": "2 + 2?", "steps": ["2 + 2 = 4"], "final_answer": "4"}
@@ -218,11 +218,11 @@ def test_blank_lines_are_no_rows(store):
         ("empty.jsonl", b"", "is empty; there is nothing to load"),
         ("blank.jsonl", b"  \n\n \n", "is empty; there is nothing to load"),
         ("empty.json.gz", gzip.compress(b"", mtime=0), "is empty; there is nothing to load"),
-        ("none.json", b"[]", "no traces in it: it holds no rows"),
+        ("none.json", b"[]", "has no traces: it has no rows"),
         ("wide.jsonl", lines(rows(1)).encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
         ("wider.jsonl", lines(rows(1)).encode("utf-32"), "is UTF-32 text; save it as UTF-8"),
-        ("picture.jsonl", b"\x89PNG\r\n\x1a\n\0\0\0", "no traces in it: invalid JSON at line 1, column 1"),
-        ("broken.json", b'{"prompt": "p" "steps": []}', "no traces in it: invalid JSON at line 1, column 16"),
+        ("picture.jsonl", b"\x89PNG\r\n\x1a\n\0\0\0", "has no traces: invalid JSON at line 1, column 1"),
+        ("broken.json", b'{"prompt": "p" "steps": []}', "has no traces: invalid JSON at line 1, column 16"),
         ("broken.json", b'{\n  "prompt": "p"\n  "steps": []\n}', "invalid JSON at line 3, column 3"),
         ("broken.json", b'[{"prompt": "p" "steps": []}]', "invalid JSON at line 1, column 16"),
         (
@@ -231,7 +231,7 @@ def test_blank_lines_are_no_rows(store):
             ": of no known format; its fields are text\nsay which fields hold what: ",
         ),
         ("empty.jsonl", b"{}\n", ": of no known format; its rows are empty\n"),
-        ("numbers.jsonl", b"1\n2\n", "row 1 is no JSON object"),
+        ("numbers.jsonl", b"1\n2\n", "row 1 is not a JSON object"),
         ("cut.parquet", parquet(rows(3))[:-20], "damaged Parquet file"),
         ("cut.jsonl.gz", gzip.compress(lines(rows(3)).encode(), mtime=0)[:-20], "cannot be read to its end"),
         ("noise.zst", b"\x28\xb5\x2f\xfd" + b"noise" * 9, "cannot be read to its end"),
@@ -248,7 +248,7 @@ def test_a_file_that_cannot_be_loaded_at_all_is_told_in_one_error(store, name, c
 
 def test_a_missing_file_or_folder_is_told(store):
     for nowhere in ("nowhere.jsonl", "nowhere/", "*.nothing"):
-        with pytest.raises(rt.SourceInvalid, match=r"no such file or folder|no file has such a name"):
+        with pytest.raises(rt.SourceInvalid, match=r"no such file or folder|no file matches this pattern"):
             store.load(nowhere)
 
 
@@ -274,7 +274,7 @@ def test_a_folder_loads_with_all_below_it_and_one_bad_file_does_not_stop_the_oth
 def test_a_folder_without_traces_is_told(store):
     Path("empty").mkdir()
     write("empty/notes.txt", "…")
-    with pytest.raises(rt.SourceInvalid, match=r"empty: a folder without traces; looked for files ending in \.json"):
+    with pytest.raises(rt.SourceInvalid, match=r"empty: is a folder without traces; files of traces end in \.json"):
         store.load("empty")
 
 
@@ -290,7 +290,7 @@ def test_what_stands_before_the_damage_is_loaded_and_the_damage_told(store):
     document = json.dumps(rows(50), indent=1)
     report = store.load(write("t.json", document[: len(document) // 2]))
     assert (report.added > 10, report.rejected_count) == (True, 1)
-    assert "nothing behind it was read" in report.rejected[0].reason
+    assert "nothing after it was read" in report.rejected[0].reason
     report = store.load(write("open.json", json.dumps(rows(60))[:-1]))
     assert "the array is not closed" in report.rejected[0].reason
 
@@ -522,7 +522,7 @@ def test_a_file_that_is_written_to_while_it_is_read_is_reported(store, meanwhile
     meanwhile(lambda: (os.utime(path, (0, 0)), write(path, content)))
     report = store.load(path)
     assert report.added > 0
-    assert "was written to while it was read; load it again when it rests" in report.rejected[-1].reason
+    assert "changed while it was read; load it again when nothing writes to it" in report.rejected[-1].reason
     assert report.rejected[-1].line is None
 
 

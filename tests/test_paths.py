@@ -350,9 +350,9 @@ def test_the_files_of_stores_are_passed_over_and_the_report_says_so(store, tmp_p
     (watched,) = store.watch(str(tmp_path / "*.*"), stop=lambda: True)
     assert expected - {"latest"} <= set(names_of(watched.passed_over))
     for name in expected:
-        with pytest.raises(rt.SourceInvalid, match=f"{name}: belongs to a trace store; open the store it is of"):
+        with pytest.raises(rt.SourceInvalid, match=f"{name}: is part of a trace store; open that store"):
             store.load(folder / name)
-    with pytest.raises(rt.SourceInvalid, match=r"no file has such a name but files of a trace store"):
+    with pytest.raises(rt.SourceInvalid, match=r"no file matches this pattern, only files of a trace store"):
         store.load(str(tmp_path / "*.duckdb"))
     # None was opened and closed, so the locks that this process has on its store are still there.
     with store.hold():

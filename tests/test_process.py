@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import tunix_rt as rt
 from tests.data_sets import like, load, read, told
-from tunix_rt.formats.text.drafts import group_of
+from tunix_rt.formats.rows.found import group_of
 
 
 def rated(text, rating, **more):

@@ -6,7 +6,7 @@ from hypothesis import given
 import tunix_rt as rt
 from tests.spoiled import only_refuses, read, spoiled
 from tests.test_chat import ASKED, STRANGERS, loaded
-from tunix_rt.formats import FORMATS
+from tunix_rt.formats import READABLE
 
 RESPONSE = {
     "id": "resp_1",
@@ -276,7 +276,7 @@ def test_what_went_to_gemini_may_be_a_text_one_content_or_a_dialogue_with_tools(
     [
         ("openai_responses", output(3), "output.0", "must be an object"),
         ("openai_responses", {"output": "4"}, "output", "must be a list"),
-        ("openai_responses", output(), "output", "neither content nor reasoning nor a tool call"),
+        ("openai_responses", output(), "output", "has neither content nor reasoning nor a tool call"),
         (
             "openai_responses",
             output({"type": "reasoning", "summary": [{"text": 3}]}),
@@ -337,7 +337,7 @@ def test_a_bad_part_of_a_candidate_is_told_by_its_path(part, field):
     ],
 )
 def test_rows_of_other_families_are_not_taken(name, row):
-    assert FORMATS[name].misfit(row)
+    assert READABLE[name].misfit(row)
 
 
 @given(spoiled(RESPONSE, {"request": {"input": [*RESPONSE["output"], ASKED]}, "response": {"body": RESPONSE}}))

@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunix_rt.formats.rows.row import Row
-from tunix_rt.formats.text.drafts import written_draft
 from tunix_rt.formats.text.think_tags import parse_written
+from tunix_rt.formats.text.written import found_in_text
 
 THOUGHT = "27 × 20 = 540.\n\n540 − 27 = 513."
 
@@ -226,11 +225,11 @@ def test_long_runs_of_tags_are_read_as_any_other_text(piece):
 
 
 def test_a_cut_answer_is_told_in_the_trace():
-    drafts = [
-        written_draft(Row("f", 1, value={}), prompt="p", name="s", written=f"<think>Hm.</think>{answer}")
+    found = [
+        found_in_text("p", f"<think>Hm.</think>{answer}", meta={}, extra={})
         for answer in ("<answer>513</answer>", "<answer>51", "")
     ]
-    assert [(draft.trace["final_answer"], draft.trace["meta"].get("truncated")) for draft in drafts] == [
+    assert [(one.answer, one.meta.get("truncated")) for one in found] == [
         ("513", None),
         ("51", True),
         (None, True),

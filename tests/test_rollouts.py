@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tunix_rt as rt
-from tunix_rt.formats import FORMATS, Draft, Row
+from tunix_rt.formats import READABLE, Draft, Row
+from tunix_rt.formats.rows.found import group_of
 from tunix_rt.formats.rows.meta_values import literal
-from tunix_rt.formats.text.drafts import group_of
 
 GROUP = group_of("2 + 2?")
 
@@ -241,8 +241,8 @@ VERIFIERS = {"example_id": 1, "prompt": "p", "completion": "c", "reward": 1.0}
         ("nemo_rl", {"rewards": 1}, "content", "missing"),
         ("nemo_rl", {"content": 3, "rewards": 1}, "content", "must be a string or a list of messages"),
         ("nemo_rl", {"content": ["a", "b", "c"], "rewards": [1, 0]}, "rewards", "2 for 3 samples in content"),
-        ("tunix_trajectories", {"conversation_text": []}, "conversation_text", "holds no messages"),
-        ("tunix_trajectories", {"conversation_text": "[nan"}, "conversation_text", "is no Python literal"),
+        ("tunix_trajectories", {"conversation_text": []}, "conversation_text", "has no messages"),
+        ("tunix_trajectories", {"conversation_text": "[nan"}, "conversation_text", "is not a valid Python literal"),
     ],
 )
 def test_a_wrong_type_is_told_by_its_path(store, name, row, field, reason):
@@ -280,7 +280,7 @@ def test_what_nests_too_deeply_is_told(store):
     ],
 )
 def test_a_cell_that_is_no_literal_is_told_and_nothing_is_run(cell):
-    with pytest.raises(rt.TraceInvalid, match="cell: is no Python literal"):
+    with pytest.raises(rt.TraceInvalid, match="cell: is not a valid Python literal"):
         literal(cell, "cell")
 
 
@@ -300,7 +300,7 @@ messages = st.lists(st.fixed_dictionaries({"role": st.sampled_from(["user", "ass
     st.dictionaries(keys, anything | messages, max_size=12) | anything,
 )
 def test_no_row_whatsoever_raises_anything_but_trace_invalid(name, value):
-    known = FORMATS[name]
+    known = READABLE[name]
     if isinstance(value, dict):
         known.misfit(value)
     try:
@@ -322,5 +322,5 @@ def test_rows_of_one_source_are_not_taken_for_those_of_another():
     }
     for name, row in rows.items():
         # The generic one, which comes last, takes what has a prompt and a completion.
-        taken = [known.name for known in FORMATS.values() if known.misfit(row) is None]
+        taken = [known.name for known in READABLE.values() if known.misfit(row) is None]
         assert [one for one in taken if one != "prompt_completion"] == [name]

@@ -14,7 +14,7 @@ SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 
 
 def value_of(place):
-    """What a constant holds: `formats/files.py: MAX_ROW_BYTES`, or one of a front end."""
+    """What a constant holds: `formats/containers/files.py: MAX_ROW_BYTES`, or one of a front end."""
     file, name = place.split(": ")
     if file.endswith(".py"):
         names = vars(importlib.import_module(f"tunix_rt.{file.removesuffix('.py').replace('/', '.')}"))

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import tunix_rt as rt
 from tests.served import TRACE, serving
+from tunix_rt.formats import WRITERS
 from tunix_rt.server.bodies import MAX_BATCH_BYTES, elements
 from tunix_rt.server.error_status import BatchInvalid
-from tunix_rt.store.export.export import EXPORT_FORMATS
 
 
 @pytest.fixture(scope="module")
@@ -495,7 +495,7 @@ def test_other_methods_are_told_which_there_are(client):
 @pytest.mark.filterwarnings("ignore:.*no rows were written")
 def test_an_export_is_what_the_store_writes(client, served, tmp_path):
     post_many(client, 50, meta={"correct": True})
-    for name in EXPORT_FORMATS:
+    for name in WRITERS:
         reply = client.get("/traces/export", params={"format": name})
         assert reply.status_code == 200
         served.store.export(tmp_path / "there", format=name)

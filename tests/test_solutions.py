@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import tunix_rt as rt
 from tests.data_sets import like, load, read, told
-from tunix_rt.formats.text.drafts import group_of
+from tunix_rt.formats.rows.found import group_of
 
 OPENR1 = {
     "problem": "27 × 19?",
@@ -244,7 +244,7 @@ def test_an_attempt_of_one_model_stands_for_itself(store):
     report, (beside, single) = load(store, row, alone, none)
     assert told(report) == [
         ("gemini_attempt", "must be a string"),
-        (None, "no thinking and no attempt of any model"),
+        (None, "there is no thinking and no attempt of any model"),
     ]
     assert "correct" not in beside.meta
     assert beside.meta["extra"]["deepseek_grade"] == "unsure"

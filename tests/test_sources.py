@@ -17,7 +17,7 @@ import pytest
 
 import tunix_rt as rt
 from tests.test_load import GSM8K, ROW, counts, lines, parquet, rows, write
-from tunix_rt.formats import FORMATS
+from tunix_rt.formats import READABLE
 from tunix_rt.store.ingest import load as loading
 
 COLUMNS = pa.Table.from_pylist([row | {"steps": [{"i": 0, "type": "step", "content": "2 + 2 = 4"}]} for row in rows(5)])
@@ -273,14 +273,14 @@ def test_samples_show_what_was_read_also_when_it_was_known(store):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ([], "list: no traces in it: it holds no rows"),
-        ((row for row in ()), "generator: no traces in it: it holds no rows"),
-        (COLUMNS.slice(0, 0), "Table: no traces in it: it holds no rows"),
+        ([], "list: has no traces: it has no rows"),
+        ((row for row in ()), "generator: has no traces: it has no rows"),
+        (COLUMNS.slice(0, 0), "Table: has no traces: it has no rows"),
         (b"", "bytes: is empty"),
-        ([1, 2], "list: no traces in it: row 1 is no JSON object"),
-        (None, "NoneType: nothing to load from; give a path, a folder or a pattern; bytes"),
-        (3, "int: nothing to load from"),
-        (ROW, "dict: is one trace at most; store.add"),
+        ([1, 2], "list: has no traces: row 1 is not a JSON object"),
+        (None, "NoneType: cannot be loaded from; give a path, a folder or a pattern; bytes"),
+        (3, "int: cannot be loaded from"),
+        (ROW, "dict: is at most one trace; store.add"),
         (rt.Trace(**ROW), "Trace: is one trace; store.add"),
     ],
 )
@@ -299,7 +299,7 @@ def test_a_file_of_no_known_format_is_told_what_was_tried_and_how_to_map_it(stor
     assert caught.value.fields == ("text", "score", *(f"field {n}" for n in range(20)))
     assert mapping.endswith('mapping={"prompt": "question", "reasoning": "cot", "final_answer": "answer"}')
     assert insist == "or name its format with format=, if it is one of these:"
-    assert [line.split(":")[0] for line in misfits] == [f"  {name}" for name in FORMATS]
+    assert [line.split(":")[0] for line in misfits] == [f"  {name}" for name in READABLE]
     assert all(line.split(": ")[1] for line in misfits)
 
 
@@ -391,7 +391,7 @@ def test_a_data_frame_tells_its_bad_rows_by_number(store, pd):
 
 
 def test_a_data_frame_without_rows_or_with_two_columns_of_a_name_is_told(store, pd):
-    with pytest.raises(rt.SourceInvalid, match="DataFrame: no traces in it: it holds no rows"):
+    with pytest.raises(rt.SourceInvalid, match="DataFrame: has no traces: it has no rows"):
         store.load(pd.DataFrame({"question": [], "answer": []}))
     with pytest.raises(rt.SourceInvalid, match="DataFrame: two columns have the same name"):
         store.load(pd.DataFrame([["a", "b"]], columns=["question", "question"]))

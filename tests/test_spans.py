@@ -8,7 +8,7 @@ from hypothesis import given
 import tunix_rt as rt
 from tests.spoiled import only_refuses, read, spoiled
 from tests.test_chat import ASKED, STRANGERS, loaded
-from tunix_rt.formats import FORMATS
+from tunix_rt.formats import READABLE
 
 INPUT = [{"role": "user", "parts": [{"type": "text", "content": "2 + 2?"}]}]
 OUTPUT = [
@@ -123,10 +123,10 @@ def test_an_otlp_document_gives_a_trace_for_each_call_and_tells_the_spans_that_a
         {"spans": [{"name": "chat", "attributes": [{"key": 3}]}]},
     ]
     document = {"resourceSpans": [{"resource": {"attributes": otlp({"service.name": "s"})}, "scopeSpans": scopes}]}
-    assert FORMATS["otel_genai"].misfit(document) is None
+    assert READABLE["otel_genai"].misfit(document) is None
     silent, trace, broken = read("otel_genai", document)
     at = "resourceSpans.0.scopeSpans"
-    assert str(silent) == f"{at}.0.spans.0.gen_ai.output.messages: no message of the assistant"
+    assert str(silent) == f"{at}.0.spans.0.gen_ai.output.messages: there is no message of the assistant"
     assert str(broken) == f"{at}.1.spans.0.attributes.0.key: must be a string"
     assert trace.final_answer == "4"
     assert trace.meta["extra"] == {
@@ -252,7 +252,7 @@ def test_openinference_redacted_and_with_a_content_beside_the_contents():
 @pytest.mark.parametrize(
     ("name", "row", "field", "reason"),
     [
-        ("otel_genai", {"name": "GET"}, "gen_ai.output.messages", "no message of the assistant"),
+        ("otel_genai", {"name": "GET"}, "gen_ai.output.messages", "there is no message of the assistant"),
         ("otel_genai", span([3]), "gen_ai.output.messages.0", "must be an object"),
         ("otel_genai", span([said(3)]), "gen_ai.output.messages.0.parts.0", "must be an object"),
         (
@@ -261,12 +261,12 @@ def test_openinference_redacted_and_with_a_content_beside_the_contents():
             "gen_ai.output.messages.0.parts.0.content",
             "string",
         ),
-        ("otel_genai", span([said()]), "gen_ai.output.messages.0", "neither content nor reasoning nor a tool call"),
+        ("otel_genai", span([said()]), "gen_ai.output.messages.0", "has neither content nor reasoning nor a tool call"),
         ("otel_genai", span("[{"), "gen_ai.output.messages", "invalid JSON"),
         ("otel_genai", span([said(TEXT)], given=3), "gen_ai.input.messages", "must be a list"),
         ("otel_genai", span([said(TEXT)], given=[{"parts": []}]), "gen_ai.input.messages.0.role", "missing"),
         ("otel_genai", {"resourceSpans": 3}, "resourceSpans", "must be a list"),
-        ("openinference", {}, "llm.output_messages", "no message of the assistant"),
+        ("openinference", {}, "llm.output_messages", "there is no message of the assistant"),
         ("openinference", {f"{LLM}.content": 3}, f"{LLM}.content", "must be a string or a list of parts"),
         ("openinference", {f"{LLM}.role": 3}, f"{LLM}.role", "must be a string"),
         (
@@ -280,14 +280,14 @@ def test_openinference_redacted_and_with_a_content_beside_the_contents():
             "openinference",
             {LLM: "4", f"{LLM}.role": "assistant"},
             "llm.output_messages.0.message.role",
-            "stands where",
+            "has the name of another attribute",
         ),
         ("openinference", {"llm.output_messages.x.message.role": "assistant"}, "llm.output_messages", "must be a list"),
         (
             "openinference",
             {f"{LLM}.role": "a", "llm.output_messages": []},
             "llm.output_messages",
-            "flattened and as a whole",
+            "is there twice: flattened, and as one value",
         ),
     ],
 )
@@ -314,13 +314,13 @@ def test_a_span_nested_beyond_all_reason_is_refused():
     "row", [*STRANGERS, {"attributes": {"http.method": "GET"}}, {"attributes": "none", "name": "x"}]
 )
 def test_rows_of_other_families_are_not_taken(name, row):
-    assert FORMATS[name].misfit(row)
+    assert READABLE[name].misfit(row)
 
 
 def test_a_span_of_one_convention_is_none_of_the_other():
-    assert FORMATS["openinference"].misfit({"attributes": ATTRIBUTES}) == "no attribute llm.output_messages"
-    assert FORMATS["otel_genai"].misfit({"attributes": OPENINFERENCE}) == "no attribute gen_ai.output.messages"
-    assert FORMATS["messages"].misfit(span([said(TEXT)], given=[ASKED]))
+    assert READABLE["openinference"].misfit({"attributes": ATTRIBUTES}) == "no attribute llm.output_messages"
+    assert READABLE["otel_genai"].misfit({"attributes": OPENINFERENCE}) == "no attribute gen_ai.output.messages"
+    assert READABLE["messages"].misfit(span([said(TEXT)], given=[ASKED]))
 
 
 @given(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import tunix_rt as rt
 from tests.data_sets import like, load, read, told
-from tunix_rt.formats.text.drafts import group_of
+from tunix_rt.formats.rows.found import group_of
 
 STEPWISE = {
     "prompt": "27 × 19?",
@@ -151,7 +151,7 @@ def test_a_bad_answer_does_not_lose_the_other(store):
         good | {"prompt": None, "chosen": ["x"]},
     )
     assert told(report) == [
-        ("chosen", "no message of the assistant"),
+        ("chosen", "there is no message of the assistant"),
         ("rejected.0.content", "must be a string or a list of parts"),
         ("prompt", "must be a string or a list of messages"),
         ("prompt", "missing, and chosen and rejected have no beginning in common"),

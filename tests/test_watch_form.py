@@ -47,7 +47,9 @@ def until_shown(form, **values):
 
 def test_the_files_of_a_running_job_are_shown_as_they_come(watch, store):
     form = watch("rollouts")
-    until_shown(form, n_files=0, missing=f"rollouts: no such file or folder (looked from {Path.cwd()})", rows=[])
+    until_shown(
+        form, n_files=0, missing=f"rollouts: no such file or folder (the working folder is {Path.cwd()})", rows=[]
+    )
     writer = start(WRITER, "rollouts", 5, 60, output="writer.txt")
     until_added(form, 300)
     assert ended(writer) == 0
@@ -169,7 +171,7 @@ def test_a_folder_that_vanishes_is_told_and_taken_up_again_when_it_is_back(watch
     form = watch()
     until_added(form, 1)
     shutil.rmtree(runs)
-    until_shown(form, missing=f"runs: no such file or folder (looked from {Path.cwd()})", n_files=1)
+    until_shown(form, missing=f"runs: no such file or folder (the working folder is {Path.cwd()})", n_files=1)
     assert form.problem == ""
     runs.mkdir()
     (runs / "b.jsonl").write_bytes(lines(2))

@@ -26,7 +26,7 @@ from traitlets import Unicode
 
 from tunix_rt import examples
 from tunix_rt.errors import SourceInvalid, TunixRTError
-from tunix_rt.formats import FORMATS
+from tunix_rt.formats import READABLE
 from tunix_rt.model import Trace, TraceRecord
 from tunix_rt.store import LoadReport, Page, SqlResult, StoreInfo, TraceStore
 from tunix_rt.store.filters import FILTERS, RENAMED, filters_in, flag_of
@@ -246,7 +246,7 @@ class TraceMagics(Magics):
         if previous == "--source":
             return [source for source, _ in self.store.info().sources if source]
         if previous == "--format":
-            return list(FORMATS)
+            return list(READABLE)
         if magic == "trace":
             return ["latest", *(str(record.id) for record in self.store.page(limit=_COMPLETED_IDS))]
         return []

@@ -36,7 +36,7 @@ LIMITS_1_0 = {"prompt": 50_000, "final_answer": 50_000, "steps": 1_000, "content
 # Step indices are stored as 64-bit integers.
 MAX_STEP_INDEX = 2**63 - 1
 
-# Where formats/fields.py reads the same fields without these models, it takes their types from here.
+# Where formats/rows/trace_fields.py reads the same fields without these models, it takes their types from here.
 StepIndex = Annotated[int, Field(ge=0, le=MAX_STEP_INDEX)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Meta = dict[str, JsonValue] | None

@@ -15,7 +15,7 @@ import tunix_rt as rt
 from tests.benchmarks import results
 from tests.benchmarks.data import Traces
 from tests.benchmarks.table import table
-from tunix_rt.store.export.export import EXPORT_FORMATS
+from tunix_rt.formats import WRITERS
 
 _ABOUT = """\
 `python -m tests.benchmarks.formats`. The same traces of about 2 KB in files of each shape. Rows of other formats are
@@ -107,7 +107,7 @@ def _loads(folder: Path, store: rt.TraceStore) -> Iterator[tuple[str, float]]:
 
 
 def _exports(folder: Path, store: rt.TraceStore) -> Iterator[tuple[str, float]]:
-    for name in EXPORT_FORMATS:
+    for name in WRITERS:
         started = time.perf_counter()
         store.export(folder / name, format=name)
         # What has nothing to write, as preferences without verdicts, has read all traces to find that out.

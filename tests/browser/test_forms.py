@@ -215,7 +215,7 @@ def test_a_failure_is_told_in_the_form_where_it_happened(start_jupyter, path):
         upload = app.get_by_role("region", name="Upload traces")
         upload.get_by_role("textbox", name="File, folder or pattern").fill("nothing/*.jsonl")
         upload.get_by_role("button", name="Load", exact=True).click()
-        expect(upload.get_by_role("alert").get_by_text("nothing/*.jsonl: no file has such a name")).to_be_visible()
+        expect(upload.get_by_role("alert").get_by_text("nothing/*.jsonl: no file matches this pattern")).to_be_visible()
         upload.get_by_role("button", name="Dismiss").click()
         expect(upload.get_by_role("alert")).to_have_count(0)
 

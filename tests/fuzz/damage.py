@@ -1,6 +1,8 @@
 """Damage to bytes: flipped, cut, doubled, moved, in another encoding, packed, packed twice, half packed."""
 
+import bz2
 import gzip
+import lzma
 
 from tests.data_sets import zstd
 
@@ -42,7 +44,7 @@ def damaged(rng, data):
 def packed(rng, data):
     """The bytes as they are, or packed, mostly well."""
     for _ in range(rng.choice([0, 0, 0, 1, 1, 2])):
-        data = rng.choice([gzip.compress, zstd])(data)
+        data = rng.choice([gzip.compress, zstd, bz2.compress, lzma.compress])(data)
         if not rng.randrange(4):
             data = damaged(rng, data)
     return data

@@ -10,8 +10,8 @@ import tunix_rt as rt
 from tests.fuzz.damage import damaged
 from tests.fuzz.finding import Case
 from tests.fuzz.values import Never, Touched, any_value, json_value, seeded, text, trace
+from tunix_rt.formats import WRITERS
 from tunix_rt.store import cursor_at
-from tunix_rt.store.export.export import EXPORT_FORMATS
 from tunix_rt.store.filters import FILTERS
 
 _TIMES = [
@@ -79,7 +79,7 @@ class Part:
             case 6:
                 return Case("delete", (self._id(rng), filters), self._delete)
         options = {
-            "format": rng.choice([None, *EXPORT_FORMATS, "x", any_value(rng)]),
+            "format": rng.choice([None, *WRITERS, "x", any_value(rng)]),
             "tags": rng.choice([None, None, ("<a>", "</a>"), (text(rng), text(rng)), any_value(rng)]),
             "manifest": rng.choice([True, False]),
         }

@@ -13,8 +13,8 @@ from tests.fuzz.damage import damaged
 from tests.fuzz.finding import Case
 from tests.fuzz.values import as_text, fits_json, json_value, text, trace
 from tests.served import serving
+from tunix_rt.formats import WRITERS
 from tunix_rt.server.parameters import EXPORT, PAGE, SELECTION
-from tunix_rt.store.export.export import EXPORT_FORMATS
 
 _ROUTES = [
     "/traces",
@@ -93,7 +93,7 @@ class Part:
         good = {
             "limit": "5",
             "offset": "3",
-            "format": rng.choice(list(EXPORT_FORMATS)),
+            "format": rng.choice(list(WRITERS)),
             "meta": as_text({text(rng): json_value(rng, 1)})[:2_000],
             "min_steps": str(rng.randrange(10 ** rng.choice([1, 19, 30]))),
             "since": "2026-01-31",

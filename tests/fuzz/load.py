@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import tarfile
 from importlib import import_module
 
 import pandas as pd
@@ -17,7 +18,7 @@ from tests.fuzz.values import Touched, any_value, as_text, json_value, text, tra
 from tests.spoiled import places_in, replaced
 from tests.test_columns import BAD, GOOD
 from tests.test_inspect import LOG, PACK, archive, sample
-from tunix_rt.formats import FORMATS
+from tunix_rt.formats import READABLE
 
 _TRACES_IN_A_STORE = 400
 # Modules that hold a row of some outside format in a constant, or in a list or dictionary of them.
@@ -33,7 +34,7 @@ def examples():
             some = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
             for row in (value, *some):
                 if isinstance(row, dict) and row and all(isinstance(key, str) for key in row):
-                    for known in FORMATS.values():
+                    for known in READABLE.values():
                         if known.misfit(row) is None:
                             found.setdefault(known.name, []).append(row)
     return found
@@ -90,7 +91,7 @@ class Part:
     def _options(self, rng):
         options = {}
         if not rng.randrange(8):
-            options["format"] = rng.choice([*FORMATS, *FORMATS, "x", "", None, 3])
+            options["format"] = rng.choice([*READABLE, *READABLE, "x", "", None, 3])
         if not rng.randrange(10):
             names = ["prompt", "reasoning", "final_answer", "steps", "meta.x", "system", "question", text(rng)]
             options["mapping"] = {
@@ -128,10 +129,12 @@ class Part:
             row = replaced(row, rng.choice(list(places_in(row))), json_value(rng, 2))
         return row
 
-    def _file(self, rng):
+    def _file(self, rng):  # noqa: C901 - a table of containers
         row = self._row(rng)
         rows = [row if rng.randrange(3) else self._row(rng) for _ in range(rng.choice([1, 1, 2, 5, 30]))]
-        kind = rng.choice(["lines", "lines", "array", "indented", "CSV", "Parquet", "archive"])
+        kind = rng.choice(
+            ["lines", "lines", "array", "indented", "wrapped", "CSV", "Parquet", "Arrow", "archive", "tar"]
+        )
         match kind:
             case "lines":
                 data = "\n".join(map(as_text, rows))
@@ -144,6 +147,14 @@ class Part:
                     data = as_text(rows)
             case "CSV":
                 data = _csv(rng, rows)
+            case "wrapped":
+                data = as_text(rng.choice([_wrapped, _keyed, _in_columns])(rows))
+            case "Arrow":
+                data = _arrow(rng, self._table(rng) if rng.randrange(2) else rows)
+            case "tar":
+                data = _tar(
+                    {"a.jsonl": "\n".join(map(as_text, rows)), "../b.json": as_text(rows), "c.txt": as_text(row)}
+                )
             case "Parquet":
                 data = _parquet(self._table(rng) if rng.randrange(2) else rows)
             case "archive":
@@ -290,6 +301,41 @@ def _csv(rng, rows):
         cells = [row.get(name) if isinstance(row, dict) else row for name in names]
         writer.writerow([cell if isinstance(cell, str) else as_text(cell) for cell in cells])
     return out.getvalue()
+
+
+def _wrapped(rows):
+    return {"metadata": {"model": "m"}, "results": rows}
+
+
+def _keyed(rows):
+    return {str(n): row for n, row in enumerate(rows)}
+
+
+def _in_columns(rows):
+    names = list(dict.fromkeys(key for row in rows if isinstance(row, dict) for key in row))
+    return {name: [row.get(name) if isinstance(row, dict) else row for row in rows] for name in names}
+
+
+def _tar(members):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, content in members.items():
+            data = content.encode(errors="surrogatepass")
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return out.getvalue()
+
+
+def _arrow(rng, given):
+    try:
+        table = given if isinstance(given, pa.Table) else pa.Table.from_pylist(given)
+        out = io.BytesIO()
+        with rng.choice([pa.ipc.new_stream, pa.ipc.new_file])(out, table.schema) as writer:
+            writer.write_table(table, max_chunksize=2)
+        return out.getvalue()
+    except Exception:  # noqa: BLE001 - Arrow makes no table of everything
+        return b"ARROW1\0\0"
 
 
 def _parquet(given):

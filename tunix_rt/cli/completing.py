@@ -52,13 +52,13 @@ def sources(context: typer.Context, incomplete: str) -> list[str]:
 
 def formats_in(incomplete: str) -> list[str]:
     """The formats that load."""
-    from tunix_rt.formats import FORMATS
+    from tunix_rt.formats import READABLE
 
-    return [name for name in FORMATS if name.startswith(incomplete)]
+    return [name for name in READABLE if name.startswith(incomplete)]
 
 
 def formats_out(incomplete: str) -> list[str]:
     """The formats that are written."""
-    from tunix_rt.store.export.export import EXPORT_FORMATS
+    from tunix_rt.formats import WRITERS
 
-    return [name for name in EXPORT_FORMATS if name.startswith(incomplete)]
+    return [name for name in WRITERS if name.startswith(incomplete)]

@@ -1,22 +1,19 @@
 """GSM8K: grade-school problems with human solutions, and the models' solutions published beside them.
 
 Source: openai/grade-school-math. A solution is lines of reasoning, with calculator marks `<<48/2=24>>` that are kept;
-the answer stands behind `####` in the data set, and behind the last `A: ` in the models' solutions.
+the answer comes after `####` in the data set, and after the last `A: ` in the models' solutions.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tunix_rt.errors import TraceInvalid
-from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.rows.found import Found, group_of
+from tunix_rt.formats.rows.row import Row
 from tunix_rt.formats.rows.typed_fields import field, rest_of
-from tunix_rt.formats.text.drafts import group_of, outside_draft
 
 
-class Gsm8kFormat:
+class Gsm8kReader:
     """`question` and `answer`, whose end is `#### 72`."""
-
-    name = "gsm8k"
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where question and answer are there and the answer has its mark."""
@@ -24,33 +21,25 @@ class Gsm8kFormat:
             return "no fields question and answer"
         return None if "####" in str(value["answer"]) else "no #### in answer"
 
-    def drafts(self, row: Row) -> Iterable[Draft]:
-        """The one trace of the row: a step a line."""
+    def found(self, row: Row) -> Iterator[Found]:
+        """The one trace of the row: each line is a step."""
         fields = row.fields
-        question, answer = field(fields, "question", str), field(fields, "answer", str)
-        reasoning, mark, final = answer.rpartition("####")
+        question, solution = field(fields, "question", str), field(fields, "answer", str)
+        reasoning, mark, final = solution.rpartition("####")
         final = final.strip()
         extra = rest_of(fields, "question", "answer")
         if "," in final:
             extra["answer"] = final
         if not mark:
-            reasoning, final = answer, ""
-        gold = final.replace(",", "") or None
-        yield outside_draft(
-            row,
-            prompt=question,
-            steps=_lines(reasoning),
-            final_answer=gold,
-            name=self.name,
-            known={"expected_answer": gold, "group": group_of(question)},
-            extra=extra,
+            reasoning, final = solution, ""
+        answer = final.replace(",", "") or None
+        yield Found(
+            question, _lines(reasoning), answer, {"expected_answer": answer, "group": group_of(question)}, extra
         )
 
 
-class Gsm8kSolutionsFormat:
+class Gsm8kSolutionsReader:
     """`question`, `ground_truth` and, for each model, an object of `solution` and `is_correct`."""
-
-    name = "gsm8k_solutions"
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where there is a ground truth and at least one model's solution."""
@@ -58,7 +47,7 @@ class Gsm8kSolutionsFormat:
             return "no fields question and ground_truth"
         return None if any(map(_is_solution, value.values())) else "no model with solution and is_correct"
 
-    def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
+    def found(self, row: Row) -> Iterator[Found]:
         """A trace for each model, in the order of the row."""
         fields = row.fields
         question, truth = field(fields, "question", str), field(fields, "ground_truth", str)
@@ -66,24 +55,14 @@ class Gsm8kSolutionsFormat:
         extra = rest_of(fields, "question", *models)
         for model, solution in models.items():
             reasoning, answer = _split_at_answer(solution["solution"])
-            try:
-                yield outside_draft(
-                    row,
-                    prompt=question,
-                    steps=_lines(reasoning),
-                    final_answer=answer,
-                    name=self.name,
-                    known={
-                        "model": model,
-                        "correct": solution["is_correct"],
-                        "expected_answer": _split_at_answer(truth)[1],
-                        "group": group_of(question),
-                        "truncated": True if answer is None else None,
-                    },
-                    extra=extra | rest_of(solution, "solution", "is_correct"),
-                )
-            except TraceInvalid as error:
-                yield error
+            meta = {
+                "model": model,
+                "correct": solution["is_correct"],
+                "expected_answer": _split_at_answer(truth)[1],
+                "group": group_of(question),
+                "truncated": True if answer is None else None,
+            }
+            yield Found(question, _lines(reasoning), answer, meta, extra | rest_of(solution, "solution", "is_correct"))
 
 
 def _is_solution(value: Any) -> bool:

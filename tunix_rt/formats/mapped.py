@@ -2,20 +2,20 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tunix_rt.errors import Problem, QueryInvalid, TraceInvalid
+from tunix_rt.formats.rows.found import plain_draft
 from tunix_rt.formats.rows.row import Draft, Row
 from tunix_rt.formats.rows.trace_fields import StepFields
 from tunix_rt.formats.rows.typed_fields import rest_of
-from tunix_rt.formats.text.drafts import plain_draft
 from tunix_rt.formats.text.think_tags import parse_written, split_steps
 from tunix_rt.validation import short
 
 _TARGETS = ("prompt", "final_answer", "steps", "reasoning", "completion")
 _KNOWN = f"{', '.join(_TARGETS)} and meta.KEY"
-# Each of these says what the steps are; a completion also holds the answer.
+# Each of these has the steps; a completion also has the answer.
 _EXCLUSIVE = (
     ("steps", "reasoning"),
     ("completion", "steps"),
@@ -26,15 +26,13 @@ _META = re.compile(r"meta(\.[^.]+)+")
 _MISSING = object()
 
 
-class MappedFormat:
+class MappedReader:
     """Fields by hand: the targets on the left, on the right the fields of the row, into which dots reach.
 
     `prompt`; `final_answer`, a text or a number; `steps`, a list of texts or of steps; `reasoning`, a text that is
-    split into steps; `completion`, what a model wrote, with reasoning and answer told apart by tags such as `<think>`;
-    and any `meta.KEY`. What is not mapped stays under `meta["extra"]`. Raises QueryInvalid for a mapping that is none.
+    split into steps; `completion`, what a model wrote, with its reasoning between tags such as `<think>`; and any
+    `meta.KEY`. What is not mapped stays under `meta["extra"]`. Raises QueryInvalid for an invalid mapping.
     """
-
-    name = "mapping"
 
     def __init__(self, mapping: Mapping[str, str]) -> None:
         if not isinstance(mapping, Mapping):
@@ -45,27 +43,29 @@ class MappedFormat:
             if not isinstance(target, str) or (target not in _TARGETS and not _META.fullmatch(target)):
                 raise QueryInvalid(
                     f"mapping: unknown target {short(target)}; known are {_KNOWN} "
-                    '(the target stands on the left, the field of the row on the right: {"prompt": "question"})'
+                    '(the target is on the left, the field of the row on the right: {"prompt": "question"})'
                 )
             if not isinstance(field, str) or not field:
                 raise QueryInvalid(f"mapping: {target} must name a field of the row, not {short(field)}")
         if "prompt" not in mapping:
-            raise QueryInvalid('mapping: says no prompt; every trace has one, as in {"prompt": "question"}')
+            raise QueryInvalid('mapping: there is no prompt; every trace has one, as in {"prompt": "question"}')
         for one, other in _EXCLUSIVE:
             if one in mapping and other in mapping:
-                raise QueryInvalid(f"mapping: {one} and {other} say the same thing twice; leave out one of them")
+                raise QueryInvalid(f"mapping: {one} cannot be combined with {other}; leave out one of them")
         self._mapping = dict(mapping)
         self._meta = {target.split(".", 1)[1]: field for target, field in mapping.items() if target not in _TARGETS}
         for key in self._meta:
             if key.split(".")[0] == "extra" or any(other.startswith(f"{key}.") for other in self._meta):
-                raise QueryInvalid(f"mapping: meta.{key} has no place; meta.extra holds what is not mapped")
+                raise QueryInvalid(
+                    f"mapping: meta.{key} cannot be set: meta.extra has what is not mapped; no key may be in another"
+                )
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where the row has all fields that the mapping names."""
         missing = [field for field in self._mapping.values() if _at(value, field) is _MISSING]
         return f"no {', '.join(missing)}" if missing else None
 
-    def drafts(self, row: Row) -> Iterable[Draft]:
+    def found(self, row: Row) -> Iterator[Draft]:
         """The one trace of the row."""
         value = row.fields
         found = {target: _at(value, field) for target, field in self._mapping.items()}
@@ -74,16 +74,16 @@ class MappedFormat:
                 *(Problem(self._mapping[target], f"missing; the mapping takes {target} from it") for target in missing)
             )
         answer, steps = _number_as_text(found.get("final_answer")), found.get("steps") or []
-        meta: dict[str, Any] = {"source": self.name}
+        meta: dict[str, Any] = {"source": "mapping"}
         if "reasoning" in found:
             steps = split_steps(self._text(found, "reasoning"))
         elif "completion" in found:
             written = parse_written(self._text(found, "completion"))
             steps, answer = split_steps(written.reasoning), written.answer or None
         elif not isinstance(steps, list):
-            raise TraceInvalid(Problem(self._mapping["steps"], "must be a list; map a text as reasoning"))
+            raise TraceInvalid(Problem(self._mapping["steps"], "must be a list; map a text to reasoning"))
         else:
-            steps = [_whole_step(i, step) for i, step in enumerate(steps)]
+            steps = [_complete_step(i, step) for i, step in enumerate(steps)]
         if answer is None and not self._mapping.keys().isdisjoint({"completion", "final_answer"}):
             meta["truncated"] = True
         for key in self._meta:
@@ -104,7 +104,7 @@ class MappedFormat:
 
 
 def _at(value: Any, path: str) -> Any:
-    """What stands at the path, _MISSING where nothing does; a field whose own name has dots comes first."""
+    """The value at the path, _MISSING where there is none; a field whose own name has dots comes first."""
     if path in value:
         return value[path]
     for key in path.split("."):
@@ -118,7 +118,7 @@ def _at(value: Any, path: str) -> Any:
 
 
 def _without(value: Any, path: list[str]) -> Any:
-    """A copy without what stands at the path, nor the objects that hold nothing else; elements of lists stay."""
+    """A copy without the value at the path, nor the objects that are empty then; elements of lists stay."""
     key, *deeper = path
     if isinstance(value, list):
         if not deeper:
@@ -145,7 +145,7 @@ def _number_as_text(answer: Any) -> Any:
     return json.dumps(answer) if isinstance(answer, int | float) else answer
 
 
-def _whole_step(i: int, step: Any) -> str | StepFields:
+def _complete_step(i: int, step: Any) -> str | StepFields:
     if isinstance(step, dict):
         return {"i": i, "type": "step"} | step  # type: ignore[return-value]
     return step  # type: ignore[no-any-return]

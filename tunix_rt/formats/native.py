@@ -1,4 +1,7 @@
-"""The native format `trace`: a trace a row, as JSON or typed columns, with `id` and `created_at` if it was stored."""
+"""The native format: a trace a row, as JSON (`trace`) or typed columns (`parquet`), with `id` and `created_at`.
+
+The store itself writes both, from its own columns (`store/export/export.py`).
+"""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -22,10 +25,8 @@ class _Exported(Trace):
     created_at: StoredTime = None
 
 
-class NativeFormat:
+class NativeReader:
     """Rows as the store exports them, and as `TraceRecord` writes itself (the trace under `payload`)."""
-
-    name = "trace"
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where a row has at least one of the fields that only a trace has."""
@@ -33,7 +34,7 @@ class NativeFormat:
             return None
         return "no field steps, final_answer or trace_version"
 
-    def drafts(self, row: Row) -> Iterable[Draft]:
+    def found(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row."""
         if row.raw is None:
             exported = _Exported.from_plain(_from_columns(row.fields))
@@ -43,7 +44,7 @@ class NativeFormat:
             exported = _Exported.from_plain(_from_record(row.value))
         else:
             exported = _Exported.from_json(row.raw, first_line=row.line)
-        # What was validated is taken over as it is; the id and the time are no part of the trace.
+        # What was validated is used as it is; the id and the time are not part of the trace.
         trace = Trace.model_construct(**{name: getattr(exported, name) for name in Trace.model_fields})
         return [Draft(row, trace, exported.id, exported.created_at)]
 

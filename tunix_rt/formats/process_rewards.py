@@ -1,17 +1,17 @@
 """Data sets of solutions whose steps were judged one by one: PRM800K, ProcessBench.
 
-Sources: the README of openai/prm800k, and what its files hold besides (a completion by a labeler is an object with a
-text, and a step may hold nothing at all); the README of QwenLM/ProcessBench.
+Sources: the README of openai/prm800k, and what its files have besides (a completion by a labeler is an object with a
+text, and a step may be empty); the README of QwenLM/ProcessBench.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.rows.found import Found, found_in_judged_steps
+from tunix_rt.formats.rows.row import Row
 from tunix_rt.formats.rows.typed_fields import each, field, lacking, maybe, rest_of, typed
-from tunix_rt.formats.text.drafts import group_of, outside_draft
 
 # How the solutions of PRM800K end.
 _ANSWER = re.compile(r"(?:\A|\n)# Answer\s+(?P<answer>.*\S)\s*\Z", re.DOTALL)
@@ -20,40 +20,16 @@ _STEP_FIELDS = {"completions", "chosen_completion", "human_completion"}
 _COMPLETION_FIELDS = {"text", "rating", "flagged"}
 
 
-def judged_draft(
-    row: Row,
-    *,
-    prompt: str,
-    name: str,
-    steps: Sequence[str],
-    labels: Sequence[int | None],
-    final_answer: str | None = None,
-    known: Mapping[str, Any],
-    extra: Mapping[str, Any],
-) -> Draft:
-    """A trace whose steps were judged: `meta["step_labels"]` has −1 (wrong), 0, 1 (right) or None for each.
-
-    The steps stay as they were judged, so where no answer stands apart from them there is none, and the trace is not
-    therefore one that was cut short.
-    """
-    known = {"step_labels": list(labels), "group": group_of(prompt), **known}
-    return outside_draft(
-        row, prompt=prompt, steps=steps, final_answer=final_answer, name=name, known=known, extra=extra
-    )
-
-
 class _Taken(NamedTuple):
-    """The completion that makes a step, its rating, and whether the step held nothing else."""
+    """The completion that makes a step, its rating, and whether the step had nothing else."""
 
     text: str
     rating: int | None
     alone: bool
 
 
-class Prm800kFormat:
+class Prm800kReader:
     """`question` with the problem, `label` with the steps and, for each, the completions that were rated."""
-
-    name = "prm800k"
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where the question has a problem and the label has steps."""
@@ -62,7 +38,7 @@ class Prm800kFormat:
             return "no question.problem"
         return None if isinstance(label, dict) and "steps" in label else "no label.steps"
 
-    def drafts(self, row: Row) -> Iterable[Draft]:
+    def found(self, row: Row) -> Iterator[Found]:
         """The one trace of the row: of each step the completion that was chosen."""
         fields = row.fields
         question, label = field(fields, "question", dict), field(fields, "label", dict)
@@ -76,22 +52,20 @@ class Prm800kFormat:
             more["question"] = of_question
         of_label = rest_of(label, "steps", "finish_reason")
         if not all(one is not None and one.alone for one in found):
-            # null stands for a step that the trace holds entirely, so that places are still those of the steps.
+            # null is a step that the trace has entirely, so that indices are still those of the steps.
             of_label["steps"] = [
                 None if one is not None and one.alone else step for one, step in zip(found, steps, strict=True)
             ]
         if of_label:
             more["label"] = of_label
-        yield judged_draft(
-            row,
-            prompt=field(question, "problem", str, at="question."),
-            name=self.name,
-            steps=[one.text for one in taken],
-            labels=[one.rating for one in taken],
-            final_answer=answer["answer"] if answer else None,
-            known={
+        yield found_in_judged_steps(
+            field(question, "problem", str, at="question."),
+            [one.text for one in taken],
+            [one.rating for one in taken],
+            answer=answer["answer"] if answer else None,
+            meta={
                 "expected_answer": maybe(question, "ground_truth_answer", str, at="question."),
-                # The labelers' word for a solution that came to the correct answer.
+                # The labelers' word for a solution with the correct answer.
                 "correct": True if finish_reason == "solution" else None,
                 "finish_reason": finish_reason,
                 "truncated": None if answer or finish_reason == "solution" else True,
@@ -100,17 +74,16 @@ class Prm800kFormat:
         )
 
 
-class ProcessBenchFormat:
+class ProcessBenchReader:
     """`problem`, `steps`, `label` (the first wrong step, −1 where there is none) and `final_answer_correct`."""
 
-    name = "process_bench"
     _needed = ("problem", "steps", "label", "final_answer_correct")
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where all of these fields are there."""
         return lacking(value, *self._needed)
 
-    def drafts(self, row: Row) -> Iterable[Draft]:
+    def found(self, row: Row) -> Iterator[Found]:
         """The one trace of the row; what comes after the first wrong step was not judged."""
         fields = row.fields
         steps = each(fields, "steps", str)
@@ -118,13 +91,11 @@ class ProcessBenchFormat:
         if not -1 <= first_error < len(steps):
             raise TraceInvalid(Problem("label", f"must be -1 or one of the {len(steps):,} steps, not {first_error:,}"))
         n_right = len(steps) if first_error < 0 else first_error
-        yield judged_draft(
-            row,
-            prompt=field(fields, "problem", str),
-            name=self.name,
-            steps=steps,
-            labels=([1] * n_right + [-1] + [None] * len(steps))[: len(steps)],
-            known={
+        yield found_in_judged_steps(
+            field(fields, "problem", str),
+            steps,
+            ([1] * n_right + [-1] + [None] * len(steps))[: len(steps)],
+            meta={
                 "first_error": first_error,
                 "correct": maybe(fields, "final_answer_correct", bool),
                 "model": maybe(fields, "generator", str),
@@ -162,5 +133,5 @@ def _rated(completion: Any, path: str, *, alone: bool) -> _Taken:
     rating = maybe(completion, "rating", int, at=f"{path}.")
     if rating is not None and rating not in _RATINGS:
         raise TraceInvalid(Problem(f"{path}.rating", f"must be -1, 0 or 1, not {rating:,}"))
-    told = completion.keys() <= _COMPLETION_FIELDS and not completion.get("flagged")
-    return _Taken(field(completion, "text", str, at=f"{path}."), rating, alone=alone and told)
+    is_plain = completion.keys() <= _COMPLETION_FIELDS and not completion.get("flagged")
+    return _Taken(field(completion, "text", str, at=f"{path}."), rating, alone=alone and is_plain)

@@ -1,17 +1,18 @@
 """Responses of the providers' own interfaces: OpenAI Responses, Anthropic Messages, Gemini's generateContent.
 
-Sources: their published references. Each gives reasoning in items of its own, open, summarised or sealed; seals and
+Sources: their published references. Each has reasoning in items of its own, open, summarised or sealed; seals and
 signatures are kept, since a dialogue can be continued only with them. The request, where it was logged beside the
-response, gives the prompt.
+response, has the prompt.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tunix_rt.errors import TraceInvalid
-from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.rows.found import Found
+from tunix_rt.formats.rows.row import Row
 from tunix_rt.formats.rows.typed_fields import field, maybe, rest_of, typed
-from tunix_rt.formats.text.dialogue import Half, answer_draft, half_with, left_of, prompt_at, sample_of
+from tunix_rt.formats.text.dialogue import Half, found_in_answer, half_with, left_of, prompt_at, sample_of
 from tunix_rt.formats.text.messages import (
     Part,
     Turn,
@@ -27,10 +28,8 @@ _SIGNATURES = {"thoughtSignature", "thought_signature"}
 _FUNCTION_CALLS = {"functionCall", "function_call"}
 
 
-class OpenAiResponsesFormat:
+class OpenAiResponsesReader:
     """A response with `output`: items of reasoning (open, summarised or sealed), messages, tool calls."""
-
-    name = "openai_responses"
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where there is an output of typed items, one of them a message, reasoning or a call."""
@@ -40,35 +39,26 @@ class OpenAiResponsesFormat:
             return None
         return "no list output of items with type reasoning or message"
 
-    def drafts(self, row: Row) -> Iterable[Draft]:
+    def found(self, row: Row) -> Iterator[Found]:
         """The one trace of the row: all items of the output are one answer."""
         value = row.fields
         half = half_with(value, "output") or Half((), value)
         path = half.path("output")
         items = field(half.fields, "output", list, at=half.path(""))
-        asked = ("input", "prompt") if isinstance(value.get("prompt"), str) else ("input",)
-        prompt, used = prompt_at(value, asked=asked, system=("instructions",), turns_of=_input_turns)
+        inputs = ("input", "prompt") if isinstance(value.get("prompt"), str) else ("input",)
+        prompt, used = prompt_at(value, fields=inputs, system=("instructions",), turns_of=_input_turns)
         used.append((*half.at, "output"))
         model = half.text(used, "model")
         details = half.fields.get("incomplete_details")
         why = Half((*half.at, "incomplete_details"), details if isinstance(details, dict) else {})
         finish = why.text(used, "reason") or half.text(used, "status")
         answer = Turn("assistant", _output_parts(items, path), {}, items)
-        yield answer_draft(
-            row,
-            name=self.name,
-            path=path,
-            prompt=prompt,
-            answer=answer,
-            known={"model": model, "finish_reason": finish},
-            extra=left_of(value, *used),
-        )
+        meta = {"model": model, "finish_reason": finish}
+        yield found_in_answer(prompt, answer, path=path, meta=meta, extra=left_of(value, *used))
 
 
-class AnthropicFormat:
+class AnthropicReader:
     """A message with `content`: blocks of thinking with its signature, of redacted thinking, of text, of tool use."""
-
-    name = "anthropic"
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where there is a content of typed blocks, in an assistant's message or with thinking in it."""
@@ -82,32 +72,22 @@ class AnthropicFormat:
             return None
         return "no list content of blocks with type thinking or text by the assistant"
 
-    def drafts(self, row: Row) -> Iterable[Draft]:
+    def found(self, row: Row) -> Iterator[Found]:
         """The one trace of the row."""
         value = row.fields
         half = half_with(value, "content") or Half((), value)
         path = half.path("content")
         answer = Turn("assistant", parts_of(field(half.fields, "content", list, at=half.path("")), path), {}, value)
-        prompt, used = prompt_at(value, asked=("messages", "prompt"), system=("system",))
+        prompt, used = prompt_at(value, fields=("messages", "prompt"), system=("system",))
         used.append((*half.at, "content"))
-        known = {"model": half.text(used, "model"), "finish_reason": half.text(used, "stop_reason")}
+        meta = {"model": half.text(used, "model"), "finish_reason": half.text(used, "stop_reason")}
         if half.fields.get("role") == "assistant":
             used.append((*half.at, "role"))
-        yield answer_draft(
-            row,
-            name=self.name,
-            path=path,
-            prompt=prompt,
-            answer=answer,
-            known=known,
-            extra=left_of(value, *used),
-        )
+        yield found_in_answer(prompt, answer, path=path, meta=meta, extra=left_of(value, *used))
 
 
-class GeminiFormat:
+class GeminiReader:
     """A response with `candidates`, or the `parts` of one: thoughts, texts and function calls, with signatures."""
-
-    name = "gemini"
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where there are candidates with content, or parts among which are thoughts or signatures."""
@@ -124,7 +104,7 @@ class GeminiFormat:
             return None
         return "no candidates with content.parts, and no parts with thought or thought_signature"
 
-    def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
+    def found(self, row: Row) -> Iterator[Found | TraceInvalid]:
         """A trace for each candidate, or the one of the parts."""
         value = row.fields
         half = half_with(value, "candidates", "parts") or Half((), value)
@@ -132,30 +112,24 @@ class GeminiFormat:
         path = half.path(kind)
         found = field(half.fields, kind, list, at=half.path(""))
         prompt, used = prompt_at(
-            value, asked=("contents", "prompt"), system=("systemInstruction", "system_instruction"), turns_of=_contents
+            value, fields=("contents", "prompt"), system=("systemInstruction", "system_instruction"), turns_of=_contents
         )
         used.append((*half.at, kind))
         model = half.text(used, "modelVersion", "model_version", "model")
         extra = left_of(value, *used)
         answers = [found] if kind == "parts" else found
         for n, answer in enumerate(answers):
-            place = path if kind == "parts" else f"{path}.{n}"
+            at = path if kind == "parts" else f"{path}.{n}"
+            meta = {"model": model, **sample_of(n, answers, half.fields, prompt)}
             try:
-                yield answer_draft(
-                    row,
-                    name=self.name,
-                    path=place,
-                    prompt=prompt,
-                    answer=_gemini_turn(answer, place) if kind == "parts" else _candidate(answer, place, n),
-                    known={"model": model, **sample_of(n, answers, half.fields, prompt)},
-                    extra=extra,
-                )
+                reply = _gemini_turn(answer, at) if kind == "parts" else _candidate(answer, at, n)
+                yield found_in_answer(prompt, reply, path=at, meta=meta, extra=extra)
             except TraceInvalid as error:
                 yield error
 
 
 def _types(items: Any) -> list[str]:
-    """The types of a list of typed objects; none where it is no such list."""
+    """The types of a list of typed objects; none of any other value."""
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         return []
     types = [item.get("type") for item in items]
@@ -184,11 +158,11 @@ def _output_parts(items: list[Any], path: str) -> list[Part]:
         if item.get("type") != "message":
             parts.append(part_of(item, f"{path}.{n}"))
             continue
-        said = parts_of(item.get("content"), f"{path}.{n}.content")
-        if said and any(part.kind == "text" for part in parts):
+        content = parts_of(item.get("content"), f"{path}.{n}.content")
+        if content and any(part.kind == "text" for part in parts):
             # Two messages in one answer are two paragraphs.
-            said.insert(0, Part("text", "\n\n", {}))
-        parts += [*said, Part("other", "", rest_of(item, "content"))]
+            content.insert(0, Part("text", "\n\n", {}))
+        parts += [*content, Part("other", "", rest_of(item, "content"))]
     return parts
 
 
@@ -206,7 +180,7 @@ def _is_content(value: Any) -> bool:
 
 
 def _gemini_turn(value: Any, path: str, *, role: str = "user") -> Turn:
-    """The turn of a content, or of a text or a list of parts that stand for one."""
+    """The turn of a content, or of a text or a list of parts in its place."""
     if isinstance(value, str):
         return turn(role, value, path)
     if isinstance(value, list):
@@ -217,14 +191,14 @@ def _gemini_turn(value: Any, path: str, *, role: str = "user") -> Turn:
     return Turn(role, parts, rest_of(fields, "role", "parts"), value)
 
 
-def _candidate(value: Any, path: str, place: int) -> Turn:
+def _candidate(value: Any, path: str, index: int) -> Turn:
     fields = typed(value, dict, path)
     content = maybe(fields, "content", dict, at=f"{path}.") or {}
     answer = _gemini_turn(content, f"{path}.content", role="assistant")
     rest = rest_of(fields, "content", "finishReason", "index") | answer.rest
     if (finish := maybe(fields, "finishReason", str, at=f"{path}.")) is not None:
         rest["finish_reason"] = finish
-    if fields.get("index", place) != place:
+    if fields.get("index", index) != index:
         rest["index"] = fields["index"]
     return answer._replace(rest=rest)
 

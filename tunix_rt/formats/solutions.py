@@ -4,24 +4,24 @@ Sources: the cards of open-r1/OpenR1-Math-220k, open-thoughts/OpenThoughts-114k 
 simplescaling/s1K and s1K-1.1, and AI-MO/NuminaMath-1.5 on the Hugging Face hub, which list the columns and their types.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.rows.found import Found, group_of
+from tunix_rt.formats.rows.row import Row
 from tunix_rt.formats.rows.typed_fields import each, field, lacking, maybe, rest_of, typed
-from tunix_rt.formats.text.drafts import group_of, written_draft
 from tunix_rt.formats.text.think_tags import parse_written
+from tunix_rt.formats.text.written import found_in_parts, found_in_text
 
 _T = TypeVar("_T")
 # What NuminaMath writes where a problem has no answer that could be compared.
 _NO_ANSWERS = frozenset({"", "proof", "notfound"})
 
 
-class OpenR1MathFormat:
+class OpenR1MathReader:
     """`problem`, `generations` and, parallel to them, whether each is correct and complete, and why it ended."""
 
-    name = "openr1_math"
     _parallel = ("correctness_math_verify", "finish_reasons", "is_reasoning_complete")
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
@@ -30,7 +30,7 @@ class OpenR1MathFormat:
             return "no fields problem and generations"
         return None if value.keys() & set(self._parallel) else f"none of {', '.join(self._parallel)}"
 
-    def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
+    def found(self, row: Row) -> Iterator[Found | TraceInvalid]:
         """A trace for each generation, in their order; the human solution where there is none."""
         fields = row.fields
         problem = field(fields, "problem", str)
@@ -39,15 +39,15 @@ class OpenR1MathFormat:
         correct, reasons, complete = (maybe(fields, name, list) or [] for name in self._parallel)
         if not generations:
             void = [name for name in ("generations", *self._parallel) if not fields.get(name)]
-            yield _human_solution(row, self.name, group=group, mapped=("uuid", *void))
+            yield _human_solution(fields, group=group, mapped=("uuid", *void))
             return
         answer, from_answer = _comparable_answer(fields)
-        # A list that does not match the generations stays whole: nobody knows which of its items is missing.
+        # A list that does not match the generations is kept: nobody knows which of its items is missing.
         matching = [name for name in self._parallel[:2] if len(fields.get(name) or ()) == len(generations)]
         extra = rest_of(fields, "problem", "generations", "uuid", *from_answer, *matching)
         for i, generation in enumerate(generations):
             try:
-                known = {
+                meta = {
                     "expected_answer": answer,
                     "correct": _at(correct, i, bool, "correctness_math_verify"),
                     "finish_reason": _at(reasons, i, str, "finish_reasons"),
@@ -58,40 +58,32 @@ class OpenR1MathFormat:
                 written = typed(generation, str, f"generations.{i}")
                 # Without tags all of it is the answer; or the reasoning, where that never came to its closing tag.
                 unfinished = finished is False and parse_written(written).answer == written
-                yield written_draft(
-                    row,
-                    prompt=problem,
-                    name=self.name,
-                    written=None if unfinished else written,
-                    reasoning=written,
-                    known=known,
-                    extra=extra,
-                )
+                if unfinished:
+                    yield found_in_parts(problem, written, None, meta=meta, extra=extra)
+                else:
+                    yield found_in_text(problem, written, meta=meta, extra=extra)
             except TraceInvalid as error:
                 yield error
 
 
-class OpenThoughtsFormat:
+class OpenThoughtsReader:
     """`problem`, `deepseek_reasoning`, `deepseek_solution`: the config `metadata` of OpenThoughts-114k."""
 
-    name = "open_thoughts"
     _used = ("problem", "deepseek_reasoning", "deepseek_solution", "ground_truth_solution")
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where the problem, the reasoning and the solution are there."""
         return lacking(value, *self._used[:3])
 
-    def drafts(self, row: Row) -> Iterable[Draft]:
+    def found(self, row: Row) -> Iterator[Found]:
         """The one trace of the row; the solution of the data set is the expected answer."""
         fields = row.fields
         problem = field(fields, "problem", str)
-        yield written_draft(
-            row,
-            prompt=problem,
-            name=self.name,
-            reasoning=maybe(fields, "deepseek_reasoning", str) or "",
-            answer=maybe(fields, "deepseek_solution", str) or None,
-            known={
+        yield found_in_parts(
+            problem,
+            maybe(fields, "deepseek_reasoning", str) or "",
+            maybe(fields, "deepseek_solution", str) or None,
+            meta={
                 "expected_answer": maybe(fields, "ground_truth_solution", str),
                 "model": "deepseek",
                 "group": group_of(problem),
@@ -100,10 +92,9 @@ class OpenThoughtsFormat:
         )
 
 
-class S1kFormat:
+class S1kReader:
     """`question`, `solution` and attempts with their thinking: one in s1K, one of each of two models in s1K-1.1."""
 
-    name = "s1k"
     _models = ("gemini", "deepseek")
     _grades: ClassVar = {"Yes": True, "No": False}
 
@@ -115,27 +106,25 @@ class S1kFormat:
             return None
         return "no thinking_trajectories and attempt, and no model's thinking_trajectory and attempt"
 
-    def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
+    def found(self, row: Row) -> Iterator[Found | TraceInvalid]:
         """A trace for each attempt; the solution of the data set is the expected answer."""
         fields = row.fields
         question = field(fields, "question", str)
         solution = maybe(fields, "solution", str)
         there = [found for found in self._attempts() if any(fields.get(name) is not None for name in found[1:])]
         if not there:
-            raise TraceInvalid(Problem(None, "no thinking and no attempt of any model"))
+            raise TraceInvalid(Problem(None, "there is no thinking and no attempt of any model"))
         for model, thinking, attempt in there:
             grade = f"{model}_grade"
             correct = self._grades.get(str(fields.get(grade)))
             used = ("question", "solution", thinking, attempt, *((grade,) if correct is not None else ()))
             others = tuple(f"{other}_" for other, *_ in there if other not in {None, model})
             try:
-                yield written_draft(
-                    row,
-                    prompt=question,
-                    name=self.name,
-                    reasoning=_thinking(fields, thinking),
-                    answer=maybe(fields, attempt, str) or None,
-                    known={
+                yield found_in_parts(
+                    question,
+                    _thinking(fields, thinking),
+                    maybe(fields, attempt, str) or None,
+                    meta={
                         "expected_answer": solution,
                         "correct": correct,
                         "model": model,
@@ -153,38 +142,33 @@ class S1kFormat:
             yield model, f"{model}_thinking_trajectory", f"{model}_attempt"
 
 
-class NuminaMathFormat:
+class NuminaMathReader:
     """`problem`, `solution`, `answer` and `problem_type`; solutions by people."""
-
-    name = "numina_math"
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where all of these fields are there."""
         return lacking(value, "problem", "solution", "answer", "problem_type")
 
-    def drafts(self, row: Row) -> Iterable[Draft]:
-        """The one trace of the row; where it has no answer to compare, as with a proof, all of the solution is it."""
+    def found(self, row: Row) -> Iterator[Found]:
+        """The one trace of the row; without an answer to compare, as for a proof, the whole solution is it."""
         fields = row.fields
-        yield _human_solution(row, self.name, group=group_of(field(fields, "problem", str)))
+        yield _human_solution(fields, group=group_of(field(fields, "problem", str)))
 
 
-def _human_solution(row: Row, name: str, *, group: str, mapped: Iterable[str] = ()) -> Draft:
-    fields = row.fields
+def _human_solution(fields: Mapping[str, Any], *, group: str, mapped: Iterable[str] = ()) -> Found:
     solution = field(fields, "solution", str)
     answer, from_answer = _comparable_answer(fields)
-    return written_draft(
-        row,
-        prompt=field(fields, "problem", str),
-        name=name,
-        reasoning=solution if answer else "",
-        answer=answer or solution,
-        known={"expected_answer": answer, "group": group},
+    return found_in_parts(
+        field(fields, "problem", str),
+        solution if answer else "",
+        answer or solution,
+        meta={"expected_answer": answer, "group": group},
         extra=rest_of(fields, "problem", "solution", *from_answer, *mapped),
     )
 
 
 def _comparable_answer(fields: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...]]:
-    """The answer, and the name of its field; none where it only says that there is nothing to compare."""
+    """The answer, and the name of its field; none where it is a word for no answer."""
     answer = maybe(fields, "answer", str)
     if answer is None or answer.strip().lower() in _NO_ANSWERS:
         return None, ()

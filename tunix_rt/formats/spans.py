@@ -1,39 +1,39 @@
 """Spans of calls to a model, as telemetry records them: OpenTelemetry's GenAI conventions, and OpenInference.
 
-Sources: open-telemetry/semantic-conventions (gen-ai) and Arize-ai/openinference (spec). The attributes of a span stand
+Sources: open-telemetry/semantic-conventions (gen-ai) and Arize-ai/openinference (spec). The attributes of a span are
 in the row itself (a table of spans, maybe named `attributes.…`), in `attributes` as an object, or there as OTLP's list
-of `{key, value: {stringValue}}`; a row may also be a whole OTLP document with `resourceSpans`.
+of `{key, value: {stringValue}}`; a row may also be an OTLP document with `resourceSpans`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.rows.found import Found
+from tunix_rt.formats.rows.row import Row
 from tunix_rt.formats.rows.typed_fields import field, first_text, rest_of, typed
-from tunix_rt.formats.text.dialogue import Prompt, answer_draft, prompt_of, sample_of, split_at_answer, system_turns
+from tunix_rt.formats.text.dialogue import Prompt, found_in_answer, prompt_of, sample_of, split_at_answer, system_turns
 from tunix_rt.formats.text.messages import Turn, part_of, turn_of
 from tunix_rt.json_values import parsed
 
-# An index of more digits is none, and Python refuses to read one of thousands.
+# A longer number is not an index, and Python refuses to read one of thousands of digits.
 _INDEX_DIGITS = 9
 
 
 class _Call(NamedTuple):
-    """A call to a model: the turns that went in, those that came out, and what is known besides."""
+    """A call to a model: its input and its output, and what else its span has."""
 
-    asked: list[Turn]
+    prompt: list[Turn]
     answers: list[Turn]
     model: str | None
     finishes: list[Any]
     used: Callable[[str], bool]
 
 
-class _SpanFormat(ABC):
+class _SpanReader(ABC):
     """What the two conventions have in common: a span, wherever it has its attributes."""
 
-    name: str
     output: str
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
@@ -46,53 +46,52 @@ class _SpanFormat(ABC):
             ):
                 return None
         except (TraceInvalid, RecursionError):
-            return "attributes that are no attributes of a span"
+            return "attributes that are not those of a span"
         return f"no attribute {self.output}"
 
-    def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
+    def found(self, row: Row) -> Iterator[Found | TraceInvalid]:
         """A trace for each answer in the span, or in each of the spans."""
         try:
             for fields, path in _spans(row.fields):
                 try:
-                    yield from self._drafts(row, fields)
+                    for found in self._found(fields):
+                        yield found._replace(path=path)
                 except TraceInvalid as error:
                     yield error.within(path) if path else error
         except RecursionError:
             raise TraceInvalid(Problem(None, "nested too deeply")) from None
 
-    def _drafts(self, row: Row, fields: Mapping[str, Any]) -> Iterator[Draft]:
+    def _found(self, fields: Mapping[str, Any]) -> Iterator[Found]:
         attributes = _attributes(fields)
         call = self._call(attributes)
-        answers = _answers(call.asked, call.answers, self.output)
+        answers = _answers(call.prompt, call.answers, self.output)
         for n, (prompt, answer, path) in enumerate(answers):
             finish = call.finishes[n] if n < len(call.finishes) and not answer.rest.get("finish_reason") else None
-            known = {
+            meta = {
                 "model": call.model,
                 "finish_reason": finish if isinstance(finish, str) else None,
                 **sample_of(n, answers, attributes, prompt),
             }
-            extra = _without(fields, call.used)
-            yield answer_draft(row, name=self.name, path=path, prompt=prompt, answer=answer, known=known, extra=extra)
+            yield found_in_answer(prompt, answer, path=path, meta=meta, extra=_without(fields, call.used))
 
     @abstractmethod
     def _call(self, attributes: Mapping[str, Any]) -> _Call:
-        """The call that the attributes tell of."""
+        """The call in the attributes."""
 
 
-class OtelGenAiFormat(_SpanFormat):
+class OtelGenAiReader(_SpanReader):
     """`gen_ai.input.messages` and `gen_ai.output.messages`, as JSON text or lists, of messages with typed parts."""
 
-    name = "otel_genai"
     output = "gen_ai.output.messages"
 
     def _call(self, attributes: Mapping[str, Any]) -> _Call:
-        asked = _parsed(attributes.get("gen_ai.input.messages"), "gen_ai.input.messages")
+        messages = _parsed(attributes.get("gen_ai.input.messages"), "gen_ai.input.messages")
         system = attributes.get("gen_ai.system_instructions")
         if isinstance(system, str):
             # Some write the bare text where the convention wants a list of parts.
             system = _parsed(system, "gen_ai.system_instructions") if system.lstrip().startswith("[") else system
         turns = [] if system is None else system_turns(system, "gen_ai.system_instructions")
-        turns += [turn_of(message, path) for path, message in _numbered(asked, "gen_ai.input.messages")]
+        turns += [turn_of(message, path) for path, message in _numbered(messages, "gen_ai.input.messages")]
         answers = [
             turn_of({"role": "assistant"} | typed(message, dict, path), path)
             for path, message in _numbered(_parsed(attributes.get(self.output), self.output), self.output)
@@ -103,14 +102,13 @@ class OtelGenAiFormat(_SpanFormat):
         return _Call(turns, answers, model, finishes if isinstance(finishes, list) else [], used.__contains__)
 
 
-class OpenInferenceFormat(_SpanFormat):
+class OpenInferenceReader(_SpanReader):
     """`llm.input_messages` and `llm.output_messages`, flattened: `llm.output_messages.0.message.content`."""
 
-    name = "openinference"
     output = "llm.output_messages"
 
     def _call(self, attributes: Mapping[str, Any]) -> _Call:
-        asked = [
+        prompt = [
             _openinference_turn(*one)
             for one in _numbered(_tree(attributes, "llm.input_messages"), "llm.input_messages")
         ]
@@ -124,7 +122,7 @@ class OpenInferenceFormat(_SpanFormat):
         def used(name: str) -> bool:
             return name in {named, ended} or f"{name}.".startswith(("llm.input_messages.", f"{self.output}."))
 
-        return _Call(asked, answers, model, [finish], used)
+        return _Call(prompt, answers, model, [finish], used)
 
 
 def _spans(value: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
@@ -177,7 +175,7 @@ def _from_otlp(pairs: Any, path: str) -> dict[str, Any]:
 
 
 def _otlp_value(value: Any, path: str) -> Any:
-    """The plain value of one that names its type: `{"stringValue": "…"}`."""
+    """The plain value of one with its type: `{"stringValue": "…"}`."""
     if value is None:
         return None
     held = {name: item for name, item in typed(value, dict, path).items() if item is not None}
@@ -210,16 +208,16 @@ def _numbered(value: Any, path: str) -> list[tuple[str, Any]]:
     return [(f"{path}.{n}", item) for n, item in enumerate(typed(value, list, path))]
 
 
-def _answers(asked: list[Turn], output: list[Turn], path: str) -> list[tuple[Prompt, Turn, str]]:
+def _answers(prompt_turns: list[Turn], output: list[Turn], path: str) -> list[tuple[Prompt, Turn, str]]:
     """The answers in an output, each with its prompt and its path.
 
     Several texts are several samples; several messages with one text between them are pieces of one answer; and the
     output of an agent, with the results of its tools, is a dialogue whose last message is the answer.
     """
     if not output or any(turn.role != "assistant" for turn in output):
-        _, answer, prompt = split_at_answer([*asked, *output] if output else [], path)
+        _, answer, prompt = split_at_answer([*prompt_turns, *output] if output else [], path)
         return [(prompt, answer, path)]
-    prompt = prompt_of(asked)
+    prompt = prompt_of(prompt_turns)
     if len(output) == 1 or len([turn for turn in output if turn.text]) > 1:
         return [(prompt, turn, f"{path}.{n}") for n, turn in enumerate(output)]
     *before, last = output
@@ -230,10 +228,10 @@ def _answers(asked: list[Turn], output: list[Turn], path: str) -> list[tuple[Pro
 def _tree(attributes: Mapping[str, Any], prefix: str) -> Any:
     """The attributes below a prefix, in the shape that their names had before they were flattened."""
     below = {name[len(prefix) + 1 :]: item for name, item in attributes.items() if name.startswith(f"{prefix}.")}
-    whole = _parsed(attributes.get(prefix), prefix)
-    if below and whole is not None:
-        raise TraceInvalid(Problem(prefix, "is there flattened and as a whole"))
-    return _grown(below or whole, prefix)
+    value = _parsed(attributes.get(prefix), prefix)
+    if below and value is not None:
+        raise TraceInvalid(Problem(prefix, "is there twice: flattened, and as one value"))
+    return _grown(below or value, prefix)
 
 
 def _grown(value: Any, path: str) -> Any:
@@ -248,7 +246,7 @@ def _grown(value: Any, path: str) -> Any:
         for head in heads:
             at = at.setdefault(head, {}) if isinstance(at, dict) else at
         if not isinstance(at, dict) or last in at:
-            raise TraceInvalid(Problem(f"{path}.{name}", "stands where another attribute does"))
+            raise TraceInvalid(Problem(f"{path}.{name}", "has the name of another attribute, or of a part of it"))
         at[last] = _grown(item, f"{path}.{name}")
     return tree
 

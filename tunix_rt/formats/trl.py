@@ -1,26 +1,28 @@
-"""What TRL trains on: steps that were judged, preferences, prompts with completions; as texts or as messages.
+"""TRL: what it trains on, in and out (judged steps, preferences, prompts with completions), and its completions in.
 
-Source: huggingface/trl, docs/source/dataset_formats.md ("standard" and "conversational").
+Sources: huggingface/trl, docs/source/dataset_formats.md ("standard" and "conversational"); that a neutral step counts
+as not right is from its examples/datasets/prm800k.py; GRPO and RLOO write
+`completions/completions_00010.parquet`.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.process_rewards import judged_draft
-from tunix_rt.formats.rows.meta_values import is_number
-from tunix_rt.formats.rows.row import Draft, Row
-from tunix_rt.formats.rows.typed_fields import each, field, rest_of, typed
-from tunix_rt.formats.text.dialogue import prompt_of, rollout_draft
-from tunix_rt.formats.text.drafts import group_of
+from tunix_rt.formats.rows.found import Found, found_in_judged_steps, group_of
+from tunix_rt.formats.rows.meta_values import as_json, is_number, training_step
+from tunix_rt.formats.rows.row import Row
+from tunix_rt.formats.rows.tally import NO_PARTNER, Tally
+from tunix_rt.formats.rows.typed_fields import each, field, lacking, rest_of, typed
+from tunix_rt.formats.text.completion import Tags, completion
+from tunix_rt.formats.text.dialogue import found_in_completion, found_in_rollout, prompt_of
 from tunix_rt.formats.text.messages import Turn, turns_of
+from tunix_rt.model import TraceRecord
 
 
-class StepwiseFormat:
+class StepwiseReader:
     """`prompt`, `completions` (the steps) and `labels`, true for each right one."""
-
-    name = "stepwise"
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where there is a prompt, a list of steps and a list of labels."""
@@ -28,7 +30,7 @@ class StepwiseFormat:
             return None
         return "no prompt with lists completions and labels"
 
-    def drafts(self, row: Row) -> Iterable[Draft]:
+    def found(self, row: Row) -> Iterator[Found]:
         """The one trace of the row."""
         fields = row.fields
         prompt = prompt_of(turns_of(fields.get("prompt"), "prompt"))
@@ -37,106 +39,156 @@ class StepwiseFormat:
         if len(labels) != len(steps):
             raise TraceInvalid(Problem("labels", f"{len(labels):,} labels of {len(steps):,} completions"))
         right = [label if label is None else typed(label, bool, f"labels.{i}") for i, label in enumerate(labels)]
-        yield judged_draft(
-            row,
-            prompt=prompt.text,
-            name=self.name,
-            steps=steps,
-            labels=[None if label is None else 1 if label else -1 for label in right],
-            known=prompt.meta,
+        yield found_in_judged_steps(
+            prompt.text,
+            steps,
+            [None if label is None else 1 if label else -1 for label in right],
+            meta=prompt.meta,
             extra=rest_of(fields, "prompt", "completions", "labels"),
         )
 
 
-class PreferenceFormat:
+class PreferenceReader:
     """`chosen` and `rejected`, both of them answers to `prompt`, or dialogues that begin with it."""
-
-    name = "preference"
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where both are there, as texts or as lists of messages."""
         both = (value.get("chosen"), value.get("rejected"))
-        return None if all(map(_is_said, both)) else "no chosen and rejected that are texts or lists of messages"
+        return None if all(map(_is_content, both)) else "no chosen and rejected that are texts or lists of messages"
 
-    def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
-        """The chosen one and the rejected one, of one group; `meta["preferred"]` tells which is which."""
+    def found(self, row: Row) -> Iterator[Found | TraceInvalid]:
+        """The chosen one and the rejected one, of one group; `meta["preferred"]` marks the chosen one."""
         fields = row.fields
         prompt, chosen, rejected = (fields.get(name) for name in ("prompt", "chosen", "rejected"))
-        asked_in = "prompt"
+        prompt_path = "prompt"
         if prompt is None:
-            asked_in = "chosen"
+            prompt_path = "chosen"
             prompt, chosen, rejected = _without_beginning(chosen, rejected)
-        asked = turns_of(prompt, asked_in)
+        prompt_turns = turns_of(prompt, prompt_path)
         scores = {name: fields[name] for name in ("score_chosen", "score_rejected") if is_number(fields.get(name))}
         extra = rest_of(fields, "prompt", "chosen", "rejected", *scores)
-        for path, said, preferred in (("chosen", chosen, True), ("rejected", rejected, False)):
+        for path, content, preferred in (("chosen", chosen, True), ("rejected", rejected, False)):
+            meta = {"preferred": preferred, "reward": scores.get(f"score_{path}")}
             try:
-                known = {"preferred": preferred, "reward": scores.get(f"score_{path}")}
-                yield _answer_draft(row, name=self.name, asked=asked, said=said, path=path, known=known, extra=extra)
+                yield _found_in_reply(prompt_turns, content, path=path, meta=meta, extra=extra)
             except TraceInvalid as error:
                 yield error
 
 
-class PromptCompletionFormat:
+class PromptCompletionReader:
     """`prompt` and `completion`; with `label`, whether the completion is preferred."""
-
-    name = "prompt_completion"
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where both are there, as texts or as lists of messages."""
         both = (value.get("prompt"), value.get("completion"))
-        return None if all(map(_is_said, both)) else "no prompt and completion that are texts or lists of messages"
+        return None if all(map(_is_content, both)) else "no prompt and completion that are texts or lists of messages"
 
-    def drafts(self, row: Row) -> Iterable[Draft]:
+    def found(self, row: Row) -> Iterator[Found]:
         """The one trace of the row."""
         fields = row.fields
         label = fields.get("label")
         of_label = ("label",) if isinstance(label, bool) else ()
-        yield _answer_draft(
-            row,
-            name=self.name,
-            asked=turns_of(fields.get("prompt"), "prompt"),
-            said=fields.get("completion"),
+        yield _found_in_reply(
+            turns_of(fields.get("prompt"), "prompt"),
+            fields.get("completion"),
             path="completion",
-            known={"preferred": label} if of_label else {},
+            meta={"preferred": label} if of_label else {},
             extra=rest_of(fields, "prompt", "completion", *of_label),
         )
 
 
-def _answer_draft(
-    row: Row, *, name: str, asked: list[Turn], said: Any, path: str, known: Mapping[str, Any], extra: Mapping[str, Any]
-) -> Draft:
-    """The trace of what was said (at `path`) to a prompt; messages that only repeat the prompt are none of it."""
-    turns = turns_of(said, path, role="assistant")
-    place = next((n for n, turn in enumerate(turns) if turn.role == "assistant"), None)
-    if place is None:
-        raise TraceInvalid(Problem(path, "no message of the assistant"))
-    before = turns[:place]
-    if before and len(asked) == 1 and before[-1].text.strip() == asked[0].text.strip():
+class TrlCompletionsReader:
+    """`step`, `prompt`, `completion`, columns of rewards, `advantage`; TRL's GRPO and RLOO with `log_completions`."""
+
+    def misfit(self, value: Mapping[str, Any]) -> str | None:
+        """None where all the columns are there that TRL always writes."""
+        return lacking(value, "step", "prompt", "completion", "advantage")
+
+    def found(self, row: Row) -> Iterator[Found]:
+        """The one trace of the row. A column of numbers is a reward; what else was logged is kept."""
+        value = as_json(row.fields)
+        others = rest_of(value, "step", "prompt", "completion", "advantage")
+        # A reward function that does not apply to a row leaves a null in it.
+        rewards = {name: item for name, item in others.items() if item is None or is_number(item)}
+        meta: dict[str, Any] = {"training_step": training_step(value, row.file)}
+        if len(rewards) == 1:
+            (meta["reward"],) = rewards.values()
+        elif rewards:
+            meta["rewards"] = rewards
+        yield found_in_completion(value, meta=meta, extra=rest_of(value, "step", *rewards))
+
+
+def prompt_completion(record: TraceRecord, tally: Tally, *, tags: Tags) -> dict[str, Any] | None:
+    """`prompt` and `completion`, with the reasoning between the tags."""
+    text = completion(record.payload, tally, tags=tags)
+    return None if text is None else {"prompt": record.payload.prompt, "completion": text}
+
+
+def preference(chosen: TraceRecord, rejected: TraceRecord, tally: Tally, *, tags: Tags) -> dict[str, Any] | None:
+    """`prompt`, `chosen` and `rejected`, both with the reasoning between the tags."""
+    better, worse = (completion(record.payload, tally, tags=tags) for record in (chosen, rejected))
+    if better is None or worse is None:
+        tally.left_out[NO_PARTNER] += (better is not None) + (worse is not None)
+        return None
+    return {"prompt": chosen.payload.prompt, "chosen": better, "rejected": worse}
+
+
+def stepwise(record: TraceRecord, tally: Tally) -> dict[str, Any] | None:
+    """`prompt`, `completions` (the steps) and `labels`, from `meta["step_labels"]`: 1 is right, 0 and −1 are not.
+
+    A step labelled null was not judged, neither right nor wrong, so the row ends in front of the first such step.
+    """
+    trace = record.payload
+    given = (trace.meta or {}).get("step_labels")
+    if not given:
+        tally.left_out["no step labels"] += 1
+        return None
+    if not isinstance(given, list) or len(given) != len(trace.steps):
+        tally.left_out["step labels that are not one for each step"] += 1
+        return None
+    if not all(label in (-1, 0, 1, None) for label in given):
+        tally.left_out["step labels other than -1, 0, 1 and null"] += 1
+        return None
+    n_judged = given.index(None) if None in given else len(given)
+    if not n_judged:
+        tally.left_out["no label for the first step"] += 1
+        return None
+    if n_judged < len(given):
+        tally.shortened["steps from the first without a label on"] += 1
+    return {
+        "prompt": trace.prompt,
+        # The trainer puts a separator of its own between two steps.
+        "completions": [step.content.strip() for step in trace.steps[:n_judged]],
+        "labels": [label == 1 for label in given[:n_judged]],
+    }
+
+
+def _found_in_reply(
+    prompt_turns: list[Turn], reply: Any, *, path: str, meta: Mapping[str, Any], extra: Mapping[str, Any]
+) -> Found:
+    """The trace of a reply (at `path`) to a prompt, without the messages that only repeat the prompt."""
+    turns = turns_of(reply, path, role="assistant")
+    first = next((n for n, turn in enumerate(turns) if turn.role == "assistant"), None)
+    if first is None:
+        raise TraceInvalid(Problem(path, "there is no message of the assistant"))
+    before = turns[:first]
+    if before and len(prompt_turns) == 1 and before[-1].text.strip() == prompt_turns[0].text.strip():
         # Beside a text many data sets have it once more in the dialogue, and there with the system's.
-        asked, turns = before, turns[place:]
-    for repeated in (asked, [turn for turn in asked if turn.role != "system"]):
+        prompt_turns, turns = before, turns[first:]
+    for repeated in (prompt_turns, [turn for turn in prompt_turns if turn.role != "system"]):
         if turns[: len(repeated)] == repeated:
             turns = turns[len(repeated) :]
-    prompt = prompt_of(asked)
-    return rollout_draft(
-        row,
-        name=name,
-        path=path,
-        prompt=prompt,
-        turns=turns,
-        known={"group": group_of(prompt.text), **known},
-        extra=extra,
-        whole={path: said},
-    )
+    prompt = prompt_of(prompt_turns)
+    meta = {"group": group_of(prompt.text), **meta}
+    return found_in_rollout(prompt, turns, path=path, meta=meta, extra=extra, messages={path: reply})
 
 
-def _is_said(item: Any) -> bool:
+def _is_content(item: Any) -> bool:
     return isinstance(item, str | list)
 
 
 def _without_beginning(chosen: Any, rejected: Any) -> tuple[Any, Any, Any]:
-    """The prompt that both begin with, and both: texts without it, and from a whole word on; dialogues as they are."""
+    """The prompt that both begin with, and both: texts without it, cut before a word; dialogues as they are."""
     shared: Any = []
     if isinstance(chosen, str) and isinstance(rejected, str):
         spaces = list(re.finditer(r"(?<!\s)\s", chosen[: _n_alike(chosen, rejected)]))

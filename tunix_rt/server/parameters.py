@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl
 from pydantic_core import from_json
 
 from tunix_rt.errors import Problem, QueryInvalid
+from tunix_rt.formats import WRITERS
 from tunix_rt.server.error_status import RequestInvalid
-from tunix_rt.store.export.export import EXPORT_FORMATS
 from tunix_rt.store.filter_values import MAX_WHOLE_NUMBER, OBJECT, WHOLE_NUMBER
 from tunix_rt.store.filters import FILTERS, RENAMED, FilterField, Filters, with_new_names
 from tunix_rt.store.query.page import MAX_LIMIT, PageRequest, whole_number
@@ -64,8 +64,8 @@ def _object(text: str) -> Any:
 
 
 def _format(text: str) -> str:
-    if text not in EXPORT_FORMATS:
-        raise QueryInvalid(f"format={text!r}: unknown; known are {', '.join(EXPORT_FORMATS)}")
+    if text not in WRITERS:
+        raise QueryInvalid(f"format={text!r}: unknown; known are {', '.join(WRITERS)}")
     return text
 
 
@@ -81,9 +81,7 @@ PAGE = {
 }
 SELECTION = {name: _filter(name, field) for name, field in FILTERS.items() if field.http}
 SELECTION |= {old: SELECTION[new]._replace(deprecated=True) for old, new in RENAMED.items()}
-EXPORT = {
-    "format": Parameter(_format, {"type": "string", "enum": list(EXPORT_FORMATS), "default": "trace"}, "what to write")
-}
+EXPORT = {"format": Parameter(_format, {"type": "string", "enum": list(WRITERS), "default": "trace"}, "what to write")}
 
 
 def parameters_in(query: str, known: Mapping[str, Parameter]) -> dict[str, Any]:

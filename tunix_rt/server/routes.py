@@ -10,6 +10,7 @@ from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, authenticated
 
 from tunix_rt.errors import Problem, TraceNotFound
+from tunix_rt.formats import WRITERS
 from tunix_rt.model import Trace
 from tunix_rt.server.base import Route
 from tunix_rt.server.bodies import MAX_BATCH_BYTES, add_batch
@@ -21,7 +22,6 @@ from tunix_rt.server.responses import Created, HealthReply, ServiceReply, TraceL
 from tunix_rt.store.filters import RENAMED
 
 _ID_DIGITS = 32
-_ENDINGS = {"parquet": ".parquet", "tunix_rl": ".parquet"}
 
 
 def _selected(route: Route, others: Mapping[str, Parameter]) -> dict[str, Any]:
@@ -106,10 +106,9 @@ class Export(Route):
     async def get(self) -> None:
         """The file; where it fails in the middle, the connection is cut."""
         options = {"format": "trace"} | _selected(self, EXPORT)
-        ending = _ENDINGS.get(options["format"], ".jsonl")
-        content_type = "application/vnd.apache.parquet" if ending == ".parquet" else "application/x-ndjson"
-        self.set_header("Content-Type", content_type)
-        self.set_attachment_header(f"traces{ending}")
+        container = WRITERS[options["format"]].container
+        self.set_header("Content-Type", container.media_type)
+        self.set_attachment_header(f"traces{container.endings[0]}")
         stream = self.stream = ReplyStream(self)
         file = cast("IO[bytes]", stream)
         try:
@@ -124,7 +123,7 @@ class Export(Route):
             self.log_exception(type(error), error, error.__traceback__)
             stream.cut()
         else:
-            self.finish(set_content_type=content_type)
+            self.finish(set_content_type=container.media_type)
 
     def on_connection_close(self) -> None:
         """Ends the reading as well."""

@@ -8,17 +8,18 @@ import pyarrow.types as kinds
 
 from tunix_rt.errors import Problem, SourceInvalid, TraceInvalid
 from tunix_rt.json_values import plain
+from tunix_rt.validation import short
 
 
 def plain_rows(batch: pa.RecordBatch, source: str) -> list[dict[str, Any] | TraceInvalid]:
-    """The rows of an Arrow batch as plain values; in the place of a bad row what is wrong with it, by its column.
+    """The rows of an Arrow batch as plain values; in place of a bad row the error, with its column.
 
     Raises SourceInvalid where two columns have the same name: a row would have the last of them.
     """
     names = batch.schema.names
     if len(set(names)) < len(names):
-        twice = next(name for place, name in enumerate(names) if name in names[:place])
-        raise SourceInvalid(f"{source}: two columns have the name {twice!r}; rename one of them")
+        twice = next(name for n, name in enumerate(names) if name in names[:n])
+        raise SourceInvalid(f"{source}: two columns have the name {short(twice)}; rename one of them")
     try:
         return _rows(batch)
     except Exception:  # noqa: BLE001 - which value it is, and what is wrong with it, is found value by value
@@ -30,7 +31,7 @@ def _rows(batch: pa.RecordBatch) -> list[Any]:
     if (exact := _microseconds(schema)) is not schema:
         batch = batch.cast(exact, safe=False)
     rows: list[dict[str, Any]] = batch.to_pylist()
-    # Most columns are texts: only the others are looked through.
+    # Most columns are texts: only the others are checked.
     for name in [field.name for field in schema if not _is_plain(field.type)]:
         for row in rows:
             row[name] = plain(row[name], name)
@@ -44,25 +45,25 @@ def _sifted(batch: pa.RecordBatch) -> list[dict[str, Any] | TraceInvalid]:
         try:
             values = _rows(column)
         except Exception:  # noqa: BLE001 - as above
-            values = [_value(column.slice(place, 1), name) for place in range(len(column))]
-        for place, value in enumerate(values):
-            row = rows[place]
+            values = [_value(column.slice(n, 1), name) for n in range(len(column))]
+        for n, value in enumerate(values):
+            row = rows[n]
             if isinstance(value, TraceInvalid) and isinstance(row, dict):
-                rows[place] = value
+                rows[n] = value
             elif isinstance(row, dict):
                 row.update(value)
     return rows
 
 
 def _value(column: pa.RecordBatch, name: str) -> Any:
-    """The row of one column and one value, or what is wrong with it."""
+    """The row of one column and one value, or its error."""
     try:
         return _rows(column)[0]
     except TraceInvalid as error:
         return error
     except Exception as error:  # noqa: BLE001 - Arrow has an error of its own for each type
         if isinstance(error, pa.ArrowInvalid) and (zone := getattr(column.schema.field(0).type, "tz", None)):
-            return TraceInvalid(Problem(name, f"unknown time zone {zone!r}"))
+            return TraceInvalid(Problem(name, f"unknown time zone {short(zone)}"))
         kind, reason = column.schema.field(0).type, str(error).partition("\n")[0][:120]
         return TraceInvalid(Problem(name, f"a {kind} that cannot be read: {type(error).__name__}: {reason}"))
 

@@ -8,7 +8,7 @@ from tunix_rt.errors import SourceInvalid
 from tunix_rt.validation import short
 
 _PIECE_BYTES = 2**20
-# Of these Python makes texts too, but no file of rows is written in them.
+# Python decodes these too, but no file of rows is written in them.
 _NO_FILES = {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"}
 _ZERO_FIRST = {"utf-16": ("utf-16-le", "utf-16-be"), "utf-32": ("utf-32-le", "utf-32-be")}
 _MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
@@ -50,7 +50,7 @@ class AsUtf8(io.RawIOBase):
     def __init__(self, stream: io.BufferedReader, encoding: str) -> None:
         self._stream = stream
         if encoding in _ZERO_FIRST and not (head := stream.peek(4)).startswith(_MARKS):
-            # Without a mark, the first character of JSON or of a header says it: half of it is zeros.
+            # Without a mark, the first character of JSON or of a header decides: half of it is zeros.
             encoding = _ZERO_FIRST[encoding][head[:1] == b"\0"]
         self._decoder = codecs.getincrementaldecoder(encoding)(errors=_SPOILED)
         self._left = b""

@@ -1,4 +1,4 @@
-"""Opening a file of rows: what it is packed with, by its first bytes, and how its rows stand in it.
+"""Opening a file of rows: what it is packed with, by its first bytes, and in which notation its rows are.
 
 Everything streams: memory does not grow with the file, only with its largest row.
 """
@@ -12,26 +12,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from tunix_rt.errors import SourceInvalid, TraceInvalid
-from tunix_rt.formats.containers import archives
-from tunix_rt.formats.containers.arrow_rows import plain_rows
+from tunix_rt.errors import SourceInvalid
+from tunix_rt.formats.containers import packings
+from tunix_rt.formats.containers.archives import tars, zips
+from tunix_rt.formats.containers.arrow_files import PARQUET_MAGIC, ipc_rows, is_ipc, parquet_rows
 from tunix_rt.formats.containers.csv_rows import csv_rows, separator_of
 from tunix_rt.formats.containers.encodings import AsUtf8
 from tunix_rt.formats.containers.json_documents import documents, is_document
+from tunix_rt.formats.containers.line_rows import event_rows, is_event_stream, line_rows
+from tunix_rt.formats.containers.pickles import refuse_pickle
 from tunix_rt.formats.rows.row import Rejection, Row
 
 # The largest row read, in bytes: room for a data set's row with dozens of long generations, well within memory.
 MAX_ROW_BYTES = 64 * 2**20
-# Enough for the first rows of any real file, to see whether they stand one to a line.
+# Enough for the first rows of any real file, to see whether each is on a line.
 _HEAD_BYTES = 2**20
-# A file of a kilobyte can hold a thousand rows of five megabytes each: all rows of a batch are in memory.
-_PARQUET_ROWS = 64
 # What is packed once more on top of its own packing shrinks by a fifth, not to a hundredth.
 _MOST_TIMES_UNPACKED = 100
-_COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _OTHER_ENCODINGS = {
     b"\xff\xfe\x00\x00": "UTF-32",
     b"\x00\x00\xfe\xff": "UTF-32",
@@ -39,11 +36,6 @@ _OTHER_ENCODINGS = {
     b"\xfe\xff": "UTF-16",
 }
 _UTF8_MARK = b"\xef\xbb\xbf"
-
-
-def packing_of(head: bytes) -> str | None:
-    """What a file that begins so is packed with."""
-    return next((name for sign, name in _COMPRESSIONS.items() if head.startswith(sign)), None)
 
 
 class SourceFile:
@@ -63,39 +55,85 @@ class SourceFile:
             self._stamp = None if opened is not None else os.fstat(self._file.fileno())
         except OSError as error:
             raise SourceInvalid(f"{path}: cannot be read ({error.strerror})") from None
-        self.size = opened.size if self._stamp is None else self._stamp.st_size
+        self.size = getattr(opened, "size", 0) if self._stamp is None else self._stamp.st_size
+        self._start = self.position
+        self._stream: io.BufferedReader | None = None
+        self._seekable: IO[bytes] | None = None
+        self._head: bytes | None = None
 
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+        if self._seekable is not None:
+            self._seekable.close()
 
     @property
     def position(self) -> int:
-        """Bytes of the file read so far, before unpacking; 0 of a named pipe, which does not tell."""
+        """Bytes of the file read so far, before unpacking; 0 for a named pipe, whose position is not known."""
         if self._file.closed or not (self._file.seekable() or self.size):
             return self.size
         return min(self._file.tell(), self.size)
 
     def rows(self) -> Iterator[Row | Rejection]:
-        """The file's rows in order; a Rejection for a part that is no row.
+        """The file's rows in order; a Rejection for a part that is not a row.
 
-        Raises SourceInvalid at the end of a file that somebody changed meanwhile: its rows may be of both.
+        Raises SourceInvalid at the end of a file that was changed meanwhile: its rows may be of both.
         """
         yield from self._rows()
+        self.check_unchanged()
+
+    def check_unchanged(self) -> None:
+        """Raises SourceInvalid where somebody has written to the file since it was opened."""
         # Parquet and archives, read from their end, are damaged then, and closed by now.
         if self._stamp is not None and stat.S_ISREG(self._stamp.st_mode) and not self._file.closed:
             now = os.fstat(self._file.fileno())
             # One that has grown was read as it was, or further.
             if now.st_size < self.size or (now.st_size == self.size and now.st_mtime_ns != self._stamp.st_mtime_ns):
-                raise SourceInvalid(f"{self.path}: was written to while it was read; load it again when it rests")
+                raise SourceInvalid(f"{self.path}: changed while it was read; load it again when nothing writes to it")
+
+    def stream(self) -> io.BufferedReader:
+        """The file's bytes, unpacked; read once."""
+        if self._stream is None:
+            plain = self._buffered(self._file)
+            packing = packings.packing_of(plain.peek(_HEAD_BYTES))
+            self._stream = plain if packing is None else self._buffered(packings.unpacked(plain, packing))
+        return self._stream
+
+    def head(self) -> bytes:
+        """How they begin."""
+        if self._head is None:
+            self._head = self.stream().peek(_HEAD_BYTES)
+        return self._head
+
+    def seekable(self) -> IO[bytes]:
+        """All of them from the start, for what is read from its end, as Parquet is.
+
+        Packed once more, it is unpacked to a temporary file.
+        """
+        if self._seekable is None:
+            stream = self.stream()
+            if cast("_Readable", stream.raw).source is self._file and self._file.seekable():
+                self._seekable = cast("IO[bytes]", self._file)
+            else:
+                self._seekable = self._unpacked_to_disk(stream)
+        self._seekable.seek(0)
+        return self._seekable
 
     def _rows(self) -> Iterator[Row | Rejection]:
-        stream = self._unpacked()
+        head = self.head()
+        refuse_pickle(self.path, head)
+        if head.startswith(PARQUET_MAGIC):
+            return parquet_rows(self.seekable(), self.path, MAX_ROW_BYTES, self.on_read)
+        if head.startswith(zips.MAGIC):
+            return zips.sample_rows(self.seekable(), self.path, MAX_ROW_BYTES)
+        if tars.is_tar(head):
+            raise SourceInvalid(f"{self.path}: is an archive inside of an archive; unpack the outer one first")
+        if is_ipc(head):
+            return ipc_rows(self.stream(), self.path, MAX_ROW_BYTES, self.on_read)
+        return self._text_rows(self.stream(), str(self.path))
+
+    def _text_rows(self, stream: io.BufferedReader, name: str) -> Iterator[Row | Rejection]:
         head = stream.peek(_HEAD_BYTES)
-        if head.startswith(b"PAR1"):
-            return self._parquet_rows(stream)
-        if head.startswith(archives.MAGIC):
-            return self._archived_rows(stream)
         if self._encoding is not None:
             stream = self._buffered(AsUtf8(stream, self._encoding))
             head = stream.peek(_HEAD_BYTES)
@@ -105,11 +143,13 @@ class SourceFile:
             head = head[len(_UTF8_MARK) :]
         if not head.strip() and len(head) < _HEAD_BYTES:
             raise SourceInvalid(f"{self.path}: is empty; there is nothing to load")
+        if is_event_stream(head):
+            return event_rows(stream, name, MAX_ROW_BYTES)
         if separator := separator_of(head):
-            return csv_rows(stream, str(self.path), separator, MAX_ROW_BYTES)
+            return csv_rows(stream, name, separator, MAX_ROW_BYTES)
         if is_document(head):
-            return documents(stream, str(self.path), MAX_ROW_BYTES)
-        return _lines(stream, str(self.path))
+            return documents(stream, name, MAX_ROW_BYTES)
+        return line_rows(stream, name, MAX_ROW_BYTES)
 
     def _refuse_other_encodings(self, head: bytes) -> None:
         for mark, encoding in _OTHER_ENCODINGS.items():
@@ -125,42 +165,7 @@ class SourceFile:
     def _buffered(self, source: Any) -> io.BufferedReader:
         return io.BufferedReader(_Readable(source, self), _HEAD_BYTES)
 
-    def _unpacked(self) -> io.BufferedReader:
-        plain = self._buffered(self._file)
-        packed = packing_of(plain.peek(_HEAD_BYTES))
-        return plain if packed is None else self._buffered(pa.CompressedInputStream(plain, packed))
-
-    def _parquet_rows(self, stream: io.BufferedReader) -> Iterator[Row | Rejection]:
-        with self._seekable(stream) as seekable:
-            try:
-                parquet = pq.ParquetFile(seekable)
-                line = 0
-                for batch in parquet.iter_batches(batch_size=_PARQUET_ROWS):
-                    self.on_read()
-                    for part in _bearable(batch):
-                        if part.nbytes > MAX_ROW_BYTES:
-                            line += 1
-                            reason = f"exceeds maximum of {MAX_ROW_BYTES:,} bytes for a row"
-                            yield Rejection(str(self.path), line, None, reason, "")
-                            continue
-                        for value in plain_rows(part, str(self.path)):
-                            line += 1
-                            if isinstance(value, TraceInvalid):
-                                yield Row(str(self.path), line, value="").rejection(value)
-                            else:
-                                yield Row(str(self.path), line, value=value)
-            except (pa.ArrowException, OSError) as error:
-                raise SourceInvalid(f"{self.path}: damaged Parquet file: {error}") from None
-
-    def _archived_rows(self, stream: io.BufferedReader) -> Iterator[Row | Rejection]:
-        with self._seekable(stream) as seekable:
-            yield from archives.sample_rows(seekable, self.path, MAX_ROW_BYTES)
-
-    def _seekable(self, stream: io.BufferedReader) -> IO[bytes]:
-        """What is read from its end, as Parquet is; packed once more, it is unpacked to a temporary file."""
-        if cast("_Readable", stream.raw).source is self._file and self._file.seekable():
-            self._file.seek(0)
-            return cast("IO[bytes]", self._file)
+    def _unpacked_to_disk(self, stream: io.BufferedReader) -> IO[bytes]:
         unpacked = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
         try:
             self._unpack(stream, unpacked)
@@ -177,14 +182,14 @@ class SourceFile:
                 unpacked.write(piece)
             except OSError as error:
                 raise SourceInvalid(f"{self.path}: cannot be unpacked ({error.strerror})") from None
-            if unpacked.tell() > _MOST_TIMES_UNPACKED * max(self._file.tell(), _HEAD_BYTES):
+            if unpacked.tell() > _MOST_TIMES_UNPACKED * max(self.position - self._start, _HEAD_BYTES):
                 times = f"more than {_MOST_TIMES_UNPACKED} times its size"
-                raise SourceInvalid(f"{self.path}: unpacks to {times}; if that is as it should be, unpack it first")
+                raise SourceInvalid(f"{self.path}: unpacks to {times}; if that is right, unpack it first")
         unpacked.seek(0)
 
 
 class _Readable(io.RawIOBase):
-    """A plain or unpacking stream whose faults name the file."""
+    """A plain or unpacking stream whose errors name the file."""
 
     def __init__(self, source: Any, of: SourceFile) -> None:
         self.source = source
@@ -200,25 +205,3 @@ class _Readable(io.RawIOBase):
             return int(self.source.readinto(buffer))
         except OSError as error:
             raise SourceInvalid(f"{self._of.path}: cannot be read to its end: {error}") from None
-
-
-def _bearable(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """The batch whole, or its rows one by one where it is larger than a row may be."""
-    if batch.nbytes <= MAX_ROW_BYTES:
-        yield batch
-    else:
-        yield from (batch.slice(place, 1) for place in range(len(batch)))
-
-
-def _lines(stream: io.BufferedReader, file: str) -> Iterator[Row | Rejection]:
-    line = 0
-    while raw := stream.readline(MAX_ROW_BYTES):
-        line += 1
-        if len(raw) == MAX_ROW_BYTES and not raw.endswith(b"\n"):
-            while (rest := stream.readline(MAX_ROW_BYTES)) and not rest.endswith(b"\n"):
-                pass
-            reason = f"exceeds maximum of {MAX_ROW_BYTES:,} bytes for a row"
-            yield Rejection(file, line, None, reason, raw[:200].decode(errors="replace"))
-        elif not raw.isspace():
-            # Without its end, so that a fault at the end of the row is told as one of this line.
-            yield Row(file, line, raw=raw.rstrip(b"\r\n"))

@@ -32,7 +32,7 @@ class TrajectoryFolder:
     def __init__(self, path: Path, most_bytes: int) -> None:
         self.path = path
         self.on_read: Callable[[], object] = lambda: None
-        # What the loader reckons with, though the files in it are larger.
+        # The size that the loader counts, though the files in it are larger.
         self.size = size_of(path)
         self.position = 0
         self._left = most_bytes
@@ -48,16 +48,16 @@ class TrajectoryFolder:
         except OSError as error:
             raise SourceInvalid(f"{self.path}: cannot be read ({error.strerror})") from None
         metadata = self._value(self.path / "metadata.json")
-        told = [self._value(file) for _, file in sorted(steps)]
+        content = [self._value(file) for _, file in sorted(steps)]
         self.position = self.size
-        yield Row(str(self.path), 1, value={"schema_version": "ATIF", **metadata, "steps": told})
+        yield Row(str(self.path), 1, value={"schema_version": "ATIF", **metadata, "steps": content})
 
     def _value(self, file: Path) -> dict[str, Any]:
         self.on_read()
         try:
-            # Opening what is no file, a pipe for one, may never end.
+            # Opening what is not a regular file, such as a pipe, may never end.
             if file.exists() and not file.is_file():
-                raise SourceInvalid(f"{file}: is no file")
+                raise SourceInvalid(f"{file}: is not a regular file")
             with file.open("rb") as stream:
                 raw = stream.read(self._left + 1)
         except OSError as error:

@@ -5,9 +5,11 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
+from tunix_rt.formats.containers.wrapped_rows import conversation_of, speaker_of
 from tunix_rt.formats.rows.row import REJECTED_TEXT_CHARS, Rejection, Row
+from tunix_rt.json_values import parsed
 
 _CHUNK_CHARS = 2**20
 _DECODER = json.JSONDecoder()
@@ -20,41 +22,75 @@ def is_document(head: bytes) -> bool:
     if text.startswith("["):
         return True
     first_line, _, rest = text.partition("\n")
-    if _parses(first_line) or not rest.strip():
-        return False
+    several = _holds_several(first_line)
+    if several or _parses(first_line) or not rest.strip():
+        return several
     try:
         _DECODER.raw_decode(text)
     except json.JSONDecodeError as error:
-        # A broken row has its fault on its own line; an object over several lines has it later, if at all.
+        # A broken row has its error on its own line; an object over several lines has it later, if at all.
         return error.pos > len(first_line) and not _parses(rest.lstrip().partition("\n")[0])
     except (ValueError, RecursionError):
-        # Too deep, or a number of thousands of digits, wherever it stands.
+        # Too deep, or a number of thousands of digits, wherever it is.
         return not first_line.rstrip().endswith("}")
     return True
 
 
 def documents(stream: io.BufferedReader, file: str, most_chars: int) -> Iterator[Row | Rejection]:
-    """The objects of the document, each with the line it begins on.
+    """The objects of the document, each with the line it begins on; an array of messages is one, with `messages`.
 
-    Behind a fault nothing can be told apart any more: it ends the reading with a Rejection.
+    After an error the values cannot be separated any more: it ends the reading with a Rejection.
     """
     reading = _Reading(stream, file, most_chars)
     try:
-        in_array = reading.next_character() == "["
-        if in_array:
-            reading.advance(reading.at + 1)
-        while (character := reading.next_character()) and not (in_array and character == "]"):
-            line = reading.line
-            # A byte that is not UTF-8 goes with its row, which is refused for it, and not with all behind it.
-            yield Row(file, line, raw=reading.next_value().encode(errors="surrogateescape"))
-        if in_array and not character:
-            yield reading.rejection("the array is not closed: the file seems cut off")
+        while character := reading.next_character():
+            if character == "[":
+                yield from _or_one_conversation(_elements(reading), most_chars)
+            else:
+                yield reading.next_row()
     except json.JSONDecodeError as error:
         yield reading.rejection(error.msg, error.pos)
     except _TooLargeError as error:
-        yield Rejection(file, reading.line, None, f"{error}; nothing behind it was read", reading.start())
+        yield Rejection(file, reading.line, None, f"{error}; nothing after it was read", reading.start())
     except (ValueError, RecursionError) as error:
         yield reading.rejection(str(error))
+
+
+def _elements(reading: "_Reading") -> Iterator[Row]:
+    """The elements of the array that begins here."""
+    reading.advance(reading.at + 1)
+    while (character := reading.next_character()) != "]":
+        if not character:
+            raise ValueError("the array is not closed; the file may be cut off")
+        yield reading.next_row()
+    reading.advance(reading.at + 1)
+
+
+def _or_one_conversation(rows: Iterator[Row], most_chars: int) -> Iterator[Row]:
+    """The rows, or if all of them are messages the conversation that they are together."""
+    held: list[Row] = []
+    speakers: list[str] = []
+    size = 0
+    try:
+        for row in rows:
+            speaker = speaker_of(_value(row))
+            size += len(row.raw or b"")
+            held.append(row)
+            if speaker is None or size > most_chars:
+                break
+            speakers.append(speaker)
+    except (ValueError, RecursionError, _TooLargeError):
+        # Of a conversation that is cut off, nobody knows what its answer was.
+        yield from () if conversation_of(speakers) else held
+        raise
+    if len(speakers) < len(held):
+        yield from held
+        yield from rows
+    elif name := conversation_of(speakers):
+        joined = b'{"%s":[%s]}' % (name.encode(), b",".join(row.raw or b"" for row in held))
+        yield Row(held[0].file, held[0].line, raw=joined)
+    else:
+        yield from held
 
 
 class _TooLargeError(Exception):
@@ -86,6 +122,12 @@ class _Reading:
                 return self._text[self.at : self.at + 1]
             self._grow()
 
+    def next_row(self) -> Row:
+        """The next value as a row."""
+        line = self.line
+        # A byte that is not UTF-8 goes with its row, which is refused for it, and not with all after it.
+        return Row(self._file, line, raw=self.next_value().encode(errors="surrogateescape"))
+
     def next_value(self) -> str:
         """The text of the next value."""
         while True:
@@ -110,7 +152,7 @@ class _Reading:
             self._file,
             line,
             None,
-            f"invalid JSON at line {line:,}, column {column:,}: {reason}; nothing behind it was read",
+            f"invalid JSON at line {line:,}, column {column:,}: {reason}; nothing after it was read",
             self.start(),
         )
 
@@ -124,6 +166,23 @@ class _Reading:
         self._ended = not data
         self._text = self._text[self.at :] + self._utf8.decode(data, final=self._ended)
         self.at = 0
+
+
+def _holds_several(line: str) -> bool:
+    """Whether one object stands behind the other on the line, with nothing or blanks between."""
+    try:
+        end = _DECODER.raw_decode(line)[1]
+    except (ValueError, RecursionError):
+        return False
+    return line[:1] == "{" and line[end:].lstrip().startswith("{")
+
+
+def _value(row: Row) -> Any:
+    # Not `row.value`, which stays: all that is held would be in memory twice.
+    try:
+        return parsed(row.raw or b"")
+    except (ValueError, RecursionError):
+        return None
 
 
 def _parses(text: str) -> bool:

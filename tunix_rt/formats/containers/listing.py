@@ -9,57 +9,64 @@ from typing import Any, NamedTuple
 
 from tunix_rt.errors import SourceInvalid
 from tunix_rt.formats.containers.folders import is_trajectory
+from tunix_rt.formats.containers.packings import ENDINGS as PACKED_ENDINGS
 from tunix_rt.formats.rows.row import Rejection
 from tunix_rt.paths import is_endless, is_of_store, is_unfinished, kind_of, local_path, status_of
 
 # What an export writes beside its file; no traces are in it.
 MANIFEST_ENDING = ".manifest.json"
-_ENDINGS = tuple(
-    kind + packed
-    for kind in (".json", ".jsonl", ".ndjson", ".parquet", ".csv", ".eval")
-    for packed in ("", ".gz", ".zst", ".zstd")
-)
+_KINDS = (".json", ".jsonl", ".ndjson", ".parquet", ".csv", ".eval", ".arrow", ".feather", ".tar")
+_ENDINGS = (*(kind + packed for kind in _KINDS for packed in ("", *PACKED_ENDINGS)), ".zip", ".tgz", ".tbz2", ".txz")
+ENDINGS_READ = f"{', '.join(_KINDS)} (packed or not: {', '.join(PACKED_ENDINGS)}), .zip and .tgz"
+# What `save_to_disk` of Hugging Face's datasets writes beside the shards, and macOS beside every file of an archive.
+_OF_DATASETS = ("state.json", "dataset_info.json", "dataset_dict.json")
+_OF_MACOS = "._"
 
 
-class Found(NamedTuple):
-    """The files to read in order of name; the ones of trace stores, which are passed over; folders that do not open."""
+class Listing(NamedTuple):
+    """The files to read in order of name; those of trace stores, which are passed over; folders that cannot be read."""
 
     files: list[Path]
     passed_over: list[Path]
     unreadable: list[Rejection]
 
 
-def files_at(place: Any, check: Callable[[], object] = lambda: None) -> Found:
+def files_at(pattern: Any, check: Callable[[], object] = lambda: None) -> Listing:
     """The files meant by a path, a folder (with all below it) or a pattern (`runs/*.jsonl`).
 
     A folder and a pattern pass over the manifests of exports and the files of trace stores. `check` is called for each
-    name, and what it raises ends the listing. Raises SourceInvalid where there is no file, or no such path can be.
+    name, and what it raises ends the listing. Raises SourceInvalid where there is no file, or the path is not valid.
     """
-    path = local_path(place, SourceInvalid)
+    path = local_path(pattern, SourceInvalid)
     status = status_of(path, SourceInvalid)
     if status is None and glob.has_magic(str(path)):
         return _of_pattern(path, check)
     if status is None:
-        raise SourceInvalid(f"{path}: no such file or folder{_seen_from()}")
+        raise SourceInvalid(f"{path}: no such file or folder{_working_folder()}")
     if kind_of(status) == "a folder" and not is_trajectory(path):
         return _of_folder(path, check)
     if is_of_store(path):
         raise SourceInvalid(
-            f"{path}: belongs to a trace store; open the store it is of, as in store.load(TraceStore(path).records())"
+            f"{path}: is part of a trace store; open that store, as in store.load(TraceStore(path).records())"
         )
     if is_endless(path, status):
         raise SourceInvalid(f"{path}: is {kind_of(status)}; name a file, a folder or a pattern")
-    return Found([path], [], [])
+    return Listing([path], [], [])
 
 
-def _of_folder(path: Path, check: Callable[[], object]) -> Found:
+def is_named_as_source(name: str) -> bool:
+    """Whether a name in a folder or in an archive is that of a file of rows."""
+    return name.lower().endswith(_ENDINGS) and not name.rpartition("/")[2].startswith(_OF_MACOS)
+
+
+def _of_folder(path: Path, check: Callable[[], object]) -> Listing:
     unreadable: list[Rejection] = []
 
     def note(error: OSError) -> None:
         folder = str(error.filename)
         if folder == str(path):
             raise SourceInvalid(f"{path}: cannot be read ({error.strerror})") from None
-        # One that has just been removed holds nothing.
+        # One that has just been removed has no traces.
         if not isinstance(error, FileNotFoundError):
             unreadable.append(Rejection(folder, None, None, f"cannot be read ({error.strerror})", ""))
 
@@ -73,15 +80,18 @@ def _of_folder(path: Path, check: Callable[[], object]) -> Found:
             file = Path(folder, name)
             if is_of_store(file):
                 stores.append(file)
-            elif name.lower().endswith(_ENDINGS) and _is_source(file):
+            elif is_named_as_source(name) and _is_source(file):
                 files.append(file)
+        # Beside anything else than shards, files of these names may be anybody's.
+        if any(file.suffix == ".arrow" for file in files):
+            files = [file for file in files if file.name not in _OF_DATASETS]
         found |= {Path(folder)} if files and is_trajectory(Path(folder)) else set(files)
     if not found and not unreadable:
-        raise SourceInvalid(f"{path}: a folder without traces; looked for files ending in {', '.join(_ENDINGS)}")
-    return Found(_each_once(found), sorted(stores), unreadable)
+        raise SourceInvalid(f"{path}: is a folder without traces; files of traces end in {ENDINGS_READ}")
+    return Listing(_each_once(found), sorted(stores), unreadable)
 
 
-def _of_pattern(path: Path, check: Callable[[], object]) -> Found:
+def _of_pattern(path: Path, check: Callable[[], object]) -> Listing:
     found: list[Path] = []
     stores: list[Path] = []
     for name in glob.iglob(str(path), recursive=True):  # noqa: PTH207 - Path.glob takes no absolute pattern
@@ -92,16 +102,16 @@ def _of_pattern(path: Path, check: Callable[[], object]) -> Found:
         elif _is_source(file) or is_trajectory(file):
             found.append(file)
     if not found:
-        others = " but files of a trace store" if stores else ""
-        raise SourceInvalid(f"{path}: no file has such a name{others}{_seen_from()}")
-    return Found(_each_once(found), sorted(stores), [])
+        others = ", only files of a trace store" if stores else ""
+        raise SourceInvalid(f"{path}: no file matches this pattern{others}{_working_folder()}")
+    return Listing(_each_once(found), sorted(stores), [])
 
 
-def _seen_from() -> str:
+def _working_folder() -> str:
     try:
-        return f" (looked from {Path.cwd()})"
+        return f" (the working folder is {Path.cwd()})"
     except OSError:
-        return " (and the working folder is gone)"
+        return " (the working folder does not exist any more)"
 
 
 def _each_once(files: Iterable[Path]) -> list[Path]:
@@ -109,13 +119,13 @@ def _each_once(files: Iterable[Path]) -> list[Path]:
 
     A folder has its `latest.jsonl`, and `**` follows a link that leads back to its own folder some forty times.
     """
-    # Not Path.is_symlink, which raises, in Python 3.11, where nobody may look.
+    # Not Path.is_symlink, which raises, in Python 3.11, where access is denied.
     last_wins = sorted(files, key=lambda file: (os.path.islink(file), file), reverse=True)  # noqa: PTH114
     return sorted({_identity(file): file for file in last_wins}.values())
 
 
 def _identity(file: Path) -> object:
-    # Seven times as fast as to resolve the links: a watch looks at thousands of files every other second.
+    # Seven times as fast as to resolve the links: a watch checks thousands of files every other second.
     try:
         status = file.stat()
     except OSError:
@@ -124,7 +134,7 @@ def _identity(file: Path) -> object:
 
 
 def _is_source(file: Path) -> bool:
-    """Whether it is a file to be read; where nobody may look, reading it will say so."""
+    """Whether it is a file to be read; where access is denied, reading it will raise."""
     if file.name.endswith(MANIFEST_ENDING) or is_unfinished(file):
         return False
     try:

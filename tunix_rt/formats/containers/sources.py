@@ -38,10 +38,10 @@ class Source(Protocol):
 
 
 def in_memory(given: Any, encoding: str | None = None) -> list[Source]:
-    """The sources in what is no path: mostly one; of a dictionary of Hugging Face data sets one for each.
+    """The sources in what is not a path: mostly one; of a dictionary of Hugging Face data sets one for each.
 
     `encoding` is that of bytes and open files.
-    Raises SourceInvalid where it is nothing to load from, and says what would be.
+    Raises SourceInvalid where it cannot be loaded from, with what can be.
     """
     name = type(given).__name__
     if isinstance(given, bytes | bytearray | memoryview):
@@ -55,14 +55,14 @@ def in_memory(given: Any, encoding: str | None = None) -> list[Source]:
     if isinstance(given, Mapping):
         if given and all(map(_is_dataset, given.values())):
             return [SourceRows(split, f"{name}[{key!r}]") for key, split in given.items()]
-        raise SourceInvalid(f"{name}: is one trace at most; store.add(…) stores it, and load takes a list of them")
+        raise SourceInvalid(f"{name}: is at most one trace; store.add(…) stores it, and load takes a list of them")
     if not (isinstance(given, Iterable) or hasattr(given, "to_batches") or hasattr(given, "__arrow_c_stream__")):
-        raise SourceInvalid(f"{name}: nothing to load from; {_TAKEN}")
+        raise SourceInvalid(f"{name}: cannot be loaded from; {_TAKEN}")
     return [SourceRows(given, name)]
 
 
 class SourceRows:
-    """Rows that are in memory, or made one after the other as they are asked for."""
+    """Rows that are in memory, or made one after the other as they are read."""
 
     def __init__(self, given: Any, name: str) -> None:
         self.path = name
@@ -75,10 +75,10 @@ class SourceRows:
             self.size = 0
 
     def close(self) -> None:
-        """What was given stays as it is."""
+        """The rows are the caller's: nothing to close."""
 
     def rows(self) -> Iterator[Row | Rejection]:
-        """The rows in order, counted from 1; a Rejection for what is no row."""
+        """The rows in order, counted from 1; a Rejection for what is not a row."""
         values, row = _values(self._given, self.path)
         for value in values:
             if self.position % _BATCH_ROWS == 0:
@@ -96,7 +96,7 @@ def _is_dataset(given: Any) -> bool:
 
 
 def _values(given: Any, name: str) -> tuple[Iterable[Any], Callable[[str, int, Any], Row]]:
-    """What stands in the rows, and what makes a Row of each."""
+    """The values of the rows, and what makes a Row of each."""
     if hasattr(given, "iloc") and hasattr(given, "columns"):
         return _frame_values(given), _frame_row
     batches = _batches(given)
@@ -105,7 +105,7 @@ def _values(given: Any, name: str) -> tuple[Iterable[Any], Callable[[str, int, A
 
 def _batches(given: Any) -> Iterable[Any] | None:
     if _is_dataset(given) and hasattr(given, "data"):
-        # Not its table itself: a selection or a shuffling lies beside that.
+        # Not its table itself: a selection or a shuffling is kept beside that.
         return cast("Iterable[Any]", given.with_format("arrow").iter(batch_size=_BATCH_ROWS))
     if isinstance(given, pa.RecordBatchReader):
         return cast("Iterable[Any]", given)
@@ -137,7 +137,7 @@ def _frame_values(frame: Any) -> Iterator[Any]:
     for start in range(0, len(frame), _BATCH_ROWS):
         batch = frame.iloc[start : start + _BATCH_ROWS]
         # `to_dict` would make values of pandas of those of numpy, and fail where it has none.
-        columns = (batch.iloc[:, place] for place in range(len(names)))
+        columns = (batch.iloc[:, n] for n in range(len(names)))
         yield from (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
 
 
@@ -150,17 +150,17 @@ def _listed_row(name: str, line: int, value: Any) -> Row:
     if isinstance(value, TraceRecord):
         stamp = to_json({"id": value.id, "created_at": value.created_at})
         return Row(name, line, raw=stamp[:-1] + b"," + to_json(value.payload)[1:])
-    # What this refuses is a row that no format gets to see: its keys may be anything.
+    # A row that this refuses never reaches a format: its keys may be anything.
     value = plain(value)
     try:
         return Row(name, line, raw=to_json(value), value=value)
     except (PydanticSerializationError, ValueError, RecursionError):
-        # What no JSON text can hold, such as a lone surrogate, is told with its field by those who look at the value.
+        # What no JSON text can hold, such as a lone surrogate, is reported with its field by those that read the value.
         return Row(name, line, value=value)
 
 
 class Borrowed(io.RawIOBase):
-    """A file that somebody else has open: read from where it stands, at most `size` bytes, and left open."""
+    """A file that the caller has open: read from its position on, at most `size` bytes, and left open."""
 
     def __init__(self, file: Any, name: str, size: int | None = None) -> None:
         self._file = file
@@ -198,7 +198,7 @@ class Borrowed(io.RawIOBase):
         if self._most is not None:
             view = view[: max(0, self._most - self._at)]
         done = 0
-        # Filled to the end: a pipe gives what it has, and the kind of a file is told by its whole beginning.
+        # Filled to the end: a pipe gives what it has, and the kind of a file is detected from its complete beginning.
         while done < len(view) and (piece := self._file.read(len(view) - done)):
             if isinstance(piece, str):
                 raise SourceInvalid(f"{self._name}: is open as text; open it in binary mode, as in open(path, 'rb')")

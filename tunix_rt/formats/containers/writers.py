@@ -1,10 +1,10 @@
-"""Writing Arrow batches to a file, packed as its name says."""
+"""Writing Arrow batches to a file, packed as its name ends."""
 
 import hashlib
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,7 +15,7 @@ PACKED_ENDINGS = tuple(_COMPRESSIONS)
 
 
 class HashedFile(io.RawIOBase):
-    """An open file or pipe, written from where it stands to its end; closed, it has the `sha256` of what was written.
+    """An open file or pipe, written from its position on; closed, it has the `sha256` of what was written.
 
     The digest is taken in a thread of its own, while the next rows are fetched: SHA-256 does 900 MB/s, of which a plain
     export in one thread would lose a fifth of its speed.
@@ -103,8 +103,20 @@ def as_lines(rows: Iterable[Mapping[str, Any]]) -> pa.RecordBatch:
 
 
 def _text(column: pa.StringArray) -> memoryview:
-    """The values of a column one after the other, as they already lie in memory: nothing is copied."""
+    """The values of a column one after the other, as they already are in memory: nothing is copied."""
     column = column.cast(pa.large_string())
     _, offsets, data = column.buffers()
     ends = memoryview(offsets).cast("q")
     return memoryview(data)[ends[column.offset] : ends[column.offset + len(column)]]
+
+
+class Container(NamedTuple):
+    """What a format is written in: the endings of file names that fit, without those of packing, and what writes it."""
+
+    endings: tuple[str, ...]
+    media_type: str
+    write: Callable[[HashedFile, str, Iterator[pa.RecordBatch]], None]
+
+
+LINES = Container((".jsonl", ".ndjson", ".json"), "application/x-ndjson", write_lines)
+PARQUET = Container((".parquet",), "application/vnd.apache.parquet", write_parquet)

@@ -1,9 +1,10 @@
-"""Values of rows to what a trace's meta can hold; or the reason why they are none of it."""
+"""Values of rows as what a trace's meta can hold; TraceInvalid for those that it cannot."""
 
 import ast
 import json
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,23 +63,25 @@ def number(value: Any, path: str) -> int | float | None:
     if isinstance(value, float) and not math.isfinite(value):
         if written in _NOT_NUMBERS:
             return None
-        raise TraceInvalid(Problem(path, "a number beyond 1.8e308, where doubles end"))
+        raise TraceInvalid(Problem(path, "must be a number up to 1.8e308, the largest that a double holds"))
     return value
 
 
 def as_line(value: Any) -> str:
-    """The value as a line of JSON; a text as it stands."""
+    """The value as a line of JSON; a text unchanged."""
     return value if isinstance(value, str) else json.dumps(as_json(value), ensure_ascii=False)
 
 
-def step_in_name(file: str) -> int | None:
-    """The training step that a file is named for: 40 in `40.jsonl` and `train_data_step40.jsonl`."""
-    found = re.fullmatch(r"(?:.*step_?)?(\d{1,18})", Path(file).name.partition(".")[0])
-    return int(found[1]) if found else None
+def training_step(fields: Mapping[str, Any], file: str) -> int | float | None:
+    """The training step in `step`, else the one in the file's name: 40 in `40.jsonl` and `train_data_step40.jsonl`."""
+    step = number(fields.get("step"), "step")
+    if step is None and (found := re.fullmatch(r"(?:.*step_?)?(\d{1,18})", Path(file).name.partition(".")[0])):
+        return int(found[1])
+    return step
 
 
 def literal(written: str, path: str) -> Any:
-    """The value of a Python literal, with None for `nan` and `inf`; TraceInvalid where it is none. Nothing is run.
+    """The value of a Python literal, with None for `nan` and `inf`; TraceInvalid where it is not one. Nothing is run.
 
     >>> literal("[{'reward': nan, 'n': -2}]", "cell")
     [{'reward': None, 'n': -2}]
@@ -89,12 +92,13 @@ def literal(written: str, path: str) -> Any:
     except TraceInvalid:
         raise
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
-        reason = str(error).partition("\n")[0][:80] or type(error).__name__
-        raise TraceInvalid(Problem(path, f"is no Python literal: {reason}")) from None
+        # Python ends some of its reasons with an object of its own and an address.
+        reason = str(error).partition("\n")[0].partition(": <")[0][:80] or type(error).__name__
+        raise TraceInvalid(Problem(path, f"is not a valid Python literal: {reason}")) from None
 
 
 class _Finite(ast.NodeTransformer):
-    """Puts None where a literal has a number that JSON has not, with its sign."""
+    """Puts None in place of a number that JSON does not have, and of its sign."""
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         return ast.copy_location(ast.Constant(None), node) if node.id in _NOT_FINITE else node

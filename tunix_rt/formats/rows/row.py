@@ -1,9 +1,8 @@
 """What passes between a file, its format and the store: rows in; drafts of traces, or rejections, out."""
 
-from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from tunix_rt.errors import Problem, TraceInvalid
@@ -12,9 +11,9 @@ from tunix_rt.json_values import parsed
 from tunix_rt.model import Trace
 
 REJECTED_TEXT_CHARS = 200
-# Said of a row that is not valid UTF-8, as it was or as it came from another encoding.
+# Of a row that is not valid UTF-8, as it was or as it came from another encoding.
 _NOT_IN_ENCODING = (
-    "it holds bytes that are not text in the file's encoding, which is UTF-8 unless encoding= says otherwise, as in "
+    "it holds bytes that are not text in the file's encoding, which is UTF-8 unless you pass another, as in "
     'encoding="windows-1252"'
 )
 
@@ -22,7 +21,7 @@ _NOT_IN_ENCODING = (
 class Row:
     """One row: its file, its line (from 1; in Parquet its row), and its content as JSON text, as a value, or both.
 
-    `is_spoiled` says of a value that not all of it could be decoded; a text says it itself.
+    `is_spoiled` marks a value of which not all could be decoded; of a text it can be seen.
     """
 
     def __init__(
@@ -37,20 +36,20 @@ class Row:
 
     @cached_property
     def value(self) -> Any:
-        """The row's JSON value; TraceInvalid with line and column where it is no JSON."""
+        """The row's JSON value; TraceInvalid with line and column where it is not JSON."""
         raw = cast("bytes", self.raw)
         try:
             return parsed(raw)
         except (ValueError, RecursionError) as error:
-            # The model's parser says where the fault is, in the words that every other bad row gets.
+            # The model's parser finds the error, and words it as for every other bad row.
             Trace.from_json(raw, first_line=self.line)
             raise TraceInvalid(Problem(None, f"invalid JSON: {error}")) from None
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The row's fields; TraceInvalid where it is no JSON object."""
+        """The row's fields; TraceInvalid where it is not a JSON object."""
         if not isinstance(self.value, dict):
-            # In the words that a trace has for it.
+            # Raises in the words of a trace.
             Trace.from_plain(self.value)
             raise TraceInvalid(Problem(None, "must be an object"))
         return self.value
@@ -61,13 +60,13 @@ class Row:
             try:
                 return str(self.value)[:REJECTED_TEXT_CHARS]
             except Exception:  # noqa: BLE001
-                # Python writes no numbers of thousands of digits, and nothing that is nested without end; what a
-                # foreign value writes of itself may fail in any way.
+                # Python writes no numbers of thousands of digits, and nothing that is nested without end; the
+                # conversion of a foreign value may fail in any way.
                 return ""
         return self.raw[: 4 * REJECTED_TEXT_CHARS].decode(errors="replace")[:REJECTED_TEXT_CHARS]
 
     def rejection(self, error: TraceInvalid) -> "Rejection":
-        """The rejection of this row: the first field at fault, and how many more there are."""
+        """The rejection of this row: the first invalid field, and how many more there are."""
         first, *rest = error.problems
         more = f" (and {len(rest)} more)" if rest else ""
         if self.is_spoiled or (self.raw is not None and not _is_utf8(self.raw)):
@@ -84,7 +83,7 @@ def _is_utf8(raw: bytes) -> bool:
 
 
 class Draft(NamedTuple):
-    """A trace read from a row, or its fields, with the id and the time that the row gave it, if it did."""
+    """A trace read from a row, or its fields, with the id and the time of the row, if it has them."""
 
     row: Row
     trace: Trace | TraceFields
@@ -93,22 +92,10 @@ class Draft(NamedTuple):
 
 
 class Rejection(NamedTuple):
-    """A row that is no trace: its file, line (None: the file as a whole), field, the reason, and how it begins."""
+    """A row that is not a valid trace: its file, line (None: the complete file), field, reason, and its beginning."""
 
     file: str
     line: int | None
     field: str | None
     reason: str
     text: str
-
-
-class Format(Protocol):
-    """How rows of one family become traces."""
-
-    name: str
-
-    def misfit(self, value: Mapping[str, Any]) -> str | None:
-        """None where a row looks like one of this format, else what it lacks."""
-
-    def drafts(self, row: Row) -> Iterable[Draft | TraceInvalid]:
-        """The traces of a row, one or several, with what is wrong in the place of each bad one; raises where all is."""

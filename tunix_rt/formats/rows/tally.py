@@ -3,12 +3,13 @@
 from collections import Counter
 
 NO_ANSWER = "no final answer"
+NO_PARTNER = "no partner in its group"
 
 
 class Tally:
     """How many traces were read and how many rows they made; why the others are `left_out`, and what was `shortened`.
 
-    The two last count traces by reason.
+    The last two count traces by reason.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """The fields of a trace, from a line of JSON or as a reader found them, without making a `Trace`: at twice the speed.
 
 What is accepted here is accepted by `Trace` too, and alike; what is not is left to `Trace`, which may accept it still
-(a text beyond the bounds of format 1.0) and otherwise says what is wrong.
+(a text beyond the bounds of format 1.0) and otherwise raises what is wrong.
 """
 
 from datetime import datetime
@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
-# Python's own TypedDict will do for pydantic from 3.12 on.
+# Pydantic accepts Python's own TypedDict from 3.12 on.
 from typing_extensions import TypedDict
 
 from tunix_rt.model import LIMITS_1_0, Meta, Name, StepIndex, in_utc
@@ -55,7 +55,7 @@ _FIELDS: Any = TypeAdapter(TraceFields).validator
 
 
 def fields_of(line: bytes) -> tuple[TraceFields, UUID | None, datetime | None] | None:
-    """The trace's fields, with the id and the time that stand beside them; None where only `Trace` can tell."""
+    """The trace's fields, with the id and the time beside them; None where only `Trace` can decide."""
     # A text with a NUL, which no store keeps, has it as this escape; lone surrogates are refused by the parser.
     if b"\\u0000" in line:
         return None
@@ -63,11 +63,11 @@ def fields_of(line: bytes) -> tuple[TraceFields, UUID | None, datetime | None] |
         fields = _LINE.validate_json(line)
     except ValidationError:
         return None
-    return (fields, fields.pop("id", None), fields.pop("created_at", None)) if _is_whole(fields) else None
+    return (fields, fields.pop("id", None), fields.pop("created_at", None)) if _is_complete(fields) else None
 
 
 def accepted_fields(fields: TraceFields) -> TraceFields | None:
-    """The fields, if they are a trace's; None where only `Trace` can tell."""
+    """The fields, if they are a valid trace; None where only `Trace` can decide."""
     try:
         accepted: TraceFields = _FIELDS.validate_python(fields)
     except ValidationError:
@@ -75,11 +75,11 @@ def accepted_fields(fields: TraceFields) -> TraceFields | None:
     texts = [accepted["prompt"], accepted["final_answer"] or ""]
     for step in accepted["steps"]:
         texts += (step["type"], step["content"])
-    return accepted if storable("".join(texts)) and _is_whole(accepted) else None
+    return accepted if storable("".join(texts)) and _is_complete(accepted) else None
 
 
-def _is_whole(fields: TraceFields) -> bool:
-    """What no type tells of a trace's fields."""
+def _is_complete(fields: TraceFields) -> bool:
+    """Whether a trace's fields are valid together, which their types cannot express."""
     steps = fields["steps"]
     return (
         len({step["i"] for step in steps}) == len(steps)

@@ -1,4 +1,4 @@
-"""The fields of a row, each of the type that its format gives it; TraceInvalid names the one that is not."""
+"""The fields of a row, each of the type that its format requires; TraceInvalid names the one that is not."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ _WORDS: dict[type, str] = {
 
 
 def typed(item: Any, kind: type[_T], path: str | None) -> _T:
-    """The item, which stands at `path` and is of this type.
+    """The item at `path`, which must be of this type.
 
     >>> typed(["2 + 2"], str, "steps")
     Traceback (most recent call last):
@@ -54,7 +54,7 @@ def first_text(fields: Mapping[str, Any], *names: str) -> tuple[str, str] | tupl
 
 
 def lacking(value: Mapping[str, Any], *fields: str) -> str | None:
-    """Which of these fields a row has not, in words; None where it has them all."""
+    """Which of these fields a row lacks, in words; None where it has them all."""
     missing = [field for field in fields if field not in value]
     return f"no field {', '.join(missing)}" if missing else None
 

@@ -1,7 +1,7 @@
-"""From a dialogue to a trace: what was asked becomes the prompt, what came of it becomes steps and final answer.
+"""From a dialogue to a trace: its beginning becomes the prompt, the rest becomes steps and final answer.
 
 Of a chat the last answer is the trace, and all before it the prompt; of an agent's rollout all that came after the
-prompt is the trace, a step for each thing said, done and seen.
+prompt is the trace, a step for each message, call and result.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,10 +9,9 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.rows.found import Found, group_of
 from tunix_rt.formats.rows.trace_fields import StepFields
 from tunix_rt.formats.rows.typed_fields import first_text, maybe, rest_of
-from tunix_rt.formats.text.drafts import group_of, outside_draft
 from tunix_rt.formats.text.messages import Turn, call_text, turn, turns_of
 from tunix_rt.formats.text.think_tags import parse_written, split_steps
 
@@ -20,8 +19,8 @@ REDACTED = "(redacted by the provider)"
 # The words of the interfaces for: no room for more tokens.
 _CUT_SHORT = {"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"}
 # What a turn that is not the model's becomes in a rollout.
-_SEEN = {"system": "system", "user": "user"}
-# Where the halves of an exchange stand: in the row itself, as a log has them, as the batch files of the providers do.
+_OTHER_ROLES = {"system": "system", "user": "user"}
+# Where the halves of an exchange are: in the row itself, as in a log, as in the batch files of the providers.
 _HALVES: tuple[tuple[str, ...], ...] = (
     (),
     ("request",),
@@ -33,14 +32,14 @@ _HALVES: tuple[tuple[str, ...], ...] = (
 
 
 class Prompt(NamedTuple):
-    """The text that was asked, and what of the asking goes to meta."""
+    """The text of a prompt, and what belongs to it in meta."""
 
     text: str
     meta: dict[str, Any]
 
 
 class Half(NamedTuple):
-    """The request or the response in a row: where it stands, and its fields."""
+    """The request or the response in a row: its path, and its fields."""
 
     at: tuple[str, ...]
     fields: Mapping[str, Any]
@@ -50,7 +49,7 @@ class Half(NamedTuple):
         return ".".join(map(str, (*self.at, *names)))
 
     def text(self, used: list[tuple[str, ...]], *names: str) -> str | None:
-        """The first of these fields that is a text; its place goes to `used`."""
+        """The first of these fields that is a text; its path goes to `used`."""
         name, found = first_text(self.fields, *names)
         if name is not None:
             used.append((*self.at, name))
@@ -60,7 +59,7 @@ class Half(NamedTuple):
 def prompt_of(turns: Sequence[Turn]) -> Prompt:
     """One user's text alone, or the dialogue as it reads; the system's text apart.
 
-    The messages are kept as they stand wherever prompt and system text do not say all of them.
+    The messages are kept unchanged wherever prompt and system text do not hold all of them.
     """
     leading = list(takewhile(lambda turn: turn.role == "system", turns))
     spoken = turns[len(leading) :]
@@ -82,35 +81,28 @@ def prompt_of(turns: Sequence[Turn]) -> Prompt:
 
 
 def split_at_answer(turns: Sequence[Turn], path: str) -> tuple[int, Turn, Prompt]:
-    """The last message of the assistant: its place, itself, and what was asked before it.
+    """The last message of the assistant: its index, itself, and its prompt.
 
-    What comes after it is kept in the prompt's meta. TraceInvalid where the assistant says nothing.
+    What comes after it is kept in the prompt's meta. TraceInvalid where there is no such message.
     """
-    place = next((n for n in reversed(range(len(turns))) if turns[n].role == "assistant"), None)
-    if place is None:
-        raise TraceInvalid(Problem(path, "no message of the assistant"))
-    prompt = prompt_of(turns[:place])
-    if after := [turn.raw for turn in turns[place + 1 :]]:
+    index = next((n for n in reversed(range(len(turns))) if turns[n].role == "assistant"), None)
+    if index is None:
+        raise TraceInvalid(Problem(path, "there is no message of the assistant"))
+    prompt = prompt_of(turns[:index])
+    if after := [turn.raw for turn in turns[index + 1 :]]:
         prompt.meta["messages_after"] = after
-    return place, turns[place], prompt
+    return index, turns[index], prompt
 
 
 def split_at_beginning(turns: Sequence[Turn]) -> tuple[Prompt, list[Turn]]:
-    """What was asked before the model spoke for the first time, and all that came of it."""
-    place = next((n for n, turn in enumerate(turns) if turn.role == "assistant"), len(turns))
-    return prompt_of(turns[:place]), list(turns[place:])
+    """What comes before the model's first message, as its prompt, and the rest."""
+    index = next((n for n, turn in enumerate(turns) if turn.role == "assistant"), len(turns))
+    return prompt_of(turns[:index]), list(turns[index:])
 
 
-def answer_draft(
-    row: Row,
-    *,
-    name: str,
-    path: str,
-    prompt: Prompt,
-    answer: Turn,
-    known: Mapping[str, Any],
-    extra: Mapping[str, Any],
-) -> Draft:
+def found_in_answer(
+    prompt: Prompt, answer: Turn, *, path: str, meta: Mapping[str, Any], extra: Mapping[str, Any]
+) -> Found:
     """The trace of an answer (at `path`) to a prompt.
 
     Reasoning parts become steps, and parts that only the provider can read become steps of type "redacted". Where there
@@ -118,64 +110,73 @@ def answer_draft(
     `meta["parts"]` (with the number of their first step), tool calls under `meta["tool_calls"]`, other fields under
     `meta["message"]`.
     """
-    rest, finish = answer.rest, known.get("finish_reason")
+    rest, finish = answer.rest, meta.get("finish_reason")
     if finish is None and (finish := maybe(rest, "finish_reason", str, at=f"{path}.")) is not None:
         rest = rest_of(rest, "finish_reason")
     if not answer.parts and not finish:
-        raise TraceInvalid(Problem(path, "neither content nor reasoning nor a tool call"))
+        raise TraceInvalid(Problem(path, "has neither content nor reasoning nor a tool call"))
     steps = _Steps()
-    said, cut = steps.take(answer, answer.written)
+    text, is_cut = steps.take(answer, answer.written)
     # Who calls a tool, or stops without a word, was not cut short.
-    cut = cut or not (said or answer.calls or (finish and not answer.written))
+    is_cut = is_cut or not (text or answer.calls or (finish and not answer.written))
     meta = {
-        **known,
-        "truncated": True if cut or _cut_short(known, finish) else None,
+        **meta,
+        "truncated": True if is_cut or _cut_short(meta, finish) else None,
         "finish_reason": finish,
         **prompt.meta,
         "tool_calls": answer.calls or None,
         "parts": steps.kept or None,
         "message": rest or None,
     }
-    return outside_draft(
-        row, prompt=prompt.text, steps=steps.all, final_answer=said or None, name=name, known=meta, extra=extra
-    )
+    return Found(prompt.text, steps.all, text or None, meta, extra)
 
 
-def rollout_draft(
-    row: Row,
-    *,
-    name: str,
-    path: str,
+def found_in_rollout(
     prompt: Prompt,
     turns: Sequence[Turn],
-    known: Mapping[str, Any],
+    *,
+    path: str,
+    meta: Mapping[str, Any],
     extra: Mapping[str, Any],
-    whole: Mapping[str, Any],
-) -> Draft:
-    """The trace of all that came (at `path`) after a prompt.
+    messages: Mapping[str, Any],
+) -> Found:
+    """The trace of all turns (at `path`) after a prompt.
 
-    One message of the model alone is an answer. Otherwise each thing said, done and seen becomes a step, the model's
-    last message, if it calls no tool, the final answer; `whole`, which goes to `extra`, has the messages as they stand.
+    One message of the model alone is an answer. Otherwise each message, call and result becomes a step, the model's
+    last message, if it calls no tool, the final answer; `messages` has them unchanged, and goes to `extra`.
     """
     if len(turns) == 1 and turns[0].role == "assistant" and turns[0].parts and not turns[0].calls:
-        return answer_draft(row, name=name, path=path, prompt=prompt, answer=turns[0], known=known, extra=extra)
+        return found_in_answer(prompt, turns[0], path=path, meta=meta, extra=extra)
     last = max((n for n, one in enumerate(turns) if one.role == "assistant"), default=None)
-    steps, answer, cut = _Steps(), None, False
+    steps, answer, is_cut = _Steps(), None, False
     for n, one in enumerate(turns):
         if one.role != "assistant":
-            steps.add(_SEEN.get(one.role, "observation"), one.shown)
+            steps.add(_OTHER_ROLES.get(one.role, "observation"), one.shown)
         elif n == last and not one.calls:
-            answer, cut = steps.take(one, one.written)
+            answer, is_cut = steps.take(one, one.written)
         else:
             steps.add("message", steps.take(one, one.without_calls().shown)[0])
             for call in one.calls:
                 steps.add("tool_call", call_text(call))
     # Who calls a tool at the end was not cut short.
-    cut = cut or not (answer or (turns and turns[-1].calls)) or _cut_short(known, known.get("finish_reason"))
-    known = {**known, "truncated": True if cut else None, **prompt.meta}
-    extra = {**extra, **whole} if turns else extra
-    return outside_draft(
-        row, prompt=prompt.text, steps=steps.all, final_answer=answer or None, name=name, known=known, extra=extra
+    is_cut = is_cut or not (answer or (turns and turns[-1].calls)) or _cut_short(meta, meta.get("finish_reason"))
+    meta = {**meta, "truncated": True if is_cut else None, **prompt.meta}
+    return Found(prompt.text, steps.all, answer or None, meta, {**extra, **messages} if turns else extra)
+
+
+def found_in_completion(value: Mapping[str, Any], *, meta: Mapping[str, Any], extra: Mapping[str, Any]) -> Found:
+    """The trace of a row with `prompt` and `completion`, texts or messages; a null completion is a failed rollout."""
+    prompt = prompt_of(turns_of(value.get("prompt"), "prompt"))
+    if "completion" not in value:
+        raise TraceInvalid(Problem("completion", "missing"))
+    completion = value["completion"]
+    return found_in_rollout(
+        prompt,
+        [] if completion is None else turns_of(completion, "completion", role="assistant"),
+        path="completion",
+        meta={"group": group_of(prompt.text), **meta},
+        extra=rest_of(extra, "prompt", "completion"),
+        messages={"completion": completion},
     )
 
 
@@ -193,17 +194,17 @@ def half_with(value: Mapping[str, Any], *names: str) -> Half | None:
 def prompt_at(
     value: Mapping[str, Any],
     *,
-    asked: Sequence[str],
+    fields: Sequence[str],
     system: Sequence[str] = (),
     turns_of: Callable[[Any, str], list[Turn]] = turns_of,
 ) -> tuple[Prompt, list[tuple[str, ...]]]:
-    """What was asked, from the first of the fields `asked` and of the fields `system`, and the places of these two.
+    """The prompt, from the first of these `fields` and of the fields `system`, and the paths of these two.
 
-    The prompt of a response is empty where its row does not tell the request.
+    The prompt of a response is empty where its row does not have the request.
     """
     turns: list[Turn] = []
     used: list[tuple[str, ...]] = []
-    for names, read in ((system, system_turns), (asked, turns_of)):
+    for names, read in ((system, system_turns), (fields, turns_of)):
         if half := half_with(value, *names):
             name = next(name for name in names if half.fields.get(name) is not None)
             turns += read(half.fields[name], half.path(name))
@@ -212,25 +213,25 @@ def prompt_at(
 
 
 def system_turns(content: Any, path: str) -> list[Turn]:
-    """The turn of a system prompt that stands beside the messages: a text, a list of parts, or an object of parts."""
+    """The turn of a system prompt beside the messages: a text, a list of parts, or an object of parts."""
     if isinstance(content, dict):
         content, path = content.get("parts"), f"{path}.parts"
     return [turn("system", content, path)]
 
 
-def sample_of(place: int, samples: Sequence[Any], response: Mapping[str, Any], prompt: Prompt) -> dict[str, Any]:
+def sample_of(index: int, samples: Sequence[Any], response: Mapping[str, Any], prompt: Prompt) -> dict[str, Any]:
     """What marks one of several answers: their group (the response's id if it has one), and its number."""
     if len(samples) < 2:  # noqa: PLR2004 - one alone is no sample
         return {}
     group = first_text(response, "id", "responseId", "response_id")[1]
-    return {"group": group or group_of(prompt.text), "sample": place}
+    return {"group": group or group_of(prompt.text), "sample": index}
 
 
-def left_of(value: Mapping[str, Any], *places: tuple[str, ...]) -> dict[str, Any]:
-    """What is left of a row without the fields at these places; what is emptied by that goes too."""
+def left_of(value: Mapping[str, Any], *paths: tuple[str, ...]) -> dict[str, Any]:
+    """What is left of a row without the fields at these paths, and without the objects that are empty then."""
     left: dict[str, Any] = {}
     for name, item in value.items():
-        inner = [place[1:] for place in places if place[0] == name]
+        inner = [path[1:] for path in paths if path[0] == name]
         if () in inner:
             continue
         if inner and isinstance(item, dict):
@@ -241,8 +242,8 @@ def left_of(value: Mapping[str, Any], *places: tuple[str, ...]) -> dict[str, Any
     return left
 
 
-def _cut_short(known: Mapping[str, Any], finish: Any) -> bool:
-    return bool(known.get("truncated")) or (isinstance(finish, str) and finish.lower() in _CUT_SHORT)
+def _cut_short(meta: Mapping[str, Any], finish: Any) -> bool:
+    return bool(meta.get("truncated")) or (isinstance(finish, str) and finish.lower() in _CUT_SHORT)
 
 
 class _Steps:
@@ -259,19 +260,19 @@ class _Steps:
             self.all.append({"i": len(self.all), "type": kind, "content": content})
 
     def take(self, turn: Turn, text: str) -> tuple[str | None, bool]:
-        """The reasoning of a turn, in its parts or in tags in the text; what else is said, and if that was cut."""
+        """Takes the reasoning of a turn, from its parts or tags in its text; returns the rest, and if it was cut."""
         n_before = len(self.all)
         for part in turn.parts:
-            place: dict[str, Any] = {}
+            first_step: dict[str, Any] = {}
             if part.kind == "reasoning" and part.text.strip():
-                place["step"] = len(self.all)
+                first_step["step"] = len(self.all)
                 self._split(part.text)
             elif part.kind == "redacted":
                 if not self.all or self.all[-1]["type"] != "redacted":
                     self.add("redacted", REDACTED)
-                place["step"] = len(self.all) - 1
+                first_step["step"] = len(self.all) - 1
             if part.rest and part.kind != "call":
-                self.kept.append(place | part.rest)
+                self.kept.append(first_step | part.rest)
         if len(self.all) > n_before:
             return text, False
         reasoning, answer, cut = parse_written(text)

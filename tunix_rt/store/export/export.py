@@ -6,19 +6,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import IO, Any, NamedTuple
 
 import pyarrow as pa
 
 from tunix_rt.errors import ExportFailed, QueryInvalid
-from tunix_rt.formats.containers.writers import PACKED_ENDINGS, HashedFile, as_lines, write_lines, write_parquet
-from tunix_rt.formats.preferences import preference, stepwise
-from tunix_rt.formats.rl import TUNIX_RL, tunix_rl
+from tunix_rt.formats import WRITERS, Writer
+from tunix_rt.formats.containers.writers import LINES, PACKED_ENDINGS, PARQUET, HashedFile, as_lines
 from tunix_rt.formats.rows.tally import Tally
-from tunix_rt.formats.sft import messages, prompt_completion, training_example, tunix_sft
 from tunix_rt.formats.text.completion import THINK_TAGS, Tags
-from tunix_rt.formats.trajectories import atif
 from tunix_rt.paths import target_path
 from tunix_rt.store.engine.atomic_write import destination, replacing, written_into
 from tunix_rt.store.engine.rows import RECORD_COLUMNS, RECORD_JSON, records_in
@@ -31,15 +27,17 @@ from tunix_rt.store.progress_bar import Progress, show_progress
 from tunix_rt.store.query.scan import scan
 from tunix_rt.validation import short, storable
 
-_PARQUET_COLUMNS = """
+# What the store writes itself, without a row of Python in between.
+_STORED = {
+    LINES: f"{RECORD_JSON} || chr(10) as line",
+    PARQUET: """
     id, created_at, trace_version, prompt, steps, final_answer, meta::varchar as meta, preview, n_steps, n_chars, source
-"""
+""",
+}
 # This number of lines is in memory together.
 _ROWS_AT_ONCE = 256
 _CHARS_AT_ONCE = 16 * 2**20
 _N_TAGS = 2
-_LINE_ENDINGS = (".jsonl", ".ndjson", ".json")
-_PARQUET_ENDINGS = (".parquet",)
 # A warning is about the line that called `TraceStore.export`, which is three calls above `_warn`.
 _CALLER = 4
 
@@ -59,47 +57,32 @@ class _Work(NamedTuple):
             yield batch
 
 
-_Batches = Callable[[_Work], Iterator[pa.RecordBatch]]
+def _batches(work: _Work, writer: Writer) -> Iterator[pa.RecordBatch]:
+    """The batches to write, one of them at least."""
+    if writer.row is None:
+        return work.scan(_STORED[writer.container])
+    to_row = partial(writer.row, tags=work.tags) if writer.takes_tags else writer.row
+    if writer.takes_pairs:
+        return _pair_batches(work, to_row)
+    return _trace_batches(work, to_row, writer.columns)
 
 
-class ExportFormat(NamedTuple):
-    """Where the batches of a format come from, what writes them, whether its rows take tags, and which endings fit."""
-
-    batches: _Batches
-    write: Callable[[HashedFile, str, Iterator[pa.RecordBatch]], None]
-    takes_tags: bool = False
-
-    @property
-    def endings(self) -> tuple[str, ...]:
-        """The endings of file names that fit, without those of the packing."""
-        return _PARQUET_ENDINGS if self.write is write_parquet else _LINE_ENDINGS
-
-
-def _as_stored(select: str) -> _Batches:
-    return lambda work: work.scan(select)
-
-
-def _lines_of(row_of: Callable[..., dict[str, Any] | None], *, takes_tags: bool = False) -> ExportFormat:
-    def batches(work: _Work) -> Iterator[pa.RecordBatch]:
-        to_row = partial(row_of, tags=work.tags) if takes_tags else row_of
-        for batch in work.scan(RECORD_COLUMNS):
-            for start in range(0, len(batch), _ROWS_AT_ONCE):
-                rows = (to_row(record, work.tally) for record in records_in(batch.slice(start, _ROWS_AT_ONCE)))
-                yield as_lines(row for row in rows if row is not None)
-
-    return ExportFormat(batches, write_lines, takes_tags)
-
-
-def _rl_batches(work: _Work) -> Iterator[pa.RecordBatch]:
+def _trace_batches(
+    work: _Work, to_row: Callable[..., dict[str, Any] | None], columns: pa.Schema | None
+) -> Iterator[pa.RecordBatch]:
     for batch in work.scan(RECORD_COLUMNS):
-        rows = (tunix_rl(record, work.tally) for record in records_in(batch))
-        yield pa.RecordBatch.from_pylist([row for row in rows if row is not None], schema=TUNIX_RL)
+        # A batch of Parquet is a row group.
+        n_at_once = _ROWS_AT_ONCE if columns is None else max(len(batch), 1)
+        for start in range(0, max(len(batch), 1), n_at_once):
+            found = (to_row(record, work.tally) for record in records_in(batch.slice(start, n_at_once)))
+            rows = (row for row in found if row is not None)
+            yield as_lines(rows) if columns is None else pa.RecordBatch.from_pylist(list(rows), schema=columns)
 
 
-def _preference_batches(work: _Work) -> Iterator[pa.RecordBatch]:
+def _pair_batches(work: _Work, to_row: Callable[..., dict[str, Any] | None]) -> Iterator[pa.RecordBatch]:
     rows, n_chars = [], 0
     for chosen, rejected in pairs(work.session, work.filters, work.tally, work.advance):
-        row = preference(chosen, rejected, work.tally, tags=work.tags)
+        row = to_row(chosen, rejected, work.tally)
         if row is not None:
             rows.append(row)
             n_chars += sum(map(len, row.values()))
@@ -107,22 +90,6 @@ def _preference_batches(work: _Work) -> Iterator[pa.RecordBatch]:
             yield as_lines(rows)
             rows, n_chars = [], 0
     yield as_lines(rows)
-
-
-EXPORT_FORMATS = MappingProxyType(
-    {
-        "trace": ExportFormat(_as_stored(f"{RECORD_JSON} || chr(10) as line"), write_lines),
-        "parquet": ExportFormat(_as_stored(_PARQUET_COLUMNS), write_parquet),
-        "tunix_sft": _lines_of(tunix_sft),
-        "training_example": _lines_of(training_example),
-        "messages": _lines_of(messages),
-        "prompt_completion": _lines_of(prompt_completion, takes_tags=True),
-        "tunix_rl": ExportFormat(_rl_batches, write_parquet),
-        "preference": ExportFormat(_preference_batches, write_lines, takes_tags=True),
-        "stepwise": _lines_of(stepwise),
-        "atif": _lines_of(atif),
-    }
-)
 
 
 class ExportOptions(NamedTuple):
@@ -148,17 +115,17 @@ def export(
     name = "parquet" if file_name.lower().endswith(".parquet") else "trace"
     if options.format is not None:
         name = options.format
-    chosen = EXPORT_FORMATS.get(name) if isinstance(name, str) else None
-    if chosen is None:
-        raise QueryInvalid(f"unknown export format {short(options.format)}; known are {', '.join(EXPORT_FORMATS)}")
-    tags = _checked_tags(name, chosen, options.tags)
+    writer = WRITERS.get(name) if isinstance(name, str) else None
+    if writer is None:
+        raise QueryInvalid(f"unknown export format {short(options.format)}; known are {', '.join(WRITERS)}")
+    tags = _checked_tags(name, writer, options.tags)
     begun = time.monotonic()
     with show_progress(options.progress, session.n_traces, "exporting") as advance:
         work = _Work(session, filters, tags, Tally(), advance)
 
         def write(file: Any) -> ExportReport:
             with HashedFile(file) as hashed:
-                chosen.write(hashed, file_name, _counted(chosen.batches(work), work.tally))
+                writer.container.write(hashed, file_name, _counted(_batches(work, writer), work.tally))
             return ExportReport(
                 path=None,
                 format=name,
@@ -179,9 +146,9 @@ def export(
         if file_path is None:
             with written_into(target) as file:
                 return replace(write(file), path=target)
-        given = {"tags": tags} if chosen.takes_tags else {}
+        given = {"tags": tags} if writer.takes_tags else {}
         with replacing(file_path) as replacement:
-            _check_ending(target, name)
+            _check_ending(target, name, writer)
             report = replace(write(replacement.file), path=file_path)
             beside = manifest_of(file_path)
             content = manifest(file_path, report, store=store, filters=filters.given, options=given)
@@ -192,20 +159,19 @@ def export(
     return replace(report, manifest=beside if options.manifest else None)
 
 
-def _check_ending(path: Path, name: str) -> None:
+def _check_ending(path: Path, name: str, writer: Writer) -> None:
     """Raises QueryInvalid if the file's ending would mislead its readers."""
     bare, packed = path.name.lower(), ""
     for ending in PACKED_ENDINGS:
         if bare.endswith(ending):
             bare, packed = bare.removesuffix(ending), ending
     ending = Path(bare).suffix
-    fitting = EXPORT_FORMATS[name].endings
-    if ending in ("", *fitting) and not (packed and fitting == _PARQUET_ENDINGS):
+    if ending in ("", *writer.container.endings) and not (packed and writer.container == PARQUET):
         return
-    fits = " or ".join(fitting)
-    if fitting == _LINE_ENDINGS:
+    fits = " or ".join(writer.container.endings)
+    if writer.container == LINES:
         fits += f" (packed: {', '.join(PACKED_ENDINGS)} behind it)"
-    others = [other for other, known in EXPORT_FORMATS.items() if ending in known.endings and not packed]
+    others = [other for other, one in WRITERS.items() if ending in one.container.endings and not packed]
     also = f"; {ending} is for {', '.join(others)}" if others else ""
     raise QueryInvalid(
         f"{path}: the ending {ending}{packed} does not fit the format {name}; name a file that ends with {fits}, or "
@@ -227,11 +193,11 @@ def _counted(batches: Iterator[pa.RecordBatch], tally: Tally) -> Iterator[pa.Rec
         yield batch
 
 
-def _checked_tags(name: str, chosen: ExportFormat, tags: Any) -> Tags:
+def _checked_tags(name: str, writer: Writer, tags: Any) -> Tags:
     if tags is None:
         return THINK_TAGS
-    if not chosen.takes_tags:
-        takers = ", ".join(name for name, known in EXPORT_FORMATS.items() if known.takes_tags)
+    if not writer.takes_tags:
+        takers = ", ".join(name for name, one in WRITERS.items() if one.takes_tags)
         raise QueryInvalid(f"tags={short(tags)}: the format {name} takes no tags; formats that take tags: {takers}")
     texts = tuple(tags) if isinstance(tags, tuple | list) else ()
     if len(texts) != _N_TAGS or not all(isinstance(tag, str) and tag.strip() and storable(tag) for tag in texts):

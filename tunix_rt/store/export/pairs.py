@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tunix_rt.errors import MemoryLimitReached
-from tunix_rt.formats.preferences import NO_PARTNER
-from tunix_rt.formats.rows.tally import NO_ANSWER, Tally
+from tunix_rt.formats.rows.tally import NO_ANSWER, NO_PARTNER, Tally
 from tunix_rt.model import TraceRecord
 from tunix_rt.store.engine.rows import RECORD_COLUMNS, TIME, to_record
 from tunix_rt.store.engine.session import Session

@@ -15,14 +15,15 @@ from tunix_rt.errors import MemoryLimitReached, Problem, QueryInvalid, SourceInv
 from tunix_rt.formats import (
     Draft,
     Format,
-    MappedFormat,
     Reading,
     Rejection,
     Row,
     Source,
     SourceRows,
     format_named,
-    rejected_whole,
+    mapped_format,
+    parts_of,
+    rejected_source,
     sources_in,
 )
 from tunix_rt.formats.containers.encodings import checked_encoding
@@ -103,7 +104,7 @@ def insisted_format(format: str | None, mapping: Mapping[str, str] | None) -> Fo
         raise QueryInvalid(
             f"`format` cannot be combined with `mapping`, which is a format itself; leave out format={short(format)}"
         )
-    return MappedFormat(mapping)
+    return mapped_format(mapping)
 
 
 def _everything_in(
@@ -111,21 +112,32 @@ def _everything_in(
 ) -> Iterator[Draft | Rejection]:
     for source in sources:
         done = advance.done
-        try:
-            reading = Reading(source, format=format, check=partial(_advance_from, advance, done), encoding=encoding)
-        except SourceInvalid as error:
-            if len(sources) == 1:
-                raise
+        check = partial(_advance_from, advance, done)
+        parts = parts_of(source, check, encoding)
+        refused: list[tuple[Any, SourceInvalid]] = []
+        is_read = False
+        part: Any = source
+        while part is not None:
+            try:
+                if (part := next(parts, None)) is None:
+                    break
+                reading = Reading(part, format=format, check=check)
+            except SourceInvalid as error:
+                refused.append((part if isinstance(part, Path) else part.path, error))
+                continue
+            is_read = True
+            with reading:
+                report.begin(reading.format.name)
+                for index, found in enumerate(reading):
+                    yield found
+                    if index % _ROWS_PER_TICK == 0:
+                        advance(done + reading.position)
+                advance(done + (reading.size or reading.position))
+        if refused and len(sources) == 1 and not is_read:
+            raise refused[0][1]
+        for path, why in refused:
             # A file of another kind, or one that has just vanished, does not stop the others of its folder.
-            report.reject(rejected_whole(source if isinstance(source, Path) else source.path, error))
-            continue
-        with reading:
-            report.begin(reading.format.name)
-            for index, found in enumerate(reading):
-                yield found
-                if index % _ROWS_PER_TICK == 0:
-                    advance(done + reading.position)
-            advance(done + (reading.size or reading.position))
+            report.reject(rejected_source(path, why))
 
 
 def _advance_from(advance: Advance, done: int, position: int) -> None:

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-import pyarrow as pa
-
-from tunix_rt.formats.containers.files import packing_of
+from tunix_rt.formats.containers.arrow_files import IPC_FILE_MAGIC, PARQUET_MAGIC
 from tunix_rt.formats.containers.json_documents import is_document
+from tunix_rt.formats.containers.packings import packing_of, unpacked
 
 # After this number of polls without a change a row counts as complete: writers that fill a buffer
 # first stop in the middle of rows, for as long as the next rollouts take.
@@ -42,8 +41,9 @@ def _is_json_lines(head: bytes) -> bool:
 
 def _is_complete(path: Path, head: bytes, tail: bytes, quiet_polls: int, check: Callable[[], object]) -> bool:
     """Whether a file that did not change since the last poll ends as one of its kind does."""
-    if head.startswith(b"PAR1"):
-        return len(head) > len(b"PAR1") and tail.endswith(b"PAR1")
+    for sign in (PARQUET_MAGIC, IPC_FILE_MAGIC):
+        if head.startswith(sign):
+            return len(head) > len(sign) and tail.endswith(sign)
     if packing := packing_of(head):
         return _unpacks(path, packing, check)
     first = head.lstrip(b"\xef\xbb\xbf \t\r\n")
@@ -55,7 +55,7 @@ def _is_complete(path: Path, head: bytes, tail: bytes, quiet_polls: int, check: 
 def _unpacks(path: Path, packing: str, check: Callable[[], object]) -> bool:
     try:
         # Opened by Python: Arrow takes no name that is not UTF-8.
-        with path.open("rb") as file, pa.CompressedInputStream(file, packing) as stream:
+        with path.open("rb") as file, unpacked(file, packing) as stream:
             while stream.read(_HEAD_BYTES):
                 check()
     except OSError:

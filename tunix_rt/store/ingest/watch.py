@@ -9,7 +9,18 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from tunix_rt.errors import QueryInvalid, SourceInvalid
-from tunix_rt.formats import Borrowed, Format, Reading, Rejection, SourceFile, files_at, rejected_whole
+from tunix_rt.formats import (
+    Borrowed,
+    Draft,
+    Format,
+    Reading,
+    Rejection,
+    Source,
+    SourceFile,
+    files_at,
+    parts_of,
+    rejected_source,
+)
 from tunix_rt.paths import local_path
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.ingest.dedup import Duplicates
@@ -253,18 +264,25 @@ class Watch:
         self._duplicates.begin(ascii(str(path)))
         try:
             source = SourceFile(path, Borrowed(file, str(path), end))
-            with Reading(source, format=self._format, check=poll.check) as reading:
-                loading.report.begin(reading.format.name)
-                for found in reading:
-                    poll.check()
-                    if not isinstance(found, Rejection) or seen.is_news(found, reported_line):
-                        loading.take(found)
-        except SourceInvalid as error:
-            found = rejected_whole(path, error)
-            if seen.is_news(found, reported_line):
-                loading.take(found)
+            for found in self._found_in(source, poll):
+                poll.check()
+                if not isinstance(found, Rejection) or seen.is_news(found, reported_line):
+                    loading.take(found)
         except _Stopped:
             loading.store()
             raise
         loading.store()
         seen.not_before = time.monotonic() + (time.monotonic() - started) / _SHARE_OF_TIME
+
+    def _found_in(self, source: Source, poll: _Poll) -> Iterator[Draft | Rejection]:
+        """What a file holds, or each member of it if it is an archive."""
+        try:
+            for part in parts_of(source, poll.check):
+                try:
+                    with Reading(part, format=self._format, check=poll.check) as reading:
+                        poll.loading.report.begin(reading.format.name)
+                        yield from reading
+                except SourceInvalid as error:
+                    yield rejected_source(part.path, error)
+        except SourceInvalid as error:
+            yield rejected_source(source.path, error)

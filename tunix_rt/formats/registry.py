@@ -1,0 +1,146 @@
+"""Every format, in and out, in one table; a new format is a row here and a file of its family."""
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from tunix_rt.errors import SourceInvalid, TraceInvalid
+from tunix_rt.formats.atif import AtifReader, atif
+from tunix_rt.formats.chat import ChatCompletionReader, MessagesReader, ShareGptReader, messages
+from tunix_rt.formats.containers.writers import LINES, PARQUET, Container
+from tunix_rt.formats.gsm8k import Gsm8kReader, Gsm8kSolutionsReader
+from tunix_rt.formats.inspect_logs import InspectReader
+from tunix_rt.formats.mapped import MappedReader
+from tunix_rt.formats.native import NativeReader
+from tunix_rt.formats.nemo_rl import NemoRlReader
+from tunix_rt.formats.process_rewards import Prm800kReader, ProcessBenchReader
+from tunix_rt.formats.providers import AnthropicReader, GeminiReader, OpenAiResponsesReader
+from tunix_rt.formats.rows.found import Found, Reader, draft_of
+from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.solutions import NuminaMathReader, OpenR1MathReader, OpenThoughtsReader, S1kReader
+from tunix_rt.formats.spans import OpenInferenceReader, OtelGenAiReader
+from tunix_rt.formats.trl import (
+    PreferenceReader,
+    PromptCompletionReader,
+    StepwiseReader,
+    TrlCompletionsReader,
+    preference,
+    prompt_completion,
+    stepwise,
+)
+from tunix_rt.formats.tunix import RL_COLUMNS, TunixTrajectoriesReader, training_example, tunix_rl, tunix_sft
+from tunix_rt.formats.verifiers import VerifiersReader
+from tunix_rt.formats.verl import VerlReader
+from tunix_rt.validation import short
+
+
+class Writer(NamedTuple):
+    """How a format is written: the container, and what makes a row of a trace, or of a chosen and a rejected one.
+
+    Without `row` the store writes its own columns; `columns` are those of Parquet.
+    """
+
+    container: Container
+    row: Callable[..., dict[str, Any] | None] | None = None
+    takes_pairs: bool = False
+    takes_tags: bool = False
+    columns: pa.Schema | None = None
+
+
+class Format(NamedTuple):
+    """One format: its name, its family, what it is, and how it is read and written, or one of the two."""
+
+    name: str
+    family: str
+    description: str
+    reader: Reader | None = None
+    writer: Writer | None = None
+
+    def misfit(self, value: Mapping[str, Any]) -> str | None:
+        """None where a row looks like one of this format, else what it lacks."""
+        return self.reader.misfit(value) if self.reader else "it is only written"
+
+    def drafts(self, row: Row) -> Iterator[Draft | TraceInvalid]:
+        """The traces of a row, an error in place of each invalid one; raises TraceInvalid where none can be read."""
+        for found in self.reader.found(row) if self.reader else ():
+            if not isinstance(found, Found):
+                yield found
+                continue
+            try:
+                yield draft_of(found, row, self.name)
+            except TraceInvalid as error:
+                yield error
+
+
+def _lines(row: Callable[..., dict[str, Any] | None], *, takes_pairs: bool = False, takes_tags: bool = False) -> Writer:
+    return Writer(LINES, row, takes_pairs=takes_pairs, takes_tags=takes_tags)
+
+
+# In the order in which the readers are tried: those that need more fields come first.
+_TABLE = (
+    Format("gsm8k_solutions", "gsm8k", "GSM8K: the models' solutions of a problem", Gsm8kSolutionsReader()),
+    Format("gsm8k", "gsm8k", "GSM8K: problems with human solutions", Gsm8kReader()),
+    Format("openr1_math", "solutions", "OpenR1-Math: several generations for a problem", OpenR1MathReader()),
+    Format("open_thoughts", "solutions", "OpenThoughts, with its metadata", OpenThoughtsReader()),
+    Format("s1k", "solutions", "s1K and s1K-1.1: the models' attempts at a question", S1kReader()),
+    Format("numina_math", "solutions", "NuminaMath-1.5: problems with human solutions", NuminaMathReader()),
+    Format("prm800k", "process_rewards", "PRM800K: solutions with rated steps", Prm800kReader()),
+    Format("process_bench", "process_rewards", "ProcessBench: solutions with their first error", ProcessBenchReader()),
+    Format("stepwise", "trl", "TRL: steps with labels", StepwiseReader(), _lines(stepwise)),
+    Format(
+        "preference",
+        "trl",
+        "TRL: a chosen and a rejected answer",
+        PreferenceReader(),
+        _lines(preference, takes_pairs=True, takes_tags=True),
+    ),
+    Format("inspect", "inspect_logs", "Inspect: logs of evaluations, .eval or .json", InspectReader()),
+    Format("atif", "atif", "ATIF: trajectories of agents", AtifReader(), _lines(atif)),
+    Format("tunix_trajectories", "tunix", "google/tunix: its log of trajectories", TunixTrajectoriesReader()),
+    Format("verifiers", "verifiers", "verifiers: results.jsonl", VerifiersReader()),
+    Format("trl_completions", "trl", "TRL: completions logged by GRPO and RLOO", TrlCompletionsReader()),
+    Format("verl", "verl", "verl: rollouts, a file for each training step", VerlReader()),
+    Format("nemo_rl", "nemo_rl", "NeMo-RL: rollouts, a file for each training step", NemoRlReader()),
+    Format("otel_genai", "spans", "OpenTelemetry: spans by the GenAI conventions", OtelGenAiReader()),
+    Format("openinference", "spans", "OpenInference: spans of calls to a model", OpenInferenceReader()),
+    Format("openai_responses", "providers", "OpenAI Responses", OpenAiResponsesReader()),
+    Format("anthropic", "providers", "Anthropic Messages", AnthropicReader()),
+    Format("gemini", "providers", "Gemini: generateContent", GeminiReader()),
+    Format("chat_completion", "chat", "responses of chat completions, with choices", ChatCompletionReader()),
+    Format("sharegpt", "chat", "ShareGPT: conversations", ShareGptReader()),
+    Format("messages", "chat", "chats: messages with role and content", MessagesReader(), _lines(messages)),
+    Format("trace", "native", "a trace as JSON on each line", NativeReader(), Writer(LINES)),
+    Format("parquet", "native", "the same with typed columns, read as trace", writer=Writer(PARQUET)),
+    Format(
+        "prompt_completion",
+        "trl",
+        "TRL: a prompt with its completion",
+        PromptCompletionReader(),
+        _lines(prompt_completion, takes_tags=True),
+    ),
+    Format("tunix_sft", "tunix", "google/tunix: dialogues to fine-tune on", writer=_lines(tunix_sft)),
+    Format("training_example", "tunix", "google/tunix: prompts and responses", writer=_lines(training_example)),
+    Format(
+        "tunix_rl",
+        "tunix",
+        "google/tunix: prompts and answers for reinforcement learning",
+        writer=Writer(PARQUET, tunix_rl, columns=RL_COLUMNS),
+    ),
+)
+FORMATS: Mapping[str, Format] = MappingProxyType({one.name: one for one in _TABLE})
+READABLE: Mapping[str, Format] = MappingProxyType({one.name: one for one in _TABLE if one.reader})
+WRITERS: Mapping[str, Writer] = MappingProxyType({one.name: one.writer for one in _TABLE if one.writer})
+
+
+def format_named(name: str | None) -> Format | None:
+    """The format to read by this name, None for None; SourceInvalid where it is unknown."""
+    if name is not None and not (isinstance(name, str) and name in READABLE):
+        raise SourceInvalid(f"unknown format {short(name)}; known are {', '.join(READABLE)}")
+    return None if name is None else READABLE[name]
+
+
+def mapped_format(mapping: Mapping[str, str]) -> Format:
+    """A format by a mapping of its fields, see `MappedReader`. Raises QueryInvalid where it is invalid."""
+    return Format("mapping", "mapped", "fields mapped by hand", MappedReader(mapping))

@@ -1,0 +1,103 @@
+"""What a reader found in a row, and the draft of a trace that is made of it."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
+
+from tunix_rt.errors import TraceInvalid
+from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.rows.trace_fields import StepFields, accepted_fields
+from tunix_rt.formats.rows.typed_fields import rest_of
+from tunix_rt.model import Trace
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Found(NamedTuple):
+    """A trace as a reader found it in a row: its prompt, its steps (texts, or steps with their types) and its answer.
+
+    `meta` has the keys that mean the same for every source (None is left out); `extra` is what else the row holds, kept
+    unchanged under `meta["extra"]`. Errors name the fields of the trace below `path`, if there is one.
+    """
+
+    prompt: str
+    steps: Iterable[str | StepFields]
+    answer: str | None
+    meta: Mapping[str, Any] = _NOTHING
+    extra: Mapping[str, Any] = _NOTHING
+    path: str = ""
+
+
+class Reader(Protocol):
+    """How the rows of one format become traces."""
+
+    def misfit(self, value: Mapping[str, Any]) -> str | None:
+        """None where a row looks like one of this format, else what it lacks."""
+
+    def found(self, row: Row) -> Iterable[Found | Draft | TraceInvalid]:
+        """The traces of a row, with an error in place of each invalid one; raises TraceInvalid where none can be read.
+
+        A Draft is a trace whose meta, id and time are its own.
+        """
+
+
+def draft_of(found: Found, row: Row, format: str) -> Draft:
+    """The draft of what a reader found in a row of this format.
+
+    A text in the row's own field `source` is the source, else the name of the format. Raises TraceInvalid.
+    """
+    meta = {"source": format} | {key: value for key, value in found.meta.items() if value is not None}
+    extra, source = found.extra, row.value.get("source")
+    if isinstance(source, str) and source:
+        meta["source"] = source
+        if extra.get("source") == source:
+            extra = rest_of(extra, "source")
+    if extra:
+        meta["extra"] = dict(extra)
+    try:
+        return plain_draft(row, prompt=found.prompt, steps=found.steps, final_answer=found.answer, meta=meta)
+    except TraceInvalid as error:
+        raise error.within(found.path) if found.path else error from None
+
+
+def plain_draft(
+    row: Row, *, prompt: str, steps: Iterable[str | StepFields], final_answer: str | None, meta: dict[str, Any]
+) -> Draft:
+    """A draft whose meta is complete: of version 1.0 where that holds it, else 1.1. Raises TraceInvalid."""
+    fields: Any = {
+        "trace_version": "1.0",
+        "prompt": prompt,
+        "steps": [{"i": i, "type": "step", "content": s} if isinstance(s, str) else s for i, s in enumerate(steps)],
+        "final_answer": final_answer,
+        "meta": meta,
+    }
+    if not fields["steps"] or final_answer is None:
+        fields["trace_version"] = "1.1"
+    if (accepted := accepted_fields(fields)) is not None:
+        return Draft(row, accepted)
+    try:
+        return Draft(row, Trace.from_plain(fields | {"trace_version": "1.0"}))
+    except TraceInvalid:
+        return Draft(row, Trace.from_plain(fields | {"trace_version": "1.1"}))
+
+
+def found_in_judged_steps(
+    prompt: str,
+    steps: Sequence[str],
+    labels: Sequence[int | None],
+    *,
+    answer: str | None = None,
+    meta: Mapping[str, Any],
+    extra: Mapping[str, Any],
+) -> Found:
+    """A trace whose steps were judged: `meta["step_labels"]` has −1 (wrong), 0, 1 (right) or None for each.
+
+    The steps stay as they were judged; without a separate answer there is none, and the trace still counts as complete.
+    """
+    return Found(prompt, steps, answer, {"step_labels": list(labels), "group": group_of(prompt), **meta}, extra)
+
+
+def group_of(prompt: str) -> str:
+    """What the samples of one prompt share where the source names no group: 16 digits of the prompt's digest."""
+    return hashlib.blake2b(prompt.encode(errors="replace"), digest_size=8).hexdigest()
