@@ -1,12 +1,14 @@
 """The benchmarks run, and measure all they mean to; how fast it was is for their reader, not for a test."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+from tests.benchmarks import results
+from tests.benchmarks.table import SHORT, aimed
 
 ROOT = Path(__file__).parents[1]
 BARE = ["newest page beside its rows by rowid", "last page beside its rows by rowid"]
@@ -32,17 +34,62 @@ EVERY_WORK = {
 }
 
 
-def test_every_row_of_the_benchmarks_has_its_ratios():
-    command = [sys.executable, "-m", "tests.benchmarks", "--sizes", "300", "--repeat", "2"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True, timeout=300)
+def rows_of(text):
+    rows = [line[2:-2].split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return {row[0]: row for row in rows if row[0] not in {"work", "---"}}
+
+
+@pytest.mark.slow
+def test_every_row_of_the_benchmarks_has_its_ratios_and_the_results_have_them_all(tmp_path):
+    file = tmp_path / "RESULTS.md"
+    command = [sys.executable, "-m", "tests.benchmarks", "--sizes", "300", "--repeat", "2", "--results", str(file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
 
-    rows = [line[2:-2].split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
-    measured = {row[0]: row for row in rows if row[0] not in {"work", "---"}}
-
+    measured = rows_of(done.stdout)
     assert measured.keys() == EVERY_WORK
     for work, (_, _, _, duckdb, to_duckdb, sqlite, to_sqlite, *_) in measured.items():
         theirs = [(duckdb, to_duckdb), (sqlite, to_sqlite)]
         ratios = [ratio for baseline, ratio in theirs if baseline != "no counterpart"]
         assert ratios, work
         assert all(float(ratio) > 0 for ratio in ratios), (work, theirs)
+
+    written = file.read_text(encoding="utf-8")
+    in_short, at_start, full = re.split(r"^### .*$", written, flags=re.MULTILINE)[1:]
+    assert list(rows_of(in_short)) == list(SHORT)
+    assert rows_of(at_start) | rows_of(full) == measured
+    verdicts = [row[-1] for row in measured.values() if "met" in row[-1]]
+    n_missed = sum(verdict.endswith(": **not met**") for verdict in verdicts)
+    assert f"\nAims: {len(verdicts) - n_missed} met, {n_missed} not met" in written
+
+
+def test_a_section_takes_the_place_of_its_own_and_leaves_the_others(tmp_path):
+    file = tmp_path / "RESULTS.md"
+    results.write(file, "One", "About one.", {"A": f"| a | {aimed('≤ 5 ms', 4)} |\n| b | {aimed('≤ 5 ms', 6)} |"})
+    results.write(file, "Two", "About two.", {"B": "| c | no aim |"})
+    before = file.read_text(encoding="utf-8")
+    assert "Aims: 1 met, 1 not met:\n\n- A: b\n" in before
+    assert before.count("Aims:") == 1
+
+    results.write(file, "One", "About one.", {"A": f"| a | {aimed('≤ 5 ms', 3)} |"})
+    after = file.read_text(encoding="utf-8")
+    assert "Aims: 1 met, 0 not met." in after
+    assert "not met**" not in after.split("## One")[1]
+    assert before.split("## Two")[1] == after.split("## Two")[1]
+    assert [line for line in after.splitlines() if line.startswith("## ")] == ["## One", "## Two"]
+
+
+@pytest.mark.parametrize(
+    ("aim", "number", "ratio", "verdict"),
+    [
+        ("≤ 1,000 MB", 1_000.0, None, ": met"),
+        ("≤ 1,000 MB", 1_001.0, None, ": **not met**"),
+        ("≥ 2,000/s", 2_100.0, 0.5, ": met"),
+        ("≥ 0.7 of plain DuckDB", 15_000.0, 0.43, ": **not met**"),
+        ("≥ 0.7 of plain DuckDB", 0.1, 0.7, ": met"),
+        ("≥ 0.7 of plain DuckDB", 15_000.0, None, ""),
+        ("", 1.0, 1.0, ""),
+    ],
+)
+def test_an_aim_bounds_the_number_or_its_ratio(aim, number, ratio, verdict):
+    assert aimed(aim, number, ratio) == aim + verdict

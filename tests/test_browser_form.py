@@ -121,8 +121,8 @@ def test_a_count_that_fails_is_told(form, filled, caplog):
     filled.path.rename(filled.path.with_name("elsewhere"))
     form._count()
     settled()
-    assert "gone or empty" in form.problem
-    assert "gone or empty" in caplog.text
+    assert "missing or empty" in form.problem
+    assert "missing or empty" in caplog.text
     assert form.n_found == -1
 
 
@@ -188,7 +188,7 @@ def test_a_chosen_trace_that_was_deleted_is_not_shown_as_another(front, form, fi
     first, second = (row["id"] for row in form.shown["rows"][:2])
     end.do("choose", id=first)
     filled.delete(second)
-    assert f"trace {second!r} not found" in end.ask("choose", id=second)["problem"]
+    assert f"trace {second} not found" in end.ask("choose", id=second)["problem"]
     assert (form.selected, end.state["selected_id"]) == (None, "")
     assert "not found" in caplog.text
     end.do("choose", id=first)

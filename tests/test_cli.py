@@ -259,7 +259,7 @@ def test_the_store_is_looked_after(tmp_path):
     assert call("store", "verify", "--quiet") == ""
     assert call("store", "backup", tmp_path / "copy.duckdb") == f"{tmp_path / 'copy.duckdb'}\n"
     assert rt.TraceStore(tmp_path / "copy.duckdb").count() == 17
-    assert "is there already" in said("store", "backup", tmp_path / "copy.duckdb", status=1)
+    assert "already exists" in said("store", "backup", tmp_path / "copy.duckdb", status=1)
     assert rows(call("store", "compact", "--json"))[0]["moved"] == 0
     assert "disorder" in call("store", "compact")
 
@@ -286,7 +286,8 @@ def test_health_is_an_exit_status(tmp_path):
     assert "no store is there" in said("health", "--store", tmp_path / "none.duckdb", status=1)
     (tmp_path / "text.duckdb").write_text("no store\n" * 1_000)
     assert (
-        "is no DuckDB file" in rows(call("health", "--json", "--store", tmp_path / "text.duckdb", status=1))[0]["error"]
+        "is not a DuckDB file"
+        in rows(call("health", "--json", "--store", tmp_path / "text.duckdb", status=1))[0]["error"]
     )
 
 
@@ -301,18 +302,18 @@ def test_health_is_an_exit_status(tmp_path):
         (["load", "x", "--known", "maybe"], 2, "--known"),
         (["load", "nowhere"], 1, "nowhere: no such file or folder"),
         (["list", "-n", "0"], 2, "--limit"),
-        (["list", "--after", "x"], 2, "after='x': is no cursor"),
+        (["list", "--after", "x"], 2, "after='x': is not a valid cursor"),
         (["list", "--meta", "reward"], 2, "reward: must be KEY=VALUE"),
         (["list", "--since", "yesterday"], 2, "since='yesterday': must be a time"),
         (["list", "--where", "selec"], 2, "where='selec'"),
         (["list", "--store", "nope.duckdb"], 1, "nope.duckdb: no store is there; tunix-rt load --store nope.duckdb"),
         (["list", "--store", "."], 1, "is a folder; name a file in it"),
         (["show", "zz"], 1, "trace 'zz' not found"),
-        (["show", "0000"], 1, "trace '0000' not found in"),
-        (["show", "0"], 1, "id '0' is ambiguous: 17 ids begin so"),
+        (["show", "0000"], 1, "trace 0000 not found in"),
+        (["show", "0"], 1, "id 0 is ambiguous: 17 ids begin with it"),
         (["export", "-", "--format", "nope"], 2, "unknown export format 'nope'"),
         (["export", "nowhere/x.jsonl"], 1, "nowhere/x.jsonl: cannot be written"),
-        (["export", "x.jsonl", "--tags", "<a>", "</a>"], 2, "the format trace has none"),
+        (["export", "x.jsonl", "--tags", "<a>", "</a>"], 2, "the format trace takes no tags"),
         (["watch", ".", "--every", "-1"], 2, "every=-1.0: must be a number of seconds above 0"),
         (["nonsense"], 2, "No such command 'nonsense'"),
     ],
@@ -331,7 +332,7 @@ def test_what_every_command_takes_may_stand_before_it_or_behind_it(store, make_t
     for words in (["--store", store.path, "--json", "list"], ["list", "--json", "--store", store.path]):
         assert len(rows(call(*words))) == 1
     words = ["--read-only", "load", "--examples", "--store", store.path]
-    assert "opened with read_only=True" in said(*words, status=1)
+    assert "is open with read_only=True" in said(*words, status=1)
 
 
 def test_a_published_store_is_read_and_not_changed(store, make_trace, tmp_path):
@@ -342,7 +343,7 @@ def test_a_published_store_is_read_and_not_changed(store, make_trace, tmp_path):
     assert len(rows(call("list", "--json", *there))) == 1
     assert "1 trace" in call("list", *there)
     assert len(rows(call("export", "-", *there))) == 1
-    assert "opened with read_only=True; open it without" in said("load", "--examples", *there, status=1)
+    assert "is open with read_only=True; open it without" in said("load", "--examples", *there, status=1)
     assert not list(tmp_path.glob("published.[jl]*"))
 
 

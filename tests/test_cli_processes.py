@@ -131,7 +131,9 @@ def test_exit_statuses_reach_the_shell():
     Path("bad.jsonl").write_text(row(1) + "{\n")
     assert "1 rejected" in run("load", "bad.jsonl", status=1)[0]
     assert run("list", "--nonsense", status=2)[0] == ""
-    assert run("list", "--after", "nonsense", status=2)[1].startswith("tunix-rt: after='nonsense': is no cursor")
+    assert run("list", "--after", "nonsense", status=2)[1].startswith(
+        "tunix-rt: after='nonsense': is not a valid cursor"
+    )
 
 
 def test_an_interrupted_load_keeps_what_was_committed_and_says_so():

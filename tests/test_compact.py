@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tunix_rt.store.engine.clock import new_id
-from tunix_rt.store.engine.rows import NewRow, encode, insert, to_table
+from tunix_rt.store.engine.clock import new_ids
+from tunix_rt.store.engine.rows import NewRow, encode, insert, to_microseconds, to_table
 from tunix_rt.store.upkeep import compact as compacting
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -21,7 +21,7 @@ from tunix_rt.store.upkeep import compact as compacting
 compacting._SAMPLES_PER_PIECE = 4
 for name in ("_STARTS",):
     setattr(compacting, name, getattr(compacting, name).replace("// 280", "// 4"))
-compacting._MOST_PLACES = 0
+compacting._MOST_ROW_GROUPS = 0
 store = rt.TraceStore(sys.argv[1])
 print("here", flush=True)
 print(store.compact(progress=False).moved)
@@ -52,8 +52,8 @@ def put(store, make_trace):
     def put(seconds):
         rows = []
         for place, second in enumerate(seconds):
-            time = NOON + timedelta(seconds=second)
-            rows.append(NewRow(new_id(time), time, *reversed(encode(make_trace(f"{place}?"), 10_000))))
+            time = to_microseconds(NOON + timedelta(seconds=second))
+            rows.append(NewRow(new_ids([time])[0], time, *reversed(encode(make_trace(f"{place}?"), 10_000))))
         with store._session.transaction() as cursor:
             # As small loads leave them: each in order, all of them across each other.
             for first in range(0, len(rows), 20_000):
@@ -66,7 +66,7 @@ def put(store, make_trace):
 def small_pieces(monkeypatch):
     """Pieces of 256 traces, all of which are moved."""
     monkeypatch.setattr(compacting, "_STARTS", compacting._STARTS.replace("// 280", "// 4"))
-    monkeypatch.setattr(compacting, "_MOST_PLACES", 0)
+    monkeypatch.setattr(compacting, "_MOST_ROW_GROUPS", 0)
 
 
 def shuffled(n):
@@ -225,8 +225,8 @@ def test_killed_half_way_it_leaves_every_trace_and_goes_on(store, put):
     for _ in range(3):
         with python(COMPACT, store.path, stdout=subprocess.PIPE) as other:
             other.stdout.readline()
-            generation = store._session._files.standing.generation
-            while store.count() == 9_001 and store._session._files.standing.generation < generation + 5:
+            generation = store._session._files.counts.generation
+            while store.count() == 9_001 and store._session._files.counts.generation < generation + 5:
                 pass
             other.send_signal(signal.SIGKILL)
         assert everything(store) == rows
@@ -250,6 +250,6 @@ def test_interrupted_it_says_how_far_it_came(store, put, monkeypatch):
     with pytest.raises(KeyboardInterrupt) as caught:
         store.compact(progress=False)
     assert caught.value.__notes__ == [
-        f"{sum(done):,} traces were moved before this; compacting again goes on from there"
+        f"{sum(done):,} traces were moved before this; compacting again continues from there"
     ]
     assert everything(store) == rows

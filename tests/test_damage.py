@@ -90,20 +90,22 @@ def refused(path, *told):
 @pytest.mark.parametrize("damage", [halve, overwrite, empty])
 def test_a_damaged_store_is_told_and_left_as_it_is(path, damage):
     damage(path)
-    refused(path, str(path), "backup|Put it back")
+    refused(path, str(path), "backup|Put the missing file back")
 
 
 def test_a_store_damaged_in_the_middle_is_told_when_it_is_read(path):
     with path.open("r+b") as file:
         file.seek(12_288 + 5_000)
         file.write(b"\xff" * 200_000)
-    error = refused(path, str(path), "backup|Put it back")
+    error = refused(path, str(path), "backup|Put the missing file back")
     assert isinstance(error, rt.StoreDamaged)
 
 
 def test_a_store_that_was_deleted_is_told_and_not_made_anew(path):
     path.unlink()
-    assert isinstance(refused(path, "gone or empty, where 50 traces", "Put it back"), rt.StoreDamaged)
+    error = refused(path, "missing or empty; it had 50 traces", "Put the missing file back")
+    assert isinstance(error, rt.StoreDamaged)
+    assert error.missing == 50
     assert not path.exists()
     store = rt.TraceStore(path, accept_loss=True)
     assert store.count() == 0
@@ -119,7 +121,9 @@ def test_an_older_copy_of_the_store_is_told_and_the_newer_one_can_be_put_back(pa
     store.close()
     shutil.copy(path, newer := path.with_name("newer"))
     shutil.copy(older, path)
-    assert isinstance(refused(path, "holds 50 traces, where 51 had been acknowledged", "older file"), rt.StoreDamaged)
+    error = refused(path, "has 50 traces, but 51 were stored", "older copy")
+    assert isinstance(error, rt.StoreDamaged)
+    assert error.missing == 1
     shutil.copy(newer, path)
     assert rt.TraceStore(path).count() == 51
 
@@ -140,10 +144,10 @@ def test_who_accepts_the_loss_goes_on_with_an_older_copy(path, make_trace):
 
 def test_a_loss_accepted_in_vain_is_not_accepted_for_the_next_one(path):
     overwrite(path)
-    with pytest.raises(rt.StoreUnusable, match="is no DuckDB file"):
+    with pytest.raises(rt.StoreUnusable, match="is not a DuckDB file"):
         rt.TraceStore(path, accept_loss=True)
     path.unlink()
-    refused(path, "gone or empty, where 50 traces")
+    refused(path, "missing or empty; it had 50 traces")
 
 
 def test_another_store_in_its_place_is_told(path, tmp_path, make_trace):
@@ -151,7 +155,7 @@ def test_another_store_in_its_place_is_told(path, tmp_path, make_trace):
     other.add(make_trace())
     other.close()
     shutil.copy(other.path, path)
-    error = refused(path, r"another store than the one that its journal belongs to \(50 traces\)", "accept_loss=True")
+    error = refused(path, r"not the store that its journal belongs to, which had 50 traces", "accept_loss=True")
     assert isinstance(error, rt.StoreDamaged)
     assert rt.TraceStore(path, accept_loss=True).count() == 1
 
@@ -161,7 +165,7 @@ def test_another_store_in_its_place_is_told(path, tmp_path, make_trace):
 def test_a_write_ahead_log_that_lost_changes_is_told(path, damage):
     add_and_die(path, "folded")
     damage(path.with_name("runs.duckdb.wal"))
-    assert isinstance(refused(path, str(path), "backup|Put it back"), rt.StoreDamaged)
+    assert isinstance(refused(path, str(path), "backup|Put the missing file back"), rt.StoreDamaged)
 
 
 @pytest.mark.crash
@@ -169,7 +173,7 @@ def test_a_write_ahead_log_that_is_put_back_is_all_that_was_missing(path):
     add_and_die(path, "folded")
     log = path.with_name("runs.duckdb.wal")
     log.rename(path.with_name("kept"))
-    refused(path, "holds 50 traces, where 70 had been acknowledged", "write-ahead log was lost")
+    refused(path, "has 50 traces, but 70 were stored", "write-ahead log was lost")
     path.with_name("kept").rename(log)
     assert rt.TraceStore(path).count() == 70
 
@@ -198,7 +202,7 @@ def test_a_journal_damaged_beneath_its_log_is_told(path):
 def test_a_journal_that_lost_its_log_is_told(path, damage):
     add_and_die(path, "waiting")
     damage(path.with_name("runs.journal-wal"))
-    with pytest.raises(rt.StoreDamaged, match="20 traces that had been acknowledged are in neither"):
+    with pytest.raises(rt.StoreDamaged, match="20 stored traces are neither in"):
         rt.TraceStore(path).count()
     store = rt.TraceStore(path, accept_loss=True)
     assert store.count() == 50
@@ -218,7 +222,7 @@ def test_a_journal_that_was_deleted_with_traces_in_it_is_told(path):
     for name in ("runs.journal", "runs.journal-wal", "runs.journal-shm"):
         path.with_name(name).unlink(missing_ok=True)
     assert not journal.exists()
-    with pytest.raises(rt.StoreDamaged, match="20 traces that had been acknowledged are in neither"):
+    with pytest.raises(rt.StoreDamaged, match="20 stored traces are neither in"):
         rt.TraceStore(path).count()
 
 
@@ -226,7 +230,7 @@ def test_a_journal_that_was_deleted_with_traces_in_it_is_told(path):
 def test_a_journal_deleted_without_its_log_is_told(path):
     add_and_die(path, "waiting")
     path.with_name("runs.journal").unlink()
-    refused(path, "runs.journal: the journal is damaged .the file is gone, and its log is there")
+    refused(path, "runs.journal: the journal is damaged .the file is missing, but its log exists")
 
 
 def test_a_journal_that_is_another_database_is_told(path):

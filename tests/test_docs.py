@@ -1,5 +1,10 @@
-"""The documentation is held to the code: what the README and CONTRIBUTING say is so."""
+"""The documentation is held to the code: what REFERENCE.md and CONTRIBUTING.md say is so.
 
+Of the README only its two commands are read.
+"""
+
+import argparse
+import inspect
 import json
 import os
 import re
@@ -12,18 +17,25 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import typer
 from pydantic import ByteSize, TypeAdapter
 
 import tunix_rt as rt
+from tunix_rt.cli import app
 from tunix_rt.formats import READABLE, WRITERS
+from tunix_rt.magics import TraceMagics
+from tunix_rt.server.parameters import SELECTION
 from tunix_rt.store.filters import FILTERS
+from tunix_rt.widgets.form import Form
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+REFERENCE = (ROOT / "REFERENCE.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+# What every command takes.
+COMMON = {"--store", "--read-only", "--json", "--quiet", "-q"}
 
 
-def table(heading, text=README):
+def table(heading, text=REFERENCE):
     """The rows of the first table below a heading, as lists of cells."""
     # A comment in a command looks like a heading.
     text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
@@ -32,31 +44,110 @@ def table(heading, text=README):
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
 
 
-def test_the_readme_s_python_runs():
-    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+def names_in(heading, column=0, text=REFERENCE):
+    """The names in code in a column of the table below a heading."""
+    return {name for row in table(heading, text) for name in re.findall(r"`([^`]+)`", row[column])}
+
+
+def commands_of(app):
+    """The commands of `tunix-rt` and what each takes: the options, by the whole name of the command."""
+
+    def walk(command, name):
+        for child, one in getattr(command, "commands", {}).items():
+            yield from walk(one, f"{name} {child}".strip())
+        if not hasattr(command, "commands"):
+            shown = [each for each in command.params if not getattr(each, "hidden", False)]
+            yield name, {option for each in shown for option in (*each.opts, *each.secondary_opts)}
+
+    return dict(walk(typer.main.get_command(app), ""))
+
+
+def test_the_reference_s_python_runs():
+    (block,) = re.findall(r"```python\n(.*?)```", REFERENCE, re.DOTALL)
     block = block.replace('"019b76e9-1a"', "str(record.id)[:18]")
     names: dict = {}
-    exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - it is our own
+    exec(compile(block, "REFERENCE.md", "exec"), names)  # noqa: S102 - it is our own
     assert names["report"].added == 17
     assert len(names["page"]) == 4
     assert rt.TraceStore("runs.duckdb").count() == 18
     assert Path("all.jsonl.zst").exists()
 
 
-def test_the_readme_s_magics_exist():
-    from tunix_rt.magics import TraceMagics
-
-    named = set(re.findall(r"%(trace\w*)", README))
-    assert named == set(TraceMagics.magics["line"]) | set(TraceMagics.magics["cell"])
+def test_the_reference_lists_every_public_name():
+    assert names_in("The public names") == set(rt.__all__)
 
 
-def test_the_readme_lists_every_call_filter_format_and_setting():
-    calls = {name for row in table("Calls of a store") for name in re.findall(r"`(\w+)[(`]", row[0])}
-    assert calls == {name for name in vars(rt.TraceStore) if not name.startswith("_")}
-    assert {name for row in table("Filters") for name in re.findall(r"`(\w+)`", row[0])} == set(FILTERS)
+def test_the_reference_lists_every_call_of_a_store_with_its_options():
+    there = set()
+    for name, call in vars(rt.TraceStore).items():
+        if not name.startswith("_"):
+            there.add(name + (_options(call) if callable(call) else ""))
+    assert names_in("Calls of a store") == there
+
+
+def _options(call):
+    signature = inspect.signature(call)
+    _, *parameters = (each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values())
+    return str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
+
+
+def test_the_reference_lists_every_filter_and_how_each_interface_names_it():
+    rows = {row[0].strip("`"): [cell.strip("`") for cell in row[2:]] for row in table("Filters")}
+    assert set(rows) == set(FILTERS)
+    magic, shell, query = ({names[at] for names in rows.values()} - {"–"} for at in range(3))
+    assert magic == magic_options("traces") - names_in_row("Magics", "%traces")
+    assert shell == commands_of(app)["export"] - names_in_row("The command line", "export") - COMMON - {"path"}
+    assert query == {name for name, parameter in SELECTION.items() if not getattr(parameter, "deprecated", False)}
+
+
+def names_in_row(heading, name, column=1):
+    (row,) = [row for row in table(heading) if row[0] == f"`{name}`"]
+    return set(re.findall(r"`([^`]+)`", row[column]))
+
+
+def magic_options(name):
+    parser = getattr(getattr(TraceMagics, name), "parser", None)
+    actions = [action for action in parser._actions if action.help != argparse.SUPPRESS] if parser else []
+    return {option for action in actions for option in action.option_strings}
+
+
+def test_the_reference_lists_every_magic_with_its_options():
+    there = {"%" + name for name in TraceMagics.magics["line"]} | {"%%" + name for name in TraceMagics.magics["cell"]}
+    assert names_in("Magics") == there
+    filters = {row[2].strip("`") for row in table("Filters")} - {"–"}
+    for row in table("Magics"):
+        options = {name for name in re.findall(r"`([^`]+)`", row[1]) if name.startswith("-")}
+        options |= filters if "(#filters)" in row[1] else set()
+        name = row[0].strip("`%")
+        assert options == magic_options(name), name
+
+
+def test_the_reference_lists_every_command_with_its_options():
+    commands = commands_of(app)
+    assert names_in("The command line") == set(commands)
+    filters = {row[3].strip("`") for row in table("Filters")} - {"–"}
+    for row in table("The command line"):
+        options = {name for name in re.findall(r"`([^`]+)`", row[1]) if name.startswith("-") and name != "-"}
+        options |= filters if "(#filters)" in row[1] else set()
+        name = row[0].strip("`")
+        assert options | COMMON == {option for option in commands[name] if option.startswith("-")}, name
+    (said,) = re.findall(r"^Every command also takes (.*)$", REFERENCE, re.MULTILINE)
+    assert {one.split()[0] for one in re.findall(r"`([^`]+)`", said)} == COMMON
+
+
+def test_the_reference_lists_every_format():
     formats = {row[0].strip("`"): row[1:3] for row in table("Formats")}
     assert {name for name, (read, _) in formats.items() if read == "yes"} == set(READABLE)
     assert {name for name, (_, written) in formats.items() if written == "yes"} == set(WRITERS)
+
+
+def test_the_reference_lists_every_form():
+    shown = set(re.findall(r"`(\w+)\(", " ".join(row[0] for row in table("The forms"))))
+    forms = {name for name in rt.__all__ if isinstance(getattr(rt, name), type) and issubclass(getattr(rt, name), Form)}
+    assert shown == forms - {"TraceApp"}
+
+
+def test_the_reference_lists_every_setting():
     settings = {row[0].strip("`"): row[1:3] for row in table("Settings")}
     assert set(settings) == {f"TUNIX_RT_{name.upper()}" for name in rt.Settings.model_fields}
     for name, field in rt.Settings.model_fields.items():
@@ -75,7 +166,8 @@ def test_the_readme_lists_every_call_filter_format_and_setting():
 
 
 def test_the_two_commands_are_single_lines_that_name_what_is_there():
-    start, test = re.findall(r"```sh\n(.*)\n```", README)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    start, test = re.findall(r"^python3 -m venv .*$", readme, re.MULTILINE)
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     for command in (start, test):
         assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
@@ -94,8 +186,8 @@ def test_the_two_commands_are_single_lines_that_name_what_is_there():
 
 
 @pytest.mark.slow
-def test_the_readme_s_commands_run_in_a_shell(tmp_path):
-    section = README.split("## On the command line")[1].split("\n## ")[0]
+def test_the_reference_s_commands_run_in_a_shell(tmp_path):
+    section = REFERENCE.split("\n## The command line")[1].split("\n## ")[0]
     (block,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
     commands = tmp_path / "commands"
     commands.mkdir()
@@ -122,15 +214,6 @@ def test_the_readme_s_commands_run_in_a_shell(tmp_path):
 def test_the_command_is_installed_with_the_package():
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     assert callable(EntryPoint("tunix-rt", scripts["tunix-rt"], "console_scripts").load())
-
-
-def test_the_readme_names_every_command():
-    from tunix_rt.cli import app, store
-
-    section = README.split("## On the command line")[1].split("\n## ")[0]
-    for one in (app, store):
-        for command in one.registered_commands:
-            assert f"`{command.name}`" in section
 
 
 def test_contributing_lists_every_room_and_every_file_of_the_store():

@@ -228,7 +228,7 @@ def test_many_pairs_are_read_in_chunks(store, make_trace, exported):
 def test_what_is_deleted_while_pairs_are_read_is_counted(store, make_trace):
     store.add_many(sample(make_trace, f"{n}", f"{n % 600}?", correct=n < 600) for n in range(1_200))
     tally = Tally()
-    reading = pairs(store._session, store._ruler, Filters(), tally)
+    reading = pairs(store._session, Filters(), tally)
     chosen, rejected = next(reading)
     assert (chosen.payload.final_answer, rejected.payload.final_answer) == ("0", "600")
     store.delete(where="final_answer in ('599', '1198')")
@@ -458,7 +458,7 @@ def test_tags_are_two_texts(store, tmp_path, tags):
 
 
 def test_tags_go_with_formats_that_have_some(store, tmp_path):
-    with pytest.raises(rt.QueryInvalid, match="messages has none; they go with preference, prompt_completion"):
+    with pytest.raises(rt.QueryInvalid, match=r"messages takes no tags; .*: preference, prompt_completion"):
         store.export(tmp_path / "out.jsonl", format="messages", tags=("<a>", "</a>"))
 
 

@@ -147,7 +147,7 @@ def test_a_disk_fills_up_while_traces_are_folded(full):
     path = folder / "runs.duckdb"
     told = told_by(begin + FOLD, path)
     assert told == [
-        *[f"{path}: the disk is full; what was acknowledged is safe, and work goes on when there is room"] * 2,
+        *[f"{path}: the disk is full"] * 2,
         "True",
         "True",
     ]
@@ -168,6 +168,6 @@ def test_a_disk_fills_up_during_a_load(full, tmp_path):
     path = folder / "runs.duckdb"
     told = told_by(begin + LOAD, path, tmp_path)
     said, _, note = told[0].partition("|")
-    assert said == f"{path}: the disk is full; what was acknowledged is safe, and work goes on when there is room"
-    assert note.endswith("before this; loading the same again adds only what is missing")
+    assert said == f"{path}: the disk is full"
+    assert note.endswith("before this; loading the same again adds only the missing traces")
     assert told[1:] == ["1", "True True 301", "301"]

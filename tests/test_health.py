@@ -311,7 +311,7 @@ def test_a_damaged_store_is_down(store, make_trace):
     os.truncate(store.path, store.path.stat().st_size // 2)
     found = rt.health(store)
     assert (found.status, found.store.state, found.store.info) == ("down", "unusable", None)
-    assert "Put it back" in str(found)
+    assert "Restore a backup" in str(found)
 
 
 def test_a_store_whose_folder_is_gone_is_down(store, tmp_path):

@@ -92,12 +92,6 @@ def test_a_file_fits_on_a_few_screens():
     assert {str(path): n for path, n in lines.items() if n > 400} == {}
 
 
-def test_the_surface_is_the_one_that_the_readme_lists():
-    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## The public names")[1].split("\n## ")[0]
-    listed = set(re.findall(r"`(\w+)`", section.split("|---|")[1]))
-    assert listed == set(rt.__all__) - {"__version__", "load_ipython_extension", "unload_ipython_extension"}
-
-
 def test_every_public_name_is_there_and_documented():
     assert sorted(rt.__all__) == rt.__all__
     assert dir(rt) == rt.__all__

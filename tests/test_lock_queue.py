@@ -69,7 +69,7 @@ def line(tmp_path):
     return line
 
 
-class Standing:
+class Queued:
     """Another process, which stands in the line when it is told to."""
 
     def __init__(self, path):
@@ -90,7 +90,7 @@ class Standing:
 @pytest.fixture
 def others(line):
     """Three other processes."""
-    others = [Standing(line.path) for _ in range(3)]
+    others = [Queued(line.path) for _ in range(3)]
     yield others
     for other in others:
         other.process.kill()

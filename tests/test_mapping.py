@@ -195,5 +195,5 @@ def test_a_mapping_that_is_none_is_told_before_anything_is_read(store, mapping, 
 
 
 def test_a_mapping_is_a_format_of_its_own(store):
-    with pytest.raises(rt.QueryInvalid, match="format='trace' and mapping=…: give one of the two"):
+    with pytest.raises(rt.QueryInvalid, match=r"`format` cannot be combined with `mapping`, .* format='trace'"):
         store.load([OUTSIDE], format="trace", mapping={"prompt": "question"})

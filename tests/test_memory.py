@@ -11,7 +11,7 @@ import tunix_rt as rt
 from tunix_rt.store.engine.rows import TRACE_JSON, uuids
 from tunix_rt.store.engine.spill import spill_folder
 from tunix_rt.store.filters import Filters, where
-from tunix_rt.store.ingest import dedup as copies
+from tunix_rt.store.ingest import dedup
 from tunix_rt.store.upkeep import compact as compacting
 from tunix_rt.store.upkeep import verify as verifying
 
@@ -71,7 +71,7 @@ def test_verify_reads_all_of_them(large):
 
 
 def test_compact_moves_all_of_them(large, monkeypatch):
-    monkeypatch.setattr(compacting, "_MOST_PLACES", 0)
+    monkeypatch.setattr(compacting, "_MOST_ROW_GROUPS", 0)
     before = list(large.scan(["id", "n_chars"]))
     assert large.compact().moved == N
     assert list(large.scan(["id", "n_chars"])) == before
@@ -103,9 +103,16 @@ def test_a_backup_takes_no_memory_for_them(large, tmp_path):
     assert rt.TraceStore(large.backup(tmp_path / "copy.duckdb"), read_only=True).count() == N
 
 
+@pytest.mark.slow
+def test_a_filter_by_many_keys_of_meta_takes_no_more_memory_than_one(large):
+    absent = {f"key {n}": None for n in range(49)}
+    assert large.count(meta={"correct": True} | absent) == N // 2
+    assert len(large.page(limit=100, meta={"correct": False} | absent)) == N // 2
+
+
 def test_a_single_trace_that_is_too_large_is_reported(built, tmp_path):
     large = limited(shutil.copy(built, tmp_path / "large.duckdb"), 12)
-    told = r"takes more memory than the 12 MB .* Set memory_limit \(TUNIX_RT_MEMORY_LIMIT\) higher"
+    told = r"needs more than the 12 MB of memory .* Increase memory_limit \(TUNIX_RT_MEMORY_LIMIT\)"
     for work in (lambda: list(large.scan()), lambda: large.export(tmp_path / "out")):
         with pytest.raises(rt.MemoryLimitReached, match=told):
             work()
@@ -153,13 +160,13 @@ def test_two_duckdbs_never_share_a_folder_to_spill_into(store):
 
 
 def test_the_digests_of_a_load_spill_beside_the_store_and_leave_nothing(store, monkeypatch):
-    monkeypatch.setattr(copies, "_MEMORY_LIMIT", "20MB")
-    seen = copies.Copies(store.path)
+    monkeypatch.setattr(dedup, "_MEMORY_LIMIT", "20MB")
+    seen = dedup.Duplicates(store.path)
     with store._session.cursor() as cursor:
         for part in range(12):
             seen.begin(str(part))
             digests = uuids([random.randbytes(16) for _ in range(50_000)])
-            assert seen.known(cursor, digests, seen.number(digests)) == set()
+            assert seen.already_stored(cursor, digests, seen.number(digests)) == set()
     assert list(store.path.parent.glob(".traces.duckdb.*.tmp")) != []
     seen.close()
     assert list(store.path.parent.glob(".traces.duckdb.*.tmp")) == []

@@ -80,6 +80,6 @@ def test_a_parameter_that_holds_itself_is_told(store):
     objects = np.empty(2, dtype=object)
     objects[0] = items
     for value in (items, named, objects, [objects]):
-        with pytest.raises(rt.QueryInvalid, match="SQL: a parameter is nested too deeply, or holds itself"):
+        with pytest.raises(rt.QueryInvalid, match="SQL: a parameter is nested too deeply, or contains itself"):
             store.sql("select ?", value)
     assert store.sql("select ? as x", [[1, 2], [3]]).rows == [([[1, 2], [3]],)]

@@ -1,6 +1,7 @@
-"""Pages, newest first: limits, cursors, offsets; right whatever the ruler says and whoever adds meanwhile."""
+"""Pages, newest first: limits, cursors, offsets; right whatever the time index says and whoever adds meanwhile."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,10 +9,10 @@ from hypothesis import strategies as st
 
 import tunix_rt as rt
 from tunix_rt.store import cursor_at
-from tunix_rt.store.engine.clock import new_id
-from tunix_rt.store.engine.rows import NewRow, encode, insert, to_table
+from tunix_rt.store.engine import time_index
+from tunix_rt.store.engine.clock import new_ids
+from tunix_rt.store.engine.rows import NewRow, encode, insert, to_microseconds, to_table
 from tunix_rt.store.filters import Filters, where
-from tunix_rt.store.query import time_index as ruler_module
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -19,13 +20,13 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 def put(store, times, make_trace):
     """Traces with these times, straight into the table; their ids in the order of pages."""
     rows = [
-        NewRow(new_id(time), time, *reversed(encode(make_trace(f"{place}?"), 10_000)))
-        for place, time in enumerate(times)
+        NewRow(new_ids([time])[0], time, *reversed(encode(make_trace(f"{place}?"), 10_000)))
+        for place, time in enumerate(map(to_microseconds, times))
     ]
     with store._session.transaction() as cursor:
         insert(cursor, to_table(rows))
-    store._rulers = ruler_module.RulerKeeper()
-    return [row.id for row in sorted(rows, key=lambda row: (row.created_at, row.id), reverse=True)]
+    store._session._time_index = None
+    return [UUID(bytes=row.id) for row in sorted(rows, key=lambda row: (row.created_at, row.id), reverse=True)]
 
 
 def walk(page):
@@ -98,7 +99,7 @@ def test_an_offset_below_0_is_refused(store, offset):
 def test_a_cursor_that_is_none_is_refused(store, cursor):
     for option in ("after", "before"):
         with pytest.raises(
-            rt.QueryInvalid, match=f"^{option}=.*is no cursor; use the `next` or the `previous` of a page"
+            rt.QueryInvalid, match=f"^{option}=.*is not a valid cursor; use `next` or `previous` of a page"
         ):
             store.page(**{option: cursor})
 
@@ -107,7 +108,7 @@ def test_a_changed_cursor_is_refused(store, make_trace):
     store.add_many([make_trace()] * 3)
     cursor = store.page(limit=1).next
     changed = cursor[:5] + ("A" if cursor[5] != "A" else "B") + cursor[6:]
-    with pytest.raises(rt.QueryInvalid, match="is no cursor"):
+    with pytest.raises(rt.QueryInvalid, match="is not a valid cursor"):
         store.page(after=changed)
 
 
@@ -160,7 +161,7 @@ def test_nothing_lies_in_front_of_the_newest_trace(store, make_trace):
 
 @pytest.mark.parametrize("further", [{"after": "x"}, {"offset": 1}])
 def test_before_goes_without_after_and_offset(store, further):
-    with pytest.raises(rt.QueryInvalid, match=r"^before: .* leave `after` and `offset` out$"):
+    with pytest.raises(rt.QueryInvalid, match=r"^`before` cannot be combined with `after` or `offset`$"):
         store.page(before=cursor_at(NOON), **further)
 
 
@@ -177,9 +178,9 @@ def test_a_jump_to_a_moment_leads_both_ways(store, make_trace):
 
 
 def test_a_page_far_down_is_found_by_offset_with_and_without_filters(store, make_trace, monkeypatch):
-    monkeypatch.setattr(ruler_module, "ROWS_PER_MARK", 8)
-    monkeypatch.setattr("tunix_rt.store.query.page.ROWS_PER_MARK", 8)
-    monkeypatch.setattr(ruler_module, "_MARKS", ruler_module._MARKS.replace("32", "8"))
+    monkeypatch.setattr(time_index, "ROWS_PER_SAMPLE", 8)
+    monkeypatch.setattr("tunix_rt.store.query.page.ROWS_PER_SAMPLE", 8)
+    monkeypatch.setattr(time_index, "_SAMPLES", time_index._SAMPLES.replace("32", "8"))
     ids = put(store, [NOON + timedelta(seconds=n) for n in range(500)], make_trace)
     for offset in (0, 1, 7, 8, 9, 100, 333, 490, 499, 500, 501, 10_000):
         assert [r.id for r in store.page(limit=20, offset=offset)] == ids[offset : offset + 20]
@@ -194,12 +195,12 @@ def test_a_page_far_down_is_found_by_offset_with_and_without_filters(store, make
     seconds=st.lists(st.integers(0, 6), min_size=1, max_size=60),
     later=st.lists(st.integers(-3, 9), max_size=20),
     limit=st.integers(1, 20),
-    rows_per_mark=st.sampled_from([1, 3, 32]),
+    rows_per_one=st.sampled_from([1, 3, 32]),
 )
-def test_no_trace_comes_twice_and_none_is_left_out(tmp_path_factory, make_trace, seconds, later, limit, rows_per_mark):
+def test_no_trace_comes_twice_and_none_is_left_out(tmp_path_factory, make_trace, seconds, later, limit, rows_per_one):
     """Also when many share one moment, older ones come in behind newer ones, and others add between two pages."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ruler_module, "_MARKS", ruler_module._MARKS.replace("32", str(rows_per_mark)))
+        patched.setattr(time_index, "_SAMPLES", time_index._SAMPLES.replace("32", str(rows_per_one)))
         store = rt.TraceStore(tmp_path_factory.mktemp("paging") / "traces.duckdb")
         with store.hold():
             ids = put(store, [NOON + timedelta(seconds=s) for s in seconds], make_trace)
@@ -226,12 +227,12 @@ def test_no_trace_comes_twice_and_none_is_left_out(tmp_path_factory, make_trace,
     filters=st.sampled_from(
         [{}, {"where": "prompt like '%1%'"}, {"text": "3"}, {"since": NOON + timedelta(seconds=3)}]
     ),
-    rows_per_mark=st.sampled_from([1, 3, 32]),
+    rows_per_one=st.sampled_from([1, 3, 32]),
 )
-def test_the_way_back_is_the_way_on_reversed(tmp_path_factory, make_trace, seconds, filters, rows_per_mark):
+def test_the_way_back_is_the_way_on_reversed(tmp_path_factory, make_trace, seconds, filters, rows_per_one):
     """For every limit and from every trace, also where many share one moment."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ruler_module, "_MARKS", ruler_module._MARKS.replace("32", str(rows_per_mark)))
+        patched.setattr(time_index, "_SAMPLES", time_index._SAMPLES.replace("32", str(rows_per_one)))
         store = rt.TraceStore(tmp_path_factory.mktemp("paging") / "traces.duckdb")
         with store.hold():
             put(store, [NOON + timedelta(seconds=s) for s in seconds], make_trace)
@@ -270,17 +271,17 @@ def test_the_way_back_is_the_way_on_reversed(tmp_path_factory, make_trace, secon
     filters=st.sampled_from([{}, {"where": "prompt like '%1%'"}, {"until": NOON + timedelta(seconds=20)}]),
     limit=st.integers(1, 20),
 )
-def test_pages_are_those_of_the_plain_query_whatever_the_ruler_says(
+def test_pages_are_those_of_the_plain_query_whatever_the_time_index_says(
     tmp_path_factory, make_trace, changes, filters, limit
 ):
-    """Of a TraceStore whose ruler was made before: others delete, put in older rows, compact and close."""
+    """Of a TraceStore whose time index was made before: others delete, put in older rows, compact and close."""
     with pytest.MonkeyPatch.context() as patched:
-        for name, value in {"ROWS_PER_MARK": 4, "_MOST_UNMARKED": 8, "_MOST_CHANGED": 30}.items():
-            patched.setattr(ruler_module, name, value)
-        patched.setattr(ruler_module, "_MARKS", ruler_module._MARKS.replace("32", "4"))
-        patched.setattr("tunix_rt.store.query.page.ROWS_PER_MARK", 4)
+        for name, value in {"ROWS_PER_SAMPLE": 4, "_MOST_UNSAMPLED": 8, "_MOST_CHANGED": 30}.items():
+            patched.setattr(time_index, name, value)
+        patched.setattr(time_index, "_SAMPLES", time_index._SAMPLES.replace("32", "4"))
+        patched.setattr("tunix_rt.store.query.page.ROWS_PER_SAMPLE", 4)
         patched.setattr("tunix_rt.store.query.page._MOST_UNSORTED", 40)
-        patched.setattr("tunix_rt.store.upkeep.compact._MOST_PLACES", 0)
+        patched.setattr("tunix_rt.store.upkeep.compact._MOST_ROW_GROUPS", 0)
         store = rt.TraceStore(tmp_path_factory.mktemp("paging") / "traces.duckdb")
         other = rt.TraceStore(store.path)
         clause, values = where(*Filters(**filters).conditions)
@@ -314,15 +315,15 @@ def test_pages_reach_from_the_last_moment_to_the_first(store, make_trace):
     assert [record.id for record in store.records()] == ids
 
 
-def test_the_ruler_is_made_anew_when_the_store_outgrows_it(store, make_trace):
-    def marks():
+def test_the_time_index_is_made_anew_when_the_store_outgrows_it(store, make_trace):
+    def index():
         with store._session.cursor() as cursor:
-            return store._ruler(cursor)
+            return store._session.time_index(cursor)
 
-    before = marks()
+    before = index()
     store.add(make_trace())
-    assert marks() is before
+    assert index() is before
     put(store, [NOON + timedelta(seconds=n) for n in range(5_000)], make_trace)
-    assert marks() is not before
-    assert marks().below(None, 1) is not None
+    assert index() is not before
+    assert index().below(None, 1) is not None
     assert walk(store.page(limit=100)) == [record.id for record in store.records()]

@@ -114,7 +114,7 @@ def test_a_path_that_cannot_be_is_one_error_of_ours(store, gate):
 def test_a_watch_says_why_there_is_nothing_to_watch(store):
     for path in ("x" * 5_000, "loop", "file.jsonl/x", "socket", "nowhere"):
         watch = store.watch(path)
-        assert counts(watch.look()) == (0, 0, 0)
+        assert counts(watch.poll()) == (0, 0, 0)
         assert watch.missing
 
 
@@ -256,7 +256,7 @@ warm = rt.TraceStore(":memory:")
 warm.load("runs/open")
 warm.export("warm.jsonl")
 warm.backup("warm.duckdb")
-str(warm.watch("runs/open").look())
+str(warm.watch("runs/open").poll())
 del warm
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 store = rt.TraceStore("mine/t.duckdb")
@@ -273,7 +273,7 @@ for call in (
     except rt.TunixRTError as error:
         print(type(error).__name__)
 watch = store.watch("runs")
-print([[row.reason for row in watch.look().rejected] for _ in range(2)])
+print([[row.reason for row in watch.poll().rejected] for _ in range(2)])
 """
 
 
@@ -373,7 +373,7 @@ def test_a_name_that_is_not_utf_8_ends_nothing(store, runs):
         write(runs / path, gzip.compress(text.encode()) if path.endswith("gz") else text)
     watch = store.watch(runs)
     for _ in range(3):
-        watch.look()
+        watch.poll()
     assert counts(watch.total) == (3, 0, 3)
     assert "a‹U+DCFF›.jsonl" in str(watch.total)
     str(watch.total).encode()

@@ -55,6 +55,15 @@ def test_an_error_can_be_pickled_and_copied(error):
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_the_data_of_an_error_goes_with_it(way):
+    assert way(rt.StoreBusy("held", holder=7)).holder == 7
+    assert way(rt.StoreDamaged("cut off", missing=3)).missing == 3
+    assert way(rt.SourceInvalid("unknown", fields=["q", "a"])).fields == ("q", "a")
+    assert (way(rt.StoreBusy("held")).holder, way(rt.StoreDamaged("cut off")).missing) == (None, None)
+    assert way(rt.SourceInvalid("missing")).fields == ()
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_what_was_added_to_an_error_goes_with_it(way):
     error = rt.StoreBusy("runs.duckdb: is held")
     error.holder, error.errno, error.filename = {"pid": 7}, 11, "runs.duckdb"

@@ -197,9 +197,9 @@ def test_no_file_of_a_store_is_overwritten_whichever_the_store(two, tmp_path, en
         link = tmp_path / f"link-{store.path.stem}{ending}"
         link.symlink_to(target)
         for path in (target, link):
-            with pytest.raises(rt.ExportFailed, match=r"name another file"):
+            with pytest.raises(rt.ExportFailed, match=r"choose another file name"):
                 two.export(path, format="trace")
-            with pytest.raises(rt.ExportFailed, match=r"name another file"):
+            with pytest.raises(rt.ExportFailed, match=r"choose another file name"):
                 two.backup(path)
         if before is not None:
             assert target.read_bytes() == before
@@ -212,19 +212,19 @@ def test_a_hard_link_to_a_store_s_file_is_refused_without_letting_go_of_its_lock
     for name in ("traces.duckdb", "traces.journal", "traces.lock"):
         link = tmp_path / f"hard-{name}.jsonl"
         link.hardlink_to(tmp_path / name)
-        with pytest.raises(rt.ExportFailed, match="is a file of a store that is open here"):
+        with pytest.raises(rt.ExportFailed, match="is a file of a store that is open in this process"):
             two.export(link)
 
 
 def test_a_backup_goes_where_no_other_store_has_left_files(two, tmp_path):
     (tmp_path / "copy.journal").write_bytes(b"left")
-    with pytest.raises(rt.ExportFailed, match=r"copy\.journal is there, of another store; name another file"):
+    with pytest.raises(rt.ExportFailed, match=r"copy\.journal: belongs to another store; remove it"):
         two.backup(tmp_path / "copy.duckdb")
     other = rt.TraceStore(tmp_path / "other.duckdb")
     other.add(rt.Trace(prompt="p", steps=["s"], final_answer="a"))
     other.close()
     other.path.unlink()
-    with pytest.raises(rt.ExportFailed, match=r"other\.journal is there, of another store"):
+    with pytest.raises(rt.ExportFailed, match=r"other\.journal: belongs to another store"):
         two.backup(other.path)
     with pytest.raises(rt.ExportFailed, match=r"nowhere/copy\.duckdb: cannot be written \(No such file"):
         two.backup(tmp_path / "nowhere" / "copy.duckdb")

@@ -8,7 +8,7 @@ import pytest
 import tunix_rt as rt
 from tests.processes import PATIENCE, python
 
-GONE = "were deleted, moved or replaced while it was open, .* nothing was stored. Put them back"
+GONE = "were deleted, moved or replaced while the store was open, .* nothing was stored. Put them back"
 
 ADD_WHEN_TOLD = """
 import sys
@@ -125,7 +125,7 @@ def test_a_backup_that_is_put_in_place_by_a_rename_is_noticed(store, path, tmp_p
     assert store.count() == 3
     backup.replace(path)
     for _ in range(2):
-        with pytest.raises(rt.StoreDamaged, match="holds 2 traces, where 3 had been acknowledged"):
+        with pytest.raises(rt.StoreDamaged, match="has 2 traces, but 3 were stored"):
             store.count()
     # What is added meanwhile waits in the journal.
     store.add(make_trace("later"))
@@ -149,7 +149,7 @@ def test_a_folder_replaced_by_a_copy_of_it_is_opened_anew(store, path, make_trac
 def test_a_file_replaced_during_a_change_is_not_acknowledged(store, path, tmp_path):
     backup = store.backup(tmp_path / "backup.duckdb")
     with (
-        pytest.raises(rt.StoreDamaged, match="was deleted, moved or replaced while it was being written"),
+        pytest.raises(rt.StoreDamaged, match="was deleted, moved or replaced while this call wrote to it"),
         store._session.transaction() as cursor,
     ):
         cursor.execute("delete from traces")

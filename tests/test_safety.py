@@ -57,9 +57,9 @@ def test_a_backup_is_consistent_while_others_write(store, tmp_path):
 def test_a_backup_replaces_nothing_and_leaves_no_half_file(store, tmp_path):
     there = tmp_path / "there.duckdb"
     there.write_text("mine")
-    with pytest.raises(rt.ExportFailed, match=r"there\.duckdb: is there already and was left as it is"):
+    with pytest.raises(rt.ExportFailed, match=r"there\.duckdb: already exists and was not changed"):
         store.backup(there)
-    with pytest.raises(rt.ExportFailed, match="is there already"):
+    with pytest.raises(rt.ExportFailed, match="already exists"):
         store.backup(store.path)
     with pytest.raises(rt.ExportFailed, match=r"backup\.duckdb: cannot be written \(No such file"):
         store.backup(tmp_path / "nowhere" / "backup.duckdb")
@@ -86,9 +86,9 @@ def test_verify_finds_what_was_changed_behind_its_back(store, make_trace):
         connection.execute("update traces set prompt = '' where id = ?", [records[3].id])
         connection.execute("insert into traces select * from traces where id = ?", [records[4].id])
     problems = "\n".join(store.verify().problems)
-    assert "6 traces are there, where 5 were counted" in problems
-    assert "1 traces have an id that another one has too" in problems
-    assert f"trace {records[1].id}: is not what was stored under this id" in problems
+    assert "the file has 6 traces, but 5 were counted" in problems
+    assert "1 traces have the id of another trace" in problems
+    assert f"trace {records[1].id}: differs from what was stored under this id" in problems
     assert f"trace {records[2].id}: its counts of steps and characters are wrong" in problems
     assert f"trace {records[3].id}: prompt: " in problems
     assert str(records[0].id) not in problems
@@ -106,7 +106,7 @@ def test_verify_tells_a_damaged_block(store, make_trace):
     report = rt.TraceStore(store.path).verify()
     assert not report.ok
     assert any("cannot be read" in problem and "is damaged (Corrupt" in problem for problem in report.problems)
-    with pytest.raises(rt.StoreDamaged, match=r"traces\.duckdb: is damaged .* Put it back from a backup"):
+    with pytest.raises(rt.StoreDamaged, match=r"traces\.duckdb: is damaged .* Restore a backup"):
         list(store.records())
     store.close()
     assert store.path.read_bytes() == damaged
@@ -127,7 +127,7 @@ def test_a_read_only_store_reads_and_changes_nothing(store, make_trace, tmp_path
         lambda: published.load(rt.examples.folder()),
         lambda: published.migrate(to=1),
     ):
-        with pytest.raises(rt.StoreReadOnly, match=r"published\.duckdb: opened with read_only=True; open it without"):
+        with pytest.raises(rt.StoreReadOnly, match=r"published\.duckdb: is open with read_only=True; open it without"):
             change()
     assert published.export(tmp_path / "out.jsonl").rows == 3
     assert published.verify().ok
@@ -136,7 +136,7 @@ def test_a_read_only_store_reads_and_changes_nothing(store, make_trace, tmp_path
 
 
 def test_a_store_that_is_not_there_cannot_be_opened_for_reading(tmp_path):
-    with pytest.raises(rt.StoreUnusable, match="there is no store to read; without read_only one is made"):
+    with pytest.raises(rt.StoreUnusable, match="no such store; without read_only=True a new one is created"):
         rt.TraceStore(tmp_path / "nothing.duckdb", read_only=True)
     assert not list(tmp_path.glob("nothing*"))
 
@@ -157,7 +157,7 @@ def test_a_store_of_an_earlier_schema_is_brought_up_and_keeps_every_trace(versio
     path = unpacked(version, tmp_path)
     with duckdb.connect(path, read_only=True) as connection:
         before = connection.execute("select id::varchar, digest::varchar, prompt from traces order by id").fetchall()
-    with pytest.raises(rt.StoreUnusable, match=rf"schema {version}; .*open it once without read_only to bring it up"):
+    with pytest.raises(rt.StoreUnusable, match=rf"schema {version}; .*open it once without read_only to upgrade it"):
         rt.TraceStore(path, read_only=True)
     store = rt.TraceStore(path)
     assert store.schema_version == schema.SCHEMA_VERSION

@@ -64,7 +64,7 @@ def test_a_trace_is_found_by_the_beginning_of_its_id(client):
     assert client.get(f"/traces/{second[: n + 1]}").json()["id"] == second
     ambiguous = client.get(f"/traces/{second[:n]}")
     assert ambiguous.status_code == 409
-    assert "2 ids begin so" in ambiguous.json()["detail"]
+    assert "2 ids begin with it" in ambiguous.json()["detail"]
 
 
 def test_replies_are_json_that_nobody_keeps(client):
@@ -80,7 +80,7 @@ def test_replies_are_json_that_nobody_keeps(client):
 @pytest.mark.parametrize("id", ["019b76e2-4908-718c-8375-fcf4f3002c1a", "019b76e2"])
 def test_an_id_that_is_not_there_is_not_found(client, id):
     assert client.get(f"/traces/{id}").status_code == 404
-    assert f"trace '{id}' not found" in client.get(f"/traces/{id}").json()["detail"]
+    assert f"trace {id} not found" in client.get(f"/traces/{id}").json()["detail"]
 
 
 @pytest.mark.parametrize("id", ["nope", "0" * 33, "%20", "%FF", "1%2F2", "latest"])
@@ -148,7 +148,7 @@ def test_an_empty_store_has_an_empty_page(client):
     [
         *(("limit", value, "must be a whole number from 1 to 100") for value in (0, 101, -1, "ten", "1.5", "", "٣")),
         *(("offset", value, "must be a whole number") for value in (-1, "x", 10**30)),
-        ("after", "nothing", "is no cursor"),
+        ("after", "nothing", "is not a valid cursor"),
         ("min_steps", "-1", "must be a whole number"),
         ("max_chars", "many", "must be a whole number"),
         ("since", "yesterday", "must be a time such as"),

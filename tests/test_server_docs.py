@@ -1,4 +1,4 @@
-"""The README's curl commands do what stands below them, and its routes are those that there are."""
+"""The reference's curl commands return what the comments below them say, and its routes are those that exist."""
 
 import json
 import os
@@ -9,25 +9,25 @@ import subprocess
 import pytest
 
 from tests.served import serving
-from tests.test_docs import README, table
+from tests.test_docs import REFERENCE, table
 from tunix_rt.server.routes import ROUTES
 
 # A command, which may go on over lines inside its quotes, and the comment below it.
 COMMAND = re.compile(r"^(curl .*?)\n# (\d{3})(?:: ([^\n]*))?$", re.DOTALL | re.MULTILINE)
-BLOCKS = "\n".join(re.findall(r"```bash\n(.*?)```", README, re.DOTALL))
+BLOCKS = "\n".join(re.findall(r"```bash\n(.*?)```", REFERENCE, re.DOTALL))
 
 
 def test_every_command_tells_its_status():
-    n_commands = len(re.findall(r"^\s*curl ", README, re.MULTILINE))
+    n_commands = len(re.findall(r"^\s*curl ", REFERENCE, re.MULTILINE))
     assert len(COMMAND.findall(BLOCKS)) == n_commands >= 11
 
 
 # In CI, where nothing may be left out, it fails without.
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None and not os.environ.get("CI"), reason="there is no curl")
-def test_the_readme_s_curl_commands_run(tmp_path):
+def test_the_reference_s_curl_commands_run(tmp_path):
     with serving(tmp_path / "served") as served:
-        # As the README sets them, but for the port and the token.
+        # As the reference sets them, but for the port and the token.
         names = {"API": served.api, "AUTH": f"Authorization: token {served.token}"}
         for name in names:
             assert f"\n{name}=" in BLOCKS
@@ -57,8 +57,8 @@ def test_the_readme_s_curl_commands_run(tmp_path):
         assert served.store.count() == 2
 
 
-def test_the_readme_lists_every_route():
-    told = {route for row in table("Over HTTP") for route in re.findall(r"`((?:GET|POST|DELETE) [^`]*)`", row[0])}
+def test_the_reference_lists_every_route():
+    told = {route for row in table("HTTP") for route in re.findall(r"`((?:GET|POST|DELETE) [^`]*)`", row[0])}
     there = {
         f"{method} {path.replace('([^/]+)', '{id}').removeprefix('/')}"
         for path, route in ROUTES.items()

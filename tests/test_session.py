@@ -58,10 +58,11 @@ def test_a_store_held_too_long_elsewhere_is_busy_and_the_holder_is_named(store):
         told = str(caught.value)
         assert re.match(
             rf"{re.escape(str(store.path))}: held by process {holder.pid} \(python -c\), which has held it for "
-            r"\d\.\d s; close the store there, or set pool_timeout \(TUNIX_RT_POOL_TIMEOUT, up to 300\) higher",
+            r"\d\.\d s; close the store there, or increase pool_timeout \(TUNIX_RT_POOL_TIMEOUT, up to 300\)",
             told,
         )
         assert isinstance(caught.value, TimeoutError)
+        assert caught.value.holder == holder.pid
     assert patient.count() == 0
 
 
@@ -70,7 +71,8 @@ def test_a_file_opened_in_this_process_by_other_means_is_told(store):
     store.close()
     with duckdb.connect(store.path), pytest.raises(rt.StoreBusy) as caught:
         impatient.count()
-    assert "held by this very process, which has it open outside of tunix_rt" in str(caught.value)
+    assert "held by this process, which has it open outside of tunix_rt" in str(caught.value)
+    assert caught.value.holder is None
     assert store.count() == 0
 
 
@@ -106,7 +108,7 @@ def test_more_threads_than_the_pool_has_places_wait_and_then_are_told(tmp_path):
     with ThreadPoolExecutor(2) as pool:
         working = [pool.submit(occupy) for _ in range(2)]
         inside.wait()
-        with pytest.raises(rt.StoreBusy, match="2 threads have been at work in this store for 1 s"):
+        with pytest.raises(rt.StoreBusy, match="2 threads have been using this store for 1 s"):
             store.count()
         leave.set()
         for thread in working:
@@ -172,8 +174,9 @@ def test_an_add_waits_as_long_as_the_setting_says_for_a_process_that_was_stopped
     lock = store.path.with_suffix(".lock")
     with python(STOPPED_WRITER, lock, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
         assert writer.stdout.readline() == b"held\n"
-        with pytest.raises(rt.StoreBusy, match=f"process {writer.pid} was writing to the journal all the time"):
+        with pytest.raises(rt.StoreBusy, match=f"process {writer.pid} wrote to the journal all the time") as caught:
             patient.add(make_trace())
+        assert caught.value.holder == writer.pid
         writer.stdin.close()
         writer.wait(timeout=30)
     patient.add(make_trace())

@@ -296,6 +296,7 @@ def test_a_file_of_no_known_format_is_told_what_was_tried_and_how_to_map_it(stor
     what, mapping, insist, *misfits = str(caught.value).splitlines()
     fields = ", ".join(f"field {n}" for n in range(10))
     assert what == f"list: of no known format; its fields are text, score, {fields} and 10 more"
+    assert caught.value.fields == ("text", "score", *(f"field {n}" for n in range(20)))
     assert mapping.endswith('mapping={"prompt": "question", "reasoning": "cot", "final_answer": "answer"}')
     assert insist == "or name its format with format=, if it is one of these:"
     assert [line.split(":")[0] for line in misfits] == [f"  {name}" for name in READABLE]

@@ -4,6 +4,8 @@ import datetime as dt
 import decimal
 import os
 import signal
+import subprocess
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +20,16 @@ from tunix_rt.store.engine.statement import ACTING, READING
 
 # Longer than anybody waits.
 ENDLESS = "(select sum(hash(range)) from range(20000000000000)) > 0"
+
+PROGRESS_BARS = """
+import sys, duckdb, tunix_rt as rt
+setting = "select value from duckdb_settings() where name = 'enable_progress_bar'"
+store = rt.TraceStore(sys.argv[1])
+with store._session.cursor() as cursor:
+    print(cursor.execute(setting).fetchall())
+print(store._session._files.database._running().execute(setting).fetchall())
+print(duckdb.connect().execute(setting).fetchall())
+"""
 
 # What DuckDB 2.0 has and no SQL text may call. A function that is in neither list is new: see whether it only reads.
 REFUSED = {
@@ -81,6 +93,13 @@ def calls(store, tmp_path, **filters):
 
 def settings(store):
     return store.sql("select name, value from duckdb_settings() order by name").arrow().to_pylist()
+
+
+def test_duckdb_shows_no_progress_bar_of_its_own(tmp_path):
+    """By default it does where it finds a prompt or a notebook, as in a program that is no file."""
+    program = [sys.executable, "-W", "error", "-c", PROGRESS_BARS, tmp_path / "runs.duckdb"]
+    said = subprocess.run(program, capture_output=True, text=True, check=True).stdout
+    assert said.splitlines() == ["[('false',)]", "[('false',)]", "[('true',)]"]
 
 
 def test_every_function_of_duckdb_is_known_to_read_or_refused():
@@ -236,7 +255,7 @@ def test_a_where_that_fails_is_told_as_such_and_the_store_goes_on(filled, tmp_pa
 @pytest.mark.slow
 def test_a_where_that_takes_too_much_memory_is_told_as_such_and_the_store_goes_on(filled, tmp_path):
     for call in calls(filled, tmp_path, where="(select list(range) from range(40000000)) is null"):
-        with pytest.raises(rt.MemoryLimitReached, match="the 512 MB that the store may use"):
+        with pytest.raises(rt.MemoryLimitReached, match="the 512 MB of memory that the store may use"):
             call()
     assert filled.count() == 25
 

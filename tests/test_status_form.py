@@ -92,7 +92,7 @@ def test_a_damaged_store_is_unusable_and_well_again_when_it_is_put_back(front, s
     os.truncate(store.path, len(good) // 2)
     front(form).do("refresh")
     assert shown(front, form) == ("unusable", "✕", [])
-    assert "Put it back" in form.shown["html"]
+    assert "Restore a backup" in form.shown["html"]
     store.path.write_bytes(good)
     front(form).do("refresh")
     assert shown(front, form)[2][0] == "1 trace"

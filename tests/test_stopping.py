@@ -88,11 +88,11 @@ def test_a_look_is_stopped_wherever_it_reads(store, runs, content):
     watch = store.watch(runs)
     for last in (False, False, True):
         asked = itertools.count()
-        assert counts(watch.look(last=last, stopped=lambda asked=asked: next(asked) >= 3)) == (0, 0, 0)
+        assert counts(watch.poll(last=last, stopped=lambda asked=asked: next(asked) >= 3)) == (0, 0, 0)
         assert next(asked) <= 4
     # The next look does what this one left.
     write(runs / "a.jsonl", lines(rows(2)))
-    watch.look()
+    watch.poll()
     assert watch.total.added == 2
 
 
@@ -102,9 +102,9 @@ def test_a_look_is_stopped_while_a_folder_is_listed(store, runs):
     write(runs / "a.jsonl", lines(rows(2)))
     asked = itertools.count()
     watch = store.watch(runs)
-    assert counts(watch.look(stopped=lambda: next(asked) == 10)) == (0, 0, 0)
+    assert counts(watch.poll(stopped=lambda: next(asked) == 10)) == (0, 0, 0)
     assert next(asked) == 11
-    assert counts(watch.look()) == (2, 0, 0)
+    assert counts(watch.poll()) == (2, 0, 0)
 
 
 @pytest.fixture

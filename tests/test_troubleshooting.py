@@ -7,10 +7,11 @@ from typing import get_args
 import pytest
 
 import tunix_rt as rt
-from tests.messages import PACKAGE, messages
+from tests.messages import messages
 from tunix_rt.store.upkeep.health import State
 
-GUIDE = (Path(__file__).parent.parent / "TROUBLESHOOTING.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+GUIDE = (ROOT / "TROUBLESHOOTING.md").read_text(encoding="utf-8")
 # The first cells of the tables of messages: all that stands there is a message.
 CELLS = [
     line.split(" | ")[0].removeprefix("| ")
@@ -51,17 +52,20 @@ def test_the_guide_names_every_state_of_a_store():
         assert f"| `{state}` |" in GUIDE, state
 
 
-def test_links_of_the_documents_lead_somewhere():
-    root = PACKAGE.parent
-    for document in root.glob("*.md"):
-        text = document.read_text(encoding="utf-8")
-        for name, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", text):
-            target = root / name if name else document
-            assert target.exists(), f"{document.name}: {name}"
-            if anchor:
-                headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
-                anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-                assert anchor in anchors, f"{document.name}: {name}#{anchor}"
+@pytest.mark.parametrize(
+    "document", [*ROOT.glob("*.md"), ROOT / "tests/benchmarks/RESULTS.md"], ids=lambda path: path.name
+)
+def test_links_of_the_documents_lead_somewhere(document):
+    text = document.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", text)
+    pictures = re.findall(r'(?:src|srcset)="(?!https?:)([^"]+)"', text)
+    for name, anchor in links + [(picture, "") for picture in pictures]:
+        target = document.parent / name if name else document
+        assert target.exists(), name
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in anchors, f"{name}#{anchor}"
 
 
 def test_messages_are_read_as_they_are_said(store):

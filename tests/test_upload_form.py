@@ -159,8 +159,8 @@ def test_a_published_store_takes_nothing(front, store, tmp_path, make_trace):
     path = store.backup(tmp_path / "published.duckdb")
     form = rt.UploadForm(rt.TraceStore(path, read_only=True))
     form.text = make_trace().to_json()
-    assert "opened with read_only=True" in front(form).ask("upload")["problem"]
-    assert "opened with read_only=True" in front(form).ask("load_path", path=str(rt.examples.folder()))["problem"]
+    assert "is open with read_only=True" in front(form).ask("upload")["problem"]
+    assert "is open with read_only=True" in front(form).ask("load_path", path=str(rt.examples.folder()))["problem"]
     assert form.uploaded == ""
 
 

@@ -52,7 +52,7 @@ def test_a_load_is_cancelled_and_what_was_stored_stays_and_is_said(front, form, 
     assert 30 <= n_stored < 500
     assert reply["problem"] == (
         f"a.jsonl: cancelled. <LoadReport: {n_stored} added, 0 already there, 0 rejected> before this; "
-        "loading the same again adds only what is missing"
+        "loading the same again adds only the missing traces"
     )
     assert seen[0]["name"] == "a.jsonl"
     assert 0 <= seen[0]["done"] < seen[0]["total"] == len(content)

@@ -25,7 +25,7 @@ def watcher(store, runs, monkeypatch):
     watch = watching.Watch(store._session, runs, None)
 
     def look(*, last=False):
-        report = watch.look(last=last)
+        report = watch.poll(last=last)
         return counts(report) if report.added or report.rejected_count else None
 
     return look
@@ -140,11 +140,11 @@ def test_a_look_ends_early_and_the_next_one_goes_on(runs, store):
     watch = store.watch(runs)
     asked = itertools.count()
     # Asked at each row; before, at each of the two names, at the file, and at each piece that is read of it.
-    report = watch.look(stopped=lambda: next(asked) > 8)
+    report = watch.poll(stopped=lambda: next(asked) > 8)
     assert counts(report) == (4, 0, 0)
     assert (store.count(), watch.waiting, watch.n_files) == (4, [runs / "a.jsonl"], 0)
     for _ in range(3):
-        watch.look()
+        watch.poll()
     assert (counts(watch.total), store.count(), watch.waiting, watch.n_files) == ((11, 0, 0), 11, [], 2)
 
 
@@ -159,8 +159,8 @@ def test_a_file_that_could_not_be_stored_is_tried_again_in_each_look(runs, store
         held.setattr(watch._session, "transaction", busy)
         for _ in range(10):
             with pytest.raises(rt.StoreBusy):
-                watch.look()
-    assert counts(watch.look()) == counts(watch.total) == (3, 0, 0)
+                watch.poll()
+    assert counts(watch.poll()) == counts(watch.total) == (3, 0, 0)
 
 
 WHOLE = {
@@ -245,7 +245,7 @@ def test_formats_are_told_or_insisted_on_for_each_file(store, runs):
         ({"every": float("nan")}, "every=nan: must be"),
         ({"every": "2s"}, "every='2s': must be"),
         ({"stop": 3}, "stop=3: must be a function without arguments or a threading.Event"),
-        ({"format": "trace", "mapping": {"prompt": "q"}}, "give one of the two"),
+        ({"format": "trace", "mapping": {"prompt": "q"}}, "`format` cannot be combined with `mapping`"),
     ],
 )
 def test_what_cannot_be_asked_is_told_at_the_call(store, options, told):
@@ -295,10 +295,10 @@ def test_a_file_that_grows_without_a_line_end_waits_and_is_not_read_over_and_ove
 
 def test_a_single_file_is_watched_before_it_is_there(store):
     watch = store.watch("late.jsonl")
-    assert counts(watch.look()) == (0, 0, 0)
+    assert counts(watch.poll()) == (0, 0, 0)
     assert "late.jsonl: no such file or folder" in watch.missing
     write("late.jsonl", lines(rows(2)))
-    assert (counts(watch.look()), watch.missing) == ((2, 0, 0), "")
+    assert (counts(watch.poll()), watch.missing) == ((2, 0, 0), "")
 
 
 def test_two_watches_on_a_folder_add_each_trace_once(store, runs, monkeypatch):
@@ -306,6 +306,6 @@ def test_two_watches_on_a_folder_add_each_trace_once(store, runs, monkeypatch):
     first, second = store.watch(runs), store.watch(runs)
     for n in (3, 6):
         write(runs / "a.jsonl", lines(rows(n)))
-        first.look()
-        second.look()
+        first.poll()
+        second.poll()
     assert (store.count(), first.total.added, second.total.added) == (6, 6, 0)

@@ -21,6 +21,7 @@ from anywhere, so control characters are shown as symbols wherever an error is p
 Every error can be pickled and copied, with its attributes and notes.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 from tunix_rt.render.characters import visible
@@ -111,7 +112,14 @@ class QueryInvalid(TunixRTError, ValueError):
 
 
 class SourceInvalid(TunixRTError, ValueError):
-    """A file or folder that cannot be loaded: missing, empty, or of no known format."""
+    """A file or folder that cannot be loaded: missing, empty, or of no known format.
+
+    `fields` are the fields of the first rows where the format is unknown, else empty.
+    """
+
+    def __init__(self, *args: Any, fields: Sequence[str] = ()) -> None:
+        super().__init__(*args)
+        self.fields = tuple(fields)
 
 
 class MemoryLimitReached(TunixRTError, MemoryError):
@@ -131,11 +139,25 @@ class StoreUnusable(TunixRTError, OSError):
 
 
 class StoreBusy(StoreUnusable, TimeoutError):
-    """The store could not be had within `pool_timeout` seconds."""
+    """The store was not available within `pool_timeout` seconds.
+
+    `holder` is the id of the process that holds it; None where that is unknown, or where it is this process.
+    """
+
+    def __init__(self, *args: Any, holder: int | None = None) -> None:
+        super().__init__(*args)
+        self.holder = holder
 
 
 class StoreDamaged(StoreUnusable):
-    """A file of the store is broken, or holds fewer traces than were acknowledged; it is left as it is."""
+    """A file of the store is broken, or holds fewer traces than were acknowledged; it is left as it is.
+
+    `missing` is the number of acknowledged traces that are missing; None where that is unknown.
+    """
+
+    def __init__(self, *args: Any, missing: int | None = None) -> None:
+        super().__init__(*args)
+        self.missing = missing
 
 
 class StoreFull(StoreUnusable):

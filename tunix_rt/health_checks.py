@@ -42,6 +42,7 @@ class ServiceHealth:
         return f"{said} (mock: nothing was asked)" if self.mode == "mock" else said
 
 
+@render.shows_facts
 @dataclass(frozen=True)
 class Health:
     """What was found: the store, and the services; shows itself."""
@@ -75,15 +76,6 @@ class Health:
         if store.disk_free_bytes is not None:
             facts.append(("room on disk", render.size(store.disk_free_bytes)))
         return facts + [(service.name, str(service)) for service in self.services if service.mode != "off"]
-
-    def __str__(self) -> str:
-        return render.facts_text(self._facts)
-
-    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
-        printer.text(str(self))
-
-    def _repr_html_(self) -> str:
-        return render.facts_html(self._facts)
 
     @property
     def _facts(self) -> list[tuple[str, str]]:

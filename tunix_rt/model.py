@@ -107,6 +107,7 @@ def _unique_indices(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return steps
 
 
+@render.shows_itself(render.trace_text, render.trace_html)
 class Trace(_Part):
     """A reasoning trace; frozen, equal by value.
 
@@ -229,15 +230,6 @@ class Trace(_Part):
         # Without meta: a dictionary has no hash, and equal traces still hash alike.
         return hash((self.trace_version, self.prompt, self.steps, self.final_answer))
 
-    def __str__(self) -> str:
-        return render.trace_text(self)
-
-    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
-        printer.text(str(self))
-
-    def _repr_html_(self) -> str:
-        return render.trace_html(self)
-
 
 _KNOWN = {"steps": tuple(Step.model_fields), "": tuple(Trace.model_fields)}
 
@@ -250,6 +242,10 @@ def in_utc(time: datetime) -> datetime:
         raise PydanticCustomError("time", "must lie in the years 1 to 9999 of UTC") from None
 
 
+@render.shows_itself(
+    lambda record: render.trace_text(record.payload, id=record.id, created_at=record.created_at),
+    lambda record: render.trace_html(record.payload, id=record.id, created_at=record.created_at),
+)
 class TraceRecord(BaseModel):
     """A stored trace: `id` (UUIDv7, so ids sort by time), `created_at` (UTC, to the microsecond), and `payload`."""
 
@@ -259,15 +255,6 @@ class TraceRecord(BaseModel):
     created_at: Annotated[AwareDatetime, AfterValidator(in_utc)]
     trace_version: str
     payload: Trace
-
-    def __str__(self) -> str:
-        return render.trace_text(self.payload, id=self.id, created_at=self.created_at)
-
-    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
-        printer.text(str(self))
-
-    def _repr_html_(self) -> str:
-        return render.trace_html(self.payload, id=self.id, created_at=self.created_at)
 
 
 def trace_of(given: Any) -> Trace:

@@ -1,30 +1,27 @@
 """`python -m tests.benchmarks` from the root of the repository: the arguments, and the tables one after the other."""
 
 import argparse
-import os
-import platform
 import shutil
-import sqlite3
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 
-import duckdb
-
-import tunix_rt as rt
+from tests.benchmarks import results
 from tests.benchmarks.contest import Contest
 from tests.benchmarks.data import Traces
 from tests.benchmarks.imports import import_rows
 from tests.benchmarks.places import LEAST_TRACES
-from tests.benchmarks.table import markdown
+from tests.benchmarks.table import markdown, short
 
 _SIZES = [10_000, 100_000, 1_000_000]
-_LEGEND = """\
-Medians of runs in turn (tunix_rt, DuckDB, SQLite, tunix_rt, …). A ratio is our number to theirs: less is better for ms
-and MB, more is better for traces/s. Peak memory is resident, of a process of its own.
+_HEADING = "The store, beside plain DuckDB and plain SQLite"
+_ABOUT = """\
+`python -m tests.benchmarks`. Medians of runs in turn (tunix_rt, DuckDB, SQLite, tunix_rt, …); plain SQLite has an
+index on `created_at`. Peak memory is resident, of a process of its own.
 
-Processes at work together begin at once and go on for some seconds; p50, p95 and p99 are of all their calls. What they
-have added is counted afterwards."""
+Processes that work together begin at the same time and continue for some seconds; p50, p95 and p99 are of all their
+calls. What they added is counted afterwards. Plain DuckDB has no counterpart there: it gives the file to one process
+at a time."""
 
 
 def main() -> None:
@@ -34,15 +31,21 @@ def main() -> None:
         given.keep.mkdir(parents=True, exist_ok=True)
     with nullcontext(given.keep) if given.keep else tempfile.TemporaryDirectory(prefix="tunix-rt-") as folder:
         traces = Traces(given.data, Path(folder))
-        _show(f"# tunix_rt {rt.__version__} beside plain DuckDB and plain SQLite", _machine(), _LEGEND)
-        _show("## At start", markdown(import_rows(given.repeat)))
-        for n_traces in given.sizes:
+        _show(f"# {_HEADING}", results.machine(), _ABOUT)
+        tables = {"At start": markdown(import_rows(given.repeat))}
+        _show("## At start", tables["At start"])
+        for n_traces in sorted(given.sizes):
             place = Path(folder) / f"{n_traces}"
             place.mkdir()
-            table = markdown(Contest(traces, n_traces, place, given.repeat).rows())
-            _show(f"## {n_traces:,} traces", table)
+            rows = list(Contest(traces, n_traces, place, given.repeat).rows())
+            name = f"{n_traces:,} traces"
+            tables[name] = markdown(rows)
+            _show(f"## {name}", tables[name])
             if not given.keep:
                 shutil.rmtree(place)
+        if given.results:
+            in_short = f"{name}, of about 2 KB each:\n\n{short(rows)}"
+            results.write(given.results, _HEADING, _ABOUT, {results.IN_SHORT: in_short} | tables)
 
 
 def _arguments() -> argparse.Namespace:
@@ -51,6 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, metavar="FILE", help="a file to take the traces from, of any known format")
     parser.add_argument("--repeat", type=_rounds, default=21, help="rounds at most, of each kind of work")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="work in this folder, and leave the stores there")
+    results.add_argument(parser)
     return parser.parse_args()
 
 
@@ -69,11 +73,6 @@ def _rounds(text: str) -> int:
 
 def _show(*paragraphs: str) -> None:
     print(*paragraphs, sep="\n\n", end="\n\n", flush=True)  # noqa: T201 - what the command is for
-
-
-def _machine() -> str:
-    versions = f"Python {platform.python_version()}, DuckDB {duckdb.__version__}, SQLite {sqlite3.sqlite_version}"
-    return f"{os.cpu_count()} cores ({platform.machine()}), {platform.system()}, {versions}"
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ class Contest:
             OURS: partial(alone, ours.load, self._store, self._lines),
             DUCKDB: partial(alone, plain_duckdb.load, self._duckdb, self._lines, self._empty),
         }
-        return self._bulk_rows("load JSON Lines", "≥ 0.5 of plain DuckDB", loads)
+        return self._bulk_rows("load JSON Lines", "≥ 0.7 of plain DuckDB", loads)
 
     def _exporting(self) -> Iterator[Row]:
         exports = {

@@ -38,7 +38,7 @@ _CROWDS = (
         "8 processes adding while a notebook pages",
         n_adders=8,
         n_pagers=1,
-        aims={_IN_ALL: "≥ 1,000/s", "add, p50": "", "add, p99": "≤ 50 ms", "page, p50": "", "page, p95": ""},
+        aims={_IN_ALL: "≥ 2,000/s", "add, p50": "", "add, p99": "≤ 20 ms", "page, p50": "", "page, p95": ""},
     ),
     _Crowd(
         "4 writers and 4 readers at work",

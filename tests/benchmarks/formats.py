@@ -12,8 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import tunix_rt as rt
+from tests.benchmarks import results
 from tests.benchmarks.data import Traces
+from tests.benchmarks.table import table
 from tunix_rt.formats import WRITERS
+
+_ABOUT = """\
+`python -m tests.benchmarks.formats`. The same traces of about 2 KB in files of each shape. Rows of other formats are
+taken apart, cut into steps and validated; those of the native format are only validated. `preference` finds no
+verdicts in these traces: its figure is the reading of all of them."""
 
 Row = Mapping[str, Any]
 
@@ -73,6 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.formats", description=main.__doc__)
     parser.add_argument("--size", type=int, default=20_000, help="traces")
     parser.add_argument("--data", type=Path, metavar="FILE", help="a file to take the traces from, of any known format")
+    results.add_argument(parser)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tunix-rt-") as name:
         folder = Path(name)
@@ -80,8 +88,10 @@ def main() -> None:
         Traces(given.data, folder).write(source, given.size)
         store = rt.TraceStore(folder / "all.duckdb")
         store.load(source, progress=False)
-        _show("in", given.size, _loads(folder, store))
-        _show("out", given.size, _exports(folder, store))
+        tables = {"In": _table(given.size, _loads(folder, store)), "Out": _table(given.size, _exports(folder, store))}
+    print(*tables.values(), sep="\n\n")  # noqa: T201
+    if given.results:
+        results.write(given.results, "By format", _ABOUT, tables)
 
 
 def _loads(folder: Path, store: rt.TraceStore) -> Iterator[tuple[str, float]]:
@@ -104,12 +114,10 @@ def _exports(folder: Path, store: rt.TraceStore) -> Iterator[tuple[str, float]]:
         yield name, store.count() / (time.perf_counter() - started)
 
 
-def _show(way: str, size: int, rates: Iterator[tuple[str, float]]) -> None:
+def _table(size: int, rates: Iterator[tuple[str, float]]) -> str:
     found = dict(rates)
-    print(f"| {way}, {size:,} traces | traces/s | to `trace` |\n| --- | ---: | ---: |")  # noqa: T201
-    for name, rate in found.items():
-        print(f"| `{name}` | {rate:,.0f} | {rate / found['trace']:.2f} |")  # noqa: T201
-    print()  # noqa: T201
+    rows = ((f"`{name}`", f"{rate:,.0f}", f"{rate / found['trace']:.2f}") for name, rate in found.items())
+    return table((f"{size:,} traces", "traces/s", "to `trace`"), ("---", "---:", "---:"), *rows)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from tests.benchmarks.table import DUCKDB, OURS, SQLITE, Row
 from tests.benchmarks.timing import Cost, in_turn
 
 _TIMED = "import time; started = time.perf_counter(); {}; print(time.perf_counter() - started)"
-_STATEMENTS = (("import tunix_rt", "≤ 300 ms"), ("from tunix_rt import TraceStore", ""))
+_STATEMENTS = (("import tunix_rt", "≤ 50 ms"), ("from tunix_rt import TraceStore", ""))
 _BUDGET_SECONDS = 20.0
 
 

@@ -7,13 +7,19 @@ handler puts rows that lie in memory into an ipywidgets HTML.
 
 import argparse
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
 from playwright.sync_api import Page, expect
 
+from tests.benchmarks import results
+from tests.benchmarks.table import aimed, table
 from tests.browser.jupyter import find_chromium, launched, running
 
+_ABOUT = """\
+`python -m tests.benchmarks.painted STORE`. From a click to the painted frame, in a JupyterLab with Chromium, beside
+an ipywidgets Button that puts rows from memory into an ipywidgets HTML."""
 _FORMS = """import tunix_rt as rt
 app = rt.app(rt.TraceStore({store!r}, read_only=True))
 app"""
@@ -49,6 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.painted", description=main.__doc__)
     parser.add_argument("store", type=Path)
     parser.add_argument("--repeat", type=int, default=31, help="clicks of each kind")
+    results.add_argument(parser)
     given = parser.parse_args()
     chromium = find_chromium()
     if chromium is None:
@@ -69,10 +76,15 @@ def main() -> None:
             jupyter.run_all(page)
             expect(page.locator(".trt-app")).to_have_count(2, timeout=60_000)
             expect(page.get_by_role("button", name="plain")).to_be_visible()
-            _measure(page, given.repeat)
+            rows = list(_measured(page, given.repeat))
+    columns = ("work", "tunix_rt, ms", "a plain widget's click, ms", "ratio", "aim")
+    clicks = table(columns, ("---", "---:", "---:", "---:", "---"), *rows)
+    print(clicks)  # noqa: T201
+    if given.results:
+        results.write(given.results, "In the browser", _ABOUT, {"Clicks": clicks})
 
 
-def _measure(page: Page, repeat: int) -> None:
+def _measured(page: Page, repeat: int) -> Iterator[tuple[str, ...]]:
     forms, large = page.locator(".trt-app").all()
     place = forms.get_by_role("navigation").get_by_role("status").inner_text()
     plain = page.get_by_role("button", name="plain"), page.locator(".widget-html").last
@@ -87,7 +99,6 @@ def _measure(page: Page, repeat: int) -> None:
         # Another trace is opened in between, or there would be nothing to paint.
         order = [1, 0] if "steps" in name else [0, 1]
         kinds[name] = [(rows.nth(at), app.locator(".trt-reading")) for at in order]
-    print("| work | tunix_rt, ms | a plain widget's click, ms | ratio | aim |\n| --- | ---: | ---: | ---: | --- |")  # noqa: T201
     for (work, ways), aim in zip(kinds.items(), ("≤ 150 ms", "", "≤ 500 ms", ""), strict=True):
         ours, theirs = [], []
         for n in range(repeat):
@@ -99,7 +110,8 @@ def _measure(page: Page, repeat: int) -> None:
             if n == 0:
                 # The first ones load what later ones have at hand.
                 ours, theirs = [], []
-        print(f"| {work} | {median(ours):.0f} | {median(theirs):.0f} | {median(ours) / median(theirs):.3g} | {aim} |")  # noqa: T201
+        mine, plains = median(ours), median(theirs)
+        yield work, f"{mine:.0f}", f"{plains:.0f}", f"{mine / plains:.3g}", aimed(aim, mine)
 
 
 def _click(page: Page, button: object, changed: object) -> float:

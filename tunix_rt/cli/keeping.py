@@ -42,15 +42,8 @@ def backup(
 @command(store)
 def compact(call: Call) -> None:
     """Put the traces back into the order of time, so that lists are fast again; others go on meanwhile."""
-    from tunix_rt.render import count, facts_text, size
-
     done = call.open_store().compact(progress=not call.quiet)
-    facts = [
-        ("moved", count(done.moved, "trace")),
-        ("disorder", f"{done.disorder_before:.1f} → {done.disorder_after:.1f}"),
-        ("size", f"{size(done.size_before)} → {size(done.size_after)}"),
-    ]
-    call.report(asdict(done), facts_text(facts))
+    call.report(asdict(done), str(done))
 
 
 @command(store)

@@ -166,7 +166,8 @@ def _detect(path: Path | str, sample: list[Row | Rejection]) -> Format:
             misfits.setdefault(one.name, misfit)
     if not misfits:
         raise SourceInvalid(f"{path}: has no traces: {faults[0] if faults else 'it has no rows'}")
-    raise SourceInvalid("\n".join([f"{path}: {_unknown_format(list(fields))}", *_what_to_do(misfits)]))
+    message = "\n".join([f"{path}: {_unknown_format(list(fields))}", *_what_to_do(misfits)])
+    raise SourceInvalid(message, fields=list(fields))
 
 
 def _unknown_format(fields: list[str]) -> str:

@@ -18,6 +18,7 @@ from tunix_rt.render.html import (
     trace_html,
 )
 from tunix_rt.render.humanize import count, size, utc_exact
+from tunix_rt.render.showing import shows_facts, shows_itself
 from tunix_rt.render.text import facts_text, info_text, page_text, report_line, report_text, table_text, trace_text
 
 __all__ = [
@@ -33,6 +34,8 @@ __all__ = [
     "report_line",
     "report_text",
     "saved_html",
+    "shows_facts",
+    "shows_itself",
     "size",
     "style",
     "table_html",

@@ -1,4 +1,4 @@
-"""What all routes share: who may ask, how large a body may be, and how a failure is told."""
+"""What all routes share: who has access, how large a body may be, and how a failure is reported."""
 
 import asyncio
 import re
@@ -18,7 +18,7 @@ from tunix_rt.server.error_status import detail_of, status_of
 from tunix_rt.server.store_threads import ServedStore
 
 _RETRY_AFTER_SECONDS = 5
-# Of a body that was refused so much, and for so long, passes by; whoever sends more is cut off.
+# Of a refused body at most so many bytes are read, for at most so many seconds; then the connection is closed.
 _PASSED_BYTES = 64 * 2**20
 _PASSED_SECONDS = 10.0
 # The name under which all methods go that HTTP does not have; it has no code of its own.
@@ -111,9 +111,9 @@ class Route(APIHandler):
 
     def write_error(self, status_code: int, **given: Any) -> None:
         """The failure as JSON, without any traceback."""
-        self.finish(self._told(status_code, given.get("exc_info", (None, None))[1]))
+        self.finish(self._error_body(status_code, given.get("exc_info", (None, None))[1]))
 
-    def _told(self, status: int, error: BaseException | None) -> bytes:
+    def _error_body(self, status: int, error: BaseException | None) -> bytes:
         detail: Any = responses.get(status, "Unknown")
         if isinstance(error, TunixRTError):
             detail = detail_of(error)
@@ -133,16 +133,16 @@ class Route(APIHandler):
         self.log_exception(type(error), error, error.__traceback__)
         self.clear()
         self.set_status(error.status_code if isinstance(error, HTTPError) else status_of(error))
-        told = self._told(self.get_status(), error)
+        body = self._error_body(self.get_status(), error)
         length = self._content_length()
         if "Expect" in self.request.headers or length is None or length > _PASSED_BYTES:
             # Nothing comes, or too much.
             self.set_header("Connection", "close")
-            self.finish(told)
+            self.finish(body)
             return
         self.set_header("Content-Type", "application/json")
-        self.set_header("Content-Length", len(told))
-        self.write(told)
+        self.set_header("Content-Length", len(body))
+        self.write(body)
         self.flush()
         setattr(self, str(self.request.method).lower(), self._end)
         self._refused = asyncio.get_running_loop().call_later(_PASSED_SECONDS, self._end)

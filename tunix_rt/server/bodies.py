@@ -15,7 +15,7 @@ MAX_BATCH_BYTES = 32 * 2**20
 _TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+'
 _TEXTS = re.compile(_TEXT, re.DOTALL)
 # Up to the next sign that counts: between traces a comma too, within them only brackets that hold brackets or texts.
-# At most so much at a time, for other threads stand still meanwhile.
+# At most this much at a time, because other threads do not run meanwhile.
 _BETWEEN = re.compile(rb'(?:[^][{},"]++|%b){0,5000}+([][{},]?)' % _TEXT, re.DOTALL)
 _WITHIN = re.compile(rb'(?:[^][{}"]++|%b|\[[^][{}"]*+\]|\{[^][{}"]*+\}){0,5000}+([][{}]?)' % _TEXT, re.DOTALL)
 _ARRAY = re.compile(rb"[ \t\n\r]*\[")
@@ -32,7 +32,7 @@ def add_batch(store: TraceStore, body: bytes) -> BatchCreated:
     too_large: TraceTooLarge | None = None
     for index, (start, end) in enumerate(elements(body, store.settings.trace_max_bytes)):
         try:
-            trace, row = store._new(_trace(body, start, end))  # noqa: SLF001 - `add_many` would keep every trace
+            record, row = store._new(_trace(body, start, end))  # noqa: SLF001 - `add_many` would keep every trace
         except TraceTooLarge as error:
             too_large = too_large or error.within(f"traces.{index}")
         except TraceInvalid as error:
@@ -42,7 +42,7 @@ def add_batch(store: TraceStore, body: bytes) -> BatchCreated:
             problems += error.within(str(index)).problems
         else:
             rows.append(row)
-            created.append(Created(id=row.id, created_at=row.created_at, trace_version=trace.trace_version))
+            created.append(Created(id=record.id, created_at=record.created_at, trace_version=record.trace_version))
     if problems:
         raise TraceInvalid(*problems)
     if too_large is not None:
@@ -90,7 +90,7 @@ def elements(body: bytes, trace_max_bytes: int) -> list[tuple[int, int]]:
 
 
 def _end_of(body: bytes, start: int, trace_max_bytes: int, index: int) -> int:
-    """Where the comma or bracket behind an element stands."""
+    """The position of the comma or bracket behind an element."""
     at = counted = start
     depth = n_outside = 0
     while (found := (_WITHIN if depth else _BETWEEN).match(body, at)) and found[0]:

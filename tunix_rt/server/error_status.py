@@ -1,4 +1,4 @@
-"""What a client is told when a request fails: a status, and a `detail` that names the field."""
+"""The response to a request that fails: a status, and a `detail` that names the field."""
 
 import re
 from collections.abc import Iterable
@@ -24,14 +24,14 @@ class BatchInvalid(TraceInvalid):
 
 
 class RequestInvalid(QueryInvalid):
-    """Parts of a request that mean nothing: `place` is "query" or "path", the problems name its parameters."""
+    """Parts of a request that are not valid: `place` is "query" or "path"; the problems name its parameters."""
 
     def __init__(self, place: str, *problems: Problem) -> None:
         self.place, self.problems = place, problems
         super().__init__("\n".join(map(str, problems)))
 
 
-# What is more than so much wrong with one body is told when this is mended.
+# More problems of one body than this are reported once these are fixed.
 _MOST_PROBLEMS = 100
 # The first that fits; all others are the server's own trouble.
 _STATUS = {

@@ -12,13 +12,13 @@ API = "tunix-rt/api"
 
 
 class TraceServer(ExtensionApp):
-    """Serves the default store of the settings under `tunix-rt/api`, by Jupyter's own rules of who may ask."""
+    """Serves the default store of the settings under `tunix-rt/api`, under Jupyter's own rules of access."""
 
     name = "tunix_rt"
     description = "The traces of the default store over HTTP."
 
     def initialize_settings(self) -> None:
-        """Bad settings are told in the log, and by each route; Jupyter starts all the same."""
+        """Bad settings are reported in the log and by each route; Jupyter starts nevertheless."""
         self.served = ServedStore()
         try:
             settings = self.served.settings
@@ -33,7 +33,7 @@ class TraceServer(ExtensionApp):
             )
 
     def initialize_handlers(self) -> None:
-        """The routes, and one for all that is none, so that nobody learns which are there."""
+        """The routes, and one for all other paths, so that a client without access does not learn which exist."""
         given = {"served": self.served, "root": url_path_join(self._base_url, API)}
         self.handlers.extend((f"/{API}{path}", route, given) for path, route in routes.ROUTES.items())
 

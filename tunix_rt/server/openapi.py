@@ -22,7 +22,7 @@ _ID = {
     "schema": {"type": "string", "pattern": "^[0-9a-fA-F]{1,32}$"},
     "description": "The id, with or without dashes; to read, its beginning will do, if no other id begins so.",
 }
-_WHOLE_ID = _ID | {"schema": {"type": "string", "format": "uuid"}, "description": "The whole id."}
+_WHOLE_ID = _ID | {"schema": {"type": "string", "format": "uuid"}, "description": "The complete id."}
 _WORDS = {
     400: "A batch of no traces, or of too many.",
     403: "Jupyter does not let this client in, or its XSRF token is missing.",
@@ -30,7 +30,7 @@ _WORDS = {
     409: "Several ids begin so, or the store is for reading only.",
     413: "A trace, or the whole body, is too large; known before the body is read.",
     415: "The body is packed.",
-    422: "Parts of the request are at fault, each with its place and what is wrong.",
+    422: "Parts of the request are not valid; each with its location and the problem.",
     500: "The store's file is damaged, or something else failed on the server.",
     503: "The store is busy (`Retry-After` tells when to come again), or the settings of the server are bad.",
     507: "The disk of the store is full.",
@@ -110,19 +110,24 @@ def _operation(
     replies: dict[str, Any] = {str(status): {"description": words} | ({"content": content} if content else {})}
     for code in sorted({403, 422, 500, 503, *refusals}):
         replies.setdefault(str(code), {"description": _WORDS[code], "content": _json(_ref("Refusal"))})
-    asked = [path] if path else []
-    asked += [_parameter(key, value) for key, value in (parameters or {}).items()]
-    operation: dict[str, Any] = {"operationId": name, "summary": summary, "parameters": asked, "responses": replies}
+    listed = [path] if path else []
+    listed += [_parameter(key, value) for key, value in (parameters or {}).items()]
+    operation: dict[str, Any] = {
+        "operationId": name,
+        "summary": summary,
+        "parameters": listed,
+        "responses": replies,
+    }
     if body:
         operation["requestBody"] = {"required": True, "content": _json(body)}
     return operation
 
 
 def _parameter(name: str, parameter: Parameter) -> dict[str, Any]:
-    told = {"name": name, "in": "query", "description": parameter.meaning}
+    described = {"name": name, "in": "query", "description": parameter.meaning}
     if parameter.schema.get("type") == "object":
-        return told | {"content": _json(parameter.schema)}
-    return told | {"schema": parameter.schema}
+        return described | {"content": _json(parameter.schema)}
+    return described | {"schema": parameter.schema}
 
 
 _BATCH = {"type": "array", "minItems": 1, "maxItems": MAX_BATCH, "items": _ref("NewTrace")}

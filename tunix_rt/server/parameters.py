@@ -1,4 +1,4 @@
-"""What a request may ask for behind the `?`: pages, filters, formats; how each is read, checked and described."""
+"""The parameters of a request: pages, filters, formats; how each is read, checked and described."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,7 @@ from tunix_rt.errors import Problem, QueryInvalid
 from tunix_rt.formats import WRITERS
 from tunix_rt.server.error_status import RequestInvalid
 from tunix_rt.store.filters import FILTERS, Filters
-from tunix_rt.store.query.page import MAX_LIMIT, Wanted, whole_number
+from tunix_rt.store.query.page import MAX_LIMIT, PageRequest, whole_number
 
 # Jupyter's own, which any request may have.
 _JUPYTERS = {"token", "_xsrf", "no_track_activity"}
@@ -49,14 +49,14 @@ def _count(name: str) -> Parameter:
 def _paging(name: str, schema: Mapping[str, Any], read: Callable[[str], Any], meaning: str) -> Parameter:
     def checked(text: str) -> Any:
         value = read(text)
-        Wanted.checked(**{"limit": 1, "offset": 0, "after": None, "before": None} | {name: value})
+        PageRequest.checked(**{"limit": 1, "offset": 0, "after": None, "before": None} | {name: value})
         return value
 
     return Parameter(checked, schema, meaning)
 
 
 def _number(text: str) -> int | str:
-    # What is none is told as it stands.
+    # A value that is not valid is reported as it was given.
     return int(text) if re.fullmatch(r"-?\d{1,20}", text, re.ASCII) else text
 
 

@@ -9,7 +9,7 @@ from tornado.web import RequestHandler
 
 # So much of a reply is in memory.
 _PIECE_BYTES = 2**20
-# A client that takes nothing for so long would keep a thread from others.
+# A client that reads nothing for longer than this would keep a thread from others.
 _PATIENCE_SECONDS = 60.0
 
 

@@ -19,7 +19,7 @@ class Created(BaseModel):
 
     @classmethod
     def of(cls, record: TraceRecord) -> Self:
-        """What is told of a new record."""
+        """The response for a new record."""
         return cls(id=record.id, created_at=record.created_at, trace_version=record.trace_version)
 
 
@@ -31,7 +31,7 @@ class BatchCreated(BaseModel):
 
 
 class Pagination(BaseModel):
-    """Where a page lies, and how to ask for the one behind it: by offset, or by the cursor `next` given as `after`."""
+    """The position of a page, and how to get the next one: by offset, or with the cursor `next` as `after`."""
 
     limit: int
     offset: int
@@ -47,7 +47,7 @@ class TraceList(BaseModel):
 
     @classmethod
     def of(cls, page: Page) -> Self:
-        """The page as it is told."""
+        """The response for a page."""
         pagination = Pagination(limit=page.limit, offset=page.offset, next_offset=page.next_offset, next=page.next)
         return cls(data=list(page.records), pagination=pagination)
 
@@ -69,7 +69,7 @@ class HealthReply(BaseModel):
 
 
 class Fault(BaseModel):
-    """A part of the request that is at fault: where it stands, and what is wrong with it."""
+    """A part of the request that is not valid: its location, and what is wrong with it."""
 
     loc: list[str | int]
     field: str | None

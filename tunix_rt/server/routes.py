@@ -32,9 +32,9 @@ class Traces(Route):
     @authenticated
     async def get(self) -> None:
         """A page of summaries."""
-        asked = parameters_in(self.request.query, PAGE | SELECTION)
+        options = parameters_in(self.request.query, PAGE | SELECTION)
         self.send_json(
-            await self.served.read(lambda store: TraceList.of(store.page(**asked)).model_dump_json().encode())
+            await self.served.read(lambda store: TraceList.of(store.page(**options)).model_dump_json().encode())
         )
 
     @authenticated
@@ -94,19 +94,19 @@ class Export(Route):
     @authenticated
     async def get(self) -> None:
         """The file; where it fails in the middle, the connection is cut."""
-        asked = {"format": "trace"} | parameters_in(self.request.query, EXPORT | SELECTION)
-        container = WRITERS[asked["format"]].container
+        options = {"format": "trace"} | parameters_in(self.request.query, EXPORT | SELECTION)
+        container = WRITERS[options["format"]].container
         self.set_header("Content-Type", container.media_type)
         self.set_attachment_header(f"traces{container.endings[0]}")
         stream = self.stream = ReplyStream(self)
         file = cast("IO[bytes]", stream)
         try:
-            await self.served.stream(stream, lambda store: store.export(file, **asked))
+            await self.served.stream(stream, lambda store: store.export(file, **options))
         except StreamClosedError as error:
             self.log.info("tunix_rt: an export ended early: %s", error)
             stream.cut()
         except Exception as error:
-            # Half a file shall not look like a whole one.
+            # Half a file must not look like a complete one.
             if not stream.begun:
                 raise
             self.log_exception(type(error), error, error.__traceback__)
@@ -159,7 +159,7 @@ class Description(Route):
 
 
 class Nothing(Route):
-    """All other paths: whoever may not ask does not learn that they are none."""
+    """All other paths: a client without access does not learn that they do not exist."""
 
     async def admit(self) -> None:
         """Raises HTTPError for everybody."""

@@ -22,11 +22,11 @@ _N_ADDERS = 8
 _SMALL_BYTES = 64 * 2**10
 # Larger bodies take many times their size while they are taken apart.
 _N_LARGE_ADDERS = 4
-# Each keeps a batch of rows in memory for as long as its client takes; whoever comes later waits.
+# Each keeps a batch of rows in memory for as long as its client reads; further exports wait.
 _N_EXPORTERS = 4
-# Looks at the health of the store and of RediAI, which wait for nobody else's work.
+# Checks of the health of the store and of RediAI, which must not wait for other work.
 _N_LOOKERS = 8
-# Work that is not done when the server has waited so long for it is left behind: what was acknowledged is on disk.
+# The server waits at most so many seconds for work when it ends: what was acknowledged is on disk.
 _LAST_WORK_SECONDS = 2.0
 # What is not folded when the server stops is safe in the journal.
 _LAST_FOLD_SECONDS = 2
@@ -43,7 +43,7 @@ class _Rooms(NamedTuple):
 
 
 class ServedStore:
-    """The default store, opened when it is first asked for. Its methods belong to the event loop."""
+    """The default store, opened when it is first used. Its methods belong to the event loop."""
 
     def __init__(self) -> None:
         self._opening = threading.Lock()
@@ -77,7 +77,7 @@ class ServedStore:
             try:
                 store = self._open(settings)
             except TunixRTError:
-                # It says what is wrong as well, and is asked in the same way.
+                # It reports what is wrong as well, and is called in the same way.
                 store = None
             return health(store)
 

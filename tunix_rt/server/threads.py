@@ -1,4 +1,4 @@
-"""Threads that work for the event loop, and that nobody waits for when the server ends."""
+"""Threads that work for the event loop. The end of the server does not wait for them."""
 
 import asyncio
 import threading
@@ -34,7 +34,7 @@ class Threads:
             self._n_threads += 1
             threading.Thread(target=self._serve, name="tunix_rt", daemon=True).start()
         try:
-            # Shielded: work that has begun goes on when nobody waits for its result any more.
+            # Shielded: work that has begun continues when its result is no longer awaited.
             return await asyncio.shield(asyncio.wrap_future(future))
         finally:
             if future.done():
@@ -55,7 +55,7 @@ class Threads:
         if not rest:
             return True
         for one in rest:
-            # What it raises is told where it is awaited, in `run`.
+            # Its errors are raised where it is awaited, in `run`.
             one.add_done_callback(lambda done: done.cancelled() or done.exception())
         _, late = await asyncio.wait(rest, timeout=seconds)
         return not late

@@ -52,10 +52,10 @@ class TraceBrowser(Form):
         self._point: int | Literal["end"] = 0
         self._behind_point = 0
         filters = _as_json(filters)
-        # Before there is a widget: what is wrong with the filters leaves none behind.
-        self._newest_page = self.store.page(limit=limit, **filters)
+        # Before there is a widget: filters that are not valid leave none behind.
+        page = self.store.page(limit=limit, **filters)
         super().__init__(filters=filters)
-        self._show_newest()
+        self._show_newest(page)
 
     def picture(self) -> Page:
         """The page that is shown."""
@@ -63,17 +63,19 @@ class TraceBrowser(Form):
         return self.page
 
     @validate("filters")
-    def _answerable(self, proposal: Any) -> dict[str, Any]:
-        # Filters that cannot be answered are not taken, so that they are always those of the list.
-        filters = _as_json(proposal["value"])
-        if self.page is not None:
-            self._newest_page = self.store.page(limit=self.limit, **filters)
-        return filters
+    def _valid(self, proposal: Any) -> dict[str, Any]:
+        return _as_json(proposal["value"])
 
     @observe("filters")
     def _filters_changed(self, _change: object) -> None:
-        if self.page is not None:
-            self._show_newest()
+        if self.page is None or self.filters == self.page.filters:
+            return
+        try:
+            self.find(self.filters)
+        except BaseException:
+            # Filters that cannot be answered are not kept, so that they are always those of the list.
+            self.filters = self.page.filters
+            raise
 
     @validate("selected_id")
     def _existing(self, proposal: Any) -> str:
@@ -83,16 +85,15 @@ class TraceBrowser(Form):
     @action()
     def find(self, filters: dict[str, Any]) -> None:
         """Shows the newest of the traces that the filters let through."""
-        before = self.filters
-        self.filters = filters
-        if self.filters == before:
-            self._show_newest()
+        page = self.store.page(limit=self.limit, **_as_json(filters))
+        self.page = page
+        self.filters = page.filters
+        self._show_newest(page)
 
     @action()
     def first(self) -> None:
         """Shows the newest page."""
-        self._newest_page = self.store.page(limit=self.limit, **self.filters)
-        self._show_newest()
+        self._show_newest(self.store.page(limit=self.limit, **self.filters))
 
     @action()
     def last(self) -> None:
@@ -205,8 +206,7 @@ class TraceBrowser(Form):
         given = self.filters.get("since")
         return self.filters | {"since": max(filter(None, (since, given and as_time("since", given))), default=None)}
 
-    def _show_newest(self) -> None:
-        page = self._newest_page
+    def _show_newest(self, page: Page) -> None:
         self._newest = page[0].created_at if page.records else None
         self._show(page, point=0)
         self.n_new = 0

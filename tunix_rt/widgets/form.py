@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import anywidget
 from IPython.display import display, update_display
@@ -31,12 +31,6 @@ _MISTAKE = "(this is a mistake in the program; the log has more)"
 _INTERRUPTED = "interrupted"
 _STATIC = Path(__file__).parent / "static"
 _Method = TypeVar("_Method", bound=Callable[..., Any])
-
-
-class Shows(Protocol):
-    """What shows itself as text and as HTML."""
-
-    def _repr_html_(self) -> str: ...
 
 
 def front_end(*names: str) -> str:
@@ -78,17 +72,12 @@ class _Asked:
     watch: bool
 
 
+@render.shows_itself(lambda note: note.text, lambda note: render.note_html(note.text))
 @dataclass(frozen=True)
 class Note:
     """A sentence that shows itself as text and as HTML."""
 
     text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-    def _repr_html_(self) -> str:
-        return render.note_html(self.text)
 
 
 class Form(anywidget.AnyWidget):
@@ -100,7 +89,7 @@ class Form(anywidget.AnyWidget):
 
     def __init__(self, **traits: Any) -> None:
         self._turn = threading.RLock()
-        self._pictured: Shows | None = None
+        self._pictured: object | None = None
         self._watch_failed = ""
         super().__init__(**traits)
         self.picture_id = self.model_id
@@ -108,8 +97,8 @@ class Form(anywidget.AnyWidget):
         self.observe(lambda _: self._save_picture())
 
     @abstractmethod
-    def picture(self) -> Shows:
-        """What a reader without a kernel sees in place of the form."""
+    def picture(self) -> object:
+        """What a reader without a kernel sees in place of the form: an object that shows itself as HTML."""
 
     def close(self) -> None:
         """Takes the form away; what it was shown as in a saved notebook stays."""
@@ -204,7 +193,7 @@ class Form(anywidget.AnyWidget):
 class _Saved:
     """The picture of a form as an output; the living form beside it hides it."""
 
-    def __init__(self, shown: Shows, id: str) -> None:
+    def __init__(self, shown: Any, id: str) -> None:
         self._shown = shown
         self._id = id
 

@@ -8,7 +8,7 @@ from traitlets import Bool, Dict, Unicode
 from tunix_rt import render
 from tunix_rt.health_checks import Health, health
 from tunix_rt.store import StoreInfo, TraceStore
-from tunix_rt.widgets.form import Form, Note, Shows, action, front_end
+from tunix_rt.widgets.form import Form, Note, action, front_end
 
 
 class StoreStatus(Form):
@@ -31,7 +31,7 @@ class StoreStatus(Form):
         super().__init__(unfolded=unfolded)
         self.refresh()
 
-    def picture(self) -> Shows:
+    def picture(self) -> object:
         """The numbers as they were seen last."""
         return self.info or Note(f"{self.store.path}: {self.state}")
 
@@ -44,7 +44,7 @@ class StoreStatus(Form):
         if found.store.status == "healthy" != found.status:
             self.state = "service down"
         facts: list[str] = []
-        html = str(Note(found.store.error or "")._repr_html_())
+        html = str(render.note_html(found.store.error or ""))
         if info:
             self.info = info
             name = render.visible(self.store.path.name)

@@ -18,7 +18,7 @@ from tunix_rt.model import Trace
 from tunix_rt.paths import local_path
 from tunix_rt.store import LoadReport, TraceStore
 from tunix_rt.store.ingest.load import Known
-from tunix_rt.widgets.form import Note, OpeningForm, Shows, action, front_end
+from tunix_rt.widgets.form import Note, OpeningForm, action, front_end
 from tunix_rt.widgets.json_position import place_of
 
 _SHOWN_IDS = 10
@@ -55,7 +55,7 @@ class UploadForm(OpeningForm):
         self._cancel = threading.Event()
         super().__init__(examples=examples.names())
 
-    def picture(self) -> Shows:
+    def picture(self) -> object:
         """What was uploaded last."""
         if self.reports:
             return self.reports[-1]

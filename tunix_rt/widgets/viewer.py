@@ -11,7 +11,7 @@ from tunix_rt import render
 from tunix_rt.errors import QueryInvalid
 from tunix_rt.model import Trace, TraceRecord
 from tunix_rt.store import TraceStore
-from tunix_rt.widgets.form import Form, Note, Shows, action, front_end
+from tunix_rt.widgets.form import Form, Note, action, front_end
 
 _EMPTY = "Choose a trace in the list to read it here."
 
@@ -37,7 +37,7 @@ class TraceViewer(Form):
         super().__init__(shown={"empty": _EMPTY})
         self.record = record
 
-    def picture(self) -> Shows:
+    def picture(self) -> object:
         """The trace that is shown."""
         return self.record or Note(_EMPTY)
 

@@ -15,7 +15,7 @@ from tunix_rt.errors import SourceInvalid
 from tunix_rt.paths import local_path
 from tunix_rt.store import LoadReport, Page, TraceStore
 from tunix_rt.widgets.browser import row_of
-from tunix_rt.widgets.form import OpeningForm, Shows, action, front_end
+from tunix_rt.widgets.form import OpeningForm, action, front_end
 
 _SHOWN_WAITING = 5
 
@@ -59,7 +59,7 @@ class FolderWatch(OpeningForm):
         """What came so far; `known` are traces that the store held before, and there are no samples."""
         return self._watch.total
 
-    def picture(self) -> Shows:
+    def picture(self) -> object:
         """The report of what came, and the newest traces."""
         text, html = str(self.report), render.report_html(self.report)
         if self.newest is not None:
@@ -102,7 +102,7 @@ class FolderWatch(OpeningForm):
             while not stopped():
                 with self.telling(watch="look"):
                     try:
-                        report = self._watch.look(stopped=stopped)
+                        report = self._watch.poll(stopped=stopped)
                         self._note(report)
                     finally:
                         self._show()

@@ -1,4 +1,4 @@
-"""Atomic writes: a file is replaced whole or not at all, and never a file of a store."""
+"""Atomic writes: a file is replaced completely or not at all, and never a file of a store."""
 
 import os
 import re
@@ -20,7 +20,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-# The folder is locked for two renames. Whoever holds it longer is stopped or hangs.
+# The folder is locked for two renames. A process that holds it longer was stopped or hangs.
 _LOCK_SECONDS = 10.0
 _LOCK_POLL_SECONDS = 0.002
 # Of a long name the beginning is enough to recognise it, and leaves room for the rest of the temporary name.
@@ -33,7 +33,7 @@ _DESCRIPTORS = re.compile(r"/dev|/dev/fd|/proc/[^/]+(/task/[^/]+)?/fd")
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
-# Where a folder cannot be locked, at least the threads of this process wait for one another.
+# If a folder cannot be locked, at least the threads of this process wait for one another.
 _one_at_a_time = threading.Lock()
 
 
@@ -100,14 +100,14 @@ def replacing(path: Path, *, new: bool = False) -> Iterator[Replacement]:
             if there is not None:
                 _keep_owner_and_mode(file.fileno(), there)
             os.fsync(file.fileno())
-        places = [path]
+        targets = [path]
         companion, content = replacement.beside or (None, None)
         if companion is not None and content is not None:
             with _temporary(companion, None, temporary) as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            places.append(companion)
+            targets.append(companion)
         with _folder_alone(path.parent):
             _stat(path, new=new)
             if companion is not None:
@@ -117,8 +117,8 @@ def replacing(path: Path, *, new: bool = False) -> Iterator[Replacement]:
                         companion.unlink(missing_ok=True)
                 except OSError as error:
                     raise _failed(companion, error) from error
-            for made, place in zip(temporary, places, strict=True):
-                made.replace(place)
+            for made, target in zip(temporary, targets, strict=True):
+                made.replace(target)
     except TunixRTError:
         raise
     except (OSError, ValueError) as error:
@@ -130,24 +130,24 @@ def replacing(path: Path, *, new: bool = False) -> Iterator[Replacement]:
 
 
 def refuse_file_of_a_store(path: Path) -> None:
-    """Raises ExportFailed where writing to `path` would destroy a store, or any other database.
+    """Raises ExportFailed if writing to `path` would destroy a store, or any other database.
 
-    By its name a file may belong to a store beside it although it is not there now; by its content it is a database.
+    A file belongs to a store by its name, even if it does not exist now, or is a database by its content.
     """
     if is_beside_store(path):
-        raise ExportFailed(f"{path}: belongs to the trace store beside it; name another file")
+        raise ExportFailed(f"{path}: belongs to the trace store beside it; choose another file name")
     try:
         there = path.stat()
     except (OSError, ValueError):
         return
     # Files of stores that this process has open are not opened here: closing them would drop its locks on them.
     if (there.st_dev, there.st_ino) in Files.identities():
-        raise ExportFailed(f"{path}: is a file of a store that is open here; name another file")
+        raise ExportFailed(f"{path}: is a file of a store that is open in this process; choose another file name")
     head = b""
     with suppress(OSError), path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if head == _SQLITE_HEAD or head[_DUCKDB_HEAD] == b"DUCK":
-        raise ExportFailed(f"{path}: is a database, such as a store is; name another file, or delete it first")
+        raise ExportFailed(f"{path}: is a database, perhaps a store; choose another file name, or delete it first")
 
 
 def _stat(path: Path, *, new: bool) -> os.stat_result | None:
@@ -156,18 +156,18 @@ def _stat(path: Path, *, new: bool) -> os.stat_result | None:
     except FileNotFoundError:
         return None
     if new:
-        raise ExportFailed(f"{path}: is there already and was left as it is; name another file")
+        raise ExportFailed(f"{path}: already exists and was not changed; choose another file name")
     if not os.access(path, os.W_OK):
-        raise ExportFailed(f"{path}: is read-only and was left as it is; name another file, or make it writable")
+        raise ExportFailed(f"{path}: is read-only and was not changed; make it writable, or choose another file name")
     return there
 
 
 @contextmanager
 def _temporary(path: Path, there: os.stat_result | None, made: list[Path]) -> Iterator[IO[bytes]]:
-    """A new file beside `path`, so that the last step is a rename; nobody else has its name, in whatever process."""
+    """A new file beside `path`, so that the last step is a rename; no other process uses its name."""
     temporary = path.with_name(f".{path.name[:_NAME_CHARS]}.{secrets.token_hex(8)}.partial")
     mode = 0o666 if there is None else stat.S_IMODE(there.st_mode) & 0o666
-    # Nobody reads in it what the file will keep from them.
+    # No one can read in it what the file's mode will hide.
     descriptor = os.open(temporary, _NEW_FILE, mode)
     made.append(temporary)
     with os.fdopen(descriptor, "wb") as file:
@@ -216,8 +216,8 @@ def _lock(descriptor: int, folder: Path) -> None:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise ExportFailed(
-                    f"{folder}: another process has kept this folder locked for {_LOCK_SECONDS:.0f} s; end it, or name "
-                    "a file in another folder"
+                    f"{folder}: another process has locked this folder for {_LOCK_SECONDS:.0f} s; end that process, or "
+                    "choose a file in another folder"
                 ) from None
             time.sleep(_LOCK_POLL_SECONDS)
         except OSError:

@@ -4,11 +4,9 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from datetime import datetime
-from uuid import UUID
 
 from tunix_rt.model import Trace
-from tunix_rt.store.engine.rows import NewRow, encode, from_microseconds, to_microseconds
+from tunix_rt.store.engine.rows import NewRow, encode
 
 _lock = threading.Lock()
 _last = 0
@@ -23,13 +21,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
-def new_time() -> datetime:
-    """Now, in UTC, at least a microsecond after the time given out before."""
-    return from_microseconds(new_times(1)[0])
-
-
 def new_times(n: int) -> range:
-    """So many times from now on, a microsecond apart and after all given out before, in microseconds since 1970."""
+    """`n` times from now on, a microsecond apart and after all given out before, in microseconds since 1970."""
     global _last  # noqa: PLW0603 - one clock for a process, so that the traces of two stores in it sort together too
     with _lock:
         first = max(time.time_ns() // 1_000, _last + 1)
@@ -40,18 +33,14 @@ def new_times(n: int) -> range:
 def new_row(trace: Trace, trace_max_bytes: int) -> NewRow:
     """The row of a trace that is added now; TraceTooLarge where its line is longer than `trace_max_bytes`."""
     line, digest = encode(trace, trace_max_bytes)
-    created_at = new_time()
-    return NewRow(new_id(created_at), created_at, digest, line)
-
-
-def new_id(created_at: datetime) -> UUID:
-    """A UUIDv7 that carries this time to the microsecond, so that ids sort as times do; before 1970 it carries zero."""
-    return UUID(bytes=new_ids([to_microseconds(created_at)])[0])
+    created_at = new_times(1)[0]
+    return NewRow(new_ids([created_at])[0], created_at, digest, line)
 
 
 def new_ids(times: Sequence[int]) -> list[bytes]:
-    """The 16 bytes of such an id for each of these times in microseconds.
+    """The 16 bytes of a UUIDv7 for each of these times in microseconds since 1970, so that ids sort as times do.
 
+    An id carries its time to the microsecond; for a time before 1970 it carries zero.
     48 bits of milliseconds, the version, the part of the millisecond in 12 bits, the variant, 62 random bits
     (RFC 9562, section 6.2, method 3).
     """

@@ -1,7 +1,7 @@
 """A DuckDB in memory that attaches and detaches a store's file.
 
 Opening DuckDB on a file takes about 20 ms; attaching the file to a DuckDB that runs already takes 0.5 ms, and detaching
-it as much. So a process keeps one DuckDB for each store, and the file itself only as long as nobody else wants it.
+it as much. So a process keeps one DuckDB for each store, and the file itself only as long as no other process wants it.
 """
 
 import os
@@ -29,7 +29,7 @@ ROW_GROUP_ROWS = 20_480
 _MERGE_TASKS = 1
 # To make one and have it use the store takes 0.15 ms of the 1.4 ms of a page.
 _MOST_SPARE_CURSORS = 8
-# Between two tries to attach a file that a program outside the line holds, in seconds.
+# Seconds between two tries to attach a file that a program outside of the queue holds.
 _RETRY_SECONDS = (0.005, 0.02)
 
 # Nothing is fetched from the network, no extension is loaded, and no SQL text reads the variables of the kernel.
@@ -39,7 +39,7 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "allow_community_extensions": False,
     "allow_persistent_secrets": False,
     "python_enable_replacements": False,
-    # A thread of DuckDB's own that has the query whole leaves the main thread waiting, where it hears no Ctrl-C.
+    # If a thread of DuckDB's own ran the complete query, the main thread would wait and hear no Ctrl-C.
     "scheduler_process_partial": True,
 }
 # What `detach` changes; all other settings stay as they are, whatever a SQL text tries.
@@ -121,12 +121,12 @@ class Database:
         """To be called after a commit, which is in DuckDB's write-ahead log, or has been written out of it."""
         before, self._log = self._log, identity(self._log_path)
         if before is not None and self._log is None:
-            # Somebody may have deleted it, and the commit is in a file without a name.
+            # If it was deleted, the commit is in a file without a name.
             with suppress(duckdb.Error):
                 self._running().execute("checkpoint store")
 
     def detach(self) -> None:
-        """Writes out and closes the file; where that fails, what was committed lies in DuckDB's write-ahead log."""
+        """Writes out and closes the file; if that fails, what was committed is in DuckDB's write-ahead log."""
         if not self.attached:
             return
         running = self._running()
@@ -166,12 +166,12 @@ class Database:
         self.attached = self.broken = False
 
     def explained(self, error: duckdb.Error) -> duckdb.Error | TunixRTError:
-        """What went wrong with the file, in our words; any other error as it is."""
+        """The error of this package for an error of the file; any other error unchanged."""
         said = str(error)
         if isinstance(error, duckdb.OutOfMemoryException):
             return MemoryLimitReached(
-                f"{self.path}: this takes more memory than the {self.memory_limit // 10**6:,} MB that the store may "
-                "use; nothing was changed. Set memory_limit (TUNIX_RT_MEMORY_LIMIT) higher, or ask for less at once"
+                f"{self.path}: this needs more than the {self.memory_limit // 10**6:,} MB of memory that the store may "
+                "use; nothing was changed. Increase memory_limit (TUNIX_RT_MEMORY_LIMIT), or select less at once"
             )
         of_the_file = duckdb.FatalException | duckdb.InternalException | duckdb.ConnectionException | duckdb.IOException
         # A commit that cannot be written is a TransactionException, as many other things are.
@@ -185,22 +185,22 @@ class Database:
         first_line = said.partition("\n")[0]
         if re.search(r"No space left|[Dd]isk.* full|File too large|Disk quota", said):
             return StoreFull(
-                f"{self.path}: the disk is full; what was acknowledged is safe, and work goes on when there is room "
-                f"({first_line})"
+                f"{self.path}: the disk is full ({first_line}); everything that was added before is safe. Free some "
+                "space and try again"
             )
         if "not a valid DuckDB database file" in said:
             return StoreUnusable(
-                f"{self.path}: is no DuckDB file; it was left as it is. Name another path for the store, or put it "
-                "back from a backup if it was one"
+                f"{self.path}: is not a DuckDB file, and was not changed. Choose another path for the store, or "
+                "restore a backup if this was a store"
             )
         if re.search(r"Corrupt|Could not read enough bytes|checksum|deserialize|WAL", said):
             return StoreDamaged(
-                f"{self.path}: is damaged ({first_line}); it was left as it is. Put it back from a backup; where it "
-                "still opens, verify() says what can be read"
+                f"{self.path}: is damaged ({first_line}), and was not changed. Restore a backup; if the store still "
+                "opens, verify() shows what can be read"
             )
         if "No locks available" in said:
             return StoreUnusable(
-                f"{self.path}: cannot be locked ({first_line}), so that processes could not take turns; put the store "
+                f"{self.path}: cannot be locked ({first_line}), so processes could not share it safely; put the store "
                 "on a local disk, or mount its file system with locks"
             )
         return StoreUnusable(f"{self.path}: cannot be used as a store: {said}")
@@ -210,6 +210,8 @@ class Database:
             limits = {"memory_limit": f"{self.memory_limit // 1_000}KB", "temp_directory": str(spill_folder(self.path))}
             self._duckdb = duckdb.connect(config=_CONFIG | limits)
             self._duckdb.execute("set global TimeZone = 'UTC'")
+            # Writing out may take seconds, and DuckDB then prints a bar where it finds a notebook or a prompt.
+            self._duckdb.execute("set enable_progress_bar = false")
             self._duckdb.execute("set global max_vacuum_tasks = 0")
             # Nor when a file is detached: `detach` does it, where that is still the file at the path.
             self._duckdb.execute("pragma disable_checkpoint_on_shutdown")
@@ -230,7 +232,7 @@ class Database:
                 if not re.search(r"Conflicting lock is held|Unique file handle conflict", str(error)):
                     raise
                 if time.monotonic() >= deadline:
-                    raise StoreBusy(_who_holds(self.path, error)) from None
+                    raise _busy(self.path, error) from None
             if gives_way():
                 return False
             time.sleep(random.uniform(*_RETRY_SECONDS))  # noqa: S311 - spreads the waiters, keeps no secret
@@ -253,19 +255,21 @@ class Database:
         except OSError as error:
             if isinstance(error, TunixRTError):
                 raise
-            raise StoreUnusable(f"{self.path}: cannot be made ({error.strerror})") from error
+            raise StoreUnusable(f"{self.path}: cannot be created ({error.strerror})") from error
         finally:
             with suppress(OSError):
                 new.unlink(missing_ok=True)
 
 
-def _who_holds(path: Path, error: duckdb.Error) -> str:
+def _busy(path: Path, error: duckdb.Error) -> StoreBusy:
     found = re.search(r"held in (.*?)\(PID (\d+)\)", str(error))
-    if found is None or int(found[2]) == os.getpid():
-        holder = "this very process, which has it open outside of tunix_rt"
+    pid = None if found is None or int(found[2]) == os.getpid() else int(found[2])
+    if found is None or pid is None:
+        holder = "this process, which has it open outside of tunix_rt"
     else:
-        holder = f"process {found[2]} ({Path(found[1].strip()).name or 'name unknown'}), outside of tunix_rt"
-    return (
-        f"{path}: held by {holder}; traces can still be added. To read, close the file there, or set pool_timeout "
-        "(TUNIX_RT_POOL_TIMEOUT, up to 300) higher"
+        holder = f"process {pid} ({Path(found[1].strip()).name or 'name unknown'}), outside of tunix_rt"
+    return StoreBusy(
+        f"{path}: held by {holder}; traces can still be added. To read, close the file there, or increase pool_timeout "
+        "(TUNIX_RT_POOL_TIMEOUT, up to 300)",
+        holder=pid,
     )

@@ -1,7 +1,7 @@
-"""What a store stands at: kept in the DuckDB file with every change, and in the journal after it.
+"""The counts that a store must have: written to the DuckDB file with every change, and to the journal after it.
 
-The two are compared whenever the file is opened. DuckDB opens silently when its write-ahead log is lost or an older
-file lies in its place; the journal then knows of a later change than the file.
+The two are compared whenever the file is opened. DuckDB opens silently when its write-ahead log is lost or the file
+was replaced by an older one; the journal then has a later count of changes than the file.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ import duckdb
 
 from tunix_rt.errors import StoreDamaged
 
-# After so many changes the small row groups that each leaves behind are merged. 200 changes of 10 rows each took 2.1 s
+# After this number of changes the small row groups that they leave are merged. 200 changes of 10 rows each took 2.1 s
 # and 53 MB without merging, 6.8 s with merging after each; 64 of them do not slow a page.
 _CHANGES_PER_MERGE = 64
 _READ = "select store_id::varchar, generation, n_traces from store_state"
@@ -22,23 +22,23 @@ returning store_id::varchar, generation, n_traces, loose
 """
 
 
-class Standing(NamedTuple):
-    """Which store (None: none yet), how many changes it has seen (its generation), and its traces after them."""
+class ExpectedCounts(NamedTuple):
+    """The store's id (None: none yet), its number of changes (its generation), and its number of traces."""
 
     store_id: str | None
     generation: int
     n_traces: int
 
 
-def read_standing(cursor: duckdb.DuckDBPyConnection) -> Standing:
-    """What the open file stands at."""
-    return Standing(*cursor.execute(_READ).fetchall()[0])
+def read_counts(cursor: duckdb.DuckDBPyConnection) -> ExpectedCounts:
+    """The counts of the open file."""
+    return ExpectedCounts(*cursor.execute(_READ).fetchall()[0])
 
 
-def next_standing(cursor: duckdb.DuckDBPyConnection) -> tuple[Standing, bool]:
+def next_counts(cursor: duckdb.DuckDBPyConnection) -> tuple[ExpectedCounts, bool]:
     """Counts a change, inside its transaction; also whether small row groups should be merged after it."""
-    *standing, loose = cursor.execute(_CHANGE, [_CHANGES_PER_MERGE]).fetchall()[0]
-    return Standing(*standing), loose == 0
+    *counts, loose = cursor.execute(_CHANGE, [_CHANGES_PER_MERGE]).fetchall()[0]
+    return ExpectedCounts(*counts), loose == 0
 
 
 def loose_changes(cursor: duckdb.DuckDBPyConnection) -> int:
@@ -51,31 +51,35 @@ def merge_after(cursor: duckdb.DuckDBPyConnection, *, now: bool) -> None:
     cursor.execute("update store_state set loose = ?", [-1 if now else 0])
 
 
-def compare(path: Path, found: Standing | None, acknowledged: Standing, n_lost: int) -> None:
-    """Raises StoreDamaged where the file (None: it is gone or empty) holds less than was acknowledged."""
+def compare(path: Path, found: ExpectedCounts | None, acknowledged: ExpectedCounts, n_lost: int) -> None:
+    """Raises StoreDamaged if the file (None: it is missing or empty) has less than was acknowledged."""
     remedy = (
-        "Put it back, with its .wal if there is one, or restore a backup; to go on with what is there: "
-        "TraceStore(path, accept_loss=True)"
+        "Put the missing file back, with its .wal if there is one, or restore a backup; to open the store without the "
+        "missing traces: TraceStore(path, accept_loss=True)"
     )
     if found is None:
         if acknowledged.store_id is not None:
             raise StoreDamaged(
-                f"{path}: the store is gone or empty, where {acknowledged.n_traces:,} traces had been acknowledged. "
-                f"{remedy}"
+                f"{path}: the store is missing or empty; it had {acknowledged.n_traces:,} traces. {remedy}",
+                missing=acknowledged.n_traces,
             )
     elif acknowledged.store_id not in (None, found.store_id):
         raise StoreDamaged(
-            f"{path}: is another store than the one that its journal belongs to ({acknowledged.n_traces:,} traces). "
-            f"{remedy}"
+            f"{path}: is not the store that its journal belongs to, which had {acknowledged.n_traces:,} traces. "
+            f"{remedy}",
+            missing=acknowledged.n_traces,
         )
     elif found.generation < acknowledged.generation:
+        n_missing = acknowledged.n_traces - found.n_traces
         raise StoreDamaged(
-            f"{path}: holds {found.n_traces:,} traces, where {acknowledged.n_traces:,} had been acknowledged; "
-            f"{acknowledged.generation - found.generation:,} changes are missing, for its write-ahead log was lost or "
-            f"an older file lies in its place. {remedy}"
+            f"{path}: has {found.n_traces:,} traces, but {acknowledged.n_traces:,} were stored; the last "
+            f"{acknowledged.generation - found.generation:,} changes are missing, because its write-ahead log was lost "
+            f"or the file is an older copy. {remedy}",
+            missing=n_missing if n_missing > 0 else None,
         )
     if n_lost:
         raise StoreDamaged(
-            f"{path}: {n_lost:,} traces that had been acknowledged are in neither the store nor its journal, whose "
-            f"own log was lost. {remedy}"
+            f"{path}: {n_lost:,} stored traces are neither in the store nor in its journal, because the journal's own "
+            f"log was lost. {remedy}",
+            missing=n_lost,
         )

@@ -18,7 +18,7 @@ from tunix_rt.errors import StoreUnusable
 from tunix_rt.paths import beside_store, log_of
 from tunix_rt.store.engine import schema
 from tunix_rt.store.engine.database import Database
-from tunix_rt.store.engine.expected_counts import Standing, compare, read_standing
+from tunix_rt.store.engine.expected_counts import ExpectedCounts, compare, read_counts
 from tunix_rt.store.engine.journal import Journal
 from tunix_rt.store.engine.lease import Lease
 from tunix_rt.store.engine.lock_queue import LockQueue
@@ -39,7 +39,7 @@ class Files:
         self.lease = Lease(self.database, self.queue)
         # One change at a time: two transactions at once would both count theirs, and one fail.
         self.changing = threading.RLock()
-        self.standing = Standing(None, 0, 0)
+        self.counts = ExpectedCounts(None, 0, 0)
         self.accept_loss = False
 
     @classmethod
@@ -49,13 +49,13 @@ class Files:
         The highest memory limit of the stores of the process counts, in bytes.
         """
         if read_only and not path.exists():
-            raise StoreUnusable(f"{path}: there is no store to read; without read_only one is made")
+            raise StoreUnusable(f"{path}: no such store; without read_only=True a new one is created")
         if not read_only:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise StoreUnusable(f"{path}: its folder cannot be made ({error.strerror})") from None
-        # One journal and one queue for all who come, by whatever links.
+                raise StoreUnusable(f"{path}: its folder cannot be created ({error.strerror})") from None
+        # One journal and one queue, whatever links lead to the file.
         path = path.resolve()
         found = cls._of_process.get(path)
         if found is None:
@@ -74,7 +74,7 @@ class Files:
         return self.queue.is_current() and self.journal.file.is_current()
 
     def catch_up(self) -> None:
-        """Opens files that were replaced; StoreDamaged where they were deleted or moved away under an open store."""
+        """Opens files that were replaced; StoreDamaged if they were deleted or moved away under an open store."""
         if self.is_current():
             return
         if self.database.read_only or (identity(self.journal.path) and not self.journal.file.is_gone):
@@ -85,7 +85,7 @@ class Files:
         self.journal.file.refuse_gone()
 
     def open_anew(self) -> None:
-        """Lets go of all that is open, and begins with the files that are at the paths."""
+        """Closes all files, and starts with those that are at the paths."""
         with self.lease.closed():
             self.journal.close()
             self.journal.file.is_gone = False
@@ -107,22 +107,22 @@ class Files:
         """Whenever the file was attached: brings its tables up, and compares it with what was acknowledged."""
         if self.database.read_only:
             schema.prepare(cursor, read_only=True)
-            self.standing = read_standing(cursor)
+            self.counts = read_counts(cursor)
             return
-        acknowledged, n_lost = self.journal.standing
+        acknowledged, n_lost = self.journal.expected
         if not self.accept_loss and schema.current_version(cursor) == 0:
             compare(self.path, None, acknowledged, n_lost)
         schema.prepare(cursor)
-        self.standing = read_standing(cursor)
+        self.counts = read_counts(cursor)
         if not self.path.exists():
             # It is being made, and has no name yet: a process that is killed now leaves a journal that expects it.
             return
         if self.accept_loss:
-            self.journal.accept_loss(self.standing)
+            self.journal.accept_loss(self.counts)
             self.accept_loss = False
-        elif self.standing != acknowledged or n_lost:
-            compare(self.path, self.standing, acknowledged, n_lost)
-            self.journal.confirm(self.standing, folded=0)
+        elif self.counts != acknowledged or n_lost:
+            compare(self.path, self.counts, acknowledged, n_lost)
+            self.journal.confirm(self.counts, folded=0)
 
     @classmethod
     def stop_all(cls) -> list["Files"]:
@@ -173,7 +173,7 @@ if hasattr(os, "register_at_fork"):
 
 @atexit.register
 def _close_all() -> None:
-    # Who interrupts the end wants it now; what was acknowledged is in the journal or in DuckDB's write-ahead log.
+    # An interrupt means to end now; what was acknowledged is in the journal or in DuckDB's write-ahead log.
     with suppress(KeyboardInterrupt):
         for files in list(Files._of_process.values()):  # noqa: SLF001
             files.lease.end()

@@ -14,19 +14,18 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import UUID
 
 from tunix_rt.errors import StoreBusy, StoreUnusable, TunixRTError
-from tunix_rt.store.engine.expected_counts import Standing
+from tunix_rt.store.engine.expected_counts import ExpectedCounts
 from tunix_rt.store.engine.journal_file import JournalFile
 from tunix_rt.store.engine.lock_queue import LockQueue
-from tunix_rt.store.engine.rows import NewRow, from_microseconds, to_microseconds
+from tunix_rt.store.engine.rows import NewRow
 
 # For what comes after a commit to the DuckDB file; each transaction takes milliseconds.
 _PATIENCE_SECONDS = 30.0
 # Closing cannot be refused: after it the file is closed without the write lock.
 _CLOSE_SECONDS = 2.0
-# Read with one holding of the write lock: a whole fold at once kept those who add waiting for 0.1 s.
+# Read under one write lock: a complete fold at once kept adding processes waiting for 0.1 s.
 _BATCH_ROWS, _BATCH_BYTES = 1_024, 2**20
 
 _APPEND = "insert into pending (id, created_at, digest, json) values (?, ?, ?, ?)"
@@ -40,7 +39,7 @@ class _Batch:
     """The rows of one `add`; several threads' are committed together."""
 
     def __init__(self, rows: Sequence[NewRow]) -> None:
-        self.values = [(row.id.bytes, to_microseconds(row.created_at), row.digest, row.json) for row in rows]
+        self.rows = rows
         self.is_stored = False
 
 
@@ -79,7 +78,7 @@ class Journal:
         with self._waiting_lock:
             self._waiting.append(batch)
         try:
-            with self._turn(deadline):
+            with self._exclusive(deadline):
                 if not batch.is_stored:
                     self._commit_waiting(batch)
         except StoreBusy:
@@ -117,17 +116,17 @@ class Journal:
             return bool(connection.execute("select min(number) <= ? from pending", (number,)).fetchone()[0])
 
     @property
-    def standing(self) -> tuple[Standing, int]:
-        """What the DuckDB file must hold at least, and how many rows were acknowledged and are lost.
+    def expected(self) -> tuple[ExpectedCounts, int]:
+        """The counts that the DuckDB file must have at least, and the number of acknowledged rows that are lost.
 
-        Rows are lost that are neither here nor folded: the journal's own log was lost.
+        Lost rows are neither here nor folded: the journal's own log was lost.
         """
         with self._read() as connection:
             found = connection.execute("select store_id, generation, n_traces, n_lost from journal").fetchone()
-            return Standing(*found[:3]), int(found[3])
+            return ExpectedCounts(*found[:3]), int(found[3])
 
     def after(self, number: int, most_rows: int, most_bytes: int) -> tuple[int, list[NewRow]]:
-        """The oldest rows behind a number, at most so many rows and bytes, and the number of the last of them."""
+        """The oldest rows after a number, within both limits, and the number of the last of them."""
         rows: list[NewRow] = []
         n_bytes = 0
         is_last = False
@@ -136,10 +135,10 @@ class Journal:
             with self._read() as connection, _closing(connection.execute(_NEXT, (number, most))) as found:
                 batch_bytes = 0
                 n_before = len(rows)
-                for found_number, id_bytes, microseconds, digest, line in found:
-                    rows.append(NewRow(UUID(bytes=id_bytes), from_microseconds(microseconds), digest, line))
+                for found_number, *row in found:
+                    rows.append(NewRow._make(row))
                     number = found_number
-                    batch_bytes += len(line)
+                    batch_bytes += len(rows[-1].json)
                     if batch_bytes >= _BATCH_BYTES or n_bytes + batch_bytes >= most_bytes:
                         break
                 else:
@@ -150,12 +149,12 @@ class Journal:
             n_bytes += batch_bytes
         return number, rows
 
-    def confirm(self, standing: Standing, *, folded: int) -> None:
-        """Notes what the DuckDB file holds now, and forgets the rows up to the number `folded`, which are in it."""
+    def confirm(self, counts: ExpectedCounts, *, folded: int) -> None:
+        """Notes the counts of the DuckDB file, and deletes the rows up to the number `folded`, which are in it."""
         # Need not be on disk: a change that is not confirmed is found again, and so are rows that are in both.
         with self._write(synchronous="normal") as connection:
             connection.execute("delete from pending where number <= ?", (folded,))
-            connection.execute("update journal set store_id = ?, generation = ?, n_traces = ?", standing)
+            connection.execute("update journal set store_id = ?, generation = ?, n_traces = ?", counts)
             if folded:
                 self._queue.folded = max(folded, self._queue.folded)
 
@@ -164,19 +163,19 @@ class Journal:
         with self._write() as connection:
             connection.execute("update journal set n_lost = n_lost")
 
-    def accept_loss(self, standing: Standing) -> None:
-        """From now on what is there is what there must be."""
+    def accept_loss(self, counts: ExpectedCounts) -> None:
+        """Expects these counts from now on."""
         with self._write() as connection:
-            connection.execute("update journal set store_id = ?, generation = ?, n_traces = ?, n_lost = 0", standing)
+            connection.execute("update journal set store_id = ?, generation = ?, n_traces = ?, n_lost = 0", counts)
 
     def check(self) -> str | None:
-        """What SQLite finds wrong with the file, if anything."""
+        """The faults that SQLite finds in the file; None if there are none."""
         with self._read() as connection:
             found = [row[0] for row in connection.execute("pragma integrity_check(10)")]
         return None if found == ["ok"] else "; ".join(found)
 
     def stop(self) -> None:
-        """Closes the file, and lets no thread near it until `resume`: for a fork, which waits for no other process."""
+        """Closes the file, and keeps all threads out until `resume`: for a fork, which waits for no other process."""
         self.lock.acquire()
         self.file.close(cleanly=False)
 
@@ -189,25 +188,27 @@ class Journal:
         if not self.file.is_open:
             return
         try:
-            with self._turn(time.monotonic() + _CLOSE_SECONDS):
+            with self._exclusive(time.monotonic() + _CLOSE_SECONDS):
                 self.file.close(cleanly=True)
         except (StoreBusy, StoreUnusable):
             with self.lock:
                 self.file.close(cleanly=False)
 
     @contextmanager
-    def _turn(self, deadline: float) -> Iterator[None]:
-        """This thread and this process alone may touch the file; StoreBusy where that is not so by the deadline."""
+    def _exclusive(self, deadline: float) -> Iterator[None]:
+        """Exclusive use of the file by this thread of this process; StoreBusy if it is not free before the deadline."""
         if not self._threads.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise StoreBusy(
-                f"{self.path}: other threads of this process were writing to the journal all the time; nothing was "
-                "added. Try again, or set pool_timeout (TUNIX_RT_POOL_TIMEOUT, up to 300) higher"
+                f"{self.path}: other threads of this process wrote to the journal all the time; nothing was added. Try "
+                "again, or increase pool_timeout (TUNIX_RT_POOL_TIMEOUT, up to 300)"
             )
         try:
             if not self._queue.take_write_lock(deadline):
+                writer = self._queue.writer or None
                 raise StoreBusy(
-                    f"{self.path}: process {self._queue.writer or 'unknown'} was writing to the journal all the time, "
-                    "or has been stopped in the middle; nothing was added. Let it go on or end it, and try again"
+                    f"{self.path}: process {writer or 'unknown'} wrote to the journal all the time, or was stopped "
+                    "while it did; nothing was added. Let it continue or end it, and try again",
+                    holder=writer,
                 )
             try:
                 with self.lock:
@@ -219,16 +220,16 @@ class Journal:
 
     @contextmanager
     def _read(self) -> Iterator[sqlite3.Connection]:
-        with self._turn(time.monotonic() + _PATIENCE_SECONDS), self.file.connected() as connection:
+        with self._exclusive(time.monotonic() + _PATIENCE_SECONDS), self.file.connected() as connection:
             yield connection
 
     @contextmanager
     def _write(self, *, synchronous: str = "full") -> Iterator[sqlite3.Connection]:
-        with self._turn(time.monotonic() + _PATIENCE_SECONDS), self.file.transaction(synchronous) as connection:
+        with self._exclusive(time.monotonic() + _PATIENCE_SECONDS), self.file.transaction(synchronous) as connection:
             yield connection
 
     def _commit_waiting(self, own: _Batch) -> None:
-        """Commits what waits, `own` with it; each thread that waited finds its rows stored."""
+        """Commits all waiting batches, including `own`; each waiting thread then finds its rows stored."""
         with self._waiting_lock:
             batches, self._waiting = self._waiting, []
         try:
@@ -239,13 +240,13 @@ class Journal:
                 self._waiting += others
             if not others or not isinstance(error, TunixRTError):
                 raise
-            # What kept all of them out, such as too little room on the disk, need not keep this one out.
+            # The cause, such as too little room on the disk, need not affect this one alone.
             self._commit([own])
 
     def _commit(self, batches: list[_Batch]) -> None:
         with self.file.transaction("full") as connection:
             for batch in batches:
-                connection.executemany(_APPEND, batch.values)
+                connection.executemany(_APPEND, batch.rows)
             number = _last_number(connection)
         self._queue.acknowledged = number
         for batch in batches:

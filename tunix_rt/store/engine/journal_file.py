@@ -1,8 +1,8 @@
 """The file of a journal: an SQLite database in WAL mode, opened, checked and closed so that nothing rests on its locks.
 
-While it is open here an open-file-description lock stands in for SQLite's own mark that the database is in use, which
-a process loses when any code in it opens and closes the file: the next process to close the journal would take itself
-for the last one, and delete the log that others write.
+While the file is open here, an open-file-description lock replaces SQLite's own mark that the database is in use. A
+process loses that mark when any code in it opens and closes the file: the next process to close the journal would
+believe that it is the last one, and delete the log that others write.
 """
 
 import errno
@@ -32,7 +32,7 @@ except ImportError:  # Windows has no such limits.
 
 # For a program that does not know the write lock of the queue, such as SQLite's own shell.
 _PATIENCE_SECONDS = 30.0
-# By its mark, in the head of its file, a journal is told from another one at the same path.
+# The mark in the head of a journal distinguishes it from another journal at the same path.
 _MARKS = 2**31 - 1
 
 # The bytes on which SQLite keeps its mark that a database is in use (SHARED_FIRST and SHARED_SIZE in its os.h).
@@ -67,7 +67,7 @@ class JournalFile:
         # The journal, its log and the log's index, as they were opened here.
         self._files: dict[str, Identity | None] = {}
         self._synchronous = ""
-        # Set where they were found gone: no call makes a new journal then until the store is opened anew.
+        # Set when the files are missing: no call creates a new journal then, until the store is opened again.
         self.is_gone = False
 
     @property
@@ -79,7 +79,7 @@ class JournalFile:
         """Whether the files that are open here are those at their paths."""
         if self.is_gone:
             return False
-        # A loop: this is asked three times for an add, and took a tenth of its time.
+        # A loop: this is called three times for an add, and took a tenth of its time.
         for path, known in self._files.items():  # noqa: SIM110
             if identity(path) != known:
                 return False
@@ -102,7 +102,7 @@ class JournalFile:
 
     @contextmanager
     def transaction(self, synchronous: str) -> Iterator[sqlite3.Connection]:
-        """Committed at the end, and then known to be in the files that are at their paths."""
+        """A transaction, committed at the end and checked to be in the files that are at their paths."""
         with self.connected() as connection:
             if synchronous != self._synchronous:
                 connection.execute(f"pragma synchronous = {synchronous}")
@@ -132,9 +132,9 @@ class JournalFile:
 
     def _gone(self) -> StoreDamaged:
         return StoreDamaged(
-            f"{self._path}: the store's files were deleted, moved or replaced while it was open, or cannot be reached "
-            "any more; nothing was stored. Put them back and open the store again, or open it again to begin with what "
-            "is there: TraceStore(path)"
+            f"{self._path}: the store's files were deleted, moved or replaced while the store was open, or can no "
+            "longer be reached; nothing was stored. Put them back, or keep the files that are there now; then open the "
+            "store again: TraceStore(path)"
         )
 
     def _connect(self) -> sqlite3.Connection:
@@ -183,7 +183,7 @@ def _make_if_missing(path: Path) -> None:
     # In this order: another process that makes the journal at this moment makes its log later.
     if Path(f"{path}-wal").exists() and not path.exists():
         # SQLite would mix what the log holds into a new journal.
-        raise sqlite3.DatabaseError("the file is gone, and its log is there")
+        raise sqlite3.DatabaseError("the file is missing, but its log exists")
     if not path.exists():
         _make(path)
     elif path.stat().st_size == 0:
@@ -207,7 +207,7 @@ def _mark_in_use(file: int, kind: int) -> None:
 
 
 def _make(path: Path) -> None:
-    """Makes an empty journal, whole or not at all, even if another process makes one at this moment."""
+    """Creates an empty journal atomically, even if another process creates one at this moment."""
     new = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.new")
     try:
         connection = sqlite3.connect(new, isolation_level=None)
@@ -219,7 +219,7 @@ def _make(path: Path) -> None:
             connection.close()
         put_in_place(new, path)
     except OSError as error:
-        raise StoreUnusable(f"{path}: the store's journal cannot be made ({error.strerror})") from error
+        raise StoreUnusable(f"{path}: the store's journal cannot be created ({error.strerror})") from error
     finally:
         new.unlink(missing_ok=True)
 
@@ -230,28 +230,28 @@ def _explained(path: Path, error: sqlite3.Error | TypeError) -> StoreUnusable:
     primary = None if code is None else code & 0xFF
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBusy(
-            f"{path}: another program than tunix_rt has the journal open and locked ({error}); nothing was added. "
-            "Close it there and try again"
+            f"{path}: another program has locked the journal ({error}); nothing was added. Close the journal there "
+            "and try again"
         )
     if primary == sqlite3.SQLITE_FULL or _has_no_room(path, primary):
-        return StoreFull(f"{path}: the disk is full ({error}); nothing was added. Make room and add again")
+        return StoreFull(f"{path}: the disk is full ({error}); nothing was added. Free some space and try again")
     if code is not None and code & 0xFFFF in _LOCK_ERRORS:
         return StoreUnusable(
-            f"{path}: the journal cannot be locked ({error}), so that processes could not take turns; put the store on "
+            f"{path}: the journal cannot be locked ({error}), so processes could not share it safely; put the store on "
             "a local disk, or mount its file system with locks"
         )
     if primary == sqlite3.SQLITE_IOERR:
         return StoreUnusable(
             f"{path}: the journal could not be read or written ({error}, {getattr(error, 'sqlite_errorname', '')}); "
-            "nothing was added. Look whether its disk is well and still mounted, and try again"
+            "nothing was added. Check that its disk works and is mounted, and try again"
         )
     if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return StoreUnusable(
             f"{path}: the journal cannot be written ({error}); give this user the right to write there"
         )
     return StoreDamaged(
-        f"{path}: the journal is damaged ({error}); it was left as it is. Put it back from a backup, or move it away: "
-        "what it held and was not yet in the store is lost then, and what is in the store stays"
+        f"{path}: the journal is damaged ({error}), and was not changed. Restore it from a backup, or move it away: "
+        "traces that were only in the journal are then lost, and those in the store stay"
     )
 
 

@@ -1,4 +1,4 @@
-"""This process's lease of a store's file: taken in the queue, kept between calls, given up to the next in the queue.
+"""This process's lease of a store's file: taken in the queue, kept between calls, released for the next in the queue.
 
 There is one lease for a file in a process, whatever the number of TraceStores and threads. Threads work side by side;
 when another process waits, no further piece of work begins, and the last one that ends gives the file up.
@@ -16,14 +16,14 @@ from tunix_rt.store.engine.database import Database
 from tunix_rt.store.engine.lock_queue import LockQueue
 from tunix_rt.store.engine.statement import interruptible
 
-# A program that does not know the queue, such as DuckDB's own shell, gets the file when it is idle for so long.
+# A program that does not know the queue, such as DuckDB's own shell, gets the file when it was idle for this long.
 _IDLE_SECONDS = 5.0
-# A waiting process is noticed after so long at most; the rest of 50 ms is for writing and closing.
+# A waiting process is noticed after at most this long; the rest of 50 ms is for writing and closing.
 _POLL_SECONDS = 0.02
 
 
 class Lease:
-    """The right of this process's threads to the database, turn by turn with other processes.
+    """The right of this process's threads to use the database; the lease passes between processes.
 
     | state | changed by |
     |---|---|
@@ -87,7 +87,7 @@ class Lease:
 
     @contextmanager
     def alone(self, deadline: float) -> Iterator[None]:
-        """The lease without the file: it is written out completely, and nobody has it open."""
+        """The lease without the file, which is written out completely and open in no process."""
         with self._owned(deadline):
             if not self._has_lease:
                 self._take_lease(deadline, lambda: False)
@@ -207,7 +207,7 @@ class Lease:
             self._give_up()
 
     def _is_wanted(self) -> bool:
-        """Whether the file should be closed as soon as nobody is at work in it."""
+        """Whether the file should be closed as soon as no thread works in it."""
         if self._database.broken or not self._database.is_current():
             return True
         # A lease without the file is what a fork inside `keep` leaves, and no caretaker looks after it.
@@ -235,8 +235,9 @@ class Lease:
                 return False
             holder = self._queue.holder
             raise StoreBusy(
-                f"{self._database.path}: held by {holder or 'another process'}; close the store there, or "
-                "set pool_timeout (TUNIX_RT_POOL_TIMEOUT, up to 300) higher"
+                f"{self._database.path}: held by {holder or 'another process'}; close the store there, or increase "
+                "pool_timeout (TUNIX_RT_POOL_TIMEOUT, up to 300)",
+                holder=holder and holder.pid,
             )
         self._has_lease = True
         return True
@@ -262,7 +263,7 @@ class Lease:
         return True
 
     def _take_care(self) -> None:
-        """Gives the file up between calls: to a process that waits, and to anyone when it is idle."""
+        """Releases the file between calls: for a process that waits, and when it is idle."""
         while not self._ending.wait(_POLL_SECONDS):
             with self._changed:
                 if self._owner is not None:
@@ -290,8 +291,8 @@ class Lease:
 
     def _busy_with_threads(self) -> StoreBusy:
         return StoreBusy(
-            f"{self._database.path}: other threads of this process were at work in it or waited for it all the time; "
-            "let fewer threads in, or set pool_timeout (TUNIX_RT_POOL_TIMEOUT, up to 300) higher"
+            f"{self._database.path}: other threads of this process used the store or waited for it all the time; use "
+            "fewer threads, or increase pool_timeout (TUNIX_RT_POOL_TIMEOUT, up to 300)"
         )
 
 

@@ -33,7 +33,7 @@ def _temporary_path() -> Path:
     try:
         return Path(tempfile.mkdtemp(prefix="tunix_rt-")) / "traces.duckdb"
     except OSError as error:
-        raise StoreUnusable(f":memory:: no temporary folder can be made ({error.strerror})") from None
+        raise StoreUnusable(f":memory:: no temporary folder can be created ({error.strerror})") from None
 
 
 def _remove(folder: Path, process: int) -> None:

@@ -54,7 +54,7 @@ class Holder(NamedTuple):
 
 
 class LockQueue:
-    """This process's part in the queue for one store; its threads must agree among themselves who calls it.
+    """This process's part in the queue for one store; only one of its threads may call it at a time.
 
     Where there is no lock file that it may write (a read-only folder), or no locks, it always has the lease.
     """
@@ -258,7 +258,7 @@ class LockQueue:
             yield
         except OSError as error:
             raise StoreUnusable(
-                f"{self.path}: cannot be locked ({error.strerror}), so that processes could not take turns; put the "
+                f"{self.path}: cannot be locked ({error.strerror}), so processes could not share it safely; put the "
                 "store on a local disk, or mount its file system with locks"
             ) from None
 

@@ -52,7 +52,7 @@ def put_in_place(new: Path, path: Path) -> None:
 
 
 class Locks(Protocol):
-    """Locks on the bytes of a file: `lock` waits in the kernel, which wakes those that wait in turn.
+    """Locks on the bytes of a file: `lock` waits in the kernel, which wakes the waiting processes in order.
 
     `is_taken` says whether another process has locked a byte of a range (a length of 0: up to the end of the file).
     """
@@ -141,7 +141,7 @@ class FileLocks:
 
 
 class Waiter:
-    """Waits for a lock in a thread of its own, so that the one that asked can give up, or be interrupted.
+    """Waits for a lock in a thread of its own, so that the caller can give up, or be interrupted.
 
     Polling took eight processes that add twice the time: most of their polls came too early, and all of them too late.
     """
@@ -149,25 +149,25 @@ class Waiter:
     def __init__(self, locks: Locks, byte: int) -> None:
         self._locks = locks
         self._byte = byte
-        # For what follows: which thread there is, whether it is asked for the lock, and whether anyone still wants it.
+        # Protects the thread, the requests to it, and whether the lock is still wanted.
         self._mutex = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._asked: SimpleQueue[threading.Event | None] = SimpleQueue()
+        self._requests: SimpleQueue[threading.Event | None] = SimpleQueue()
         self._granted: threading.Event | None = None
         self._is_wanted = False
         self._fault: OSError | None = None
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the thread still waits, or has the lock for nobody: the lock is only to be had from it."""
+        """Whether the thread still waits, or has a lock that no caller took: only the thread can hand it over."""
         return self._granted is not None
 
     def wait(self, seconds: float) -> bool:
-        """Whether the lock was had in time."""
+        """Waits for the lock; False if it was not taken in time."""
         with self._mutex:
             if self._granted is None:
                 self._granted = threading.Event()
-                self._asked.put(self._granted)
+                self._requests.put(self._granted)
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._serve, name="tunix_rt lock", daemon=True)
                     self._thread.start()
@@ -185,7 +185,7 @@ class Waiter:
         with self._mutex:
             thread = None if self.is_waiting else self._thread
             if thread is not None:
-                self._asked.put(None)
+                self._requests.put(None)
         if thread is not None:
             thread.join()
 
@@ -202,12 +202,12 @@ class Waiter:
     def _serve(self) -> None:
         while True:
             try:
-                granted = self._asked.get(timeout=_IDLE_SECONDS)
+                granted = self._requests.get(timeout=_IDLE_SECONDS)
             except Empty:
                 granted = None
             if granted is None:
                 with self._mutex:
-                    if self._asked.empty():
+                    if self._requests.empty():
                         self._thread = None
                         return
                 continue

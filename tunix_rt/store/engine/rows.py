@@ -28,7 +28,7 @@ _SHAPE = json.dumps(
 )
 
 # The preview folds white space in four times its length, so that a prompt that begins with blank lines shows its words.
-# It asks first whether there is any to fold: folding alone took 10 µs a row, with the question 3.
+# It checks first whether there is any to fold: folding alone took 10 µs a row, with the check 3.
 _INSERT = f"""
 insert into traces
 select
@@ -79,10 +79,10 @@ RECORD_JSON = (
 # A time as microseconds: fetching a TIMESTAMPTZ as it is would need pytz.
 TIME = "epoch_us(created_at)"
 _VECTOR_ROWS = 2_048
-# Of a batch, which has up to 64 MB of text, so many are texts of Python at a time; more of them were no faster.
+# A batch has up to 64 MB of text; at most this number of its rows are Python texts at a time. More were no faster.
 _ROWS_AT_ONCE = 256
 # DuckDB holds large rows many times over while it reads them: its 512 MB were not enough for thirty traces of 1 MB. So
-# where rows are larger than this on average, only so many bytes of them are stored at once.
+# rows that are larger than this on average are stored in parts of at most this number of bytes.
 LARGE_ROW_BYTES, LARGE_ROWS_BYTES = 2**13, 4 * 2**20
 _META = {"meta"}
 # Kept: `json.dumps` would make one for each trace.
@@ -97,16 +97,16 @@ ONE_RECORD_COLUMNS = f"id, {TIME}, trace_version, prompt, steps, final_answer, m
 
 
 class NewRow(NamedTuple):
-    """A trace about to be stored."""
+    """A trace about to be stored: the 16 bytes of its id, microseconds since 1970, its digest, its line of JSON."""
 
-    id: UUID
-    created_at: datetime
+    id: bytes
+    created_at: int
     digest: bytes
     json: bytes
 
 
 def encode(trace: Trace | TraceFields, trace_max_bytes: int) -> tuple[bytes, bytes]:
-    """The trace's line of JSON, and the 16-byte digest by which an equal trace is known.
+    """The trace's line of JSON, and the 16-byte digest by which an equal trace is recognised.
 
     Raises TraceTooLarge when the line is longer than `trace_max_bytes`.
     """
@@ -130,12 +130,8 @@ def encode(trace: Trace | TraceFields, trace_max_bytes: int) -> tuple[bytes, byt
 
 def to_table(rows: Sequence[NewRow]) -> pa.Table:
     """The rows as an Arrow table of id, created_at, digest, meta, and the json of the rest."""
-    return columns(
-        [row.id.bytes for row in rows],
-        [to_microseconds(row.created_at) for row in rows],
-        uuids([row.digest for row in rows]),
-        [row.json for row in rows],
-    )
+    ids, times, digests, lines = map(list, zip(*rows, strict=True)) if rows else ([], [], [], [])
+    return columns(ids, times, uuids(digests), lines)
 
 
 def columns(ids: list[bytes], times: list[int], digests: pa.Array, lines: list[bytes]) -> pa.Table:
@@ -154,7 +150,7 @@ def columns(ids: list[bytes], times: list[int], digests: pa.Array, lines: list[b
 
 
 def _without_meta(line: bytes) -> tuple[bytes, bytes | None]:
-    """The line of a trace without its meta, and that alone, which DuckDB would otherwise take apart for nothing.
+    """The line of a trace without its meta, and that alone, which DuckDB would otherwise parse in vain.
 
     Of 10 MB of numbers that took more than 512 MB. No text holds such a key: its quotes are escaped.
     """
@@ -171,9 +167,13 @@ def insert(cursor: duckdb.DuckDBPyConnection, incoming: pa.Table) -> None:
 
 def to_record(row: tuple[UUID, int, str | bytes]) -> TraceRecord:
     """The stored trace in a row of RECORD_COLUMNS."""
-    trace = Trace.from_json(row[2])
+    return record_of(row[0], row[1], Trace.from_json(row[2]))
+
+
+def record_of(trace_id: UUID, microseconds: int, trace: Trace) -> TraceRecord:
+    """The trace as it is stored under an id and a time in microseconds since 1970."""
     return TraceRecord.model_construct(
-        id=row[0], created_at=from_microseconds(row[1]), trace_version=trace.trace_version, payload=trace
+        id=trace_id, created_at=from_microseconds(microseconds), trace_version=trace.trace_version, payload=trace
     )
 
 
@@ -187,7 +187,7 @@ def to_one_record(row: tuple[Any, ...]) -> TraceRecord:
 
 
 def records_in(batch: pa.RecordBatch) -> Iterator[TraceRecord]:
-    """The stored traces in a batch of RECORD_COLUMNS, made as they are asked for."""
+    """The stored traces in a batch of RECORD_COLUMNS, made as they are needed."""
     for start in range(0, len(batch), _ROWS_AT_ONCE):
         columns = (column.to_pylist() for column in batch.slice(start, _ROWS_AT_ONCE).columns)
         for trace_id, microseconds, line in zip(*columns, strict=True):

@@ -16,9 +16,9 @@ class Migration(NamedTuple):
     down: str
 
 
-# Steps lie in the row itself: a child table made whole-trace reads 50 times slower. Preview, counts and source are kept
+# Steps are in the row itself: a child table made whole-trace reads 50 times slower. Preview, counts and source are kept
 # so that a page never reads the bodies. No index on created_at: the rows' physical order is what makes pages fast, and
-# an index changed none of the measured times. `digest` tells a trace that is already there.
+# an index changed none of the measured times. `digest` finds a trace that is already stored.
 _TRACES = """
 create table traces (
     id uuid not null,
@@ -83,18 +83,18 @@ def prepare(connection: duckdb.DuckDBPyConnection, *, read_only: bool = False) -
         return
     if found > SCHEMA_VERSION:
         raise StoreUnusable(
-            f"{_file(connection)}: written by a newer tunix_rt (schema {found}; this one knows {SCHEMA_VERSION}); "
-            f"install tunix-rt {_written_by(connection)} or newer. The file was left as it is"
+            f"{_file(connection)}: was written by a newer tunix_rt (schema {found}; this version supports up to "
+            f"{SCHEMA_VERSION}); install tunix-rt {_written_by(connection)} or newer. The file was not changed"
         )
     if found == 0 and (tables := connection.sql("select table_name from duckdb_tables() order by all").fetchall()):
         names = ", ".join(name for (name,) in tables[:5])
         raise StoreUnusable(
-            f"{_file(connection)}: a DuckDB file, but no trace store (its tables: {names}); it was left as it is"
+            f"{_file(connection)}: is a DuckDB file, but not a trace store (its tables: {names}); it was not changed"
         )
     if read_only:
         raise StoreUnusable(
-            f"{_file(connection)}: written by an older tunix_rt (schema {found}; this one needs {SCHEMA_VERSION}); "
-            "open it once without read_only to bring it up"
+            f"{_file(connection)}: was written by an older tunix_rt (schema {found}; this version needs "
+            f"{SCHEMA_VERSION}); open it once without read_only to upgrade it"
         )
     migrate(connection, SCHEMA_VERSION)
 

@@ -1,4 +1,4 @@
-"""A store's way to its files: how many threads, how long they wait, and that every read sees every add."""
+"""A store's access to its files: limits its threads and their waiting, and lets every read see every add."""
 
 import os
 import threading
@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from uuid import UUID
 
 import duckdb
 
@@ -13,26 +14,29 @@ from tunix_rt.errors import StoreBusy, StoreDamaged, StoreReadOnly
 from tunix_rt.settings import Settings
 from tunix_rt.store.engine import schema
 from tunix_rt.store.engine.database import ROW_GROUP_ROWS
-from tunix_rt.store.engine.expected_counts import Standing, next_standing
+from tunix_rt.store.engine.expected_counts import ExpectedCounts, next_counts
 from tunix_rt.store.engine.files import Files
 from tunix_rt.store.engine.rows import LARGE_ROW_BYTES, LARGE_ROWS_BYTES, NewRow, insert, to_table
+from tunix_rt.store.engine.time_index import TimeIndex
 
-# Folded at once; several copies of it are in memory meanwhile.
+# Folded together; several copies of it are in memory meanwhile.
 _FOLD_BYTES = 64 * 2**20
-# A new TraceStore looks for at most so long whether the file is a store; one that is held is read when it is needed.
+# A new TraceStore waits at most this long to check that the file is a store; if it is held, the first use checks it.
 _FIRST_LOOK_SECONDS = 0.2
 _THERE = "select id from traces where id between ? and ? and id in (select unnest(?::uuid[]))"
 
 
 class Session:
-    """What the calls of one TraceStore work through; any thread may use it."""
+    """The files as the calls of one TraceStore use them; any thread may use it."""
 
     def __init__(self, path: Path, settings: Settings, *, read_only: bool, accept_loss: bool) -> None:
         self.settings = settings
         self.read_only = read_only
         self._timeout = settings.pool_timeout
         self._most_threads = settings.pool_size + settings.max_overflow
-        self._make_places()
+        # Any thread may replace it.
+        self._time_index: TimeIndex | None = None
+        self._make_slots()
         self._files = Files.of(path, read_only=read_only, memory_limit=settings.memory_limit)
         if accept_loss:
             with self._files.lease.closed():
@@ -54,13 +58,20 @@ class Session:
 
     @property
     def store_id(self) -> str | None:
-        """Which store it is, wherever its file lies; None where it was never opened here."""
-        return self._files.standing.store_id
+        """The identity of the store, wherever its file is; None if it was never opened here."""
+        return self._files.counts.store_id
 
     @property
     def n_traces(self) -> int:
         """How many traces the file held when it was last opened or changed here."""
-        return self._files.standing.n_traces
+        return self._files.counts.n_traces
+
+    def time_index(self, cursor: duckdb.DuckDBPyConnection) -> TimeIndex:
+        """Where in time the rows are, brought up to date where the store has outgrown it."""
+        index = self._time_index
+        index = index.up_to_date(cursor, self.n_traces) if index else TimeIndex(cursor, self.n_traces)
+        self._time_index = index
+        return index
 
     @property
     def n_in_journal(self) -> int | None:
@@ -74,7 +85,7 @@ class Session:
         try:
             self._files.journal.add(rows, deadline=deadline)
         except StoreDamaged:
-            # That files were replaced is found out under the write lock, which spares each add from looking before.
+            # Replaced files are noticed under the write lock, so that an add need not check before.
             if self._files.journal.file.is_gone or self._files.is_current():
                 raise
             self._files.catch_up()
@@ -89,12 +100,12 @@ class Session:
         """
         deadline = time.monotonic() + self._timeout
         if self._process != os.getpid():
-            self._make_places()
-        places = self._places
-        if not places.acquire(timeout=self._timeout):
+            self._make_slots()
+        slots = self._slots
+        if not slots.acquire(timeout=self._timeout):
             raise StoreBusy(
-                f"{self._files.path}: {self._most_threads} threads have been at work in this store for "
-                f"{self._timeout} s; let fewer threads in, or raise pool_size or max_overflow"
+                f"{self._files.path}: {self._most_threads} threads have been using this store for {self._timeout} s; "
+                "use fewer threads, or increase pool_size or max_overflow"
             )
         try:
             self._files.catch_up()
@@ -108,7 +119,7 @@ class Session:
             with self._files.lease.work(deadline, reusable=reusable) as cursor:
                 yield cursor
         finally:
-            places.release()
+            slots.release()
 
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -125,7 +136,7 @@ class Session:
 
     @contextmanager
     def alone(self) -> Iterator[Path]:
-        """The turn with the file itself: everything that was added is in it, and nobody has it open."""
+        """The lease of the file itself: everything that was added is in it, and no process has it open."""
         with self.cursor():
             pass
         with self._files.lease.alone(time.monotonic() + self._timeout):
@@ -138,43 +149,43 @@ class Session:
             schema.migrate(cursor, to)
             if to < schema.SCHEMA_VERSION:
                 # An older package does not count changes: the store is taken as it is found when it comes back.
-                self._files.journal.confirm(Standing(None, 0, 0), folded=0)
+                self._files.journal.confirm(ExpectedCounts(None, 0, 0), folded=0)
         self.close_file()
 
     def problems(self) -> list[str]:
-        """What is wrong with the journal, and with the counts; the file's rows are another matter."""
+        """What is wrong with the journal and with the counts; the rows are not checked."""
         found = []
         if not self.read_only and (said := self._files.journal.check()):
             found.append(f"{self._files.journal.path}: {said}")
         with self.cursor() as cursor:
             n_traces = cursor.execute("select count(*) from traces").fetchall()[0][0]
             if n_traces != self.n_traces:
-                found.append(f"{n_traces:,} traces are there, where {self.n_traces:,} were counted")
+                found.append(f"the file has {n_traces:,} traces, but {self.n_traces:,} were counted")
         return found
 
     def close(self) -> None:
-        """Folds, and gives the file up."""
+        """Folds the journal, and releases the file."""
         with self.cursor():
             pass
         self.close_file()
 
     def close_file(self) -> None:
-        """Gives the file up."""
+        """Releases the file."""
         with self._files.lease.closed():
             self._files.journal.close()
 
     def refuse_read_only(self) -> None:
         """Raises StoreReadOnly where the store was opened for reading only."""
         if self.read_only:
-            raise StoreReadOnly(f"{self._files.path}: opened with read_only=True; open it without to change it")
+            raise StoreReadOnly(f"{self._files.path}: is open with read_only=True; open it without, to change it")
 
-    def _make_places(self) -> None:
-        # A forked child has none of the threads that had taken places in its parent.
-        self._places = threading.BoundedSemaphore(self._most_threads)
+    def _make_slots(self) -> None:
+        # A forked child has none of the threads that had taken slots in its parent.
+        self._slots = threading.BoundedSemaphore(self._most_threads)
         self._process = os.getpid()
 
     def _fold(self, cursor: duckdb.DuckDBPyConnection) -> int:
-        """Moves the oldest rows of the journal into the file, and gives the number of the last one.
+        """Moves the oldest rows of the journal into the file, and returns the number of the last one.
 
         The journal forgets them only when they are committed. A process that dies in between leaves rows that are in
         both, which the next fold finds by their ids.
@@ -184,8 +195,9 @@ class Session:
             while rows:
                 try:
                     with self._change(cursor, folded=folded):
-                        ids = [str(row.id) for row in rows]
-                        there = {found for (found,) in cursor.execute(_THERE, [min(ids), max(ids), ids]).fetchall()}
+                        ids = [UUID(bytes=row.id) for row in rows]
+                        found = cursor.execute(_THERE, [min(ids), max(ids), ids]).fetchall()
+                        there = {stored.bytes for (stored,) in found}
                         insert(cursor, to_table([row for row in rows if row.id not in there]))
                 except duckdb.OutOfMemoryException:
                     # Lists of numbers take many times their bytes.
@@ -210,7 +222,7 @@ class Session:
             cursor.begin()
             try:
                 yield
-                standing, merge = next_standing(cursor)
+                counts, merge = next_counts(cursor)
                 # The commit would make its log at the path, which may be that of a new file by now.
                 self._refuse_replaced()
                 cursor.commit()
@@ -221,13 +233,13 @@ class Session:
                 raise
             self._files.database.note_log()
             self._refuse_replaced()
-            self._files.standing = standing
+            self._files.counts = counts
             self._files.database.merge_next |= merge
-            self._files.journal.confirm(standing, folded=folded)
+            self._files.journal.confirm(counts, folded=folded)
 
     def _refuse_replaced(self) -> None:
         if not self._files.database.is_current():
             raise StoreDamaged(
-                f"{self._files.path}: was deleted, moved or replaced while it was being written, so what this call "
-                "stored is not there; what was added before and not yet written is still in the journal. Try again"
+                f"{self._files.path}: was deleted, moved or replaced while this call wrote to it, so nothing of this "
+                "call is stored; traces that were added before are still in the journal. Try again"
             )

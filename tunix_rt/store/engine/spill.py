@@ -19,7 +19,7 @@ def spill_folder(store: Path) -> Path:
     folder = store.parent if os.access(store.parent, os.W_OK) else Path(tempfile.gettempdir())
     # Processes of other machines, and of other containers, have numbers of their own.
     ours = f".{store.name[:40]}.{re.sub('[^A-Za-z0-9-]', '-', socket.gethostname())[:64]}."
-    # On Windows, asking whether a process lives would end it.
+    # On Windows, checking whether a process lives would end it.
     for left in folder.glob(f"{_escaped(ours)}*.tmp") if os.name != "nt" else ():
         pid = left.name.removeprefix(ours).partition(".")[0]
         if pid.isascii() and pid.isdigit() and not _lives(int(pid)):

@@ -1,4 +1,4 @@
-"""What a SQL text may do, which is to read, and whose fault an error is that comes of it.
+"""Restricts a SQL text to reading, and decides whether an error is about the text or about the store.
 
 DuckDB's only switch against reaching outside is global, and takes away reading files as well; a READ ONLY transaction
 still copies to a file. So there are three locks: the parsed text is a SELECT whose functions all read, the transaction
@@ -51,7 +51,7 @@ _CHANGES = re.compile(r'"type":"((?:INSERT|UPDATE|DELETE|MERGE)\w*)_QUERY_NODE"'
 _EXPLAIN = re.compile(
     r"((?:\s|--[^\n]*\n|/\*.*?\*/)*explain\b(?:\s+analyze\b|\s*\([\w\s,]*\))?)", re.IGNORECASE | re.DOTALL
 )
-_SAID_CHARS = 10_000
+_MESSAGE_CHARS = 10_000
 _OF_THE_STORE = re.compile("Corrupt database file|Failed to commit|No space left|Disk quota|[Dd]isk.* full")
 
 
@@ -59,14 +59,14 @@ def check_query(cursor: duckdb.DuckDBPyConnection, query: str) -> None:
     """Raises QueryInvalid unless the text is one statement that only reads: a SELECT, or an EXPLAIN of one."""
     statements = cursor.extract_statements(query)
     if len(statements) != 1:
-        raise QueryInvalid(f"SQL: {len(statements)} statements; give one at a time")
+        raise QueryInvalid(f"SQL: {len(statements)} statements; run one at a time")
     kind = statements[0].type
     if kind == duckdb.StatementType.EXPLAIN and (begin := _EXPLAIN.match(query)):
-        # What is explained stands by itself as well, or else the EXPLAIN is of something that is no SELECT.
+        # The explained statement must be valid by itself; otherwise it is not a SELECT.
         query = query[begin.end() :]
         kind = _kind(cursor, query)
     if kind == duckdb.StatementType.MULTI:
-        raise QueryInvalid("SQL: a PIVOT that finds its columns by itself makes a type; name them: PIVOT … ON … IN (…)")
+        raise QueryInvalid("SQL: a PIVOT without IN creates a type, which sql() cannot do; write PIVOT … ON … IN (…)")
     if kind != duckdb.StatementType.SELECT:
         raise QueryInvalid(
             f"SQL: {kind.name} writes or changes settings, and sql() only reads; "
@@ -128,7 +128,7 @@ def asked(what: str, path: Path) -> Iterator[None]:
         if _of_the_store(error, path):
             raise
         # RE2 repeats a pattern that is too large for it.
-        raise QueryInvalid(f"{what}: {str(error)[:_SAID_CHARS]}") from None
+        raise QueryInvalid(f"{what}: {str(error)[:_MESSAGE_CHARS]}") from None
 
 
 def shown(filters: Mapping[str, object]) -> str:
@@ -149,18 +149,18 @@ def _check_functions(cursor: duckdb.DuckDBPyConnection, select: str, what: str) 
     if not parsed.startswith('{"error":false'):
         raise QueryInvalid(f"{what}: cannot be read as a SELECT: {parsed}")
     if change := _CHANGES.search(parsed):
-        raise QueryInvalid(f"{what}: {change[1]} inside a WITH changes the store, and this only reads")
+        raise QueryInvalid(f"{what}: {change[1]} inside a WITH changes the store; only reading is allowed")
     of_tables = _TABLE_FUNCTIONS.findall(parsed)
     if len(of_tables) != parsed.count(_TABLE_FUNCTION):
-        raise QueryInvalid(f"{what}: this version of DuckDB does not say which functions it calls")
+        raise QueryInvalid(f"{what}: this version of DuckDB does not report which functions are called")
     acting = {name for name in of_tables if name.lower() not in READING}
     acting |= {name for name in _FUNCTIONS.findall(parsed) if name.lower() in ACTING}
     if acting:
-        raise QueryInvalid(f"{what}: {', '.join(sorted(acting))} may do more than read, and this only reads")
+        raise QueryInvalid(f"{what}: {', '.join(sorted(acting))} may do more than read; only reading is allowed")
 
 
 def _of_the_store(error: duckdb.Error, path: Path) -> bool:
-    """Whether it is the store that failed, or DuckDB as a whole, and not what it was asked."""
+    """Whether the store or DuckDB itself failed, and not the query."""
     said = str(error)
     kinds = duckdb.FatalException | duckdb.InternalException | duckdb.ConnectionException | duckdb.OutOfMemoryException
     if isinstance(error, kinds):

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-import duckdb
 import pyarrow as pa
 
 from tunix_rt.errors import ExportFailed, QueryInvalid
@@ -24,9 +23,8 @@ from tunix_rt.store.export.export_report import ExportReport
 from tunix_rt.store.export.manifest import manifest, manifest_of
 from tunix_rt.store.export.pairs import pairs
 from tunix_rt.store.filters import Filters
-from tunix_rt.store.progress_bar import Progress, telling
+from tunix_rt.store.progress_bar import Progress, show_progress
 from tunix_rt.store.query.scan import scan
-from tunix_rt.store.query.time_index import Ruler
 from tunix_rt.validation import short, storable
 
 # What the store writes itself, without a row of Python in between.
@@ -36,26 +34,25 @@ _STORED = {
     id, created_at, trace_version, prompt, steps, final_answer, meta::varchar as meta, preview, n_steps, n_chars, source
 """,
 }
-# The lines of this many rows are in memory together.
+# This number of lines is in memory together.
 _ROWS_AT_ONCE = 256
 _CHARS_AT_ONCE = 16 * 2**20
 _N_TAGS = 2
-# A warning is about the line that called `TraceStore.export`: that one, `export` and `_warn` lie in between.
+# A warning is about the line that called `TraceStore.export`, which is three calls above `_warn`.
 _CALLER = 4
 
 
 class _Work(NamedTuple):
-    """One export: what is read, with which options, and what becomes of it."""
+    """One export: its source, its options, and its counts."""
 
     session: Session
-    ruler: Callable[[duckdb.DuckDBPyConnection], Ruler]
     filters: Filters
     tags: Tags
     tally: Tally
-    tell: Callable[[int], object]
+    advance: Callable[[int], object]
 
     def scan(self, select: str) -> Iterator[pa.RecordBatch]:
-        for batch in scan(self.session, self.ruler, select, self.filters, newest_first=False, tell=self.tell):
+        for batch in scan(self.session, select, self.filters, newest_first=False, advance=self.advance):
             self.tally.traces += len(batch)
             yield batch
 
@@ -84,7 +81,7 @@ def _trace_batches(
 
 def _pair_batches(work: _Work, to_row: Callable[..., dict[str, Any] | None]) -> Iterator[pa.RecordBatch]:
     rows, n_chars = [], 0
-    for chosen, rejected in pairs(work.session, work.ruler, work.filters, work.tally, work.tell):
+    for chosen, rejected in pairs(work.session, work.filters, work.tally, work.advance):
         row = to_row(chosen, rejected, work.tally)
         if row is not None:
             rows.append(row)
@@ -107,7 +104,6 @@ class ExportOptions(NamedTuple):
 def export(
     path: str | Path | IO[bytes],
     session: Session,
-    ruler: Callable[[duckdb.DuckDBPyConnection], Ruler],
     filters: Filters,
     options: ExportOptions,
     *,
@@ -124,8 +120,8 @@ def export(
         raise QueryInvalid(f"unknown export format {short(options.format)}; known are {', '.join(WRITERS)}")
     tags = _checked_tags(name, writer, options.tags)
     begun = time.monotonic()
-    with telling(options.progress, session.n_traces, "exporting") as tell:
-        work = _Work(session, ruler, filters, tags, Tally(), tell)
+    with show_progress(options.progress, session.n_traces, "exporting") as advance:
+        work = _Work(session, filters, tags, Tally(), advance)
 
         def write(file: Any) -> ExportReport:
             with HashedFile(file) as hashed:
@@ -146,7 +142,7 @@ def export(
             return write(target)
         file_path = destination(target)
         if file_path == store.resolve():
-            raise ExportFailed(f"{target}: is the store itself; name another file")
+            raise ExportFailed(f"{target}: is the store itself; choose another file name")
         if file_path is None:
             with written_into(target) as file:
                 return replace(write(file), path=target)
@@ -164,7 +160,7 @@ def export(
 
 
 def _check_ending(path: Path, name: str, writer: Writer) -> None:
-    """Raises QueryInvalid where a reader would take the file, by its ending, for something else than it is."""
+    """Raises QueryInvalid if the file's ending would mislead its readers."""
     bare, packed = path.name.lower(), ""
     for ending in PACKED_ENDINGS:
         if bare.endswith(ending):
@@ -202,7 +198,7 @@ def _checked_tags(name: str, writer: Writer, tags: Any) -> Tags:
         return THINK_TAGS
     if not writer.takes_tags:
         takers = ", ".join(name for name, one in WRITERS.items() if one.takes_tags)
-        raise QueryInvalid(f"tags={short(tags)}: the format {name} has none; they go with {takers}")
+        raise QueryInvalid(f"tags={short(tags)}: the format {name} takes no tags; formats that take tags: {takers}")
     texts = tuple(tags) if isinstance(tags, tuple | list) else ()
     if len(texts) != _N_TAGS or not all(isinstance(tag, str) and tag.strip() and storable(tag) for tag in texts):
         raise QueryInvalid(f'tags={short(tags)}: must be two texts, such as ("<reasoning>", "</reasoning>")')

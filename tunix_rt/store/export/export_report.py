@@ -1,4 +1,4 @@
-"""What an export did."""
+"""The report of an export."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -8,6 +8,7 @@ from tunix_rt import render
 from tunix_rt.render.humanize import size
 
 
+@render.shows_facts
 @dataclass(frozen=True)
 class ExportReport:
     """What an export did: `rows` written from `traces` that passed the filters.
@@ -40,12 +41,3 @@ class ExportReport:
         facts += [("left out", f"{n:,}: {reason}") for reason, n in self.left_out.items()]
         facts += [("shortened", f"{n:,}: {reason}") for reason, n in self.shortened.items()]
         return [*facts, ("size", size(self.size_bytes)), ("seconds", f"{self.seconds:.1f}")]
-
-    def __str__(self) -> str:
-        return render.facts_text(self._facts)
-
-    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
-        printer.text(str(self))
-
-    def _repr_html_(self) -> str:
-        return render.facts_html(self._facts)

@@ -1,4 +1,4 @@
-"""The manifest beside an exported file: what is in it, what is not and why, and how to know the file again."""
+"""The manifest beside an exported file: the counts of rows and of traces left out, and the file's checksum."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from tunix_rt.store.export.export_report import ExportReport
 
 
 def manifest_of(path: Path) -> Path:
-    """Where the manifest of an exported file stands.
+    """The path of the manifest of an exported file.
 
     Its name begins with a dot: the loaders of trainers that take every file of a folder pass over it.
     """

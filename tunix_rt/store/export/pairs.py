@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from uuid import UUID
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,14 +14,13 @@ from tunix_rt.store.engine.rows import RECORD_COLUMNS, TIME, to_record
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.query.scan import scan
-from tunix_rt.store.query.time_index import Ruler
 
-# Read in one turn. As texts of Python they take four times what they take in the file.
+# Read together. As texts of Python they take four times what they take in the file.
 _CHUNK_PAIRS = 512
 _CHUNK_BYTES = 32 * 2**20
 
-# A group never spans two prompts, whatever meta.group says: a pair has one prompt. Who was judged by a verdict is
-# compared with verdicts, who has only a reward with rewards.
+# A group never spans two prompts, whatever meta.group says: a pair has one prompt. A trace with a verdict is
+# compared with verdicts, one that has only a reward with rewards.
 _JUDGED = f"""
 id::varchar as id,
 {TIME} as moment,
@@ -37,7 +35,7 @@ case
 end as score
 """
 
-# The best with the worst, the second with the last but one: nobody is in two pairs, and the pairs differ most.
+# The best with the worst, the second with the last but one: no trace is in two pairs, and the pairs differ most.
 _PAIRS = """
 with ranked as (
     select
@@ -81,19 +79,18 @@ class _Pair(NamedTuple):
 
 def pairs(
     session: Session,
-    ruler: Callable[[duckdb.DuckDBPyConnection], Ruler],
     filters: Filters,
     tally: Tally,
-    tell: Callable[[int], object] = lambda _: None,
+    advance: Callable[[int], object] = lambda _: None,
 ) -> Iterator[tuple[TraceRecord, TraceRecord]]:
     """Right and wrong samples of one prompt, the oldest right one first; each trace is in one pair at most.
 
-    A group are traces with the same prompt and the same `meta["group"]`. Right is `meta["correct"]` true against false;
-    where there is no such verdict, the higher `meta["reward"]`. The k-th best goes with the k-th worst, the older first
-    among equals. In memory are about 100 bytes for each trace, and the texts of a chunk of pairs. `tell` is called
-    with the number of traces that are done.
+    The traces of a group have the same prompt and the same `meta["group"]`. Right is `meta["correct"]` true against
+    false; where there is no such verdict, the higher `meta["reward"]`. The k-th best is paired with the k-th worst, the
+    older first among equals. It takes about 100 bytes of memory for each trace, and the texts of a chunk of pairs.
+    `advance` is called with the number of traces that are done.
     """
-    judged = pa.Table.from_batches(scan(session, ruler, _JUDGED, filters, newest_first=False))
+    judged = pa.Table.from_batches(scan(session, _JUDGED, filters, newest_first=False))
     tally.traces += len(judged)
     with session.cursor() as cursor:
         cursor.register("judged", judged)
@@ -109,7 +106,7 @@ def pairs(
     n_traces, n_done = len(judged), 0
     del judged
     for chunk in _chunks(found):
-        tell(n_traces * n_done // len(found))
+        advance(n_traces * n_done // len(found))
         n_done += len(chunk)
         there = _records(session, chunk)
         for pair in chunk:

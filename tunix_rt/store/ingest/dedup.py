@@ -1,4 +1,4 @@
-"""Which rows of a load the store holds already."""
+"""Finds the rows of a load that are already stored."""
 
 import weakref
 from pathlib import Path
@@ -12,16 +12,16 @@ from tunix_rt.store.engine.spill import spill_folder
 _MEMORY_LIMIT = "256MB"
 
 _NUMBER_COPIES = """
-select coalesce(earlier.n, 0) + row_number() over (partition by digest order by place) as copy
+select coalesce(earlier.n, 0) + row_number() over (partition by digest order by position) as copy
 from chunk
 left join (
     select digest, count(*) as n from seen where digest in (select digest from chunk) group by digest
 ) as earlier using (digest)
-order by place
+order by position
 """
 
-_KNOWN_PLACES = """
-select place from copies
+_ALREADY_STORED = """
+select position from copies
 join (
     select digest, count(*) as n from traces where digest in (select digest from copies) group by digest
 ) as stored using (digest)
@@ -29,8 +29,8 @@ where copy <= stored.n
 """
 
 
-class Copies:
-    """Tells the known rows of a load: the k-th copy of a trace in the files answers to the k-th copy in the store.
+class Duplicates:
+    """Finds the duplicates of a load: the k-th copy of a trace in the files matches the k-th copy in the store.
 
     Equal rollouts of one prompt are data, so a second copy is new unless the store holds two. The digests of all rows
     so far, 16 bytes each, are in a database of their own, which spills beside the store before it fills the memory.
@@ -46,24 +46,25 @@ class Copies:
                 "temp_directory": str(spill_folder(store)),
             }
         )
+        self._seen.execute("set enable_progress_bar = false")
         self.close = weakref.finalize(self, self._seen.close)
         self._seen.execute("create table seen (digest uuid, part varchar)")
         self._part = ""
 
     def begin(self, part: str) -> None:
-        """What comes from now on is this part, read from its start; what was read of it before is forgotten."""
+        """The next rows are of this part, read from its start; rows that were read of it before are forgotten."""
         self._part = part
         self._seen.execute("delete from seen where part = ?", [part])
 
     def number(self, digests: pa.Array) -> pa.Array:
-        """Of each row of a chunk, by its digest, the how many-th copy it is; asked once for each row."""
-        self._seen.register("chunk", pa.table({"place": range(len(digests)), "digest": digests}))
+        """For each row of a chunk, by its digest, the number of its copy: 1, 2, …; to be called once for each row."""
+        self._seen.register("chunk", pa.table({"position": range(len(digests)), "digest": digests}))
         copies = self._seen.sql(_NUMBER_COPIES).to_arrow_table()["copy"]
         self._seen.execute("insert into seen select digest, ? from chunk", [self._part])
         return copies
 
     @staticmethod
-    def known(cursor: duckdb.DuckDBPyConnection, digests: pa.Array, copies: pa.Array) -> set[int]:
-        """The indices of the rows that the store holds already, by their digests and the numbers of their copies."""
-        cursor.register("copies", pa.table({"place": range(len(digests)), "digest": digests, "copy": copies}))
-        return {place for (place,) in cursor.execute(_KNOWN_PLACES).fetchall()}
+    def already_stored(cursor: duckdb.DuckDBPyConnection, digests: pa.Array, copies: pa.Array) -> set[int]:
+        """The indices of the rows that are already stored, by their digests and the numbers of their copies."""
+        cursor.register("copies", pa.table({"position": range(len(digests)), "digest": digests, "copy": copies}))
+        return {position for (position,) in cursor.execute(_ALREADY_STORED).fetchall()}

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from datetime import datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -39,12 +38,12 @@ from tunix_rt.store.engine.rows import (
     uuids,
 )
 from tunix_rt.store.engine.session import Session
-from tunix_rt.store.ingest.dedup import Copies
+from tunix_rt.store.ingest.dedup import Duplicates
 from tunix_rt.store.ingest.load_report import LoadReport
-from tunix_rt.store.progress_bar import Progress, Teller, telling
+from tunix_rt.store.progress_bar import Advance, Progress, show_progress
 from tunix_rt.validation import short
 
-# A transaction of so many rows is written in half a second, well within what anyone else should wait. It fills a row
+# A transaction of this size is written in half a second, well within the time others may have to wait. It fills a row
 # group of the store's file, so that DuckDB need not write the rows again with the next ones: that took as long again.
 CHUNK_ROWS = 20_480
 # Large traces fill a chunk by their size; several copies of it are in memory while it is written.
@@ -60,7 +59,7 @@ def load(
     """Loads what `source` names or holds; see `TraceStore.load`."""
     session.refuse_read_only()
     if not (isinstance(known, str) and known in ("skip", "add")):
-        raise QueryInvalid(f'known={short(known)}: must be "skip" (what is there is not added again) or "add"')
+        raise QueryInvalid(f'known={short(known)}: must be "skip" (stored traces are not added again) or "add"')
     encoding = checked_encoding(encoding)
     name, sources, passed_over, unreadable = sources_in(source, _listing(progress), encoding)
     unit = "rows" if sources and isinstance(sources[0], SourceRows) else "B"
@@ -70,23 +69,23 @@ def load(
     report.passed_over = passed_over
     for rejection in unreadable:
         report.reject(rejection)
-    copies = Copies(session.path) if known == "skip" else None
-    loading = Loading(session, report, copies=copies)
+    duplicates = Duplicates(session.path) if known == "skip" else None
+    loading = Loading(session, report, duplicates=duplicates)
     total = sum(size_of(one) if isinstance(one, Path) else one.size for one in sources)
     with (
         loading.noting(),
-        closing(copies) if copies else nullcontext(),
-        telling(progress, total, "loading", unit=unit) as tell,
+        closing(duplicates) if duplicates else nullcontext(),
+        show_progress(progress, total, "loading", unit=unit) as advance,
     ):
-        for found in _everything_in(sources, insisted, report, tell, encoding):
+        for found in _everything_in(sources, insisted, report, advance, encoding):
             loading.take(found)
         loading.store()
-        tell(total or tell.done)
+        advance(total or advance.done)
     return report
 
 
 def _listing(progress: Progress) -> Callable[[], object]:
-    """What is called for each name of a folder: nothing is known yet, but the load can be stopped."""
+    """A function to call for each name in a folder: nothing is counted yet, but the load can be stopped."""
     names = count(1)
 
     def listed() -> None:
@@ -97,48 +96,48 @@ def _listing(progress: Progress) -> Callable[[], object]:
 
 
 def insisted_format(format: str | None, mapping: Mapping[str, str] | None) -> Format | None:
-    """The format that is not to be told by the content: the one with this name, or one made of a mapping."""
+    """The format that the caller insists on: the one with this name, or one made from a mapping; else None."""
     if mapping is None:
         return format_named(format)
     if format is not None:
         raise QueryInvalid(
-            f"format={short(format)} and mapping=…: give one of the two; a mapping is a format of its own"
+            f"`format` cannot be combined with `mapping`, which is a format itself; leave out format={short(format)}"
         )
     return mapped_format(mapping)
 
 
 def _everything_in(
-    sources: Sequence[Path | Source], format: Format | None, report: LoadReport, tell: Teller, encoding: str | None
+    sources: Sequence[Path | Source], format: Format | None, report: LoadReport, advance: Advance, encoding: str | None
 ) -> Iterator[Draft | Rejection]:
     for source in sources:
-        done = tell.done
+        done = advance.done
         try:
-            reading = Reading(source, format=format, check=partial(_tell_from, tell, done), encoding=encoding)
+            reading = Reading(source, format=format, check=partial(_advance_from, advance, done), encoding=encoding)
         except SourceInvalid as error:
             if len(sources) == 1:
                 raise
-            # One file of a folder that is something else, or has just vanished, does not stop the others.
+            # A file of another kind, or one that has just vanished, does not stop the others of its folder.
             report.reject(rejected_source(source if isinstance(source, Path) else source.path, error))
             continue
         with reading:
             report.begin(reading.format.name)
-            for place, found in enumerate(reading):
+            for index, found in enumerate(reading):
                 yield found
-                if place % _ROWS_PER_TICK == 0:
-                    tell(done + reading.position)
-            tell(done + (reading.size or reading.position))
+                if index % _ROWS_PER_TICK == 0:
+                    advance(done + reading.position)
+            advance(done + (reading.size or reading.position))
 
 
-def _tell_from(tell: Teller, done: int, position: int) -> None:
-    tell(done + position)
+def _advance_from(advance: Advance, done: int, position: int) -> None:
+    advance(done + position)
 
 
 class _Given(NamedTuple):
-    """What a row brought along: its id, its time, or both."""
+    """What a row has of its own: the 16 bytes of its id, its time in microseconds since 1970, or both."""
 
     row: Row
-    id: UUID | None
-    created_at: datetime | None
+    id: bytes | None
+    created_at: int | None
 
 
 class _Chunk:
@@ -154,8 +153,8 @@ class _Chunk:
         self.n_bytes = 0
         self.times: list[int] = []
         self.ids: list[bytes] = []
-        # Which copy of its trace each row is; None where copies do not count.
-        self.copies: pa.Array | None = None
+        # The number of each row's copy of its trace; None where duplicates are added too.
+        self.copy_numbers: pa.Array | None = None
 
     def is_full(self) -> bool:
         """Whether it should be stored before it gets another row."""
@@ -166,18 +165,18 @@ class _Chunk:
             or (self.n_bytes >= LARGE_ROWS_BYTES and self.n_bytes > n_rows * LARGE_ROW_BYTES)
         )
 
-    def complete(self, copies: Copies | None) -> None:
+    def complete(self, duplicates: Duplicates | None) -> None:
         """Sets the time of each row in microseconds, the 16 bytes of its id, and which copy it is."""
         self.times = list(new_times(len(self.lines)))
         for index, given in self.given.items():
             if given.created_at is not None:
-                self.times[index] = to_microseconds(given.created_at)
+                self.times[index] = given.created_at
         self.ids = new_ids(self.times)
         for index, given in self.given.items():
             if given.id is not None:
-                self.ids[index] = given.id.bytes
-        if copies:
-            self.copies = copies.number(uuids(self.digests))
+                self.ids[index] = given.id
+        if duplicates:
+            self.copy_numbers = duplicates.number(uuids(self.digests))
 
     def halves(self) -> Iterator["_Chunk"]:
         """The first and the second half of a complete chunk."""
@@ -187,31 +186,31 @@ class _Chunk:
             half.lines, half.digests = self.lines[part], self.digests[part]
             half.times, half.ids = self.times[part], self.ids[part]
             half.given = {i - part.start: given for i, given in self.given.items() if part.start <= i < part.stop}
-            half.copies = None if self.copies is None else self.copies[part]
+            half.copy_numbers = None if self.copy_numbers is None else self.copy_numbers[part]
             yield half
 
 
 class Loading:
-    """Drafts gathered to chunks and stored; counts into the report what was committed.
+    """Gathers drafts in chunks and stores them; counts in the report what was committed.
 
-    `copies` tell which of them the store holds already; without them all are added.
+    `copies` advance which of them the store holds already; without them all are added.
     """
 
-    def __init__(self, session: Session, report: LoadReport, *, copies: Copies | None) -> None:
+    def __init__(self, session: Session, report: LoadReport, *, duplicates: Duplicates | None) -> None:
         self._session = session
         self.report = report
         self._trace_max_bytes = session.settings.trace_max_bytes
-        self._copies = copies
+        self._duplicates = duplicates
         self._chunk = _Chunk()
 
     @contextmanager
     def noting(self) -> Iterator[None]:
-        """Whatever ends the load early carries a note of what was committed before."""
+        """Adds a note of what was committed before to any error that ends the load early."""
         try:
             yield
         except BaseException as error:
-            # An interrupt, `progress` that raises, a full disk, a busy store: what was committed stays, and is said.
-            error.add_note(f"{self.report!r} before this; loading the same again adds only what is missing")
+            # An interrupt, `progress` that raises, a full disk, a busy store: what was committed stays.
+            error.add_note(f"{self.report!r} before this; loading the same again adds only the missing traces")
             raise
 
     def take(self, found: Draft | Rejection) -> None:
@@ -227,7 +226,11 @@ class Loading:
         self.report.sample(found.trace)
         chunk = self._chunk
         if found.id is not None or found.created_at is not None:
-            chunk.given[len(chunk.lines)] = _Given(found.row, found.id, found.created_at)
+            chunk.given[len(chunk.lines)] = _Given(
+                found.row,
+                None if found.id is None else found.id.bytes,
+                None if found.created_at is None else to_microseconds(found.created_at),
+            )
         chunk.lines.append(line)
         chunk.digests.append(digest)
         chunk.n_bytes += len(line)
@@ -238,7 +241,7 @@ class Loading:
         """Stores what is new of the chunk."""
         chunk, self._chunk = self._chunk, _Chunk()
         if chunk.lines:
-            chunk.complete(self._copies)
+            chunk.complete(self._duplicates)
             self._store(chunk)
 
     def _store(self, chunk: _Chunk) -> None:
@@ -254,11 +257,13 @@ class Loading:
     def _store_at_once(self, chunk: _Chunk) -> None:
         digests = uuids(chunk.digests)
         with self._session.transaction() as cursor:
-            known = set() if chunk.copies is None else Copies.known(cursor, digests, chunk.copies)
-            taken, rejected = self._taken_ids(cursor, chunk, known)
+            stored = (
+                set() if chunk.copy_numbers is None else Duplicates.already_stored(cursor, digests, chunk.copy_numbers)
+            )
+            taken, rejected = self._taken_ids(cursor, chunk, stored)
             table = columns(chunk.ids, chunk.times, digests, chunk.lines)
-            if gone := known | taken:
-                table = table.filter([place not in gone for place in range(len(table))])
+            if gone := stored | taken:
+                table = table.filter([index not in gone for index in range(len(table))])
             insert(cursor, table)
         for rejection in rejected:
             self.report.reject(rejection)
@@ -266,31 +271,31 @@ class Loading:
         self.report.known += len(chunk.lines) - len(table) - len(rejected)
 
     def _taken_ids(
-        self, cursor: duckdb.DuckDBPyConnection, chunk: _Chunk, known: set[int]
+        self, cursor: duckdb.DuckDBPyConnection, chunk: _Chunk, stored: set[int]
     ) -> tuple[set[int], list[Rejection]]:
-        """The places of rows that cannot be stored under their id: known if it is the same trace there, else rejected.
+        """The indices of rows whose id is taken: by the same trace, or by another, so that the row is rejected.
 
-        Where known traces are to be added again, they get another id instead.
+        Where duplicates are added too, such rows get another id instead.
         """
-        places = [place for place, given in chunk.given.items() if given.id is not None and place not in known]
-        if not places:
+        indices = [index for index, given in chunk.given.items() if given.id is not None and index not in stored]
+        if not indices:
             return set(), []
         ids = chunk.ids
-        cursor.register("given", pa.table({"id": uuids([ids[place] for place in places])}))
-        digests = {stored.bytes: digest.bytes for stored, digest in cursor.execute(_STORED_UNDER).fetchall()}
+        cursor.register("given", pa.table({"id": uuids([ids[index] for index in indices])}))
+        digests = {trace_id.bytes: digest.bytes for trace_id, digest in cursor.execute(_STORED_UNDER).fetchall()}
         taken: set[int] = set()
         rejected: list[Rejection] = []
-        for place in places:
-            there = digests.get(ids[place])
+        for index in indices:
+            there = digests.get(ids[index])
             if there is None:
-                digests[ids[place]] = chunk.digests[place]
-            elif self._copies is None:
-                ids[place] = new_ids([chunk.times[place]])[0]
+                digests[ids[index]] = chunk.digests[index]
+            elif self._duplicates is None:
+                ids[index] = new_ids([chunk.times[index]])[0]
             else:
-                taken.add(place)
-                if there != chunk.digests[place]:
-                    given = chunk.given[place]
-                    problem = Problem("id", f"{given.id} is the id of another trace in the store")
+                taken.add(index)
+                if there != chunk.digests[index]:
+                    given = chunk.given[index]
+                    problem = Problem("id", f"{UUID(bytes=ids[index])} is the id of another trace in the store")
                     rejected.append(given.row.rejection(TraceInvalid(problem)))
         return taken, rejected
 

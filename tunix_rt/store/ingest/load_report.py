@@ -1,8 +1,7 @@
-"""What a load tells of itself."""
+"""The report of a load."""
 
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
@@ -18,8 +17,9 @@ KEPT_SAMPLES = 3
 KEPT_NEWEST = 5
 
 
+@render.shows_itself(render.report_text, render.report_html)
 class LoadReport:
-    """What a load did: `added`, `known` (already there), and `rejected_count` rows that are no traces.
+    """What a load did: `added`, `known` (already stored), and `rejected_count` rows that are not traces.
 
     `rejected` holds the first 1,000 of these, each with file, line, field, reason and how the row begins, `ids` the ids
     of the first 1,000 traces that were added, and `newest` those of the last five. `source` and `format` say what was
@@ -46,12 +46,12 @@ class LoadReport:
 
     @property
     def samples(self) -> list[Trace]:
-        """Up to three traces that were read, added or known; of several formats some of each."""
-        by_turns = zip_longest(*self._samples.values())
-        return [trace for turn in by_turns for trace in turn if trace is not None][:KEPT_SAMPLES]
+        """Up to three traces that were read, added or already stored; some of each format."""
+        rounds = zip_longest(*self._samples.values())
+        return [trace for round_ in rounds for trace in round_ if trace is not None][:KEPT_SAMPLES]
 
     def begin(self, format: str) -> None:
-        """What comes from now on is of this format."""
+        """The next traces are of this format."""
         self.formats.append(format)
 
     def sample(self, trace: Trace | TraceFields) -> None:
@@ -67,7 +67,7 @@ class LoadReport:
         self.newest = [*self.newest, *ids[-KEPT_NEWEST:].to_pylist()][-KEPT_NEWEST:]
 
     def include(self, other: "LoadReport") -> None:
-        """Counts in what another report tells, but for its samples."""
+        """Adds the counts of another report, without its samples."""
         self.formats = list(dict.fromkeys([*self.formats, *other.formats]))
         self.passed_over = other.passed_over
         self.added += other.added
@@ -78,19 +78,10 @@ class LoadReport:
         self.newest = [*self.newest, *other.newest][-KEPT_NEWEST:]
 
     def reject(self, rejection: Rejection) -> None:
-        """Counts a row that is no trace."""
+        """Counts a row that is not a trace."""
         self.rejected_count += 1
         if len(self.rejected) < KEPT_REJECTIONS:
             self.rejected.append(rejection)
 
     def __repr__(self) -> str:
         return f"<LoadReport: {self.added:,} added, {self.known:,} already there, {self.rejected_count:,} rejected>"
-
-    def __str__(self) -> str:
-        return render.report_text(self)
-
-    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
-        printer.text(str(self))
-
-    def _repr_html_(self) -> str:
-        return render.report_html(self)

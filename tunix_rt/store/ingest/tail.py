@@ -1,4 +1,4 @@
-"""How much of a file can be loaded while somebody may still be writing it."""
+"""How much of a file can be loaded while it may still be written."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,39 +9,39 @@ import pyarrow as pa
 from tunix_rt.formats.containers.files import packing_of
 from tunix_rt.formats.containers.json_documents import is_document
 
-# So many looks without a change, and the writer is taken to have left the row as it is: writers that fill a buffer
+# After this number of polls without a change a row counts as complete: writers that fill a buffer
 # first stop in the middle of rows, for as long as the next rollouts take.
-QUIET_LOOKS = 5
+QUIET_POLLS = 5
 _HEAD_BYTES = 2**20
 _TAIL_BYTES = 2**16
 
 
-def end_of_whole(
-    file: IO[bytes], path: Path, size: int, quiet_looks: int, check: Callable[[], object] = lambda: None
+def end_of_complete(
+    file: IO[bytes], path: Path, size: int, quiet_polls: int, check: Callable[[], object] = lambda: None
 ) -> int:
-    """How many bytes of the file can be loaded now; 0 where it must become whole first.
+    """How many bytes of the file can be loaded now; 0 where it must become complete first.
 
-    `check` is called wherever some of it is read, and what it raises ends the search.
+    `check` is called whenever a part is read; an error that it raises ends the search.
     """
     head = file.read(_HEAD_BYTES)
     file.seek(max(0, size - _TAIL_BYTES))
     tail = file.read(size - file.tell())
     if not head.strip():
         return 0
-    if _stands_in_lines(head):
-        is_whole = quiet_looks >= QUIET_LOOKS or tail.endswith(b"\n")
-        return size if is_whole else _after_last_line(file, size, check)
-    return size if quiet_looks and _is_whole(path, head, tail, quiet_looks, check) else 0
+    if _is_json_lines(head):
+        is_complete = quiet_polls >= QUIET_POLLS or tail.endswith(b"\n")
+        return size if is_complete else _after_last_line(file, size, check)
+    return size if quiet_polls and _is_complete(path, head, tail, quiet_polls, check) else 0
 
 
-def _stands_in_lines(head: bytes) -> bool:
-    """Whether the file is JSON Lines, so that each whole line counts for itself."""
+def _is_json_lines(head: bytes) -> bool:
+    """Whether the file is JSON Lines, so that each complete line can be loaded."""
     first = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     return first.startswith(b"{") and (b"\n" not in first.rstrip() or not is_document(first))
 
 
-def _is_whole(path: Path, head: bytes, tail: bytes, quiet_looks: int, check: Callable[[], object]) -> bool:
-    """Whether a file that has been left alone for a look ends as one of its kind does."""
+def _is_complete(path: Path, head: bytes, tail: bytes, quiet_polls: int, check: Callable[[], object]) -> bool:
+    """Whether a file that did not change since the last poll ends as one of its kind does."""
     if head.startswith(b"PAR1"):
         return len(head) > len(b"PAR1") and tail.endswith(b"PAR1")
     if packing := packing_of(head):
@@ -49,7 +49,7 @@ def _is_whole(path: Path, head: bytes, tail: bytes, quiet_looks: int, check: Cal
     first = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if first.startswith((b"[", b"{")):
         return tail.rstrip().endswith(b"]" if first.startswith(b"[") else b"}")
-    return quiet_looks >= QUIET_LOOKS or tail.endswith(b"\n")
+    return quiet_polls >= QUIET_POLLS or tail.endswith(b"\n")
 
 
 def _unpacks(path: Path, packing: str, check: Callable[[], object]) -> bool:
@@ -64,7 +64,7 @@ def _unpacks(path: Path, packing: str, check: Callable[[], object]) -> bool:
 
 
 def _after_last_line(file: IO[bytes], size: int, check: Callable[[], object]) -> int:
-    """Where the last whole line ends; 0 where there is none."""
+    """Where the last complete line ends; 0 where there is none."""
     at = size
     while at > 0:
         check()

@@ -11,15 +11,15 @@ from tunix_rt.errors import QueryInvalid, SourceInvalid
 from tunix_rt.formats import Borrowed, Format, Reading, Rejection, SourceFile, files_at, rejected_source
 from tunix_rt.paths import local_path
 from tunix_rt.store.engine.session import Session
-from tunix_rt.store.ingest.dedup import Copies
+from tunix_rt.store.ingest.dedup import Duplicates
 from tunix_rt.store.ingest.load import Loading
 from tunix_rt.store.ingest.load_report import LoadReport
-from tunix_rt.store.ingest.tail import QUIET_LOOKS, end_of_whole
+from tunix_rt.store.ingest.tail import QUIET_POLLS, end_of_complete
 from tunix_rt.validation import short
 
 Stop = Callable[[], object] | threading.Event
 
-# A file that grows all the time is read again from its start: at most so much of the time goes into that.
+# A file that keeps growing is read again from its start, for at most this share of the time.
 _SHARE_OF_TIME = 0.1
 _STOP_ASKED_EVERY = 0.2
 
@@ -36,7 +36,7 @@ def watch(session: Session, path: str | Path, format: Format | None, *, every: f
 
 
 class _Stamp(NamedTuple):
-    """What changes when a file does."""
+    """What changes when a file changes."""
 
     size: int
     mtime_ns: int
@@ -44,55 +44,55 @@ class _Stamp(NamedTuple):
 
 
 class _Seen:
-    """What is known of one file from earlier looks."""
+    """The state of one file after earlier polls."""
 
     def __init__(self) -> None:
         self.stamp: _Stamp | None = None
-        self.quiet_looks = 0
-        # How many of its bytes were loaded, and what was told of them.
+        self.quiet_polls = 0
+        # How many of its bytes were loaded, and what was reported of them.
         self.loaded = 0
         self.n_rows = 0
         self.n_added = 0
-        self.told_line = 0
-        self.told_reason = ""
+        self.reported_line = 0
+        self.reported_reason = ""
         self.not_before = 0.0
         self.is_half_loaded = False
 
-    def look(self, stamp: _Stamp) -> None:
-        """Takes note of how the file lies there now."""
+    def note(self, stamp: _Stamp) -> None:
+        """Notes the current state of the file."""
         if stamp == self.stamp:
-            self.quiet_looks += 1
+            self.quiet_polls += 1
             return
         if self.stamp is None or stamp.inode != self.stamp.inode or stamp.size <= self.stamp.size:
-            # Another file, or written anew: nothing of it has been seen.
-            self.loaded, self.n_added, self.told_line, self.told_reason = 0, 0, 0, ""
-        self.stamp, self.quiet_looks = stamp, 0
+            # Another file, or one that was rewritten: nothing of it has been loaded.
+            self.loaded, self.n_added, self.reported_line, self.reported_reason = 0, 0, 0, ""
+        self.stamp, self.quiet_polls = stamp, 0
 
     def is_unread(self) -> bool:
-        """Whether there is something in it that was not loaded."""
+        """Whether a part of it was not loaded."""
         return self.stamp is not None and self.loaded < self.stamp.size
 
     def is_due(self, *, last: bool) -> bool:
-        """Whether it may have become whole in this look; so a look opens none of the thousands that are done."""
+        """Whether it may have become complete; a poll opens none of the thousands of files that are done."""
         if not self.is_unread():
             return False
         return (
             last
             or self.is_half_loaded
-            or self.quiet_looks in (1, QUIET_LOOKS)
-            or (not self.quiet_looks and self._has_rested())
+            or self.quiet_polls in (1, QUIET_POLLS)
+            or (not self.quiet_polls and self._has_rested())
         )
 
     def _has_rested(self) -> bool:
         return time.monotonic() >= self.not_before
 
-    def is_news(self, rejection: Rejection, told_line: int) -> bool:
-        """Whether it was not told in an earlier look; `told_line` is the last line of which something was."""
+    def is_news(self, rejection: Rejection, reported_line: int) -> bool:
+        """Whether no earlier poll reported it; `reported_line` is the last line that was reported."""
         if rejection.line is None:
-            known, self.told_reason = rejection.reason == self.told_reason, rejection.reason
+            known, self.reported_reason = rejection.reason == self.reported_reason, rejection.reason
             return not known
-        self.told_line = max(self.told_line, rejection.line)
-        return rejection.line > told_line
+        self.reported_line = max(self.reported_line, rejection.line)
+        return rejection.line > reported_line
 
 
 def _never() -> bool:
@@ -100,27 +100,27 @@ def _never() -> bool:
 
 
 class _Stopped(BaseException):
-    """The look is wanted no more; nothing that reads takes it for a fault."""
+    """The poll was stopped; no reader takes this for an error of the file."""
 
 
-class _Look(NamedTuple):
-    """One look: what it loads into, whether it is the last one, and whether it is wanted no more."""
+class _Poll(NamedTuple):
+    """One poll: its loading, whether it is the last one, and whether it was stopped."""
 
     loading: Loading
     last: bool
     stopped: Callable[[], object]
 
     def check(self, *_: object) -> None:
-        """Called wherever a name, some bytes or a row were read; raises _Stopped."""
+        """To be called whenever a name, some bytes or a row were read; raises _Stopped."""
         if self.stopped():
             raise _Stopped
 
 
 class Watch:
-    """A watched path: iterated over, it gives a report for each look that brought something.
+    """A watched path: iterating over it yields a report for each poll that found something.
 
-    `total` is the report of all looks, without samples; what it calls known was in the store before. `waiting` are the
-    files that wait for their end, `n_files` is how many were read, and `missing` says why there is no file, if so.
+    `total` is the report of all polls, without samples; its `known` traces were in the store before. `waiting` are the
+    files that are not complete yet, `n_files` is how many were read, and `missing` is why there is no file, if so.
     """
 
     def __init__(
@@ -133,9 +133,9 @@ class Watch:
         self._stopped = stop.is_set if isinstance(stop, threading.Event) else stop or _never
         self._session = session
         self._format = format
-        # Their digests together count as one load.
+        # All their digests count as one load.
         self._seen: dict[Path, _Seen] = {}
-        self._copies = Copies(session.path)
+        self._duplicates = Duplicates(session.path)
         self._there: list[Path] = []
 
     @property
@@ -153,9 +153,9 @@ class Watch:
         while not last:
             try:
                 last = bool(self._stopped())
-                report = self.look(last=last)
+                report = self.poll(last=last)
             except KeyboardInterrupt:
-                # This is how a cell that watches is ended; what was committed stays.
+                # The way to end a cell that watches; what was committed stays.
                 return
             if report.added or report.rejected_count:
                 yield report
@@ -166,71 +166,71 @@ class Watch:
                 return
 
     def rest(self, stopped: Callable[[], object] | None = None) -> None:
-        """Waits until the next look is due, or is wanted no more."""
+        """Waits until the next poll is due, or until it is stopped."""
         stopped = stopped or self._stopped
         until = time.monotonic() + self.every
         while not stopped() and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, _STOP_ASKED_EVERY))
 
-    def look(self, *, last: bool = False, stopped: Callable[[], object] = _never) -> LoadReport:
-        """Loads what is new and whole; in the last look also what is not whole, and what is wrong with it is told.
+    def poll(self, *, last: bool = False, stopped: Callable[[], object] = _never) -> LoadReport:
+        """Loads complete new rows; the last poll also loads incomplete rows, and reports what is wrong with them.
 
-        `stopped` is asked wherever something was read, and ends the look early; the next one goes on.
+        `stopped` is called whenever something was read, and ends the poll early; the next one continues.
         """
         report = LoadReport(str(self.path))
-        look = _Look(Loading(self._session, report, copies=self._copies), last, stopped)
+        poll = _Poll(Loading(self._session, report, duplicates=self._duplicates), last, stopped)
         try:
-            with look.loading.noting(), suppress(_Stopped):
-                self._there = self._files(look)
+            with poll.loading.noting(), suppress(_Stopped):
+                self._there = self._files(poll)
                 for path in self._there:
-                    look.check()
-                    self._look_at(path, look)
+                    poll.check()
+                    self._poll_file(path, poll)
         finally:
             self.total.include(report)
             self.total.known = sum(max(0, seen.n_rows - seen.n_added) for seen in self._seen.values())
         return report
 
-    def _files(self, look: _Look) -> list[Path]:
+    def _files(self, poll: _Poll) -> list[Path]:
         try:
-            found = files_at(self.path, look.check)
+            found = files_at(self.path, poll.check)
         except SourceInvalid as error:
             self.missing = str(error)
             return []
         self.missing = ""
-        look.loading.report.passed_over = found.passed_over
+        poll.loading.report.passed_over = found.passed_over
         for rejection in found.unreadable:
             if self._seen.setdefault(Path(rejection.file), _Seen()).is_news(rejection, 0):
-                look.loading.take(rejection)
+                poll.loading.take(rejection)
         return found.files
 
-    def _look_at(self, path: Path, look: _Look) -> None:
+    def _poll_file(self, path: Path, poll: _Poll) -> None:
         seen = self._seen.setdefault(path, _Seen())
         try:
             status = path.stat()
-            seen.look(_Stamp(status.st_size, status.st_mtime_ns, status.st_ino))
-            if not seen.is_due(last=look.last):
+            seen.note(_Stamp(status.st_size, status.st_mtime_ns, status.st_ino))
+            if not seen.is_due(last=poll.last):
                 return
             file = path.open("rb")
         except PermissionError as error:
             rejection = Rejection(str(path), None, None, f"cannot be read ({error.strerror})", "")
             if seen.is_news(rejection, 0):
-                look.loading.take(rejection)
+                poll.loading.take(rejection)
             return
         except OSError:
-            # It is gone again.
+            # It has vanished again.
             return
         with file:
-            # Until it is done, also where it was stopped or the store was busy, the next look begins the file again.
+            # Until it is done, or after a stop or a busy store, the next poll begins the file again.
             seen.is_half_loaded = True
             end = status.st_size
-            if not look.last:
-                end = end_of_whole(file, path, end, seen.quiet_looks, look.check)
+            if not poll.last:
+                end = end_of_complete(file, path, end, seen.quiet_polls, poll.check)
             file.seek(0)
             if end > seen.loaded:
-                report = look.loading.report
+                report = poll.loading.report
                 before = report.added, report.known
                 try:
-                    self._load(path, file, end, seen, look)
+                    self._load(path, file, end, seen, poll)
                     seen.loaded = end
                 finally:
                     n_added = report.added - before[0]
@@ -238,24 +238,24 @@ class Watch:
                     seen.n_rows = n_added + report.known - before[1]
             seen.is_half_loaded = False
 
-    def _load(self, path: Path, file: IO[bytes], end: int, seen: _Seen, look: _Look) -> None:
+    def _load(self, path: Path, file: IO[bytes], end: int, seen: _Seen, poll: _Poll) -> None:
         """Loads the file up to a byte."""
         started = time.monotonic()
-        loading = look.loading
-        told_line = seen.told_line
+        loading = poll.loading
+        reported_line = seen.reported_line
         # As ASCII: a name need not be UTF-8.
-        self._copies.begin(ascii(str(path)))
+        self._duplicates.begin(ascii(str(path)))
         try:
             source = SourceFile(path, Borrowed(file, str(path), end))
-            with Reading(source, format=self._format, check=look.check) as reading:
+            with Reading(source, format=self._format, check=poll.check) as reading:
                 loading.report.begin(reading.format.name)
                 for found in reading:
-                    look.check()
-                    if not isinstance(found, Rejection) or seen.is_news(found, told_line):
+                    poll.check()
+                    if not isinstance(found, Rejection) or seen.is_news(found, reported_line):
                         loading.take(found)
         except SourceInvalid as error:
             found = rejected_source(path, error)
-            if seen.is_news(found, told_line):
+            if seen.is_news(found, reported_line):
                 loading.take(found)
         except _Stopped:
             loading.store()

@@ -1,1 +1,1 @@
-"""Reads: pages, the time index, scans in pieces, one trace by its id, SQL."""
+"""Reads: pages, scans in pieces, one trace by its id, SQL."""

@@ -1,5 +1,7 @@
-"""One trace by its id."""
+"""Traces by their ids: one is read, several are deleted, each in one query."""
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -13,15 +15,37 @@ from tunix_rt.store.filters import id_range
 
 _FIND = f"select {ONE_RECORD_COLUMNS} from traces where id between ? and ?"
 _FIND_FIRST = f"{_FIND} limit 2"
+_DELETE = "delete from traces where id in (select unnest(?::uuid[])){} returning id"
 
 
 def find(cursor: duckdb.DuckDBPyConnection, id: UUID | str, *, store: Path) -> TraceRecord:
     """The trace with this id, or with the only id that begins so; see `TraceStore.get`."""
     low, high = id_range(id)
     rows = cursor.execute(parsed(cursor, _FIND if low == high else _FIND_FIRST), [low, high]).fetchall()
-    if len(rows) > 1:
-        n = cursor.execute("select count(*) from traces where id between ? and ?", [low, high]).fetchall()[0][0]
-        raise IdAmbiguous(f"id {str(id)!r} is ambiguous: {n:,} ids begin so; give more digits")
-    if not rows:
-        raise TraceNotFound(f"trace {str(id)!r} not found in {store}")
+    n_found = len(rows)
+    if n_found > 1:
+        n_found = cursor.execute("select count(*) from traces where id between ? and ?", [low, high]).fetchall()[0][0]
+    _require_one(id, n_found, store)
     return to_one_record(rows[0])
+
+
+def delete(cursor: duckdb.DuckDBPyConnection, ids: Sequence[UUID | str], *, store: Path) -> int:
+    """Deletes the traces with these ids, or with the only ids that begin so, and returns how many those were.
+
+    Raises what `find` raises; the transaction that the caller has begun must then be rolled back.
+    """
+    ranges = [id_range(each) for each in ids]
+    prefixes = [bound for low, high in ranges if low != high for bound in (low, high)]
+    query = _DELETE.format(" or id between ? and ?" * (len(prefixes) // 2))
+    exact = [low for low, high in ranges if low == high]
+    deleted = sorted(found for (found,) in cursor.execute(query, [exact, *prefixes]).fetchall())
+    for each, (low, high) in zip(ids, ranges, strict=True):
+        _require_one(each, bisect_right(deleted, high) - bisect_left(deleted, low), store)
+    return len(deleted)
+
+
+def _require_one(id: UUID | str, n_found: int, store: Path) -> None:
+    if n_found > 1:
+        raise IdAmbiguous(f"id {id} is ambiguous: {n_found:,} ids begin with it; give more digits")
+    if n_found == 0:
+        raise TraceNotFound(f"trace {id} not found in {store}")

@@ -1,4 +1,4 @@
-"""Pages, newest first: the cursor that marks a place in the order, and the search for the rows of a page."""
+"""Pages, newest first: the cursor (a position in the order), and the search for the rows of a page."""
 
 import base64
 import struct
@@ -13,9 +13,17 @@ import duckdb
 
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid
-from tunix_rt.model import TraceSummary
-from tunix_rt.store.engine.rows import SUMMARY_COLUMNS, from_microseconds, to_microseconds, to_summary
+from tunix_rt.model import TraceRecord, TraceSummary
+from tunix_rt.store.engine.rows import (
+    ONE_RECORD_COLUMNS,
+    SUMMARY_COLUMNS,
+    from_microseconds,
+    to_microseconds,
+    to_one_record,
+    to_summary,
+)
 from tunix_rt.store.engine.statement import parsed
+from tunix_rt.store.engine.time_index import EVERYTHING, ROWS_PER_SAMPLE, ROWS_TO_SELECT_FROM, TimeIndex, Window
 from tunix_rt.store.filters import (
     FIRST_TIME,
     LAST_TIME,
@@ -26,18 +34,18 @@ from tunix_rt.store.filters import (
     not_before,
     where,
 )
-from tunix_rt.store.query.time_index import EVERYTHING, ROWS_PER_MARK, ROWS_TO_SELECT_FROM, Ruler, Window, in_window
+from tunix_rt.store.query.scan import in_window
 from tunix_rt.validation import short
 
 MAX_LIMIT = 100
-# DuckDB takes no larger one; no store holds so many.
+# DuckDB accepts no larger one, and no store has that many traces.
 _MOST_OFFSET = 2**62
-_PLACE = struct.Struct(">q16s")
+_POSITION = struct.Struct(">q16s")
 _CHECK = struct.Struct(">I")
 # Fetched without being sorted or cut by DuckDB, which takes as long as reading a page.
 _MOST_UNSORTED = 512
-# Of a selection, so many marks are passed over at first.
-_FIRST_SKIPPED = 8 * 2_048 // ROWS_PER_MARK
+# With filters, this number of samples is skipped at first.
+_FIRST_SKIPPED = 8 * 2_048 // ROWS_PER_SAMPLE
 # Of SUMMARY_COLUMNS: created_at, id.
 _IN_ORDER = itemgetter(1, 0)
 
@@ -45,27 +53,27 @@ Found = TypeVar("Found")
 
 
 class Cursor(NamedTuple):
-    """The place behind a trace in the order newest first; opaque as text, stable while others add."""
+    """The position after a trace in the order newest first; opaque as text, stable while traces are added."""
 
     created_at: datetime
     id: UUID
 
     def __str__(self) -> str:
-        place = _PLACE.pack(to_microseconds(self.created_at), self.id.bytes)
-        return base64.urlsafe_b64encode(place + _CHECK.pack(zlib.crc32(place))).decode().rstrip("=")
+        position = _POSITION.pack(to_microseconds(self.created_at), self.id.bytes)
+        return base64.urlsafe_b64encode(position + _CHECK.pack(zlib.crc32(position))).decode().rstrip("=")
 
     @classmethod
     def parse(cls, name: str, text: str) -> Self:
-        """The place that a text stands for; QueryInvalid, which names the option, where it is no cursor."""
+        """The position that a text encodes; QueryInvalid, with the option's name, if it is not a valid cursor."""
         try:
             packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4) if isinstance(text, str) else b"")
-            place, check = packed[: _PLACE.size], packed[_PLACE.size :]
-            microseconds, id_bytes = _PLACE.unpack(place)
-            if check == _CHECK.pack(zlib.crc32(place)):
+            position, check = packed[: _POSITION.size], packed[_POSITION.size :]
+            microseconds, id_bytes = _POSITION.unpack(position)
+            if check == _CHECK.pack(zlib.crc32(position)):
                 return cls(from_microseconds(microseconds), UUID(bytes=id_bytes))
         except (ValueError, TypeError, struct.error, OverflowError):
             pass
-        raise QueryInvalid(f"{name}={short(text)}: is no cursor; use the `next` or the `previous` of a page")
+        raise QueryInvalid(f"{name}={short(text)}: is not a valid cursor; use `next` or `previous` of a page")
 
 
 def cursor_at(moment: datetime | date | str) -> str:
@@ -74,12 +82,12 @@ def cursor_at(moment: datetime | date | str) -> str:
     `page(after=…)` begins with the newest of them, and `page(before=…)` ends with the oldest of the others: a jump to a
     moment that leads both ways, where a filter would hide what is newer.
     """
-    # No id is lower: whatever was created at the moment itself lies in front.
+    # No id is lower, so traces of the moment itself come before this cursor.
     return str(Cursor(as_time("until", moment), UUID(int=0)))
 
 
-class Wanted(NamedTuple):
-    """Which page is asked for: so many traces, from an offset or behind a cursor, or else in front of one."""
+class PageRequest(NamedTuple):
+    """The requested page: its limit, and an offset or a cursor, after which or before which it is."""
 
     limit: int
     offset: int
@@ -88,11 +96,11 @@ class Wanted(NamedTuple):
 
     @classmethod
     def checked(cls, *, limit: int, offset: int, after: str | None, before: str | None) -> Self:
-        """The page that these options of `TraceStore.page` stand for; QueryInvalid where they stand for none."""
+        """The page that these options of `TraceStore.page` request; QueryInvalid if one of them is not valid."""
         whole_number("limit", limit, 1, MAX_LIMIT)
         whole_number("offset", offset, 0, None)
         if before is not None and (offset or after is not None):
-            raise QueryInvalid("before: is a way of its own to a page; leave `after` and `offset` out")
+            raise QueryInvalid("`before` cannot be combined with `after` or `offset`")
         return cls(
             limit,
             min(offset, _MOST_OFFSET),
@@ -101,44 +109,45 @@ class Wanted(NamedTuple):
         )
 
 
+@render.shows_itself(render.page_text, render.page_html)
 class Page:
     """Summaries of stored traces, newest first, and the ways on and back.
 
     `records` are the summaries, `next` is the cursor to give as `after` for the next page (None on the last),
     `next_offset` the same as an offset (None where the page was reached by `before`), and `previous` the cursor to give
-    as `before` for the page in front (None on the first). `limit`, `offset` and `filters` are what was asked for.
+    as `before` for the page in front (None on the first). `limit`, `offset` and `filters` are those of the request.
     """
 
     def __init__(
         self,
         records: tuple[TraceSummary, ...],
         *,
-        wanted: Wanted,
+        request: PageRequest,
         filters: Filters,
         behind: bool,
         in_front: bool,
-        turn: Callable[..., "Page"],
+        get_page: Callable[..., "Page"],
     ) -> None:
         self.records = records
-        self.limit = wanted.limit
-        self.offset = wanted.offset
+        self.limit = request.limit
+        self.offset = request.offset
         self.filters = filters.given
-        self.next = _place_of(records[-1]) if records and behind else None
-        self.next_offset = wanted.offset + len(records) if self.next and not wanted.before else None
-        self.previous = _place_of(records[0]) if records and in_front else None
-        self._turn = turn
+        self.next = _cursor_of(records[-1]) if records and behind else None
+        self.next_offset = request.offset + len(records) if self.next and not request.before else None
+        self.previous = _cursor_of(records[0]) if records and in_front else None
+        self._get_page = get_page
 
     def next_page(self) -> "Page":
         """The page behind this one; QueryInvalid on the last."""
         if self.next is None:
             raise QueryInvalid("this is the last page; there is no next one")
-        return self._turn(after=self.next)
+        return self._get_page(after=self.next)
 
     def previous_page(self) -> "Page":
         """The page in front of this one; QueryInvalid on the first."""
         if self.previous is None:
             raise QueryInvalid("this is the first page; there is no previous one")
-        return self._turn(before=self.previous)
+        return self._get_page(before=self.previous)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -146,48 +155,49 @@ class Page:
     def __iter__(self) -> Iterator[TraceSummary]:
         return iter(self.records)
 
-    def __getitem__(self, place: int) -> TraceSummary:
-        return self.records[place]
+    def __getitem__(self, index: int) -> TraceSummary:
+        return self.records[index]
 
     def __repr__(self) -> str:
         return f"<Page of {len(self)} traces{', more behind' if self.next else ''}>"
 
-    def __str__(self) -> str:
-        return render.page_text(self)
 
-    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
-        printer.text(str(self))
-
-    def _repr_html_(self) -> str:
-        return render.page_html(self)
-
-
-def _place_of(record: TraceSummary) -> str:
+def _cursor_of(record: TraceSummary) -> str:
     return str(Cursor(record.created_at, record.id))
 
 
 class Search:
     """The search for rows of one selection in the order newest first."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, ruler: Ruler, filters: Filters) -> None:
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, index: TimeIndex, filters: Filters) -> None:
         self._cursor = cursor
-        self._ruler = ruler
+        self._index = index
         self._filters = filters
 
-    def page(self, wanted: Wanted, *, turn: Callable[..., Page]) -> Page:
-        """The page asked for; `turn` is `TraceStore.page` with the same limit and filters."""
-        # One more than is shown tells whether the page is the last one in its direction.
-        if wanted.before:
-            found = self._nearest(wanted.limit + 1, before=wanted.before)
-            records = tuple(map(to_summary, found[: wanted.limit][::-1]))
-            in_front = len(found) > wanted.limit
-            # A cursor need not be the place of a trace: `cursor_at` gives the end as well.
+    def page(self, request: PageRequest, *, get_page: Callable[..., Page]) -> Page:
+        """The requested page; `get_page` is `TraceStore.page` with the same limit and filters."""
+        # One row more than is shown: without it, the page is the last one in its direction.
+        if request.before:
+            found = self._nearest(request.limit + 1, before=request.before)
+            records = tuple(map(to_summary, found[: request.limit][::-1]))
+            in_front = len(found) > request.limit
+            # A cursor need not be the position of a trace: `cursor_at` can return the end.
             behind = bool(records and self._newest(1, offset=0, after=Cursor(records[-1].created_at, records[-1].id)))
         else:
-            found = self._newest(wanted.limit + 1, offset=wanted.offset, after=wanted.after)
-            records = tuple(map(to_summary, found[: wanted.limit]))
-            behind, in_front = len(found) > wanted.limit, bool(wanted.after or wanted.offset)
-        return Page(records, wanted=wanted, filters=self._filters, behind=behind, in_front=in_front, turn=turn)
+            found = self._newest(request.limit + 1, offset=request.offset, after=request.after)
+            records = tuple(map(to_summary, found[: request.limit]))
+            behind, in_front = len(found) > request.limit, bool(request.after or request.offset)
+        return Page(
+            records, request=request, filters=self._filters, behind=behind, in_front=in_front, get_page=get_page
+        )
+
+    def newest_record(self) -> TraceRecord | None:
+        """The newest trace itself, if there is one."""
+        for window in self._index.windows(None, self._n_to_read(1)):
+            order = "order by created_at desc, id desc limit 1"
+            for row in self._fetch([*in_window(window)], order, 1, columns=ONE_RECORD_COLUMNS):
+                return to_one_record(row)
+        return None
 
     def _newest(self, limit: int, *, offset: int, after: Cursor | None) -> list[tuple[Any, ...]]:
         """At most `limit` rows, behind the cursor and behind `offset` further ones."""
@@ -195,7 +205,7 @@ class Search:
         if offset and not after:
             offset, until = self._skip(offset)
         found: list[tuple[Any, ...]] = []
-        for window in self._ruler.windows(until, self._n_to_read(limit + offset)):
+        for window in self._index.windows(until, self._n_to_read(limit + offset)):
             rows = self._rows(window, limit - len(found), offset=offset, after=after)
             if offset and not rows:
                 offset -= self.count(window, *_behind(after))
@@ -208,7 +218,7 @@ class Search:
     def _nearest(self, limit: int, *, before: Cursor) -> list[tuple[Any, ...]]:
         """At most `limit` rows in front of the cursor, the nearest first."""
         found: list[tuple[Any, ...]] = []
-        for window in self._ruler.windows_from(before.created_at, self._n_to_read(limit)):
+        for window in self._index.windows_from(before.created_at, self._n_to_read(limit)):
             found += self._rows(window, limit - len(found), before=before)
             if len(found) == limit:
                 break
@@ -218,21 +228,21 @@ class Search:
         return max(n_wanted, ROWS_TO_SELECT_FROM) if self._filters else n_wanted
 
     def _skip(self, offset: int) -> tuple[int, datetime | None]:
-        """How many of `offset` are left, and until when, once whole ranges of time are passed over."""
+        """What remains of `offset` after complete ranges of time are skipped, and the time to continue from."""
         until: datetime | None = None
-        # Without filters the ruler knows how far to go; with them a range holds fewer, so it gropes.
-        marks = _FIRST_SKIPPED if self._filters else offset // ROWS_PER_MARK
-        while offset >= ROWS_PER_MARK and marks > 0:
-            since = self._ruler.below(until, marks)
+        # Without filters the index says how far to go; with them a range holds fewer rows, so the steps grow.
+        n_samples = _FIRST_SKIPPED if self._filters else offset // ROWS_PER_SAMPLE
+        while offset >= ROWS_PER_SAMPLE and n_samples > 0:
+            since = self._index.below(until, n_samples)
             passed = self._count_since(since) if until is None and since else self.count(Window(since, until))
             if passed <= offset and since is not None:
                 offset, until = offset - passed, since
-                marks = marks * 2 if self._filters else offset // ROWS_PER_MARK
+                n_samples = n_samples * 2 if self._filters else offset // ROWS_PER_SAMPLE
             elif passed <= offset:
-                # Everything is passed over: nothing is left to find.
+                # All rows are skipped: there is nothing left to find.
                 return offset - passed, FIRST_TIME
             else:
-                marks //= 2
+                n_samples //= 2
         return offset, until
 
     def count(self, window: Window = EVERYTHING, *further: Condition) -> int:
@@ -246,7 +256,7 @@ class Search:
 
     def _count_since(self, since: datetime) -> int:
         # All rows are counted without reading any: the older side is subtracted where it is the smaller one.
-        if not self._filters and self._ruler.is_in_older_half(since):
+        if not self._filters and self._index.is_in_older_half(since):
             return self.count() - self.count(Window(None, since))
         return self.count(Window(since, None))
 
@@ -264,13 +274,19 @@ class Search:
         return self._fetch(bounds, order, limit + offset, newest_first=not before)[offset:]
 
     def _fetch(
-        self, bounds: list[Condition], order: str, most: int, *, newest_first: bool = True
+        self,
+        bounds: list[Condition],
+        order: str,
+        most: int,
+        *,
+        newest_first: bool = True,
+        columns: str = SUMMARY_COLUMNS,
     ) -> list[tuple[Any, ...]]:
         """At most `most` rows within the bounds that pass the filters."""
 
         def read(bounds: list[Condition]) -> list[tuple[Any, ...]]:
             clause, values = where(*bounds, *self._filters.conditions)
-            query = f"select {SUMMARY_COLUMNS} from traces{clause} {order}"
+            query = f"select {columns} from traces{clause} {order}"
             return self._cursor.execute(parsed(self._cursor, query), values).fetchall()
 
         found: list[tuple[Any, ...]] = []
@@ -321,13 +337,13 @@ def _in_front(before: Cursor | None) -> tuple[Condition, ...]:
 
 
 def _cut(rows: list[tuple[Any, ...]], after: Cursor | None, before: Cursor | None) -> list[tuple[Any, ...]]:
-    """What lies behind or in front of the cursor, the nearest first."""
+    """The rows after or before the cursor, the nearest first."""
     rows.sort(key=_IN_ORDER, reverse=before is None)
     cursor = after or before
     if cursor is None:
         return rows
-    place = (to_microseconds(cursor.created_at), cursor.id)
-    return [row for row in rows if (_IN_ORDER(row) > place if before else _IN_ORDER(row) < place)]
+    position = (to_microseconds(cursor.created_at), cursor.id)
+    return [row for row in rows if (_IN_ORDER(row) > position if before else _IN_ORDER(row) < position)]
 
 
 def whole_number(name: str, value: Any, least: int, most: int | None) -> None:

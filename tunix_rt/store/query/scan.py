@@ -1,4 +1,4 @@
-"""Reading a whole selection in order, in pieces: the file is free for others between one piece and the next."""
+"""Reads a complete selection in order, in pieces; the file is free for other processes between two pieces."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 
 from tunix_rt.errors import MemoryLimitReached
 from tunix_rt.store.engine.session import Session
+from tunix_rt.store.engine.time_index import Window
 from tunix_rt.store.filters import Condition, Filters, where
-from tunix_rt.store.query.time_index import Ruler, in_window
 
 # Read in less than half a second; opening the file for each piece costs about a tenth of that.
 _PIECE_ROWS = 32_768
@@ -18,7 +18,7 @@ _PIECE_ROWS = 32_768
 _PIECE_BYTES = 64 * 2**20
 # What a trace counts for where even measuring takes too much memory.
 _LARGE_BYTES = 2**20
-# After so many reads that went well, twice as many rows are tried again: the large traces may be behind us.
+# After this number of successful reads twice as many rows are tried: the large traces may have been passed.
 _READS_UNTIL_MORE = 8
 _KEYS = "select created_at::varchar, id, {size} from traces{clause} order by created_at {order}, id {order}"
 _ORDERED_BY = ("trt_time", "trt_id")
@@ -35,11 +35,11 @@ class Pace:
         self._n_well = 0
 
     def slower(self, n_rows: int) -> None:
-        """So many rows were too many."""
+        """This number of rows needed too much memory."""
         self.rows, self._n_well = max(1, n_rows // 2), 0
 
     def went_well(self) -> None:
-        """A read had memory enough."""
+        """A read had enough memory."""
         self._n_well += 1
         if self._n_well >= _READS_UNTIL_MORE:
             self.rows, self._n_well = min(self.rows * 2, _PIECE_ROWS), 0
@@ -47,22 +47,21 @@ class Pace:
 
 def scan(
     session: Session,
-    ruler: Callable[[duckdb.DuckDBPyConnection], Ruler],
     select: str,
     filters: Filters,
     *,
     newest_first: bool,
-    tell: Callable[[int], object] = lambda _: None,
+    advance: Callable[[int], object] = lambda _: None,
 ) -> Iterator[pa.RecordBatch]:
     """Arrow batches of the expressions `select`, sorted by (created_at, id).
 
-    What is added meanwhile is not seen where it is newer than all there was; a trace that comes with an older time of
-    its own, as a load brings them, is seen if its time has not been passed yet. There is at least one batch, empty
-    where nothing is selected, so that the columns and their types are known. `tell` is called with the number of traces
-    that have been gone through.
+    Traces that are added meanwhile are not included if they are newer than all there were. A trace with an older time
+    of its own, as from a load, is included if the scan has not passed that time yet. There is at least one batch, empty
+    where nothing is selected, so that the columns and their types are known. `advance` is called with the number of
+    traces that have been read.
     """
     with session.cursor() as cursor:
-        pieces = ruler(cursor).pieces(_PIECE_ROWS, newest_first=newest_first)
+        pieces = session.time_index(cursor).pieces(_PIECE_ROWS, newest_first=newest_first)
         newest = cursor.execute("select epoch_us(max(created_at)) from traces").fetchall()[0][0]
     not_later = Condition("created_at <= make_timestamptz(?::bigint)", (newest,))
     found, n_done, pace = False, 0, Pace()
@@ -70,10 +69,10 @@ def scan(
         bounds = [*in_window(piece), not_later]
         for n_rows, table in read(session, bounds, select, filters, pace=pace, newest_first=newest_first):
             found = found or len(table) > 0
-            # Nothing is handed on while the file is held: whoever takes it may take long.
+            # Batches are yielded while the file is free: the caller may take long.
             yield from table.to_batches()
             n_done += n_rows
-            tell(n_done)
+            advance(n_done)
     if not found:
         yield pa.RecordBatch.from_pylist([], schema=table.schema)
 
@@ -130,8 +129,16 @@ def read(
             return
 
 
+def in_window(window: Window) -> Iterator[Condition]:
+    """The conditions that a row is in the window."""
+    if window.since is not None:
+        yield Condition("created_at >= ?", (window.since,))
+    if window.until is not None:
+        yield Condition("created_at < ?", (window.until,))
+
+
 def between(first: tuple[Any, ...], last: tuple[Any, ...]) -> tuple[Condition, Condition]:
-    """The conditions that a row lies between two keys (created_at as text, id), with both."""
+    """The conditions that a row is between two keys (created_at as text, id), both included."""
     (since, lowest), (until, highest) = first, last
     # Spelled out: DuckDB 2.0 makes a BETWEEN of two row comparisons and then refuses it.
     return (

@@ -1,4 +1,4 @@
-"""What a SQL query over the store gives back."""
+"""The result of a SQL query over the store."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -23,8 +23,9 @@ _MOST_NESTED = 100
 _NO_SUCH_VALUE = (ValueError, OverflowError, pa.ArrowException)
 
 
+@render.shows_itself(render.table_text, render.table_html)
 class SqlResult:
-    """The rows of a query, in memory: shows itself, and gives itself as Arrow (`arrow()`) or pandas (`df()`)."""
+    """The rows of a query, in memory: shows itself, and returns them as Arrow (`arrow()`) or pandas (`df()`)."""
 
     def __init__(self, table: pa.Table, types: tuple[str, ...]) -> None:
         self._table = table
@@ -50,7 +51,7 @@ class SqlResult:
                 return self._table.to_pandas(types_mapper=pd.ArrowDtype)
         except _NO_SUCH_VALUE as error:
             raise QueryInvalid(
-                f"SQL: pandas cannot hold the result: {error}; take arrow(), or cast to varchar"
+                f"SQL: pandas cannot hold the result: {error}; use arrow(), or cast to varchar"
             ) from None
 
     @property
@@ -70,32 +71,25 @@ class SqlResult:
     def __repr__(self) -> str:
         return render.visible(f"<SqlResult of {self.n_rows:,} rows: {', '.join(self.columns)}>")
 
-    def __str__(self) -> str:
-        return render.table_text(self)
-
-    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
-        printer.text(str(self))
-
-    def _repr_html_(self) -> str:
-        return render.table_html(self)
-
 
 def run_sql(session: Session, query: str, parameters: Sequence[Any]) -> SqlResult:
-    """Runs one reading statement; QueryInvalid where it is none, writes, or fails."""
+    """Runs one reading statement; raises QueryInvalid if it is not valid, writes, or fails."""
     if not isinstance(query, str):
         raise QueryInvalid(f"SQL: must be a text, not {type(query).__name__}")
     if not is_text(query):
-        raise QueryInvalid(f"SQL: {query!r} holds a lone surrogate, which is no text")
+        raise QueryInvalid(
+            "SQL: the text contains half of a surrogate pair, which cannot be written as UTF-8; remove it"
+        )
     values = [_plain(value) for value in parameters]
     with session.cursor() as cursor, asked("SQL", session.path):
         try:
             check_query(cursor, query)
-            # What a SELECT does not tell of itself, the transaction refuses.
+            # The transaction refuses what cannot be seen in the text of a SELECT.
             cursor.execute("begin transaction read only")
             relation = cursor.sql(query, params=values)
             return SqlResult(relation.to_arrow_table(), tuple(map(str, relation.types)))
         except (TypeError, ValueError, RecursionError, OverflowError, NotImplementedError, pa.ArrowException) as error:
-            # DuckDB's client for Python says so of a parameter, a result or a text that it has no type for.
+            # DuckDB's client for Python raises these for a parameter, a result or a text that it has no type for.
             if isinstance(error, TunixRTError):
                 raise
             raise QueryInvalid(f"SQL: {error}") from None
@@ -119,7 +113,7 @@ def _plain(value: Any) -> Any:
 def _refuse_endless(value: Any, depth: int) -> None:
     """DuckDB follows a value that holds itself until the process dies."""
     if depth > _MOST_NESTED:
-        raise QueryInvalid("SQL: a parameter is nested too deeply, or holds itself")
+        raise QueryInvalid("SQL: a parameter is nested too deeply, or contains itself")
     if isinstance(value, dict):
         value = list(value.values())
     elif getattr(getattr(value, "dtype", None), "kind", "") == "O" and hasattr(value, "tolist"):
@@ -136,18 +130,18 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
         return list(column.to_pylist())
     except _NO_SUCH_VALUE:
         array = pa.concat_arrays(column.chunks)
-        return [_value(array, place) for place in range(len(array))]
+        return [_value(array, index) for index in range(len(array))]
 
 
-def _value(array: pa.Array, place: int) -> Any:
+def _value(array: pa.Array, index: int) -> Any:
     try:
-        return array[place].as_py()
+        return array[index].as_py()
     except _NO_SUCH_VALUE:
         if pa.types.is_struct(array.type):
             return {
-                field.name: _value(values, place) for field, values in zip(array.type, array.flatten(), strict=True)
+                field.name: _value(values, index) for field, values in zip(array.type, array.flatten(), strict=True)
             }
         if pa.types.is_list(array.type):
-            inner = array.slice(place, 1).flatten()
+            inner = array.slice(index, 1).flatten()
             return [_value(inner, n) for n in range(len(inner))]
-        return " ".join(array.slice(place, 1).to_string().split()).removeprefix("[ ").removesuffix(" ]")
+        return " ".join(array.slice(index, 1).to_string().split()).removeprefix("[ ").removesuffix(" ]")

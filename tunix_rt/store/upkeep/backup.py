@@ -1,4 +1,4 @@
-"""A copy of the store, as it was at one moment, while others go on."""
+"""A copy of the store, with the contents of one moment, while others continue."""
 
 import shutil
 from pathlib import Path
@@ -22,15 +22,17 @@ def backup(session: Session, path: Path) -> None:
     """Copies the file of a store to `path`; see `TraceStore.backup`."""
     with replacing(path, new=True) as replacement, session.alone() as file:
         journal, log = beside_store(path, "journal"), log_of(path)
-        # Either would be taken for the copy's own. A journal of this very store is: its file was lost.
+        # Either would be taken for the copy's own. A journal of this same store may stay: its file was lost.
         for left in (journal, log):
             if left.exists() and not (left == journal and _belongs_to(journal, session.store_id)):
-                raise ExportFailed(f"{left} is there, of another store; name another file for the backup, or remove it")
+                raise ExportFailed(
+                    f"{left}: belongs to another store; remove it, or choose another file for the backup"
+                )
         if log_of(file).exists():
-            raise StoreFull(f"{file}: could not be written out whole, so no copy was made; make room on its disk")
+            raise StoreFull(f"{file}: could not be written out completely, so nothing was copied; free some disk space")
         with file.open("rb") as source:
             if fcntl is not None:
-                # As DuckDB does to read: a program that does not know the line cannot write to the file meanwhile.
+                # As DuckDB does to read: a program that does not use the queue cannot write to the file meanwhile.
                 fcntl.lockf(source, fcntl.LOCK_SH | fcntl.LOCK_NB)
             shutil.copyfileobj(source, replacement.file, _BLOCK_BYTES)
 
@@ -40,7 +42,7 @@ def _belongs_to(path: Path, store_id: str | None) -> bool:
     queue.open(make=False)
     journal = Journal(path, queue)
     try:
-        return journal.standing[0].store_id == store_id
+        return journal.expected[0].store_id == store_id
     except StoreUnusable:
         return False
     finally:

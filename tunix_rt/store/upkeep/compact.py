@@ -1,4 +1,4 @@
-"""Putting a store's rows back into the order of time, piece by piece, while others go on."""
+"""Puts a store's rows back into the order of time, piece by piece, while others continue."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,38 +7,38 @@ from pathlib import Path
 
 import duckdb
 
+from tunix_rt import render
 from tunix_rt.errors import MemoryLimitReached
 from tunix_rt.paths import log_of
-from tunix_rt.render.humanize import size
 from tunix_rt.store.engine.database import ROW_GROUP_ROWS
 from tunix_rt.store.engine.expected_counts import loose_changes, merge_after
 from tunix_rt.store.engine.session import Session
-from tunix_rt.store.progress_bar import Progress, telling
+from tunix_rt.store.progress_bar import Progress, show_progress
 
-# One row of so many is looked at: the disorder of 1,000,000 rows is known in 10 ms.
+# One row in 64 is examined: the disorder of 1,000,000 rows is known in 10 ms.
 _ROWS_PER_SAMPLE = 64
 # 17,920 rows, give or take the sample's 6 %: a piece of more than a row group leaves a second, small one, and three
 # pieces of less than two thirds of one would be merged, which takes a second.
 _SAMPLES_PER_PIECE = 280
 # Traces of 1 MB each would make gigabytes of such a piece.
 _PIECE_CHARS = 64 * 2**20
-# A piece of rows in order lies in two or three row groups.
-_MOST_PLACES = 3
+# A piece of rows in order is in two or three row groups.
+_MOST_ROW_GROUPS = 3
 # Holes of a fifth are worth the writing.
 _MOST_HOLES = 1.25
 # One change leaves one row group, which is in order in itself.
 _CHANGES_LEFT = 1
-# At 1,000,000 traces a page in the middle took 1.25 times as long as in order at 11 places and 1.55 times at 25, where
-# the rows of each chunk were sorted; 1.25 times at 5 and 2.0 times at 19, where they were not.
+# At 1,000,000 traces a page in the middle took 1.25 times as long as in order at 11 row groups and 1.55 times at 25,
+# where the rows of each chunk were sorted; 1.25 times at 5 and 2.0 times at 19, where they were not.
 _DUE = 12.0
 
 _SAMPLE = f"select created_at, id, n_chars, rowid from traces where rowid % {_ROWS_PER_SAMPLE} = 0"
 
-# A moment is as long as the range of a page: two marks of the ruler, 4,096 rows.
+# A moment is 64 of the rows that are examined, so 4,096 rows.
 _DISORDER = f"""
-select coalesce(avg(places), 1) from (
-    select count(distinct place) as places from (
-        select rowid // {ROW_GROUP_ROWS} as place, row_number() over (order by created_at) // 64 as moment
+select coalesce(avg(row_groups), 1) from (
+    select count(distinct row_group) as row_groups from (
+        select rowid // {ROW_GROUP_ROWS} as row_group, row_number() over (order by created_at) // 64 as moment
         from ({_SAMPLE})
     )
     group by moment
@@ -65,7 +65,7 @@ _IN_PIECE = """
 created_at >= $1::timestamptz and (created_at > $1::timestamptz or id >= $2)
 and created_at <= $3::timestamptz and (created_at < $3::timestamptz or id < $4)
 """
-_LIE = f"""
+_LAYOUT = f"""
 select coalesce(sum(n), 0)::bigint, count(*), coalesce(sum(span), 0)::bigint from (
     select count(*) as n, max(rowid) - min(rowid) + 1 as span from traces
     where {_IN_PIECE} group by rowid // {ROW_GROUP_ROWS}
@@ -79,11 +79,12 @@ _FIRST = ("-infinity", "00000000-0000-0000-0000-000000000000")
 _LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 
+@render.shows_facts
 @dataclass(frozen=True)
 class Compaction:
     """What compacting did: traces moved, and bytes on disk and disorder before and after.
 
-    Disorder is in how many places of the file the traces of one moment lie, on average; in order it is about 1.
+    Disorder is the number of row groups that the traces of one moment are in, on average; in order it is about 1.
     """
 
     moved: int
@@ -92,15 +93,23 @@ class Compaction:
     disorder_before: float
     disorder_after: float
 
+    @property
+    def _facts(self) -> list[tuple[str, str]]:
+        return [
+            ("moved", render.count(self.moved, "trace")),
+            ("disorder", f"{self.disorder_before:.1f} → {self.disorder_after:.1f}"),
+            ("size", f"{render.size(self.size_before)} → {render.size(self.size_after)}"),
+        ]
+
     def __repr__(self) -> str:
         return (
             f"<Compaction: {self.moved:,} traces moved, disorder {self.disorder_before:.1f} → "
-            f"{self.disorder_after:.1f}, {size(self.size_before)} → {size(self.size_after)}>"
+            f"{self.disorder_after:.1f}, {render.size(self.size_before)} → {render.size(self.size_after)}>"
         )
 
 
 def disorder(cursor: duckdb.DuckDBPyConnection) -> float:
-    """In how many places of the file (row groups) the traces of one moment lie, on average; 1 is in perfect order."""
+    """The number of row groups that the traces of one moment are in, on average; 1 is perfect order."""
     return float(cursor.execute(_DISORDER).fetchall()[0][0])
 
 
@@ -120,29 +129,29 @@ def compact(session: Session, path: Path, *, progress: Progress) -> Compaction:
     size_before, moved = _size(path), 0
     pieces = pairwise([_FIRST, *starts, (newest[0], _LAST_ID)]) if newest else ()
     try:
-        with telling(progress, session.n_traces, "compacting") as tell:
+        with show_progress(progress, session.n_traces, "compacting") as advance:
             for since, until in pieces:
-                n_rows, apart = _look(session, [*since, *until])
+                n_rows, apart = _inspect(session, [*since, *until])
                 for n_moved in _move_in_parts(session, [*since, *until]) if apart else ():
                     moved += n_moved
-                tell(tell.done + n_rows)
+                advance(advance.done + n_rows)
         if moved:
             _drop_emptied(session)
     except BaseException as error:
-        error.add_note(f"{moved:,} traces were moved before this; compacting again goes on from there")
+        error.add_note(f"{moved:,} traces were moved before this; compacting again continues from there")
         raise
     with session.cursor() as cursor:
         after = disorder(cursor)
     return Compaction(moved, size_before, _size(path), before, after)
 
 
-def _look(session: Session, piece: list[str]) -> tuple[int, bool]:
-    """How many rows the piece has, and whether they lie apart."""
+def _inspect(session: Session, piece: list[str]) -> tuple[int, bool]:
+    """How many rows the piece has, and whether they are scattered."""
     with session.cursor() as cursor:
-        n_rows, places, span = cursor.execute(_LIE, piece).fetchall()[0]
-        # The newest lie in a row group for each small change.
+        n_rows, row_groups, span = cursor.execute(_LAYOUT, piece).fetchall()[0]
+        # The newest are in a row group for each small change.
         small = n_rows > 0 and piece[-1] == _LAST_ID and loose_changes(cursor) > _CHANGES_LEFT
-        return n_rows, small or places > _MOST_PLACES or span > _MOST_HOLES * n_rows
+        return n_rows, small or row_groups > _MOST_ROW_GROUPS or span > _MOST_HOLES * n_rows
 
 
 def _move_in_parts(session: Session, piece: list[str]) -> Iterator[int]:
@@ -151,7 +160,7 @@ def _move_in_parts(session: Session, piece: list[str]) -> Iterator[int]:
         yield _move(session, piece)
     except MemoryLimitReached:
         with session.cursor() as cursor:
-            n_rows, *_ = cursor.execute(_LIE, piece).fetchall()[0]
+            n_rows, *_ = cursor.execute(_LAYOUT, piece).fetchall()[0]
             middle = cursor.execute(f"{_KEYS} offset {n_rows // 2} limit 1", piece).fetchone()
         if n_rows <= 1 or middle is None:
             raise
@@ -160,7 +169,7 @@ def _move_in_parts(session: Session, piece: list[str]) -> Iterator[int]:
 
 
 def _move(session: Session, piece: list[str], *, merge: bool = False) -> int:
-    """Writes the rows of the piece anew, in order, and says how many."""
+    """Rewrites the rows of the piece in order, and returns how many there are."""
     with session.transaction() as cursor:
         cursor.execute(_TAKE, piece)
         cursor.execute(_DELETE, piece)

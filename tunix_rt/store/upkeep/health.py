@@ -19,10 +19,10 @@ LOW_DISK_BYTES = 2**30
 
 @dataclass(frozen=True)
 class StoreHealth:
-    """A store that was looked at: in which state it is, its numbers, and the error that kept it from being read.
+    """A store that was looked at: its state, its numbers, and the error if it could not be read.
 
     `n_in_journal` traces were waiting for the next read (None where there is no journal), and `disk_free_bytes` were
-    free on the disk of the store (None where there is no disk to ask). A store that opens is of the current schema.
+    free on the disk of the store (None where that is unknown). A store that opens is of the current schema.
     """
 
     path: str
@@ -38,7 +38,7 @@ class StoreHealth:
         return "healthy" if self.state == "healthy" else "down" if self.state == "unusable" else "degraded"
 
     def to_dict(self) -> dict[str, Any]:
-        """What is known, for JSON."""
+        """The result as values of JSON."""
         return {
             "status": self.status,
             "state": self.state,
@@ -51,7 +51,7 @@ class StoreHealth:
         } | ({"error": self.error} if self.error else {})
 
 
-def look_at(session: Session, path: Path, info: Callable[[], StoreInfo]) -> StoreHealth:
+def check_health(session: Session, path: Path, info: Callable[[], StoreInfo]) -> StoreHealth:
     """Looks at the store, which takes as long as a read, `pool_timeout` seconds at most; never raises."""
     found: StoreInfo | None = None
     n_in_journal: int | None = None
@@ -76,7 +76,7 @@ def unusable(path: str, fault: Exception) -> StoreHealth:
 
 
 def error_of(fault: Exception) -> str:
-    """What an error says; for one that is not ours, its kind as well."""
+    """The message of an error, with its class if it is not one of this package."""
     return str(fault) if isinstance(fault, TunixRTError) else f"{type(fault).__name__}: {fault}"
 
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
@@ -14,11 +13,12 @@ from tunix_rt.store.engine.rows import from_microseconds
 from tunix_rt.store.upkeep.compact import disorder, is_due
 
 
+@render.shows_itself(render.info_text, render.info_html)
 @dataclass(frozen=True)
 class StoreInfo:
     """Which store, and its numbers: traces, bytes on disk, the oldest and newest time (UTC), and traces by source.
 
-    `compact_due` says that so many traces lie out of the order of time that pages have become slow.
+    `compact_due` is true when so many traces are out of the order of time that pages have become slow.
     """
 
     path: str
@@ -29,15 +29,6 @@ class StoreInfo:
     schema_version: int
     compact_due: bool
     sources: tuple[tuple[str | None, int], ...]
-
-    def __str__(self) -> str:
-        return render.info_text(self)
-
-    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
-        printer.text(str(self))
-
-    def _repr_html_(self) -> str:
-        return render.info_html(self)
 
 
 def collect_info(cursor: duckdb.DuckDBPyConnection, path: Path) -> StoreInfo:

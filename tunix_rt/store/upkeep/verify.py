@@ -1,8 +1,7 @@
-"""Reading everything there is, and saying what is not as it was stored."""
+"""Reads all traces, and reports those that differ from what was stored."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
@@ -11,15 +10,15 @@ from tunix_rt.errors import MemoryLimitReached, StoreUnusable, TraceInvalid
 from tunix_rt.model import Trace
 from tunix_rt.store.engine.rows import TRACE_JSON, encode
 from tunix_rt.store.engine.session import Session
+from tunix_rt.store.engine.time_index import EVERYTHING, Window
 from tunix_rt.store.filters import Filters
-from tunix_rt.store.progress_bar import Progress, telling
-from tunix_rt.store.query.scan import Pace, read
-from tunix_rt.store.query.time_index import EVERYTHING, Ruler, Window, in_window
+from tunix_rt.store.progress_bar import Progress, show_progress
+from tunix_rt.store.query.scan import Pace, in_window, read
 
 _PIECE_ROWS = 8_192
 # As objects of Python they take several times the memory.
 _ROWS_AT_ONCE = 256
-# More of them than anyone reads would only fill the page.
+# A reader reads no more of them.
 _MOST_PROBLEMS = 100
 _COLUMNS = f"id::varchar as id, digest::varchar as digest, n_steps, n_chars, {TRACE_JSON} as json"
 _TWICE = "select count(*) - count(distinct id) from traces"
@@ -27,6 +26,7 @@ _TWICE = "select count(*) - count(distinct id) from traces"
 _ANY_SIZE = 2**62
 
 
+@render.shows_facts
 @dataclass(frozen=True)
 class VerifyReport:
     """What `verify` found: how many traces were read, and what is wrong; `ok` where nothing is.
@@ -51,15 +51,6 @@ class VerifyReport:
             found.append(("problems", f"and {self.n_problems - len(self.problems):,} more"))
         return [("store", self.path), ("traces read", f"{self.n_traces:,}"), *found]
 
-    def __str__(self) -> str:
-        return render.facts_text(self._facts)
-
-    def _repr_pretty_(self, printer: Any, _cycle: object) -> None:
-        printer.text(str(self))
-
-    def _repr_html_(self) -> str:
-        return render.facts_html(self._facts)
-
 
 class _Problems:
     """The first problems in words, and how many there are."""
@@ -81,13 +72,13 @@ def verify(session: Session, path: str, *, progress: Progress) -> VerifyReport:
     pieces = [EVERYTHING]
     try:
         with session.cursor() as cursor:
-            pieces = Ruler(cursor, session.n_traces).pieces(_PIECE_ROWS, newest_first=False)
+            pieces = session.time_index(cursor).pieces(_PIECE_ROWS, newest_first=False)
             if twice := cursor.execute(_TWICE).fetchall()[0][0]:
-                problems.add(f"{twice:,} traces have an id that another one has too")
+                problems.add(f"{twice:,} traces have the id of another trace")
     except (StoreUnusable, MemoryLimitReached) as error:
         problems.add(f"ids and times: cannot be read: {error}")
     pace = Pace()
-    with telling(progress, session.n_traces, "verifying") as tell:
+    with show_progress(progress, session.n_traces, "verifying") as advance:
         for piece in pieces:
             try:
                 for n_rows, rows in read(
@@ -96,7 +87,7 @@ def verify(session: Session, path: str, *, progress: Progress) -> VerifyReport:
                     n_read += n_rows
                     for problem in _faults(rows):
                         problems.add(problem)
-                    tell(n_read)
+                    advance(n_read)
             except (StoreUnusable, MemoryLimitReached) as error:
                 problems.add(f"{_span(piece)}: cannot be read: {error}")
     return VerifyReport(path, n_read, tuple(problems.kept), problems.n)
@@ -111,7 +102,7 @@ def _faults(rows: pa.Table) -> Iterator[str]:
             yield f"trace {row['id']}: {error}"
             continue
         if digest.hex() != row["digest"].replace("-", ""):
-            yield f"trace {row['id']}: is not what was stored under this id"
+            yield f"trace {row['id']}: differs from what was stored under this id"
         elif (len(trace.steps), trace.n_chars) != (row["n_steps"], row["n_chars"]):
             yield f"trace {row['id']}: its counts of steps and characters are wrong"
 
