@@ -83,7 +83,7 @@ def test_what_cannot_be_written_is_told_and_what_stood_there_stays(full, tmp_pat
         full.export(full.path)
     with pytest.raises(rt.ExportFailed, match=r"nowhere/out\.jsonl: cannot be written"):
         full.export(tmp_path / "nowhere" / "out.jsonl")
-    with pytest.raises(rt.QueryInvalid, match="unknown export format 'csv'; known are .*, trace, parquet"):
+    with pytest.raises(rt.QueryInvalid, match="unknown export format 'csv'; known are trace, parquet"):
         full.export(tmp_path / "out.csv", format="csv")
     for odd in ({}, ["trace"], 3, 10**5_000, ""):
         with pytest.raises(rt.QueryInvalid, match=r"unknown export format .*; known are trace, parquet"):
