@@ -109,7 +109,7 @@ def test_a_trajectory_in_a_folder_is_the_same_trace(store):
     report = store.load(folder("run/traj_a1", *STEPS))
     assert (report.format, report.added, report.rejected) == ("atif", 1, [])
     assert store.latest().payload == EXPECTED
-    assert store.load(write("t.json", trajectory(*STEPS))).known == 1
+    assert store.load(write("t.json", trajectory(*STEPS))).already_stored == 1
 
 
 def test_folders_are_found_below_a_folder_and_by_a_pattern(store):
@@ -121,7 +121,7 @@ def test_folders_are_found_below_a_folder_and_by_a_pattern(store):
     report = store.load("run", progress=lambda *told: done.append(told))
     assert (report.added, report.rejected, report.format) == (4, [], "atif")
     assert done[-1][0] == done[-1][1]
-    assert store.load("run/traj_*").known == 2
+    assert store.load("run/traj_*").already_stored == 2
 
 
 def test_the_steps_of_a_folder_stand_in_the_order_of_their_numbers(store):

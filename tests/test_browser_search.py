@@ -49,15 +49,15 @@ def test_filters_are_set_from_python(front, filled):
 @pytest.mark.parametrize(
     ("filters", "problem"),
     [
-        ({"tekst": "x"}, "unknown filter 'tekst'; known are text:"),
-        ({"min_steps": "many"}, "min_steps='many': must be at least so many steps"),
+        ({"tekst": "x"}, "unknown filter tekst; the filters are text,"),
+        ({"min_steps": "many"}, "min_steps='many': must be a whole number"),
         ({"since": "soon"}, "since='soon': must be a time"),
         ({"ids": "nonsense"}, "ids=.*: must be full ids"),
         ({"ids": 5}, "ids=5: must be full ids"),
-        ({"where": "length("}, "is no SQL expression"),
+        ({"where": "length("}, "is not a valid SQL expression"),
         ({"where": "nonsense = 1"}, "where='nonsense = 1': .*nonsense"),
         ({"where": "cast(prompt as int) = 1"}, "where=.*Conversion Error"),
-        ({"text": "\ud800"}, "text='.ud800': holds a lone surrogate"),
+        ({"text": "\ud800"}, "text='.ud800': contains a lone surrogate"),
     ],
 )
 def test_filters_that_cannot_be_answered_are_not_taken(front, form, filters, problem):
@@ -172,7 +172,7 @@ def test_hostile_characters_are_made_visible(store, front, make_trace):
     assert row["preview"] == "<img src=x onerror=alert(1)>␛[2J‹U+202E›drowssap"
     assert (row["answer"], row["source"]) == ("␇‹U+2066›a", "‹U+202E›source‹U+009B›")
     front(form).do("find", filters={"text": HOSTILE})
-    assert front(form).ask("find", filters={"\u202ex": 1})["problem"].startswith("unknown filter '")
+    assert front(form).ask("find", filters={"\u202ex": 1})["problem"].startswith("unknown filter ‹U+202E›x;")
 
 
 def test_a_row_without_source_and_answer_says_so(store, front):
@@ -197,3 +197,13 @@ def test_a_store_that_was_closed_is_opened_again(form, filled):
     filled.close()
     form.next()
     assert numbers(form)[0] == 14
+
+
+def test_the_filters_that_a_form_has_a_field_for_come_from_the_table(front, store, make_trace):
+    store.add_many(make_trace(str(n), meta={"model": "m", "run": "r", "training_step": n}) for n in range(3))
+    form = front(rt.TraceBrowser(store))
+    fields = {field["name"]: field["input"] for field in form.state["filter_fields"]}
+    assert {"source": "text", "model": "text", "run": "text", "training_step": "number"}.items() <= fields.items()
+    form.do("find", filters={"model": "m", "run": "r", "training_step": 1.0})
+    assert [row["preview"] for row in form.state["shown"]["rows"]] == ["1"]
+    assert "training_step='x': must be a number" in form.ask("find", filters={"training_step": "x"})["problem"]

@@ -78,6 +78,7 @@ def test_json_of_a_load_tells_ids_and_rejected_rows_and_the_exit_status_tells_th
         "source": "a.jsonl",
         "format": "trace",
         "added": 1,
+        "already_stored": 0,
         "known": 0,
         "rejected": 2,
         "passed_over": [],
@@ -128,13 +129,16 @@ def test_standard_input_is_a_source_like_a_file():
 FILTERED = {
     "text": (["--text", "pens"], 6),
     "source": (["--source", "examples"], 9),
+    "model": (["--model", "toy-1b"], 8),
+    "run": (["--run", "nowhere"], 0),
+    "training_step": (["--training-step", "20"], 3),
     "since": (["--since", "2020-01-01"], 17),
     "until": (["--until", "2020-01-01T00:00:00Z"], 0),
     "min_steps": (["--min-steps", "5"], 6),
     "max_steps": (["--max-steps", "1"], 1),
     "min_chars": (["--min-chars", "300"], 8),
     "max_chars": (["--max-chars", "100"], 2),
-    "version": (["--version", "1.1"], 3),
+    "trace_version": (["--trace-version", "1.1"], 3),
     "meta": (["--meta", "correct=true", "--meta", "model=toy-1b"], 5),
     "ids": (["--id", "NEWEST"], 1),
     "where": (["--where", "n_steps > 100"], 1),
@@ -151,13 +155,37 @@ def test_lists_and_exports_take_each_filter(examples, name, words):
     asked = {
         "meta": {"correct": True, "model": "toy-1b"},
         "ids": [words[1]],
-    }.get(name, int(words[1]) if name.startswith(("min", "max")) else words[1])
+    }.get(name, int(words[1]) if name.startswith(("min", "max", "training")) else words[1])
     n = examples.count(**{name: asked})
     assert n < 17 or name == "since"
     listed = rows(call("list", "--all", "--json", *words))
     assert len(listed) == n
     exported = rows(call("export", "-", *words))
     assert [row["id"] for row in exported] == [row["id"] for row in listed][::-1]
+
+
+@pytest.mark.usefixtures("examples")
+def test_the_old_name_of_a_filter_works_and_is_noted():
+    for words in (["list", "--all", "--json"], ["export", "-"]):
+        result = CliRunner().invoke(app, [*words, "--version", "1.1"])
+        assert len(rows(result.stdout)) == 9
+        assert "the filter version is now trace_version" in result.stderr
+    assert "give one of the two" in said("list", "--version", "1.1", "--trace-version", "1.1", status=2)
+
+
+@pytest.mark.usefixtures("examples")
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--training-step", "many"], "training_step='many': must be a number of at most 1.8e308"),
+        (["--training-step", "true"], "training_step='true': must be a number"),
+        (["--min-steps", "1.5"], "min_steps='1.5': must be a whole number"),
+        (["--since", "soon"], "since='soon': must be a time such as"),
+        (["--id", "0"], "ids=['0']: must be full ids"),
+    ],
+)
+def test_a_filter_of_another_kind_is_a_wrong_call(words, why):
+    assert why in said("list", *words, status=2)
 
 
 @pytest.mark.usefixtures("examples")

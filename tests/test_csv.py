@@ -42,7 +42,7 @@ def test_a_csv_file_loads_whatever_its_name(store, pack, delimiter, lineterminat
     report = store.load(path)
     assert (report.format, report.added, report.rejected) == ("gsm8k", 2, [])
     assert prompts(store) == ["a, b; c\td?", '"quoted"']
-    assert store.load(path).known == 2
+    assert store.load(path).already_stored == 2
 
 
 def test_csv_files_are_found_in_folders(store):

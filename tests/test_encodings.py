@@ -84,7 +84,7 @@ def test_what_the_encoding_does_not_have_is_rejected_with_its_line(store):
     assert "it holds bytes that are not text in the file's encoding" in report.rejected[0].reason
     # Half a character at the end.
     report = store.load(write("t.jsonl", lines(TEXTS).encode("utf-16") + b"\n"), encoding="utf-16")
-    assert (report.added + report.known, report.rejected_count) == (4, 1)
+    assert (report.added + report.already_stored, report.rejected_count) == (4, 1)
 
 
 @pytest.mark.parametrize(

@@ -430,7 +430,7 @@ def test_a_manifest_under_its_plain_name_is_passed_over_too(store, make_trace, t
     store.export(folder / "out.jsonl")
     (folder / ".out.jsonl.manifest.json").rename(folder / "out.jsonl.manifest.json")
     report = store.load(folder)
-    assert (report.known, report.rejected_count) == (1, 0)
+    assert (report.already_stored, report.rejected_count) == (1, 0)
 
 
 def test_without_a_manifest_there_is_none_not_even_an_old_one(store, make_trace, tmp_path):

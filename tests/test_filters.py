@@ -1,10 +1,19 @@
 """One set of filters, the same wherever traces are selected."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import pytest
+from IPython.core.completer import provisionalcompleter
+from IPython.core.interactiveshell import InteractiveShell
+from typer.testing import CliRunner
 
 import tunix_rt as rt
+from tunix_rt.cli import app
+from tunix_rt.server.openapi import document
+from tunix_rt.server.parameters import SELECTION
+from tunix_rt.store.filters import FILTERS, FilterArgs, filter_rows, flag_of
 
 
 @pytest.fixture
@@ -94,7 +103,7 @@ def test_source_steps_version_and_ids(full):
     assert found(full, min_steps=2) == ["鶴と亀", "27?", "How many EGGS?"]
     assert found(full, max_steps=1) == ["cut", "Straße und Maß"]
     assert found(full, min_steps=1, max_steps=1) == ["Straße und Maß"]
-    assert found(full, version="1.1") == ["cut"]
+    assert found(full, trace_version="1.1") == ["cut"]
     newest, second = list(full.page(limit=2))
     assert found(full, ids=[second.id, str(newest.id)]) == ["鶴と亀", "cut"]
     assert found(full, ids=newest.id) == ["鶴と亀"]
@@ -139,26 +148,26 @@ def test_filters_that_are_none_are_not_asked(full):
 @pytest.mark.parametrize(
     ("filters", "told"),
     [
-        ({"txt": "a"}, "unknown filter 'txt'; known are text: a string to find"),
-        ({"text": 3}, "text=3: must be a string to find"),
-        ({"source": b"x"}, "source=b'x': must be the trace's meta.source"),
+        ({"txt": "a"}, "unknown filter txt; the filters are text, source, model, run, training_step, since, until"),
+        ({"text": 3}, "text=3: must be a string"),
+        ({"source": b"x"}, "source=b'x': must be a string"),
         ({"since": "yesterday"}, "since='yesterday': must be a time such as 2026-01-31"),
-        ({"until": 5}, "until=5: must be created before this time"),
-        ({"min_steps": "3"}, "min_steps='3': must be at least so many steps"),
-        ({"max_steps": True}, "max_steps=True: must be at most so many steps"),
-        ({"min_chars": 1.5}, "min_chars=1.5: must be at least so many characters"),
-        ({"max_chars": "9"}, "max_chars='9': must be at most so many characters"),
-        ({"meta": "x"}, "meta='x': must be values in meta"),
+        ({"until": 5}, "until=5: must be a time such as 2026-01-31"),
+        ({"min_steps": "3"}, "min_steps='3': must be a whole number"),
+        ({"max_steps": True}, "max_steps=True: must be a whole number"),
+        ({"min_chars": 1.5}, "min_chars=1.5: must be a whole number"),
+        ({"max_chars": "9"}, "max_chars='9': must be a whole number"),
+        ({"meta": "x"}, "meta='x': must be keys with values, such as {\"reward\": 1"),
         ({"meta": {"a": float("nan")}}, "must be a JSON value"),
         ({"meta": {"a": object()}}, "must be a JSON value"),
         ({"meta": {"a": [10**5_000]}}, "must be a JSON value"),
-        ({"meta": {"a": 10**400}}, "numbers are compared as doubles"),
+        ({"meta": {"a": 10**400}}, "must be a number of at most 1.8e308"),
         ({"ids": ["zzz"]}, "must be full ids"),
         ({"ids": 5}, "ids=5: must be full ids"),
         ({"where": "selec"}, "selec"),
         ({"where": "true); drop table traces; select (true"}, "must be one SQL expression"),
         ({"where": ""}, "SQL expression"),
-        ({"where": "("}, "is no SQL expression"),
+        ({"where": "("}, "is not a valid SQL expression"),
     ],
 )
 def test_a_bad_filter_is_told_and_changes_nothing(full, filters, told):
@@ -167,3 +176,83 @@ def test_a_bad_filter_is_told_and_changes_nothing(full, filters, told):
             ask(**filters)
         assert told in str(caught.value)
     assert full.count() == 5
+
+
+def test_filters_of_meta_find_the_value_of_their_key_and_type(store, make_trace):
+    for n, meta in enumerate(
+        [
+            {"model": "toy-1b", "run": "a/b", "training_step": 20},
+            {"model": "toy-1b", "run": 7, "training_step": 20.5},
+            {"model": 'é "x"', "training_step": "20"},
+            {"model": None, "run": "A/B", "training_step": True},
+            {},
+        ]
+    ):
+        store.add(make_trace(str(n), meta=meta))
+    assert found(store, model="toy-1b") == ["1", "0"]
+    assert found(store, model='é "x"') == ["2"]
+    assert found(store, run="a/b") == ["0"]
+    assert found(store, run="7") == []
+    assert found(store, training_step=20) == found(store, training_step=20.0) == ["0"]
+    assert found(store, training_step=np.int64(20)) == ["0"]
+    assert found(store, training_step=20.5, model="toy-1b") == ["1"]
+    assert found(store, training_step=-1) == []
+
+
+@pytest.mark.parametrize("name", ["model", "run"])
+def test_a_model_or_a_run_is_a_string(full, name):
+    for value in (3, True, b"x", ["a"], {}):
+        with pytest.raises(rt.QueryInvalid, match=f"{name}=.*: must be a string"):
+            full.count(**{name: value})
+
+
+@pytest.mark.parametrize("value", ["20", True, float("nan"), float("inf"), 10**400, [20], {}, b"20", object()])
+def test_a_training_step_is_a_number(full, value):
+    with pytest.raises(rt.QueryInvalid, match=r"^training_step=.*: must be a (number of at most 1.8e308|JSON value)$"):
+        full.count(training_step=value)
+
+
+def test_a_time_may_be_a_duration_ago_as_text(full):
+    assert len(found(full, since="90m")) == len(found(full, since="2h", until="0m")) == 5
+    assert found(full, until="1d") == found(full, until="999999999d") == []
+    with pytest.raises(rt.QueryInvalid, match=r"since='2 h': must be a time such as 2026-01-31, .*, or 2h for"):
+        full.count(since="2 h")
+
+
+def test_the_filter_version_is_now_trace_version(full):
+    with pytest.deprecated_call(match="the filter version is now trace_version") as warned:
+        page = full.page(version="1.1")
+    assert [(one.filename, len(warned)) for one in warned] == [(__file__, 1)]
+    assert ([one.preview for one in page], page.filters) == (["cut"], {"trace_version": "1.1"})
+    for call in (full.count, full.latest, lambda **f: list(full.records(**f)), full.delete):
+        with pytest.deprecated_call() as warned:
+            call(version="1.1")
+        assert {one.filename for one in warned} == {__file__}
+    with pytest.raises(rt.QueryInvalid, match="version and trace_version: give one of the two"):
+        full.count(version="1.1", trace_version="1.1")
+    assert full.count(version=None) == 4
+
+
+def test_every_filter_is_an_option_of_the_command_line_and_the_magics_a_parameter_and_in_the_reference():
+    """To add a filter is to add a field to FilterArgs."""
+    assert list(FILTERS) == list(FilterArgs.__annotations__) == [row.name for row in filter_rows()]
+    for command in ("list", "export"):
+        shown = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, [command, "--help"]).stdout
+        assert [name for name in FILTERS if not re.search(rf"{flag_of(name)}\b", shown)] == []
+        assert "--version" not in shown
+    shell = InteractiveShell.instance()
+    shell.run_line_magic("load_ext", "tunix_rt")
+    try:
+        with provisionalcompleter():
+            offered = {one.text for one in shell.Completer.completions("%traces --", len("%traces --"))}
+    finally:
+        shell.run_line_magic("unload_ext", "tunix_rt")
+    assert {flag_of(name) for name in FILTERS} <= offered
+    assert "--version" not in offered
+    served = {name for name, field in FILTERS.items() if field.http}
+    assert set(FILTERS) - served == {"ids", "where"}
+    assert served <= SELECTION.keys()
+    paths = document("/tunix-rt/api")["paths"]
+    for path in ("/traces", "/traces/export"):
+        described = {one["name"]: one["description"] for one in paths[path]["get"]["parameters"]}
+        assert {name: described.get(name) for name in served} == {name: FILTERS[name].help for name in served}

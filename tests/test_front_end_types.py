@@ -86,6 +86,12 @@ def test_a_row_has_the_fields_that_its_type_names(store):
     assert set(properties("Row")) == set(row_of(store.page()[0]))
 
 
+def test_a_filter_has_the_fields_that_its_type_names(store):
+    for field in rt.TraceBrowser(store).filter_fields:
+        assert set(properties("FilterField")) == set(field)
+        assert f'"{field["input"]}"' in properties("FilterField")["input"]
+
+
 def test_the_tools_of_the_front_end_are_pinned_and_name_no_registry():
     package = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))
     lock = json.loads((ROOT / "package-lock.json").read_text(encoding="utf-8"))

@@ -109,7 +109,7 @@ make_room()
 before = store.count()
 print(before % 10)
 report = store.load(source, progress=False)
-print(report.added == 301 - before, report.known == before - 1, store.count())
+print(report.added == 301 - before, report.already_stored == before - 1, store.count())
 print(len({record.payload.prompt for record in store.records()}))
 """
 

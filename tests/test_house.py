@@ -40,7 +40,18 @@ FLOORS = {
 # Within these rooms, from the ground up: a wing (a folder, or a file beside the folders) imports none above it. The
 # files of `formats/` that are not named are its families: a family imports no other.
 WINGS = {
-    "store": ["progress_bar", "engine", "filters", "query", "ingest", "export", "upkeep", "store", "__init__"],
+    "store": [
+        "progress_bar",
+        "engine",
+        "filter_values",
+        "filters",
+        "query",
+        "ingest",
+        "export",
+        "upkeep",
+        "store",
+        "__init__",
+    ],
     "formats": ["rows", "text", "containers", "FAMILIES", "registry", "reading", "__init__"],
 }
 

@@ -57,7 +57,7 @@ store = rt.TraceStore(sys.argv[1])
 os.write(1, b"begun\\n")
 for n in itertools.count(int(sys.argv[2])):
     report = store.load(f"{sys.argv[3]}/{n}.jsonl", progress=False)
-    os.write(1, f"{n} {report.added + report.known}\\n".encode())
+    os.write(1, f"{n} {report.added + report.already_stored}\\n".encode())
 """
 
 

@@ -71,7 +71,7 @@ def test_many_traces_with_ids_and_logprobs_are_stored_and_read(tmp_path):
     assert store.count() == 400
     lines = tmp_path / "all.jsonl"
     lines.write_text("".join(f"{trace.to_json()}\n" for trace in traces))
-    assert store.load(lines, progress=False).known == 400
+    assert store.load(lines, progress=False).already_stored == 400
 
 
 def test_a_fold_that_takes_too_much_memory_takes_fewer_traces_at_once(tmp_path):

@@ -38,7 +38,7 @@ def lines(values):
 
 
 def counts(report):
-    return report.added, report.known, report.rejected_count
+    return report.added, report.already_stored, report.rejected_count
 
 
 def parquet(values, **options):
@@ -455,7 +455,7 @@ def test_no_file_whatsoever_crashes_a_load(store, noise, behind_good_rows):
     path = write("noise", lines(rows(2)).encode() + noise if behind_good_rows else noise)
     if behind_good_rows:
         report = store.load(path)
-        assert report.added + report.known >= 2
+        assert report.added + report.already_stored >= 2
     else:
         with suppress(rt.SourceInvalid):
             assert sum(counts(store.load(path))) > 0
@@ -535,3 +535,12 @@ def test_a_file_that_grows_or_is_replaced_meanwhile_is_read_as_it_was(store, mea
 
     meanwhile(replace)
     assert counts(store.load(path)) == (2_000, 0, 0)
+
+
+def test_the_old_name_of_already_stored_still_works(store):
+    line = b'{"prompt": "p", "steps": ["s"], "final_answer": "a"}'
+    store.load(line)
+    report = store.load(line)
+    with pytest.deprecated_call(match="LoadReport.known is now already_stored") as warned:
+        assert report.known == report.already_stored == 1
+    assert warned[0].filename == __file__

@@ -62,7 +62,7 @@ def test_a_cell_becomes_a_trace_and_is_shown(shell):
 def test_the_examples_load_and_list(shell):
     report = run(shell, "%trace_load --examples")
     assert (report.added, report.rejected_count) == (17, 0)
-    assert run(shell, "%trace_load --examples").known == 17
+    assert run(shell, "%trace_load --examples").already_stored == 17
     page = run(shell, "%traces -n 5")
     assert (type(page), len(page)) == (rt.Page, 5)
     run(shell, "page = %traces --source rollouts --meta correct=true --min-steps 2 --text pens")
@@ -74,7 +74,20 @@ def test_the_examples_load_and_list(shell):
     assert len(run(shell, f"%traces --after {page.next}")) == 12
     assert len(run(shell, f"%traces --before {page.next}")) == 4
     assert [one.n_chars for one in run(shell, "%traces --min-chars 300 --max-chars 900")] == [327, 333]
-    assert len(run(shell, "%traces --since 2020-01-01 --until 2021-01-01 --max-steps 3 --version 1.0")) == 0
+    assert len(run(shell, "%traces --since 2020-01-01 --until 2021-01-01 --max-steps 3 --trace-version 1.0")) == 0
+
+
+def test_the_filters_of_meta_keys_and_ids_and_the_old_name_of_trace_version(shell):
+    run(shell, "%trace_load --examples")
+    assert len(run(shell, "%traces --model toy-1b --training-step 20")) == 3
+    newest = run(shell, "%traces -n 1")[0].id
+    assert [one.id for one in run(shell, f"%traces --id {newest}")] == [newest]
+    assert len(run(shell, "%traces --since 2h -n 100")) == 17
+    shell.user_ns["__name__"] = "__main__"
+    with pytest.deprecated_call(match="the filter version is now trace_version") as warned:
+        assert len(run(shell, "%traces --version 1.1")) == 9
+    # At the cell, so that IPython shows it there.
+    assert "ipykernel" in warned[0].filename or "ipython" in warned[0].filename
 
 
 def test_files_and_patterns_load(shell):
@@ -121,6 +134,8 @@ def test_sql_gives_a_result_that_a_variable_can_take(shell):
         ("%trace nonsense", "trace 'nonsense' not found: an id is up to 32 hexadecimal digits"),
         ("%traces -n 0", "limit=0: must be a whole number from 1 to 100"),
         ("%traces -n many", "argument -n/--limit: invalid int value: 'many'"),
+        ("%traces --min-steps many", "min_steps='many': must be a whole number"),
+        ("%traces --training-step many", "training_step='many': must be a number of at most 1.8e308"),
         ("%traces --tekst x", "unrecognized arguments: --tekst x"),
         ("%traces --meta reward", "--meta reward: must be KEY=VALUE"),
         ("%trace_load", "name a file, a folder or a pattern to load; or --examples"),

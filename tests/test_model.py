@@ -205,3 +205,13 @@ def test_the_schema_and_the_model_agree(prompt, steps, answer, extra):
             assert not by_schema
         else:
             assert by_schema
+
+
+def test_a_problem_has_the_position_where_a_text_stops_being_json():
+    with pytest.raises(rt.TraceInvalid) as caught:
+        rt.Trace.from_json('{"prompt": "p",\n "steps" []}')
+    (problem,) = caught.value.problems
+    assert problem.position == (2, 10)
+    with pytest.deprecated_call(match="Problem.place is now position") as warned:
+        assert problem.place == problem.position
+    assert warned[0].filename == __file__

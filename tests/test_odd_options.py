@@ -48,7 +48,19 @@ CALLS = {
     "stop": lambda store, odd: store.watch("runs", stop=odd),
     **{
         name: lambda store, odd, name=name: store.count(**{name: odd})
-        for name in ("text", "source", "since", "until", "min_steps", "max_chars", "version", "where")
+        for name in (
+            "text",
+            "source",
+            "since",
+            "until",
+            "min_steps",
+            "max_chars",
+            "trace_version",
+            "model",
+            "run",
+            "training_step",
+            "where",
+        )
     },
 }
 
@@ -58,6 +70,9 @@ def test_an_odd_value_is_told_by_an_error_of_the_package(filled, call):
     for odd in ODD:
         if odd is LARGE and call in ("min_steps", "max_chars", "offset"):
             CALLS[call](filled, odd)
+            continue
+        if odd is ODD[4] and call == "training_step":
+            assert CALLS[call](filled, odd) == 0
             continue
         with pytest.raises(rt.TunixRTError) as caught:
             CALLS[call](filled, odd)

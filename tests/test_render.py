@@ -69,7 +69,7 @@ def a_report(rejected=(), *, count=None, source="a.jsonl", format="trace", sampl
         source=source,
         format=format,
         added=12345,
-        known=3,
+        already_stored=3,
         rejected=tuple(rejected),
         rejected_count=len(rejected) if count is None else count,
         passed_over=[],

@@ -151,11 +151,14 @@ def test_an_empty_store_has_an_empty_page(client):
         ("after", "nothing", "is not a valid cursor"),
         ("min_steps", "-1", "must be a whole number"),
         ("max_chars", "many", "must be a whole number"),
+        ("training_step", "many", "must be a number of at most 1.8e308"),
+        ("training_step", "true", "must be a number"),
+        ("training_step", "1e999", "must be a number"),
         ("since", "yesterday", "must be a time such as"),
         *(("since", f"{year}-01-01", "must be a time such as") for year in ("0000", "99999", "-0001")),
         ("limit", "9" * 5_000, "must be a whole number from 1 to 100"),
-        ("meta", "{", "is no JSON"),
-        ("meta", "[1]", "must be values in meta"),
+        ("meta", "{", "is not valid JSON"),
+        ("meta", "[1]", "must be keys with values"),
         ("where", "true", "unknown parameter; known are limit, offset, after, text, source"),
         ("ids", "0", "unknown parameter"),
         ("lim\nit", "5", "unknown parameter"),
@@ -186,8 +189,22 @@ def test_routes_without_parameters_take_none(client):
     assert client.get("/traces").json()["data"] == []
 
 
+META = {"source": "a", "reward": 1, "grader": {"name": "exact"}, "model": "m", "run": "r", "training_step": 20}
+
+
+def test_the_old_name_of_a_filter_still_works(client):
+    client.post("/traces", json=TRACE)
+    for path in ("/traces", "/traces/export"):
+        reply = client.get(path, params={"version": "1.0"})
+        assert reply.text.count('"trace_version":"1.0"') == 1
+        assert reply.headers["Warning"] == '299 - "the filter version is now trace_version"'
+        assert "Warning" not in client.get(path, params={"trace_version": "1.0"}).headers
+    ((_, _, message),) = faults(client.get("/traces", params={"version": "1.0", "trace_version": "1.0"}))
+    assert "give one of the two" in message
+
+
 def test_lists_and_exports_take_the_filters_of_the_store(client):
-    post_many(client, 3, meta={"source": "a", "reward": 1, "grader": {"name": "exact"}})
+    post_many(client, 3, meta=META)
     client.post(
         "/traces", json={"prompt": "Eier & Öl +1", "steps": ["s"] * 5, "final_answer": None, "trace_version": "1.1"}
     )
@@ -201,7 +218,12 @@ def test_lists_and_exports_take_the_filters_of_the_store(client):
         ({"max_steps": 4}, 4),
         ({"min_chars": 20}, 4),
         ({"max_chars": 19}, 1),
-        ({"version": "1.1"}, 1),
+        ({"trace_version": "1.1"}, 1),
+        ({"model": "m"}, 3),
+        ({"run": "r", "training_step": "20"}, 3),
+        ({"training_step": "2e1"}, 3),
+        ({"training_step": "21"}, 0),
+        ({"since": "2h"}, 5),
         ({"since": moment}, 1),
         ({"until": moment}, 4),
         ({"until": "2020-01-31"}, 0),

@@ -10,7 +10,7 @@ from tests.served import TRACE, serving
 from tunix_rt.server.openapi import document
 from tunix_rt.server.parameters import PAGE, SELECTION
 from tunix_rt.server.routes import ROUTES
-from tunix_rt.store.filters import FILTERS
+from tunix_rt.store.filters import FILTERS, RENAMED
 
 
 def test_the_document_has_every_route_method_and_parameter():
@@ -23,7 +23,9 @@ def test_the_document_has_every_route_method_and_parameter():
         assert operations.keys() == methods
     (listing,) = [operations["get"] for path, operations in told["paths"].items() if path == "/traces"]
     assert [parameter["name"] for parameter in listing["parameters"]] == [*PAGE, *SELECTION]
-    assert SELECTION.keys() == FILTERS.keys() - {"ids", "where"}
+    assert SELECTION.keys() == (FILTERS.keys() - {"ids", "where"}) | RENAMED.keys()
+    described = {parameter["name"]: parameter for parameter in listing["parameters"]}
+    assert {name for name, parameter in described.items() if parameter.get("deprecated")} == RENAMED.keys()
 
 
 @pytest.mark.slow

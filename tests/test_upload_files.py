@@ -52,7 +52,7 @@ def test_what_is_known_is_added_again_where_that_is_asked(front, form, store):
     end = front(form)
     send(end, "a.jsonl", lines(1, 2))
     send(end, "a.jsonl", lines(1, 2, 3))
-    assert [(report.added, report.known) for report in form.reports] == [(2, 0), (1, 2)]
+    assert [(report.added, report.already_stored) for report in form.reports] == [(2, 0), (1, 2)]
     send(end, "a.jsonl", lines(1, 2), known="add")
     assert store.count() == 5
     assert send(end, "a.jsonl", lines(1), known="nonsense")["problem"].startswith("known='nonsense': must be")

@@ -58,7 +58,7 @@ def test_the_files_of_a_running_job_are_shown_as_they_come(watch, store):
     assert form.shown["last_at"]
     # The newest ones are those that came last.
     assert [row["preview"] for row in form.shown["rows"]] == [f"4, {n}?" for n in range(59, 54, -1)]
-    assert (form.report.known, store.count(), form.watching) == (0, 300, True)
+    assert (form.report.already_stored, store.count(), form.watching) == (0, 300, True)
 
 
 def test_what_the_store_had_before_counts_as_known_once_however_often_its_file_grows(watch, store, runs):
@@ -69,7 +69,7 @@ def test_what_the_store_had_before_counts_as_known_once_however_often_its_file_g
     for n in (5, 8):
         (runs / "a.jsonl").write_bytes(lines(*range(n)))
         until_added(form, n - 3)
-    assert (form.report.known, form.report.format) == (3, "trace")
+    assert (form.report.already_stored, form.report.format) == (3, "trace")
 
 
 def test_what_is_wrong_and_what_waits_is_told(watch, runs):
@@ -106,7 +106,7 @@ def test_it_stops_and_goes_on_where_it_stopped(watch, front, store, runs):
     form.start()
     assert sum(thread.name == "tunix_rt-watch" for thread in threading.enumerate()) == 1
     until_added(form, 2)
-    assert (form.report.known, front(form).state["watching"]) == (0, True)
+    assert (form.report.already_stored, front(form).state["watching"]) == (0, True)
 
 
 def test_a_long_file_is_stopped_within_and_gone_on_with(watch, store, runs):
@@ -118,7 +118,7 @@ def test_a_long_file_is_stopped_within_and_gone_on_with(watch, store, runs):
     assert store.count() == form.report.added
     form.start()
     until_added(form, 5_000)
-    assert (store.count(), form.report.known) == (5_000, 0)
+    assert (store.count(), form.report.already_stored) == (5_000, 0)
 
 
 def test_a_closed_form_watches_no_more(watch, store, runs):

@@ -21,6 +21,7 @@ from anywhere, so control characters are shown as symbols wherever an error is p
 Every error can be pickled and copied, with its attributes and notes.
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
@@ -59,12 +60,22 @@ class SettingsInvalid(TunixRTError, ValueError):
 class Problem(NamedTuple):
     """One thing wrong with a trace: the path of the field (`steps.3.content`, or None for the whole) and the reason.
 
-    `place` is where a text stops being JSON: its line and column, in characters from 1.
+    `position` is where a text stops being JSON: its line and column, in characters from 1.
     """
 
     field: str | None
     reason: str
-    place: tuple[int, int] | None = None
+    position: tuple[int, int] | None = None
+
+    @property
+    def place(self) -> tuple[int, int] | None:
+        """The old name of `position`."""
+        warnings.warn(
+            "Problem.place is now position; the old name will be removed in the next release",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return self.position
 
     def __str__(self) -> str:
         return visible(f"{self.field}: {self.reason}" if self.field else self.reason)

@@ -12,7 +12,9 @@
 
 import functools
 import re
+from argparse import SUPPRESS
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
@@ -27,7 +29,8 @@ from tunix_rt.errors import SourceInvalid, TunixRTError
 from tunix_rt.formats import READABLE
 from tunix_rt.model import Trace, TraceRecord
 from tunix_rt.store import LoadReport, Page, SqlResult, StoreInfo, TraceStore
-from tunix_rt.text_options import mapping_in, meta_in, unquoted
+from tunix_rt.store.filters import FILTERS, RENAMED, filters_in, flag_of
+from tunix_rt.text_options import mapping_in, unquoted
 
 if TYPE_CHECKING:
     from tunix_rt.widgets import FolderWatch, TraceApp
@@ -54,6 +57,15 @@ def _says_mistakes(magic: Callable[..., Any]) -> Callable[..., Any]:
 
 def _one_line(error: TunixRTError) -> str:
     return "; ".join(line for line in map(str.strip, str(error).splitlines()) if line.strip("^ "))
+
+
+def _filter_arguments(magic: Callable[..., Any]) -> Callable[..., Any]:
+    """Every filter as an option of the magic."""
+    fields = FILTERS | {old: replace(FILTERS[new], help=SUPPRESS) for old, new in RENAMED.items()}
+    for name, field in reversed(fields.items()):
+        how = {"dest": name, "type": unquoted, "metavar": field.kind.metavar, "help": field.help}
+        magic = argument(flag_of(name), action="append" if field.kind.repeated else "store", **how)(magic)
+    return magic
 
 
 @magics_class
@@ -150,21 +162,7 @@ class TraceMagics(Magics):
     @argument("--offset", type=int, default=0, help="leave out so many of the newest")
     @argument("--after", help="the cursor of a page (its .next): what comes behind it")
     @argument("--before", help="the cursor of a page (its .previous): what comes in front of it")
-    @argument("--text", type=unquoted, help="found in prompt, steps or answer, whatever its case")
-    @argument("--source", type=unquoted, help="the trace's meta.source")
-    @argument(
-        "--since", type=unquoted, help="created at or after this time, such as 2026-01-31 or 2026-01-31T12:00:00Z"
-    )
-    @argument("--until", type=unquoted, help="created before this time")
-    @argument("--min-steps", type=int, help="at least so many steps")
-    @argument("--max-steps", type=int, help="at most so many steps")
-    @argument("--min-chars", type=int, help="at least so many characters in prompt, steps and answer together")
-    @argument("--max-chars", type=int, help="at most so many characters in prompt, steps and answer together")
-    @argument("--version", help="the trace_version")
-    @argument(
-        "--meta", action="append", metavar="KEY=VALUE", help="a value in meta; dots reach inside; may be repeated"
-    )
-    @argument("--where", type=unquoted, help='a SQL expression over the columns, in quotes: "length(prompt) > 1000"')
+    @_filter_arguments
     @line_magic
     @_says_mistakes
     def traces(self, line: str) -> Page:
@@ -173,10 +171,9 @@ class TraceMagics(Magics):
         %traces -n 5
         page = %traces --source gsm8k --text eggs
         """
-        options = vars(parse_argstring(self.traces, line))
-        if options["meta"]:
-            options["meta"] = meta_in(options["meta"])
-        return self.store.page(**options)
+        given = vars(parse_argstring(self.traces, line))
+        where = {name: given[name] for name in ("limit", "offset", "after", "before")}
+        return self.store.page(**where, **filters_in(given))
 
     @line_cell_magic
     @_says_mistakes
@@ -244,7 +241,8 @@ class TraceMagics(Magics):
     def _offered(self, magic: str, previous: str, token: str) -> list[str]:
         if token.startswith("-"):
             parser = getattr(getattr(self, magic), "parser", None)
-            return [flag for action in parser._actions for flag in action.option_strings] if parser else []  # noqa: SLF001
+            actions = parser._actions if parser else ()  # noqa: SLF001
+            return [flag for action in actions if action.help != SUPPRESS for flag in action.option_strings]
         if previous == "--source":
             return [source for source, _ in self.store.info().sources if source]
         if previous == "--format":

@@ -103,7 +103,9 @@ class Part:
             "max_steps": rng.choice([10, 2**70, 2.0]),
             "min_chars": rng.choice([0, -(2**80), 10]),
             "max_chars": rng.randrange(1, 10_000),
-            "version": rng.choice(["1.0", "1.1", text(rng)]),
+            "model": rng.choice(["m", text(rng)]),
+            "training_step": rng.choice([20, 0.5, 10**400, -(2**70)]),
+            "trace_version": rng.choice(["1.0", "1.1", text(rng)]),
             "meta": rng.choice(
                 [
                     dict([rng.choice(list(meta.items()))]) if meta else {},

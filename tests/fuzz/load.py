@@ -266,7 +266,7 @@ class Part:
         assert all(one.reason for one in report.rejected), "a row was rejected without a reason"
         if report.added:
             self._comes_back(store, now)
-        return bool(report.added + report.known)
+        return bool(report.added + report.already_stored)
 
     def _comes_back(self, store, n):
         """What is stored can be read, and loads again from an export as what it is."""

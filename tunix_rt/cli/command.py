@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,8 +22,12 @@ FAILED, USAGE, INTERRUPTED, NO_READER = 1, 2, 130, 141
 _PANEL = "Any command"
 
 
+class Options:
+    """Options that several commands take: `expanded` makes an option of each parameter of a subclass's signature."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class Call(Options):
     """One call of the command: which store it is about, and how it answers."""
 
     store: Annotated[
@@ -103,9 +107,13 @@ def command(app: typer.Typer) -> Callable[[Callable[..., int | None]], None]:
 
 
 def expanded(run: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, taking one by one the fields of each parameter that is a dataclass."""
+    """The function, taking one by one what each parameter that is a group of Options is made of."""
     parameters = inspect.signature(run).parameters.values()
-    groups: dict[str, Any] = {each.name: each.annotation for each in parameters if is_dataclass(each.annotation)}
+    groups: dict[str, Any] = {
+        each.name: each.annotation
+        for each in parameters
+        if isinstance(each.annotation, type) and issubclass(each.annotation, Options)
+    }
 
     def filled(*, _before: Call | None = None, **given: Any) -> Any:
         for name, group in groups.items():

@@ -1,58 +1,48 @@
-"""The store's filters as options."""
+"""The store's filters as options, made from the table of filters."""
 
-import re
-from dataclasses import dataclass
-from datetime import timedelta
+import inspect
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
+from tunix_rt.cli.command import Options
 from tunix_rt.cli.completing import sources
-from tunix_rt.text_options import meta_in
+from tunix_rt.store.filters import FILTERS, RENAMED, FilterField, filters_in, flag_of, with_new_names
 
-_AGO = re.compile(r"(\d+)([mhd])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-
-
-def _filter(help: str, *flags: str, **more: Any) -> Any:
-    return typer.Option(*flags, help=help, rich_help_panel="Filters", show_default=False, **more)
+_COMPLETED = {"source": sources}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Filters:
-    """What to let through; see `tunix_rt.store.filters.FILTERS`."""
+class Filters(Options):
+    """What to let through; the options are those of its signature."""
 
-    text: Annotated[str | None, _filter("Found in prompt, steps or answer, whatever its case.")] = None
-    source: Annotated[str | None, _filter("The trace's meta.source.", autocompletion=sources)] = None
-    since: Annotated[
-        str | None,
-        _filter("Created at or after: 2026-01-31, 2026-01-31T12:00:00Z, or 30m, 2h, 7d ago.", metavar="TIME"),
-    ] = None
-    until: Annotated[str | None, _filter("Created before this time.", metavar="TIME")] = None
-    min_steps: Annotated[int | None, _filter("At least so many steps.")] = None
-    max_steps: Annotated[int | None, _filter("At most so many steps.")] = None
-    min_chars: Annotated[int | None, _filter("At least so many characters in prompt, steps and answer.")] = None
-    max_chars: Annotated[int | None, _filter("At most so many of them.")] = None
-    version: Annotated[str | None, _filter("The trace_version.")] = None
-    meta: Annotated[
-        list[str] | None,
-        _filter("A value in meta; dots reach inside. May be repeated.", metavar="KEY=VALUE"),
-    ] = None
-    ids: Annotated[list[str] | None, _filter("This id. May be repeated.", "--id", metavar="ID")] = None
-    where: Annotated[
-        str | None, _filter('A SQL expression over the columns: "length(prompt) > 1000".', metavar="SQL")
-    ] = None
+    def __init__(self, **given: Any) -> None:
+        self._given = given
 
     def asked(self) -> dict[str, Any]:
-        """The filters that were asked for, as the calls of a store take them."""
-        given = {name: value for name, value in vars(self).items() if value not in (None, [], ())}
-        for name in given.keys() & {"since", "until"}:
-            given[name] = _moment(given[name])
-        if self.meta:
-            given["meta"] = meta_in(self.meta)
-        return given
+        """The filters that were given, as the calls of a store take them."""
+        return with_new_names(filters_in(self._given))
 
 
-def _moment(text: str) -> str | timedelta:
-    ago = _AGO.fullmatch(text)
-    return timedelta(**{_UNITS[ago[2]]: int(ago[1])}) if ago else text
+def _parameters() -> Iterator[inspect.Parameter]:
+    for name, field in FILTERS.items():
+        yield _parameter(name, field, autocompletion=_COMPLETED.get(name))
+    for old, new in RENAMED.items():
+        yield _parameter(old, FILTERS[new], hidden=True)
+
+
+def _parameter(name: str, field: FilterField, **more: Any) -> inspect.Parameter:
+    several = " May be repeated." if field.kind.repeated else ""
+    option = typer.Option(
+        flag_of(name),
+        help=f"{field.help[0].upper()}{field.help[1:]}.{several}",
+        metavar=field.kind.metavar,
+        rich_help_panel="Filters",
+        show_default=False,
+        **more,
+    )
+    of_text = list[str] | None if field.kind.repeated else str | None
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[of_text, option])
+
+
+Filters.__signature__ = inspect.Signature(list(_parameters()))  # type: ignore[attr-defined]

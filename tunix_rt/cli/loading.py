@@ -151,7 +151,9 @@ def _report_data(report: "LoadReport") -> dict[str, Any]:
         "source": report.source,
         "format": report.format,
         "added": report.added,
-        "known": report.known,
+        "already_stored": report.already_stored,
+        # The old name, for one release.
+        "known": report.already_stored,
         "rejected": report.rejected_count,
         "passed_over": report.passed_over,
         "rejections": [rejection._asdict() for rejection in report.rejected],

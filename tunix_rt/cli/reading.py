@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -37,7 +38,8 @@ def list_(
     from tunix_rt.render import page_text
     from tunix_rt.store.query.page import Cursor
 
-    asked = filters.asked()
+    with _warnings_noted(call):
+        asked = filters.asked()
     store = call.open_store()
     for page in _pages(store, None if everything else limit, offset, after, asked):
         if call.json:
@@ -115,16 +117,25 @@ def export(
     call: Call,
 ) -> None:
     """Write traces, oldest first, to a file or to standard output: for exchange, or for a trainer."""
-    options = {"format": format, "tags": tags, "manifest": manifest, "progress": not call.quiet, **filters.asked()}
+    with _warnings_noted(call):
+        asked = filters.asked()
+    options = {"format": format, "tags": tags, "manifest": manifest, "progress": not call.quiet, **asked}
     store = call.open_store()
     if path == _STDOUT:
         sys.stdout.flush()
         report = store.export(cast("IO[bytes]", Screen()) if on_terminal() else sys.stdout.buffer, **options)
         call.note(f"{report.rows:,} rows")
         return
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
+    with _warnings_noted(call):
         report = store.export(path, **options)
-    call.report(report.to_dict(), str(report))
-    for one in said:
+        call.report(report.to_dict(), str(report))
+
+
+@contextmanager
+def _warnings_noted(call: Call) -> Iterator[None]:
+    """At the end, notes what was warned of meanwhile."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        yield
+    for one in found:
         call.note(str(one.message))

@@ -36,7 +36,7 @@ def add_batch(store: TraceStore, body: bytes) -> BatchCreated:
         except TraceTooLarge as error:
             too_large = too_large or error.within(f"traces.{index}")
         except TraceInvalid as error:
-            if error.problems[0].place is not None:
+            if error.problems[0].position is not None:
                 # What comes after a fault of the JSON means nothing.
                 raise
             problems += error.within(str(index)).problems
@@ -56,7 +56,7 @@ def _trace(body: bytes, start: int, end: int) -> Trace:
     try:
         return Trace.from_json(text)
     except TraceInvalid as error:
-        if error.problems[0].place is None:
+        if error.problems[0].position is None:
             raise
     # Read again from where its line begins, so that the fault is found at its position in the body.
     line_start = body.rfind(b"\n", 0, start) + 1

@@ -124,7 +124,9 @@ def _operation(
 
 
 def _parameter(name: str, parameter: Parameter) -> dict[str, Any]:
-    described = {"name": name, "in": "query", "description": parameter.meaning}
+    described: dict[str, Any] = {"name": name, "in": "query", "description": parameter.meaning}
+    if parameter.deprecated:
+        described["deprecated"] = True
     if parameter.schema.get("type") == "object":
         return described | {"content": _json(parameter.schema)}
     return described | {"schema": parameter.schema}

@@ -1,6 +1,5 @@
 """The parameters of a request: pages, filters, formats; how each is read, checked and described."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -10,40 +9,36 @@ from pydantic_core import from_json
 from tunix_rt.errors import Problem, QueryInvalid
 from tunix_rt.formats import WRITERS
 from tunix_rt.server.error_status import RequestInvalid
-from tunix_rt.store.filters import FILTERS, Filters
+from tunix_rt.store.filter_values import MAX_WHOLE_NUMBER, OBJECT, WHOLE_NUMBER
+from tunix_rt.store.filters import FILTERS, RENAMED, FilterField, Filters, with_new_names
 from tunix_rt.store.query.page import MAX_LIMIT, PageRequest, whole_number
 
 # Jupyter's own, which any request may have.
 _JUPYTERS = {"token", "_xsrf", "no_track_activity"}
-# The numbers of DuckDB's columns are no larger.
-_MOST = 2**63 - 1
-_TIME = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}
-_COUNT = {"type": "integer", "minimum": 0, "maximum": _MOST}
 
 
 class Parameter(NamedTuple):
-    """How the text of a parameter is read (QueryInvalid where it cannot be), its JSON Schema, and what it means."""
+    """How a parameter is read from text (or QueryInvalid), its JSON Schema, what it means, whether its name is old."""
 
     read: Callable[[str], Any]
     schema: Mapping[str, Any]
     meaning: str
+    deprecated: bool = False
 
 
-def _filter(name: str, schema: Mapping[str, Any], read: Callable[[str], Any] = str) -> Parameter:
+def _filter(name: str, field: FilterField) -> Parameter:
+    kind = field.kind
+    # A URL has no repeated KEY=VALUE.
+    read = _object if kind is OBJECT else kind.read
+
     def checked(text: str) -> Any:
         value = read(text)
+        if kind is WHOLE_NUMBER:
+            whole_number(name, value, 0, MAX_WHOLE_NUMBER)
         Filters(**{name: value})
         return value
 
-    return Parameter(checked, schema, FILTERS[name])
-
-
-def _count(name: str) -> Parameter:
-    def checked(text: str) -> Any:
-        whole_number(name, _number(text), 0, _MOST)
-        return _number(text)
-
-    return Parameter(checked, _COUNT, FILTERS[name])
+    return Parameter(checked, kind.schema, field.help)
 
 
 def _paging(name: str, schema: Mapping[str, Any], read: Callable[[str], Any], meaning: str) -> Parameter:
@@ -55,22 +50,17 @@ def _paging(name: str, schema: Mapping[str, Any], read: Callable[[str], Any], me
     return Parameter(checked, schema, meaning)
 
 
-def _number(text: str) -> int | str:
-    # A value that is not valid is reported as it was given.
-    return int(text) if re.fullmatch(r"-?\d{1,20}", text, re.ASCII) else text
-
-
 def _offset(text: str) -> int | str:
-    value = _number(text)
-    whole_number("offset", value, 0, _MOST)
+    value: int | str = WHOLE_NUMBER.read(text)
+    whole_number("offset", value, 0, MAX_WHOLE_NUMBER)
     return value
 
 
-def _meta(text: str) -> Any:
+def _object(text: str) -> Any:
     try:
         return from_json(text, allow_inf_nan=False)
     except ValueError as error:
-        raise QueryInvalid(f"meta={text!r}: is no JSON ({error})") from None
+        raise QueryInvalid(f"meta={text!r}: is not valid JSON ({error})") from None
 
 
 def _format(text: str) -> str:
@@ -83,25 +73,14 @@ PAGE = {
     "limit": _paging(
         "limit",
         {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 20},
-        _number,
-        "at most so many summaries",
+        WHOLE_NUMBER.read,
+        "at most N summaries",
     ),
-    "offset": _paging("offset", _COUNT | {"default": 0}, _offset, "pass over so many"),
-    "after": _paging("after", {"type": "string"}, str, "the cursor `next` of the page in front"),
+    "offset": _paging("offset", {**WHOLE_NUMBER.schema, "default": 0}, _offset, "leave out the N newest"),
+    "after": _paging("after", {"type": "string"}, str, "the cursor `next` of the page before"),
 }
-# Neither `ids`, for which there is a route, nor `where`, which is SQL.
-SELECTION = {
-    "text": _filter("text", {"type": "string"}),
-    "source": _filter("source", {"type": "string"}),
-    "since": _filter("since", _TIME),
-    "until": _filter("until", _TIME),
-    "min_steps": _count("min_steps"),
-    "max_steps": _count("max_steps"),
-    "min_chars": _count("min_chars"),
-    "max_chars": _count("max_chars"),
-    "version": _filter("version", {"type": "string"}),
-    "meta": _filter("meta", {"type": "object"}, _meta),
-}
+SELECTION = {name: _filter(name, field) for name, field in FILTERS.items() if field.http}
+SELECTION |= {old: SELECTION[new]._replace(deprecated=True) for old, new in RENAMED.items()}
 EXPORT = {"format": Parameter(_format, {"type": "string", "enum": list(WRITERS), "default": "trace"}, "what to write")}
 
 
@@ -115,7 +94,10 @@ def parameters_in(query: str, known: Mapping[str, Parameter]) -> dict[str, Any]:
     problems = list(_read(given, known, values))
     if problems:
         raise RequestInvalid("query", *problems)
-    return values
+    try:
+        return with_new_names(values)
+    except QueryInvalid as error:
+        raise RequestInvalid("query", Problem(None, str(error))) from None
 
 
 def _read(given: list[tuple[str, str]], known: Mapping[str, Parameter], values: dict[str, Any]) -> Iterator[Problem]:

@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from typing import IO, cast
+from collections.abc import Mapping
+from typing import IO, Any, cast
 
 from pydantic_core import to_json
 from tornado.iostream import StreamClosedError
@@ -15,11 +16,21 @@ from tunix_rt.server.base import Route
 from tunix_rt.server.bodies import MAX_BATCH_BYTES, add_batch
 from tunix_rt.server.error_status import RequestInvalid
 from tunix_rt.server.openapi import document
-from tunix_rt.server.parameters import EXPORT, PAGE, SELECTION, parameters_in
+from tunix_rt.server.parameters import EXPORT, PAGE, SELECTION, Parameter, parameters_in
 from tunix_rt.server.response_stream import ReplyStream
 from tunix_rt.server.responses import Created, HealthReply, ServiceReply, TraceList
+from tunix_rt.store.filters import RENAMED
 
 _ID_DIGITS = 32
+
+
+def _selected(route: Route, others: Mapping[str, Parameter]) -> dict[str, Any]:
+    """The filters and other parameters of a request; the reply warns of old names."""
+    asked = parameters_in(route.request.query, {**others, **SELECTION})
+    for old, new in RENAMED.items():
+        if route.get_query_arguments(old):
+            route.add_header("Warning", f'299 - "the filter {old} is now {new}"')
+    return asked
 
 
 class Traces(Route):
@@ -32,7 +43,7 @@ class Traces(Route):
     @authenticated
     async def get(self) -> None:
         """A page of summaries."""
-        options = parameters_in(self.request.query, PAGE | SELECTION)
+        options = _selected(self, PAGE)
         self.send_json(
             await self.served.read(lambda store: TraceList.of(store.page(**options)).model_dump_json().encode())
         )
@@ -94,7 +105,7 @@ class Export(Route):
     @authenticated
     async def get(self) -> None:
         """The file; where it fails in the middle, the connection is cut."""
-        options = {"format": "trace"} | parameters_in(self.request.query, EXPORT | SELECTION)
+        options = {"format": "trace"} | _selected(self, EXPORT)
         container = WRITERS[options["format"]].container
         self.set_header("Content-Type", container.media_type)
         self.set_attachment_header(f"traces{container.endings[0]}")

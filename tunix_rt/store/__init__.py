@@ -1,15 +1,34 @@
 """The trace store: a DuckDB file, sorted by time, that many processes use at the same time."""
 
-from tunix_rt.formats import Rejection
-from tunix_rt.store.export.export_report import ExportReport
-from tunix_rt.store.ingest.load_report import LoadReport
-from tunix_rt.store.query.page import Page, cursor_at
-from tunix_rt.store.query.sql_result import SqlResult
-from tunix_rt.store.store import TraceStore
-from tunix_rt.store.upkeep.compact import Compaction
-from tunix_rt.store.upkeep.health import StoreHealth
-from tunix_rt.store.upkeep.info import StoreInfo
-from tunix_rt.store.upkeep.verify import VerifyReport
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tunix_rt.formats import Rejection
+    from tunix_rt.store.export.export_report import ExportReport
+    from tunix_rt.store.ingest.load_report import LoadReport
+    from tunix_rt.store.query.page import Page, cursor_at
+    from tunix_rt.store.query.sql_result import SqlResult
+    from tunix_rt.store.store import TraceStore
+    from tunix_rt.store.upkeep.compact import Compaction
+    from tunix_rt.store.upkeep.health import StoreHealth
+    from tunix_rt.store.upkeep.info import StoreInfo
+    from tunix_rt.store.upkeep.verify import VerifyReport
+
+# Where each name lives. It brings its module in when it is first used: the filters alone need no DuckDB.
+_HOMES = {
+    "Compaction": "tunix_rt.store.upkeep.compact",
+    "ExportReport": "tunix_rt.store.export.export_report",
+    "LoadReport": "tunix_rt.store.ingest.load_report",
+    "Page": "tunix_rt.store.query.page",
+    "Rejection": "tunix_rt.formats",
+    "SqlResult": "tunix_rt.store.query.sql_result",
+    "StoreHealth": "tunix_rt.store.upkeep.health",
+    "StoreInfo": "tunix_rt.store.upkeep.info",
+    "TraceStore": "tunix_rt.store.store",
+    "VerifyReport": "tunix_rt.store.upkeep.verify",
+    "cursor_at": "tunix_rt.store.query.page",
+}
 
 __all__ = [
     "Compaction",
@@ -24,3 +43,10 @@ __all__ = [
     "VerifyReport",
     "cursor_at",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Unpack, cast
 from uuid import UUID
 
 import pyarrow as pa
@@ -20,7 +20,7 @@ from tunix_rt.store.engine.rows import RECORD_COLUMNS, NewRow, record_of, record
 from tunix_rt.store.engine.schema import COLUMNS
 from tunix_rt.store.export.export import ExportOptions, export
 from tunix_rt.store.export.export_report import ExportReport
-from tunix_rt.store.filters import Filters, where
+from tunix_rt.store.filters import FilterArgs, Filters, where
 from tunix_rt.store.ingest.load import Known, insisted_format, load
 from tunix_rt.store.ingest.load_report import LoadReport
 from tunix_rt.store.ingest.watch import Stop, Watch, watch
@@ -55,8 +55,9 @@ class TraceStore(AbstractContextManager["TraceStore"]):
     if another process holds it for longer than `pool_timeout` seconds, and StoreFull if the disk is full.
 
     `latest`, `page`, `count`, `records`, `scan`, `export` and `delete` take the same filters as keywords: `text`,
-    `source`, `since`, `until`, `min_steps`, `max_steps`, `min_chars`, `max_chars`, `version`, `meta={key: value}`,
-    `ids` and `where` (SQL). Times are UTC unless they carry an offset. REFERENCE.md describes each of them.
+    `source`, `model`, `run`, `training_step`, `since`, `until`, `min_steps`, `max_steps`, `min_chars`, `max_chars`,
+    `trace_version`, `meta={key: value}`, `ids` and `where` (SQL). Times are UTC unless they carry an offset.
+    REFERENCE.md describes each of them.
     """
 
     def __init__(
@@ -156,7 +157,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         with self._session.cursor(reusable=True) as cursor:
             return find(cursor, id, store=self.path)
 
-    def latest(self, **filters: Any) -> TraceRecord:
+    def latest(self, **filters: Unpack[FilterArgs]) -> TraceRecord:
         """The newest trace, of those that pass the filters; TraceNotFound where there is none."""
         with self._searching(Filters(**filters)) as search:
             newest = search.newest_record()
@@ -166,7 +167,13 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         return newest
 
     def page(
-        self, *, limit: int = 20, offset: int = 0, after: str | None = None, before: str | None = None, **filters: Any
+        self,
+        *,
+        limit: int = 20,
+        offset: int = 0,
+        after: str | None = None,
+        before: str | None = None,
+        **filters: Unpack[FilterArgs],
     ) -> Page:
         """A page of summaries, newest first: `limit` of them (1–100), from `offset`, or behind the cursor `after`.
 
@@ -178,28 +185,28 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         with self._searching(selection) as search:
             return search.page(request, get_page=partial(self.page, limit=limit, **selection.given))
 
-    def count(self, **filters: Any) -> int:
+    def count(self, **filters: Unpack[FilterArgs]) -> int:
         """How many traces there are, of those that pass the filters."""
         with self._searching(Filters(**filters)) as search:
             return search.count()
 
-    def delete(self, *ids: UUID | str, **filters: Any) -> int:
+    def delete(self, *trace_ids: UUID | str, **filters: Unpack[FilterArgs]) -> int:
         """Deletes the traces with these ids, or all that pass the filters, and returns how many.
 
         Raises TraceNotFound (and deletes nothing) where an id is not there. To delete everything, `where="true"`.
         """
         selection = Filters(**filters)
-        if bool(ids) == bool(selection):
+        if bool(trace_ids) == bool(selection):
             raise QueryInvalid('delete: give either ids or filters; where="true" deletes everything')
-        if ids:
+        if trace_ids:
             with self._session.transaction() as cursor:
-                return delete(cursor, ids, store=self.path)
+                return delete(cursor, trace_ids, store=self.path)
         clause, values = where(*selection.conditions)
         with self._session.transaction() as cursor, selection.told(cursor, self._session.path, changing=True):
             return int(cursor.execute(f"delete from traces{clause}", values).fetchall()[0][0])
 
     def scan(
-        self, columns: Iterable[str] | None = None, *, newest_first: bool = True, **filters: Any
+        self, columns: Iterable[str] | None = None, *, newest_first: bool = True, **filters: Unpack[FilterArgs]
     ) -> Iterator[pa.RecordBatch]:
         """The traces as Arrow batches of some thousand rows (at least one, if empty), sorted by (created_at, id).
 
@@ -216,7 +223,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
             raise QueryInvalid(f"scan: unknown columns {short(unknown)}; known are {', '.join(COLUMNS)}")
         return scan(self._session, ", ".join(names), Filters(**filters), newest_first=newest_first)
 
-    def records(self, *, newest_first: bool = True, **filters: Any) -> Iterator[TraceRecord]:
+    def records(self, *, newest_first: bool = True, **filters: Unpack[FilterArgs]) -> Iterator[TraceRecord]:
         """The stored traces one by one, sorted by (created_at, id), read as they are needed."""
         for batch in scan(self._session, RECORD_COLUMNS, Filters(**filters), newest_first=newest_first):
             yield from records_in(batch)
@@ -229,7 +236,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         tags: tuple[str, str] | None = None,
         manifest: bool = True,
         progress: Progress = True,
-        **filters: Any,
+        **filters: Unpack[FilterArgs],
     ) -> ExportReport:
         """Writes the traces to a file, oldest first, completely or not at all; the report has the counts, with reasons.
 

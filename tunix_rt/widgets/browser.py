@@ -4,17 +4,18 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Unpack
 from uuid import UUID
 
-from traitlets import Bool, Dict, Instance, Int, Unicode, observe, validate
+from traitlets import Bool, Dict, Instance, Int, List, Unicode, observe, validate
 
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid, TraceNotFound
 from tunix_rt.json_values import plain
 from tunix_rt.model import TraceRecord, TraceSummary
 from tunix_rt.store import Page, TraceStore
-from tunix_rt.store.filters import FIRST_TIME, LAST_TIME, Filters, as_time
+from tunix_rt.store.filter_values import FIRST_TIME, LAST_TIME, TIME, as_time
+from tunix_rt.store.filters import FILTERS, FilterArgs, Filters
 from tunix_rt.store.query.page import cursor_at
 from tunix_rt.widgets.form import Form, action, front_end
 
@@ -33,6 +34,7 @@ class TraceBrowser(Form):
     """
 
     filters = Dict().tag(sync=True)
+    filter_fields = List(Dict()).tag(sync=True)
     live = Bool(default_value=False).tag(sync=True)
     selected_id = Unicode().tag(sync=True)
     selected = Instance(TraceRecord, allow_none=True)
@@ -43,7 +45,7 @@ class TraceBrowser(Form):
     page: Page | None = None
     _esm: ClassVar[str] = front_end("rows", "browser")
 
-    def __init__(self, store: TraceStore | None = None, *, limit: int = 20, **filters: Any) -> None:
+    def __init__(self, store: TraceStore | None = None, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> None:
         self.store = store or TraceStore()
         self.limit = limit
         self._newest: datetime | None = None
@@ -51,10 +53,10 @@ class TraceBrowser(Form):
         self._count_wanted = object()
         self._point: int | Literal["end"] = 0
         self._behind_point = 0
-        filters = _as_json(filters)
+        given = _as_json(filters)
         # Before there is a widget: filters that are not valid leave none behind.
-        page = self.store.page(limit=limit, **filters)
-        super().__init__(filters=filters)
+        page = self.store.page(limit=limit, **given)
+        super().__init__(filters=given, filter_fields=_fields())
         self._show_newest(page)
 
     def picture(self) -> Page:
@@ -259,8 +261,17 @@ def _as_json(filters: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _plain(name, value) for name, value in Filters(**filters).given.items()}
 
 
+def _fields() -> list[dict[str, Any]]:
+    """The filters that have a field of their own in the form, in order."""
+    return [
+        {"name": name, "input": field.kind.input, **field.form._asdict()}
+        for name, field in FILTERS.items()
+        if field.form
+    ]
+
+
 def _plain(name: str, value: Any) -> Any:
-    if name in ("since", "until"):
+    if FILTERS[name].kind is TIME:
         return as_time(name, value).isoformat()
     if name == "ids":
         ids = [value] if isinstance(value, str | UUID) else value

@@ -1,6 +1,6 @@
 """All the forms in one panel."""
 
-from typing import Any, ClassVar
+from typing import ClassVar, Unpack
 from uuid import UUID
 
 from ipywidgets import widget_serialization
@@ -8,6 +8,7 @@ from traitlets import Instance
 
 from tunix_rt.model import TraceRecord
 from tunix_rt.store import Page, TraceStore
+from tunix_rt.store.filters import FilterArgs
 from tunix_rt.widgets.browser import TraceBrowser
 from tunix_rt.widgets.form import Form, front_end
 from tunix_rt.widgets.status import StoreStatus
@@ -24,7 +25,7 @@ class TraceApp(Form):
     status = Instance(StoreStatus).tag(sync=True, **widget_serialization)
     _esm: ClassVar[str] = front_end("rows", "browser", "viewer", "upload", "status", "app")
 
-    def __init__(self, store: TraceStore | None = None, *, limit: int = 20, **filters: Any) -> None:
+    def __init__(self, store: TraceStore | None = None, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> None:
         self.store = store or TraceStore()
         super().__init__(
             browser=TraceBrowser(self.store, limit=limit, **filters),
@@ -71,6 +72,6 @@ class TraceApp(Form):
         self.status.refresh()
 
 
-def app(store: TraceStore | None = None, *, limit: int = 20, **filters: Any) -> TraceApp:
+def app(store: TraceStore | None = None, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> TraceApp:
     """The forms over a store (default: the default one), to browse, read and upload traces; `filters` as for `page`."""
     return TraceApp(store, limit=limit, **filters)

@@ -215,9 +215,9 @@ def _place(text: str, problem: Problem) -> tuple[int, int, int] | None:
     """Line and column from 1, and offset, of what is wrong."""
     if problem.field:
         return place_of(text, problem.field, of_key=problem.reason.startswith("unknown field"))
-    if problem.place is None:
+    if problem.position is None:
         return None
-    line, column = problem.place
+    line, column = problem.position
     before = text.split("\n")[: line - 1]
     return line, column, sum(map(len, before)) + len(before) + max(column - 1, 0)
 

@@ -56,7 +56,7 @@ class FolderWatch(OpeningForm):
 
     @property
     def report(self) -> LoadReport:
-        """What came so far; `known` are traces that the store held before, and there are no samples."""
+        """What came so far; `already_stored` are traces that the store held before, and there are no samples."""
         return self._watch.total
 
     def picture(self) -> object:

@@ -268,7 +268,7 @@ class Loading:
         for rejection in rejected:
             self.report.reject(rejection)
         self.report.count_added(table["id"])
-        self.report.known += len(chunk.lines) - len(table) - len(rejected)
+        self.report.already_stored += len(chunk.lines) - len(table) - len(rejected)
 
     def _taken_ids(
         self, cursor: duckdb.DuckDBPyConnection, chunk: _Chunk, stored: set[int]

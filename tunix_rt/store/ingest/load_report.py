@@ -1,5 +1,6 @@
 """The report of a load."""
 
+import warnings
 from itertools import zip_longest
 from pathlib import Path
 from uuid import UUID
@@ -19,7 +20,7 @@ KEPT_NEWEST = 5
 
 @render.shows_itself(render.report_text, render.report_html)
 class LoadReport:
-    """What a load did: `added`, `known` (already stored), and `rejected_count` rows that are not traces.
+    """What a load did: `added`, `already_stored`, and `rejected_count` rows that are not valid traces.
 
     `rejected` holds the first 1,000 of these, each with file, line, field, reason and how the row begins, `ids` the ids
     of the first 1,000 traces that were added, and `newest` those of the last five. `source` and `format` say what was
@@ -31,13 +32,23 @@ class LoadReport:
         self.source = source
         self.formats: list[str] = []
         self.added = 0
-        self.known = 0
+        self.already_stored = 0
         self.rejected_count = 0
         self.rejected: list[Rejection] = []
         self.ids: list[UUID] = []
         self.newest: list[UUID] = []
         self.passed_over: list[Path] = []
         self._samples: dict[str, list[Trace]] = {}
+
+    @property
+    def known(self) -> int:
+        """The old name of `already_stored`."""
+        warnings.warn(
+            "LoadReport.known is now already_stored; the old name will be removed in the next release",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return self.already_stored
 
     @property
     def format(self) -> str:
@@ -71,7 +82,7 @@ class LoadReport:
         self.formats = list(dict.fromkeys([*self.formats, *other.formats]))
         self.passed_over = other.passed_over
         self.added += other.added
-        self.known += other.known
+        self.already_stored += other.already_stored
         self.rejected_count += other.rejected_count
         self.rejected += other.rejected[: KEPT_REJECTIONS - len(self.rejected)]
         self.ids += other.ids[: KEPT_IDS - len(self.ids)]
@@ -84,4 +95,5 @@ class LoadReport:
             self.rejected.append(rejection)
 
     def __repr__(self) -> str:
-        return f"<LoadReport: {self.added:,} added, {self.known:,} already there, {self.rejected_count:,} rejected>"
+        counts = f"{self.added:,} added, {self.already_stored:,} already there, {self.rejected_count:,} rejected"
+        return f"<LoadReport: {counts}>"

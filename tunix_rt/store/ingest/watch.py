@@ -2,6 +2,7 @@
 
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -119,8 +120,8 @@ class _Poll(NamedTuple):
 class Watch:
     """A watched path: iterating over it yields a report for each poll that found something.
 
-    `total` is the report of all polls, without samples; its `known` traces were in the store before. `waiting` are the
-    files that are not complete yet, `n_files` is how many were read, and `missing` is why there is no file, if so.
+    `total` is the report of all polls, without samples; its `already_stored` traces were in the store before. `waiting`
+    are the files that are not complete yet, `n_files` is how many were read, and `missing` is why there is no file.
     """
 
     def __init__(
@@ -172,6 +173,11 @@ class Watch:
         while not stopped() and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, _STOP_ASKED_EVERY))
 
+    def look(self, *, last: bool = False, stopped: Callable[[], object] = _never) -> LoadReport:
+        """The old name of `poll`; it goes in the next release."""
+        warnings.warn("Watch.look is now Watch.poll", DeprecationWarning, stacklevel=2)
+        return self.poll(last=last, stopped=stopped)
+
     def poll(self, *, last: bool = False, stopped: Callable[[], object] = _never) -> LoadReport:
         """Loads complete new rows; the last poll also loads incomplete rows, and reports what is wrong with them.
 
@@ -187,7 +193,7 @@ class Watch:
                     self._poll_file(path, poll)
         finally:
             self.total.include(report)
-            self.total.known = sum(max(0, seen.n_rows - seen.n_added) for seen in self._seen.values())
+            self.total.already_stored = sum(max(0, seen.n_rows - seen.n_added) for seen in self._seen.values())
         return report
 
     def _files(self, poll: _Poll) -> list[Path]:
@@ -228,14 +234,14 @@ class Watch:
             file.seek(0)
             if end > seen.loaded:
                 report = poll.loading.report
-                before = report.added, report.known
+                before = report.added, report.already_stored
                 try:
                     self._load(path, file, end, seen, poll)
                     seen.loaded = end
                 finally:
                     n_added = report.added - before[0]
                     seen.n_added += n_added
-                    seen.n_rows = n_added + report.known - before[1]
+                    seen.n_rows = n_added + report.already_stored - before[1]
             seen.is_half_loaded = False
 
     def _load(self, path: Path, file: IO[bytes], end: int, seen: _Seen, poll: _Poll) -> None:

@@ -24,12 +24,10 @@ from tunix_rt.store.engine.rows import (
 )
 from tunix_rt.store.engine.statement import parsed
 from tunix_rt.store.engine.time_index import EVERYTHING, ROWS_PER_SAMPLE, ROWS_TO_SELECT_FROM, TimeIndex, Window
+from tunix_rt.store.filter_values import FIRST_TIME, LAST_TIME, as_time
 from tunix_rt.store.filters import (
-    FIRST_TIME,
-    LAST_TIME,
     Condition,
     Filters,
-    as_time,
     earlier,
     not_before,
     where,

@@ -12,7 +12,7 @@ from tunix_rt import render
 from tunix_rt.errors import QueryInvalid, TunixRTError
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.engine.statement import asked, check_query
-from tunix_rt.store.filters import is_text
+from tunix_rt.store.filter_values import is_text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,8 +9,19 @@ const LOOK_MS = 2000; // how often live mode looks for new traces
  */
 
 /**
+ * A filter that has a field of its own.
+ * @typedef {object} FilterField
+ * @property {string} name
+ * @property {"text" | "count" | "number" | "time"} input
+ * @property {string} caption
+ * @property {string} label
+ * @property {boolean} beside
+ */
+
+/**
  * @typedef {object} OwnBrowserTraits
  * @property {TraceFilters} filters
+ * @property {FilterField[]} filter_fields
  * @property {boolean} live
  * @property {string} selected_id
  * @property {number} first_place how many traces are newer than the first row; -1 while that is counted
@@ -87,28 +98,31 @@ function browserForm({ model, el, toolbarInto }) {
   });
 
   const sources = h("datalist", { id: `trt-sources-${form.me}` });
-  /** @param {string} placeholder @param {string} label */
-  const number = (placeholder, label) =>
-    h("input", { type: "number", min: 0, placeholder, "aria-label": label, inputMode: "numeric" });
-  const fields = {
-    source: h("input", { type: "text", placeholder: "any", list: sources.id, "aria-label": "Source" }),
-    since: h("input", { type: "datetime-local", step: 1, "aria-label": "Created since, UTC" }),
-    until: h("input", { type: "datetime-local", step: 1, "aria-label": "Created before, UTC" }),
-    min_steps: number("from", "At least so many steps"),
-    max_steps: number("to", "At most so many steps"),
-    min_chars: number("from", "At least so many characters"),
-    max_chars: number("to", "At most so many characters"),
+  // One field for each filter of the table in Python; one that is `beside` continues the field before it.
+  const kinds = {
+    text: { type: "text", placeholder: "any" },
+    count: { type: "number", min: 0, inputMode: "numeric" },
+    number: { type: "number", step: "any", inputMode: "decimal", placeholder: "any" },
+    time: { type: "datetime-local", step: 1 },
   };
+  /** @type {{[name: string]: HTMLInputElement}} */
+  const fields = {};
+  /** @type {HTMLElement[]} */
+  const labelled = [];
+  for (const { name, input, caption, label, beside } of model.get("filter_fields")) {
+    fields[name] = h("input", { "aria-label": label, ...kinds[input] });
+    if (input === "count") fields[name].placeholder = beside ? "to" : "from";
+    if (beside) labelled.at(-1)?.append(field(caption, fields[name], "trt-unsaid"));
+    else labelled.push(h("div", { className: "trt-pair" }, field(caption, fields[name])));
+  }
+  fields.source?.setAttribute("list", sources.id);
   Object.values(fields).forEach(findAsTyped);
   const others = h("div", { className: "trt-chips" });
   const filters = h(
     "div",
     { className: "trt-filters", id: `trt-filters-${form.me}`, hidden: true, role: "group", "aria-label": "Filters" },
     sources,
-    field("Source", fields.source),
-    h("div", { className: "trt-pair" }, field("Created since, UTC", fields.since), field("before", fields.until)),
-    h("div", { className: "trt-pair" }, field("Steps", fields.min_steps), field("to", fields.max_steps, "trt-unsaid")),
-    h("div", { className: "trt-pair" }, field("Characters", fields.min_chars), field("to", fields.max_chars, "trt-unsaid")),
+    ...labelled,
     others,
     button("Clear all", () => ask("find", { filters: {} }), { className: "trt-quietly" }),
   );
@@ -116,7 +130,7 @@ function browserForm({ model, el, toolbarInto }) {
     filters.hidden = !filters.hidden;
     more.setAttribute("aria-expanded", String(!filters.hidden));
     if (!filters.hidden) {
-      fields.source.focus();
+      fields.source?.focus();
       const { sources: known = [] } = await form.ask("sources");
       sources.replaceChildren(...known.map((value) => h("option", { value })));
     }
