@@ -102,7 +102,7 @@ def test_each_source_is_told_and_one_that_is_missing_or_no_trace_file_stops_no_o
     assert result.exit_code == 1
     assert [re.match(r"tunix-rt: (\S+): (\w+ \w+)", line).groups() for line in result.stderr.splitlines()] == [
         ("nowhere.jsonl", "no such"),
-        ("plain.txt", "no traces"),
+        ("plain.txt", "has no"),
         ("empty.jsonl", "is empty"),
     ]
     assert re.findall("from (.*) · format trace", result.stdout) == ["a.jsonl", "b.jsonl"]

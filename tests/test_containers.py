@@ -116,7 +116,7 @@ def test_each_container_is_told_by_its_content(store, kind):
     report = store.load(write("of_no_name", KINDS[kind]))
     assert (report.format, counts(report)) == ("gsm8k", (5, 0, 0))
     assert prompts(store) == PROMPTS
-    assert store.load(KINDS[kind]).known == 5
+    assert store.load(KINDS[kind]).already_stored == 5
 
 
 @pytest.mark.parametrize("pack", PACKS)
@@ -332,7 +332,7 @@ def csv_of(*cells):
 @pytest.mark.parametrize("written", [json.dumps(CHAT), repr(CHAT), repr([*CHAT[:1], CHAT[1] | {"x": float("nan")}])])
 def test_cells_of_json_and_of_python_are_values(store, written):
     report = store.load(write("t.csv", csv_of(["messages", "n", "info"], [written, "1", "{}"], [written, "2", ""])))
-    assert (report.format, report.added + report.known) == ("messages", 2)
+    assert (report.format, report.added + report.already_stored) == ("messages", 2)
     assert store.latest().payload.meta["extra"]["n"] in ("1", "2")
 
 

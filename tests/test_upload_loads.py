@@ -58,7 +58,7 @@ def test_a_load_is_cancelled_and_what_was_stored_stays_and_is_said(front, form, 
     assert 0 <= seen[0]["done"] < seen[0]["total"] == len(content)
     assert end.state["progress"] == {}
     send(end, "a.jsonl", content)
-    assert (form.reports[0].added, form.reports[0].known) == (500 - n_stored, n_stored)
+    assert (form.reports[0].added, form.reports[0].already_stored) == (500 - n_stored, n_stored)
 
 
 @pytest.mark.usefixtures("small_chunks")

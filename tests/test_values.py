@@ -219,7 +219,7 @@ def test_a_training_loop_hands_over_what_it_has(store):
     assert store.count(source=np.str_("none")) == 0
     assert store.count(ids=np.array([str(store.latest().id)])) == 1
     for missing in (math.nan, -math.inf, np.float32("nan"), np.datetime64("NaT")):
-        with pytest.raises(rt.QueryInvalid, match="must be a JSON value; None finds null and what is missing"):
+        with pytest.raises(rt.QueryInvalid, match="must be a JSON value; None finds null and missing keys"):
             store.delete(meta={"reward": missing})
     assert store.count(min_chars=-(10**400), max_chars=10**5_000) == 1
 

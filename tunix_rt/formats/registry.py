@@ -131,7 +131,9 @@ _TABLE = (
 )
 FORMATS: Mapping[str, Format] = MappingProxyType({one.name: one for one in _TABLE})
 READABLE: Mapping[str, Format] = MappingProxyType({one.name: one for one in _TABLE if one.reader})
-WRITERS: Mapping[str, Writer] = MappingProxyType({one.name: one.writer for one in _TABLE if one.writer})
+# This package's own come first, as users are offered them.
+_OWN_FIRST = sorted(_TABLE, key=lambda one: one.family != "native")
+WRITERS: Mapping[str, Writer] = MappingProxyType({one.name: one.writer for one in _OWN_FIRST if one.writer})
 
 
 def format_named(name: str | None) -> Format | None:

@@ -55,7 +55,11 @@ def as_time(name: str, value: Any) -> datetime:
     """
     given = value
     if type(value).__module__.partition(".")[0] in ("numpy", "pandas"):
-        value = plain_value(name, value)
+        try:
+            value = plain_value(name, value)
+        except QueryInvalid:
+            # Of a year that no calendar has.
+            value = None
         value = value if isinstance(value, str) else timedelta(seconds=value) if isinstance(value, float) else None
     if isinstance(value, str):
         ago = _AGO.fullmatch(value)

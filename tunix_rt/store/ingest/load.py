@@ -205,7 +205,7 @@ class _Chunk:
 class Loading:
     """Gathers drafts in chunks and stores them; counts in the report what was committed.
 
-    `copies` advance which of them the store holds already; without them all are added.
+    `duplicates` says which of them the store holds already; without them all are added.
     """
 
     def __init__(self, session: Session, report: LoadReport, *, duplicates: Duplicates | None) -> None:
