@@ -105,6 +105,28 @@ def test_verl_keeps_the_rendered_prompt_and_takes_the_step_from_the_row_or_the_f
     assert found == [trace(meta | {"training_step": 7}, prompt), trace(meta | {"training_step": 40}, prompt)]
 
 
+UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+
+@pytest.mark.parametrize(
+    ("uid", "meta"),
+    [
+        (UUID, {"group": UUID}),
+        (UUID.replace("-", ""), {"group": UUID.replace("-", "")}),
+        ("12_3_0", {"group": "12", "sample": 3, "extra": {"uid": "12_3_0"}}),
+        (f"{UUID}_3_1", {"group": UUID, "sample": 3, "extra": {"uid": f"{UUID}_3_1"}}),
+        ("12_3", {"extra": {"uid": "12_3"}}),
+        ("task-7", {"extra": {"uid": "task-7"}}),
+        (7, {"extra": {"uid": 7}}),
+    ],
+)
+def test_the_uid_of_verl_names_the_group_and_a_uuid_is_never_split(store, uid, meta):
+    (trace,) = loaded(
+        store, "t.jsonl", [{"input": "p", "output": "4", "gts": "4", "score": 1.0, "uid": uid}], source="verl"
+    )
+    assert trace.meta == {"source": "verl", "expected_answer": "4", "reward": 1.0} | meta
+
+
 def test_verl_s_rollout_without_an_end_is_truncated(store):
     row = {"input": "2 + 2?", "output": "<think>2 + 2 =", "gts": None, "score": float("nan"), "step": 1}
     (found,) = loaded(store, "1.jsonl", [row], source="verl")

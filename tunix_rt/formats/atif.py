@@ -53,9 +53,9 @@ class AtifReader:
             return
         # It comes back as it was: nothing is lifted from its extra.
         found = found_in_rollout(prompt, rollout, path="steps", meta=meta | own, extra={}, messages={})
-        kept = {key: item for key, item in found.meta.items() if item is not None}
+        own = {key: item for key, item in found.meta.items() if item is not None}
         yield plain_draft(
-            row, prompt=found.prompt, steps=found.steps, final_answer=found.answer, meta={"source": "atif"} | kept
+            row, prompt=found.prompt, steps=found.steps, final_answer=found.answer, meta={"source": "atif"} | own
         )
 
 
