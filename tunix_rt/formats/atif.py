@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.rows.found import Found
+from tunix_rt.formats.rows.found import Found, plain_draft
 from tunix_rt.formats.rows.meta_values import as_json
-from tunix_rt.formats.rows.row import Row
+from tunix_rt.formats.rows.row import Draft, Row
 from tunix_rt.formats.rows.tally import Tally
 from tunix_rt.formats.rows.typed_fields import each, field, lacking, maybe, rest_of, typed
 from tunix_rt.formats.text.completion import reasoning_of, system_of
@@ -34,7 +34,7 @@ class AtifReader:
             return missing
         return None if str(value["schema_version"]).upper().startswith("ATIF") else "schema_version is not one of ATIF"
 
-    def found(self, row: Row) -> Iterator[Found]:
+    def found(self, row: Row) -> Iterator[Found | Draft]:
         """The one trace of the row: all before the agent's first step is the prompt."""
         value = as_json(row.fields)
         agent = maybe(value, "agent", dict) or {}
@@ -48,9 +48,15 @@ class AtifReader:
         prompt, rollout = split_at_beginning(turns)
         meta = {"model": maybe(agent, "model_name", str, at="agent.") or None}
         extra = rest_of(value, "steps") | ({"steps": kept} if kept else {})
-        if (own := _own_meta(extra)) is not None:
-            meta, extra = meta | rest_of(own, "extra"), own.get("extra") or {}
-        yield found_in_rollout(prompt, rollout, path="steps", meta=meta, extra=extra, messages={})
+        if (own := _own_meta(extra)) is None:
+            yield found_in_rollout(prompt, rollout, path="steps", meta=meta, extra=extra, messages={})
+            return
+        # It comes back as it was: nothing is lifted from its extra.
+        found = found_in_rollout(prompt, rollout, path="steps", meta=meta | own, extra={}, messages={})
+        own = {key: item for key, item in found.meta.items() if item is not None}
+        yield plain_draft(
+            row, prompt=found.prompt, steps=found.steps, final_answer=found.answer, meta={"source": "atif"} | own
+        )
 
 
 def atif(record: TraceRecord, _tally: Tally) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Every format, in and out, in one table; a new format is a row here and a file of its family."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
@@ -35,6 +35,8 @@ from tunix_rt.formats.verifiers import VerifiersReader
 from tunix_rt.formats.verl import VerlReader
 from tunix_rt.validation import short
 
+_T = TypeVar("_T")
+
 
 class Writer(NamedTuple):
     """How a format is written: the container, and what makes a row of a trace, or of a chosen and a rejected one.
@@ -64,14 +66,30 @@ class Format(NamedTuple):
 
     def drafts(self, row: Row) -> Iterator[Draft | TraceInvalid]:
         """The traces of a row, an error in place of each invalid one; raises TraceInvalid where none can be read."""
-        for found in self.reader.found(row) if self.reader else ():
+        for found, is_alone in _with_company(self.reader.found(row)) if self.reader else ():
             if not isinstance(found, Found):
                 yield found
                 continue
             try:
-                yield draft_of(found, row, self.name)
+                yield draft_of(found, row, self.name, is_alone=is_alone)
             except TraceInvalid as error:
                 yield error
+
+
+def _with_company(all_found: Iterable[_T]) -> Iterator[tuple[_T, bool]]:
+    """What was found in a row, each with whether it is all that was."""
+    left = iter(all_found)
+    for first in left:
+        try:
+            second = next(left, None)
+        except (TraceInvalid, RecursionError):
+            yield first, True
+            raise
+        yield first, second is None
+        if second is not None:
+            yield second, False
+        for other in left:
+            yield other, False
 
 
 def _lines(row: Callable[..., dict[str, Any] | None], *, takes_pairs: bool = False, takes_tags: bool = False) -> Writer:
