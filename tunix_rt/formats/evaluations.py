@@ -54,7 +54,7 @@ class QwenEvalReader:
             if verdict is None and own.get("score") is not None:
                 extra["score"] = own["score"]
             meta = {
-                "expected_answer": value["gt"],
+                "expected_answer": value.get("gt"),
                 "parsed_answer": own.get("pred"),
                 **(verdict or {}),
                 **sample_meta(n, len(codes)),
@@ -92,7 +92,7 @@ class NemoSkillsReader:
         used += [judged] if verdict else []
         used += [name for name in ("reasoning_content", "_full_generation") if value.get(name)]
         meta = {
-            "expected_answer": value["expected_answer"],
+            "expected_answer": value.get("expected_answer"),
             "parsed_answer": value.get("predicted_answer"),
             **(verdict or {}),
             "finish_reason": maybe(value, "finish_reason", str),
@@ -138,7 +138,8 @@ class OpenCompassReader:
     def found(self, row: Row) -> Iterator[Found | TraceInvalid]:
         """The one trace of the row, or one for each round; predictions by likelihood are refused."""
         value = as_json(row.fields)
-        prediction, prompt, gold = value["prediction"], value["origin_prompt"], value.get("gold")
+        prediction, prompt = field(value, "prediction", object), field(value, "origin_prompt", object)
+        gold = value.get("gold")
         extra = rest_of(value, "origin_prompt", "prediction", "gold")
         if any(name.startswith("label: ") for name in value) or _is_of_numbers(prediction):
             raise TraceInvalid(

@@ -39,6 +39,7 @@ class HelmReader:
         sent = "messages" if request.get("messages") else "prompt"
         prompt = prompt_of(turns_of(request.get(sent), f"request.{sent}"))
         model = maybe(request, "model", str, at="request.")
+        right = _right_answer(value)
         mapping = maybe(value, "output_mapping", dict) or {}
         # Tokens with their likelihoods are far larger than the text that they make.
         extra = left_of(value, ("request", sent), ("request", "model"), ("result", "completions"))
@@ -49,7 +50,7 @@ class HelmReader:
                 reason = completion.get("finish_reason")
                 meta = {
                     "model": model,
-                    "expected_answer": _right_answer(value),
+                    "expected_answer": right,
                     "parsed_answer": mapping.get(text.strip()),
                     "finish_reason": maybe(reason, "reason", str) if isinstance(reason, dict) else None,
                     **sample_meta(n, len(completions)),

@@ -93,16 +93,15 @@ def _is_numeric(value: Any) -> bool:
 
 def _prompts(value: Mapping[str, Any]) -> list[list[Turn]]:
     """The turns that each request sent: the first of its arguments, a text or a chat, which may be JSON in a text."""
-    arguments = value["arguments"]
+    arguments = field(value, "arguments", object)
     if isinstance(arguments, dict):
-        sent = [
-            (f"arguments.{name}.arg_0", field(typed(request, dict, f"arguments.{name}"), "arg_0", object))
-            for name, request in arguments.items()
-        ]
+        sent = [(f"arguments.{name}.arg_0", _first(request, name)) for name, request in arguments.items()]
     else:
         requests = typed(arguments, list, "arguments")
         sent = [
-            (f"arguments.{n}.0" if isinstance(request, list) else f"arguments.{n}", _first(request))
+            (f"arguments.{n}.0", request[0] if request else None)
+            if isinstance(request, list)
+            else (f"arguments.{n}", request)
             for n, request in enumerate(requests)
         ]
     if not sent:
@@ -110,8 +109,8 @@ def _prompts(value: Mapping[str, Any]) -> list[list[Turn]]:
     return [turns_of(_chat(prompt), path) for path, prompt in sent]
 
 
-def _first(request: Any) -> Any:
-    return (request[0] if request else None) if isinstance(request, list) else request
+def _first(request: Any, name: str) -> Any:
+    return field(typed(request, dict, f"arguments.{name}"), "arg_0", object, at=f"arguments.{name}.")
 
 
 def _chat(prompt: Any) -> Any:

@@ -41,7 +41,7 @@ class TrackioReader:
         meta = {
             "model": _text(notes, "model"),
             "run": maybe(value, "run_name", str),
-            "training_step": number(value["step"], "step"),
+            "training_step": number(value.get("step"), "step"),
             "policy_version": notes.get("policy_version"),
             "group": notes.get("group_id"),
             "sample": notes.get("sample"),
