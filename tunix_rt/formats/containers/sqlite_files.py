@@ -231,7 +231,8 @@ def _decoded(raw: bytes) -> tuple[str, bool]:
     try:
         return raw.decode(), False
     except UnicodeDecodeError:
-        return raw.decode(errors="replace"), True
+        # A lone surrogate, which a trace refuses: only its row is rejected.
+        return raw.decode(errors="surrogateescape"), True
 
 
 def _name(raw: Any) -> str:
