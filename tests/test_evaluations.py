@@ -250,6 +250,13 @@ def test_mmlu_pro_s_prompt_has_the_options(store):
     assert [one.meta.get("correct") for one in (found, other, open_)] == [True, False, None]
 
 
+def test_mmlu_pro_s_older_name_of_what_the_model_wrote(store):
+    row = {name: item for name, item in MMLU_PRO.items() if name != "model_outputs"}
+    report, (found,) = load(store, row | {"generated_text": "It is (B)."})
+    assert (report.format, found.final_answer) == ("mmlu_pro", "It is (B).")
+    assert "generated_text" not in found.meta["extra"]
+
+
 def test_opencompass_keyed_by_number(store):
     Path("gsm8k.json").write_text(json.dumps({"0": OPENCOMPASS, "1": OPENCOMPASS | {"gold": "5"}}, indent=4))
     report = store.load("gsm8k.json")

@@ -105,11 +105,15 @@ class NemoSkillsReader:
 
 
 class MmluProReader:
-    """`question`, `options`, `answer`, `model_outputs`, `pred`."""
+    """`question`, `options`, `answer`, `model_outputs` (also `generated_text`), `pred`."""
+
+    _written = ("model_outputs", "generated_text")
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where there are a question with its options and what the model wrote."""
-        return lacking(value, "question", "options", "model_outputs", "pred")
+        if missing := lacking(value, "question", "options", "pred"):
+            return missing
+        return None if value.keys() & set(self._written) else f"none of {', '.join(self._written)}"
 
     def found(self, row: Row) -> Iterator[Found]:
         """The one trace of the row, correct where what was parsed is the answer; its prompt has the options."""
@@ -123,8 +127,9 @@ class MmluProReader:
             "parsed_answer": parsed_answer,
             "correct": parsed_answer == answer if parsed_answer and isinstance(answer, str) else None,
         }
-        written = field(value, "model_outputs", str)
-        extra = rest_of(value, "question", "answer", "model_outputs", "pred")
+        name = next((name for name in self._written if name in value), self._written[0])
+        written = field(value, name, str)
+        extra = rest_of(value, "question", "answer", name, "pred")
         yield found_in_text(prompt, written, meta=meta, extra=extra)
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
+from time import sleep
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from tunix_rt.errors import SourceInvalid
 from tunix_rt.formats.rows.row import Rejection, Row
@@ -27,7 +27,9 @@ _COPY = "search_text"
 _PIECE_ROWS = 64
 _PIECE_BYTES = 2**23
 _MOST_COPIED_BYTES = 2**29
-_TRIES = 20
+_TRIES = 50
+_TRIES_OF_DAMAGED = 2
+_PAUSE_SECONDS = 0.01
 _BUSY_SECONDS = 5.0
 
 
@@ -147,7 +149,7 @@ class SqliteFile:
     def _piece(self, read: Callable[[sqlite3.Connection], Any]) -> Any:
         """What `read` makes of the database as it is at one moment."""
         fault: Exception | None = None
-        for _ in range(_TRIES):
+        for n in range(_TRIES):
             self.on_read()
             before = self._state()
             path, options = self._way(before)
@@ -161,8 +163,10 @@ class SqliteFile:
             else:
                 fault = None
             # Without locks a writer is only noticed by what it left; what was read meanwhile is read again.
-            if "immutable" not in options or before == self._state():
+            # It may have written twice within a tick of the clock: what seems damaged is read again, too.
+            if "immutable" not in options or (before == self._state() and (fault is None or n >= _TRIES_OF_DAMAGED)):
                 break
+            sleep(_PAUSE_SECONDS)
         else:
             raise SourceInvalid(f"{self.path}: is written to without a pause; load it again when nothing writes to it")
         if fault is not None:
@@ -193,6 +197,11 @@ class SqliteFile:
             shutil.copyfile(self._beside("-wal"), copy.with_name("copy.db-wal"))
         except OSError as error:
             raise SourceInvalid(f"{self.path}: cannot be read ({error.strerror})") from None
+        if self._state() != state:
+            # Its writer is there after all. What is read now counts for nothing, as the state is not that of before.
+            self._copy.cleanup()
+            self._copy = None
+            return self.path, "mode=ro&immutable=1"
         return copy, "mode=ro"
 
     def _state(self) -> _State:
@@ -213,7 +222,7 @@ class SqliteFile:
 
 def _connected(path: Path, options: str, most_bytes: int = 2**26) -> sqlite3.Connection:
     database = sqlite3.connect(
-        f"file:{quote(str(path.absolute()))}?{options}",
+        f"{path.absolute().as_uri()}?{options}",
         uri=True,
         isolation_level=None,
         timeout=_BUSY_SECONDS,
