@@ -373,6 +373,18 @@ def test_a_row_that_is_damaged_or_too_large_takes_no_other_with_it(store, monkey
     assert report.rejected[1].reason == "exceeds maximum of 10,000 bytes for a row"
 
 
+def test_the_numbers_of_rows_may_be_any_that_sqlite_has(store):
+    with closing(trackio_file("sums.db", n=3)) as database:
+        for n, rowid in enumerate((-(2**63), 0, 2**63 - 1)):
+            database.execute("update traces set rowid = ? where step = ?", (rowid, n))
+        database.commit()
+    assert store.load("sums.db").added == 3
+    with closing(trackio_file("sums-none.db", n=0)):
+        pass
+    with pytest.raises(rt.SourceInvalid, match="has no traces: it has no rows"):
+        store.load("sums-none.db")
+
+
 def test_a_database_of_somebody_else_is_refused_by_name(store):
     with closing(sqlite3.connect("other.db")) as database:
         database.execute("create table users (name)")

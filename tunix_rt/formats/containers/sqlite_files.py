@@ -26,6 +26,7 @@ _COPY = "search_text"
 # A reader's lock delays the commits of a writer for as long as it lasts: pieces of some milliseconds.
 _PIECE_ROWS = 64
 _PIECE_BYTES = 2**23
+_NEXT = "select min(rowid) from traces where rowid between ? and ?"
 _MOST_COPIED_BYTES = 2**29
 _TRIES = 50
 _TRIES_OF_DAMAGED = 2
@@ -43,6 +44,14 @@ def is_sqlite(path: Path) -> bool:
     except sqlite3.Error as error:
         return getattr(error, "sqlite_errorcode", None) not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN)
     return True
+
+
+class _Table(NamedTuple):
+    """The columns of the table, and its first and last row when the reading began."""
+
+    columns: list[str]
+    lowest: int
+    highest: int
 
 
 class _State(NamedTuple):
@@ -71,20 +80,20 @@ class SqliteFile:
             self._copy.cleanup()
 
     def rows(self) -> Iterator[Row | Rejection]:
-        """The rows of Trackio's traces, in the order in which they were logged.
+        """The rows of Trackio's traces, in the order in which they were logged, up to those that come meanwhile.
 
         Raises SourceInvalid for a database of anything else, and for one that is damaged.
         """
-        columns: list[str] = self._piece(self._columns)
+        table: _Table = self._piece(self._table)
         last: int | None = None
         line = 0
-        while piece := self._piece(partial(self._after, columns=columns, last=last)):
-            for rowid, highest, row in piece:
+        while piece := self._piece(partial(self._after, table=table, last=last)):
+            for rowid, row in piece:
                 self.on_read()
                 line += 1
                 last = rowid
-                self.position = self.size * rowid // max(highest, 1) if 0 < rowid <= highest else self.position
-                yield self._row(line, columns, row)
+                self.position = self.size * max(rowid, 0) // max(table.highest, 1)
+                yield self._row(line, table.columns, row)
         self.position = self.size
 
     def _row(self, line: int, columns: list[str], row: tuple[Any, ...] | None) -> Row | Rejection:
@@ -100,7 +109,7 @@ class SqliteFile:
             value[name] = item
         return Row(str(self.path), line, value=value, is_spoiled=spoiled)
 
-    def _columns(self, database: sqlite3.Connection) -> list[str]:
+    def _table(self, database: sqlite3.Connection) -> _Table:
         tables = sorted(
             _name(name) for (name,) in database.execute("select name from sqlite_master where type = 'table'")
         )
@@ -118,21 +127,21 @@ class SqliteFile:
                 f"{self.path}: is a SQLite database without Trackio's traces (its tables: {names}); export what you "
                 "want to load as JSON Lines or CSV"
             )
-        return [column for column in columns if column != _COPY]
+        lowest, highest = database.execute("select min(rowid), max(rowid) from traces").fetchone()
+        return _Table([column for column in columns if column != _COPY], lowest or 0, highest or 0)
 
     def _after(
-        self, database: sqlite3.Connection, columns: list[str], last: int | None
-    ) -> list[tuple[int, int, tuple[Any, ...] | None]]:
-        """The next rows: each with its number, the highest number, and its values; None where they are too large."""
-        names = ", ".join('"{}"'.format(column.replace('"', '""')) for column in columns)
-        found: list[tuple[int, int, tuple[Any, ...] | None]] = []
+        self, database: sqlite3.Connection, table: _Table, last: int | None
+    ) -> list[tuple[int, tuple[Any, ...] | None]]:
+        """The next rows: each with its number, and its values; None where they are too large."""
+        names = ", ".join('"{}"'.format(column.replace('"', '""')) for column in table.columns)
+        found: list[tuple[int, tuple[Any, ...] | None]] = []
         n_bytes = 0
-        (highest,) = database.execute("select max(rowid) from traces").fetchone()
-        while len(found) < _PIECE_ROWS and n_bytes < _PIECE_BYTES and highest is not None:
-            if last is None:
-                (last,) = database.execute("select min(rowid) from traces").fetchone()
-            else:
-                (last,) = database.execute("select min(rowid) from traces where rowid > ?", (last,)).fetchone()
+        while len(found) < _PIECE_ROWS and n_bytes < _PIECE_BYTES:
+            if last == table.highest:
+                break
+            first = table.lowest if last is None else last + 1
+            (last,) = database.execute(_NEXT, (first, table.highest)).fetchone()
             if last is None:
                 break
             try:
@@ -143,7 +152,7 @@ class SqliteFile:
                 size = sum(len(item) for item in row if isinstance(item, bytes))
                 n_bytes += size
                 row = None if size > self._most_bytes else row
-            found.append((last, highest, row))
+            found.append((last, row))
         return found
 
     def _piece(self, read: Callable[[sqlite3.Connection], Any]) -> Any:
