@@ -20,7 +20,7 @@ def verdict_in(value: Any) -> dict[str, Any] | None:
 
 
 def parallel(fields: Mapping[str, Any], length: int, *names: str) -> dict[str, list[Any]]:
-    """Those of these fields that are lists with an item for each of so many samples.
+    """Those of these fields that are lists with an item for each of `length` samples.
 
     Of a list of another length nobody knows which item is missing: it stays in the row as it is.
     """
