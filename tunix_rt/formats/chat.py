@@ -78,7 +78,7 @@ class ShareGptReader:
 
 
 class LangChainReader:
-    """`messages` of LangChain: `type` human, ai or tool, with `content`; also as `dumps` and `messages_to_dict` write."""
+    """`messages` of LangChain: `type` human, ai or tool, with `content`; in each form that it writes."""
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where there is a list of messages whose types say who speaks."""

@@ -16,6 +16,8 @@ from tunix_rt.formats.text.messages import turn_of
 
 # How many streams may be written to one file at a time.
 _MOST_OPEN = 1_000
+# Texts that chunks repeat.
+_SAID_AGAIN = {"role", "id", "type", "name"}
 
 
 class ChatCompletionReader:
@@ -53,7 +55,7 @@ class StreamReader:
 
 
 class TextCompletionReader:
-    """A response with `choices`, each of `text` and `finish_reason`; maybe with the request, or its `prompt`, beside."""
+    """A response with `choices`, each of `text` and `finish_reason`; maybe with its `prompt` or the request."""
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where there are choices with texts that a model wrote: they have reasons to end or probabilities."""
@@ -150,32 +152,36 @@ class _Stream:
 def _gathered(rows: Iterable[Row | Rejection], name: str) -> Iterator[Row | Rejection]:
     opened: dict[str, _Stream] = {}
     for row in rows:
-        try:
-            value = row.value if isinstance(row, Row) else None
-        except TraceInvalid:
-            value = None
-        key = value.get("id") if isinstance(value, dict) else None
-        is_chunk = isinstance(value, dict) and isinstance(key, str) and isinstance(value.get("choices"), list)
-        if not is_chunk or not isinstance(row, Row) or (value["choices"] and not _choices_with(value, name)):
+        if not isinstance(row, Row) or (chunk := _chunk(row, name)) is None:
             yield row
             continue
-        stream = opened.get(key)
-        if stream is not None and stream.is_done and value["choices"]:
+        key = chunk["id"]
+        if key in opened and opened[key].is_done and chunk["choices"]:
             # Another completion under the same id.
             yield _row_of(opened.pop(key))
-            stream = None
-        if stream is None:
+        if key not in opened:
             for done in [one for one, other in opened.items() if other.is_done]:
                 yield _row_of(opened.pop(done))
             if len(opened) >= _MOST_OPEN:
                 yield _row_of(opened.pop(next(iter(opened))))
-            stream = opened[key] = _Stream(row)
+            opened[key] = _Stream(row)
         try:
-            stream.add(value)
+            opened[key].add(chunk)
         except TraceInvalid as error:
             yield row.rejection(error)
     for stream in opened.values():
         yield _row_of(stream)
+
+
+def _chunk(row: Row, name: str) -> dict[str, Any] | None:
+    """The fields of a row that is a chunk; None where it is none."""
+    try:
+        value = row.value
+    except TraceInvalid:
+        return None
+    if not isinstance(value, dict) or not isinstance(value.get("id"), str):
+        return None
+    return value if value.get("choices") == [] or _choices_with(value, name) else None
 
 
 def _row_of(stream: _Stream) -> Row:
@@ -191,10 +197,10 @@ def _extend(message: dict[str, Any], delta: Mapping[str, Any]) -> None:
         known = message.get(name)
         if name == "tool_calls" and isinstance(item, list):
             _extend_calls(message.setdefault("tool_calls", []), item)
-        elif (isinstance(item, str) and isinstance(known, str) and name not in {"role", "id", "type", "name"}) or (
-            isinstance(item, list) and isinstance(known, list)
-        ):
-            message[name] = known + item
+        elif isinstance(item, str) and isinstance(known, str):
+            message[name] = item if name in _SAID_AGAIN else known + item
+        elif isinstance(item, list) and isinstance(known, list):
+            message[name] = [*known, *item]
         elif isinstance(item, dict) and isinstance(known, dict):
             message[name] = dict(known)
             _extend(message[name], item)

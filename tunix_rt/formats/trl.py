@@ -190,7 +190,7 @@ def _found_in_reply(
     if before and len(prompt_turns) == 1 and before[-1].text.strip() == prompt_turns[0].text.strip():
         # Beside a text many data sets have it once more in the dialogue, and there with the system's.
         prompt_turns, turns = before, turns[first:]
-    for repeated in (prompt_turns, [turn for turn in prompt_turns if turn.role != "system"]):
+    for repeated in (prompt_turns, [one for one in prompt_turns if one.role != "system"]):
         if turns[: len(repeated)] == repeated:
             turns = turns[len(repeated) :]
     prompt = prompt_of(prompt_turns)

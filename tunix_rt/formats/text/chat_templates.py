@@ -20,8 +20,8 @@ class Said(NamedTuple):
 
 
 _ROLE = r"(?P<role>system|developer|user|human|assistant|model|tool|observation|ipython|function)"
-# For each family of marks: what begins a text, what begins a turn (in the group `role`, or by the table below), and what
-# ends one. Only the white space that the template itself writes belongs to a mark.
+# For each family of marks: what begins a text, what begins a turn (the first group says whose), and what ends one. Only
+# the white space that the template itself writes belongs to a mark.
 _FAMILIES = (
     (
         r"<[｜|]User[｜|]>",
@@ -61,8 +61,7 @@ _FAMILIES = (
     (
         r"<\|start\|>",
         # What the model wrote keeps its channels, which tell the reasoning from the answer.
-        r"<\|start\|>(?P<role>system|developer|user)<\|message\|>|(?=<\|start\|>(?P<channel>assistant|functions\.)"
-        r"[^<>|]{0,100}<\|)",
+        r"<\|start\|>(?P<role>system|developer|user)<\|message\|>|(?=<\|start\|>(?P<channel>assistant|functions\.)[^<>|]*<\|)",
         r"<\|end\|>(?:\s*<\|start\|>assistant)?",
     ),
 )  # fmt: skip
@@ -80,10 +79,12 @@ _ROLES = {
     "[system_prompt]": "system",
 }
 # What begins a text before the first turn.
-_BEGINS = r"(?:<｜begin▁of▁sentence｜>|<\|begin_of_text\|>|<\|begin_of_sentence\|>|<bos>|<s>|<BOS_TOKEN>|\[gMASK\](?:<sop>)?|<\|startoftext\|>)"
-_MARK = re.compile(
-    rf"\s*(?:{_BEGINS}\s*)*(?:{'|'.join(f'(?P<f{n}>{first})' for n, (first, _, _) in enumerate(_FAMILIES))})"
+_BEGINS = (
+    r"(?:<｜begin▁of▁sentence｜>|<\|begin_of_text\|>|<\|begin_of_sentence\|>|<bos>|<s>|<BOS_TOKEN>|<\|startoftext\|>"
+    r"|\[gMASK\](?:<sop>)?)"
 )
+_FIRST = "|".join(f"(?P<f{n}>{first})" for n, (first, _, _) in enumerate(_FAMILIES))
+_MARK = re.compile(rf"\s*(?:{_BEGINS}\s*)*(?:{_FIRST})")
 _OPENS = [re.compile(opens) for _, opens, _ in _FAMILIES]
 _ENDS = [re.compile(rf"(?:{ends})\s*(?:{_BEGINS}\s*)*\Z") for _, _, ends in _FAMILIES]
 _BEGIN = re.compile(rf"\s*{_BEGINS}")
@@ -147,7 +148,7 @@ def split_turns(text: str) -> list[Said] | None:
 
 
 def bare(text: str) -> str:
-    r"""A completion without the marks at its ends: of the model's own turn, of its end, and of the next turn's beginning.
+    r"""A completion without the marks at its ends: of the model's own turn, its end, and what begins the next turn.
 
     >>> bare("<|im_start|>assistant\n4<|im_end|>\n<|im_start|>user\n")
     '4'

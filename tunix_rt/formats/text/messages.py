@@ -209,11 +209,9 @@ def _parts_in(content: dict[str, Any], path: str) -> list[Part]:
         return parts_of(content["parts"], f"{path}.parts")
     if "type" in content:
         return parts_of([content], path)
-    parts: list[Part] = []
     fields = {name: item for name, item in content.items() if item is not None}
-    for name in _REASONING_FIELDS:
-        if isinstance(fields.get(name), str):
-            parts.append(Part("reasoning", fields.pop(name), {}))
+    thoughts = [name for name in _REASONING_FIELDS if isinstance(fields.get(name), str)]
+    parts = [Part("reasoning", fields.pop(name), {}) for name in thoughts]
     named = next((name for name in _TEXT_FIELDS if isinstance(fields.get(name), str)), None)
     named = named or only_text(fields, path)
     rest = rest_of(fields, *filter(None, [named]))

@@ -74,9 +74,9 @@ def parse_written(text: str) -> Written:
     r"""Reasoning and answer of a completion, by the tags of its dialect; all is the answer where it has none.
 
     It has tags where it begins with one that opens, or has one of reasoning at the beginning of a line or behind a
-    sentence, or one that closes what it never opened (the template did). A tag that is quoted or stands in code is none.
-    Nothing is lost but the tags, the marks of a chat template at both ends, and the white space around them: what stands
-    outside of the answer's tag, or before or between blocks of reasoning, goes to the reasoning, a paragraph each.
+    sentence, or one that closes what it never opened (the template did). A tag that is quoted or stands in code is
+    none. Nothing is lost but the tags, the marks of a chat template at both ends, and the white space around them: what
+    stands outside of the answer's tag, before or between blocks of reasoning, goes to the reasoning, a paragraph each.
 
     >>> parse_written("<think>27 × 20 − 27</think>513")
     Written(reasoning='27 × 20 − 27', answer='513', cut=False)
@@ -118,13 +118,8 @@ def _tagged(text: str) -> Written | None:
         return None
     begun = tags[0].opens and not text[: tags[0].start].strip()
     orphan = None if begun else _orphan(tags, len(text))
-    if not (begun or orphan):
-        begins = next(
-            (place for place, tag in enumerate(tags) if _begins_reasoning(text, tag, tags[place + 1 :])), None
-        )
-        if begins is None:
-            return None
-        tags = tags[begins:]
+    if not (begun or orphan) and not (tags := _from_reasoning(text, tags)):
+        return None
     closings = {tag.pair: place for place, tag in enumerate(tags) if not tag.opens}
     sure_closings = {tag.pair: place for place, tag in enumerate(tags) if not tag.opens and not tag.doubtful}
 
@@ -188,14 +183,22 @@ def _orphan(tags: list[_Tag], end: int) -> _Tag | None:
     return None
 
 
-def _begins_reasoning(text: str, tag: _Tag, later: list[_Tag]) -> bool:
-    """Whether a tag behind other words opens the reasoning: on a line of its own, or with its end and in its place."""
-    if not tag.opens or tag.answers or tag.doubtful:
-        return False
-    begins = _begins_line(text, tag.start)
-    if any(other.pair == tag.pair and not other.opens and not other.doubtful for other in later):
-        return begins or bool(_BEFORE_REASONING.search(text, max(0, tag.start - _BEFORE), tag.start))
-    return begins and text[tag.end : tag.end + 1] in {"\n", "\r"}
+def _from_reasoning(text: str, tags: list[_Tag]) -> list[_Tag]:
+    """The tags from the one on that opens the reasoning behind other words; none where these only mention tags.
+
+    It stands at the beginning of a line or behind a sentence; if it is never closed, alone on its line.
+    """
+    closings = {tag.pair: place for place, tag in enumerate(tags) if not tag.opens and not tag.doubtful}
+    for place, tag in enumerate(tags):
+        if not tag.opens or tag.answers or tag.doubtful:
+            continue
+        begins = _begins_line(text, tag.start)
+        if closings.get(tag.pair, -1) > place:
+            if begins or _BEFORE_REASONING.search(text, max(0, tag.start - _BEFORE), tag.start):
+                return tags[place:]
+        elif begins and text[tag.end : tag.end + 1] in {"\n", "\r"}:
+            return tags[place:]
+    return []
 
 
 def _part(tag: _Tag | None, text: str) -> _Part:
