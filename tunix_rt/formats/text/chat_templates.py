@@ -104,14 +104,16 @@ _FRONT = re.compile(
 )
 _FRONT_BEGINS = frozenset("<[a")
 _NEXT = re.compile(
-    r"\s*(?:<[｜|]User[｜|]>|<\|im_start\|>(?:user\s*)?|<\|start_header_id\|>(?:user<\|end_header_id\|>)?"
-    r"|<start_of_turn>(?:user)?|<\|user\|>|<\|observation\|>)\s*\Z"
+    r"\s*(?:<[｜|]User[｜|]>|<\|im_start\|>(?:user(?:<\|im_sep\|>)?)?|<\|im_user\|>(?:user<\|im_middle\|>)?"
+    r"|<\|start_header_id\|>(?:user<\|end_header_id\|>)?|<\|header_start\|>(?:user<\|header_end\|>)?"
+    r"|<start_of_turn>(?:user)?|<\|turn>(?:user)?|<\|start_of_role\|>(?:user<\|end_of_role\|>)?"
+    r"|<\|START_OF_TURN_TOKEN\|>(?:<\|USER_TOKEN\|>)?|<\|(?:user|observation)\|>)\s*\Z"
 )
 TURN_ENDS = (
     *("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|eot|>", "<|end_of_text|>", "<|END_OF_TURN_TOKEN|>"),
     *("<｜end▁of▁sentence｜>", "<turn|>", "<end_of_turn>", "<eos>", "</s>", "<|end|>", "<|return|>"),
 )
-_NEXT_ENDS = ("|>", "｜>", "user", "<start_of_turn>")
+_NEXT_ENDS = ("|>", "｜>", "user", "<start_of_turn>", "<|turn>")
 
 
 def split_turns(text: str) -> list[Said] | None:
