@@ -15,25 +15,23 @@ from tunix_rt.formats.text.think_tags import parse_written
 from tunix_rt.formats.text.written import found_in_text
 
 ASKED, THOUGHT, ANSWER = "Is 91 prime?", "91 = 7 × 13.", "No."
-# Each template: what begins the text, and before and after each of system, user, assistant; None where it has no system.
+ROLES = ("system", "user", "assistant")
+# Each template: what begins the text, and what stands around each of system (None where it has none), user, assistant.
 TEMPLATES = {
     "deepseek": ("<｜begin▁of▁sentence｜>", ("", ""), ("<｜User｜>", ""), ("<｜Assistant｜>", "<｜end▁of▁sentence｜>")),
-    "chatml": ("", *((f"<|im_start|>{role}\n", "<|im_end|>\n") for role in ("system", "user", "assistant"))),
-    "phi_4": ("", *((f"<|im_start|>{role}<|im_sep|>", "<|im_end|>") for role in ("system", "user", "assistant"))),
+    "chatml": ("", *((f"<|im_start|>{role}\n", "<|im_end|>\n") for role in ROLES)),
+    "phi_4": ("", *((f"<|im_start|>{role}<|im_sep|>", "<|im_end|>") for role in ROLES)),
     "kimi": (
         "",
-        *((f"<|im_{role}|>{role}<|im_middle|>", "<|im_end|>") for role in ("system", "user", "assistant")),
+        *((f"<|im_{role}|>{role}<|im_middle|>", "<|im_end|>") for role in ROLES),
     ),
     "llama_3": (
         "<|begin_of_text|>",
-        *(
-            (f"<|start_header_id|>{role}<|end_header_id|>\n\n", "<|eot_id|>")
-            for role in ("system", "user", "assistant")
-        ),
+        *((f"<|start_header_id|>{role}<|end_header_id|>\n\n", "<|eot_id|>") for role in ROLES),
     ),
     "llama_4": (
         "<|begin_of_text|>",
-        *((f"<|header_start|>{role}<|header_end|>\n\n", "<|eot|>") for role in ("system", "user", "assistant")),
+        *((f"<|header_start|>{role}<|header_end|>\n\n", "<|eot|>") for role in ROLES),
     ),
     "gemma": ("<bos>", None, *((f"<start_of_turn>{role}\n", "<end_of_turn>\n") for role in ("user", "model"))),
     "gemma_4": ("<bos>", *((f"<|turn>{role}\n", "<turn|>\n") for role in ("system", "user", "model"))),
@@ -43,12 +41,12 @@ TEMPLATES = {
         ("[INST] ", " [/INST]"),
         (" ", "</s>"),
     ),
-    "phi_3": ("", *((f"<|{role}|>\n", "<|end|>\n") for role in ("system", "user", "assistant"))),
-    "zephyr": ("", *((f"<|{role}|>\n", "</s>\n") for role in ("system", "user", "assistant"))),
-    "glm": ("[gMASK]<sop>", *((f"<|{role}|>\n", "") for role in ("system", "user", "assistant"))),
+    "phi_3": ("", *((f"<|{role}|>\n", "<|end|>\n") for role in ROLES)),
+    "zephyr": ("", *((f"<|{role}|>\n", "</s>\n") for role in ROLES)),
+    "glm": ("[gMASK]<sop>", *((f"<|{role}|>\n", "") for role in ROLES)),
     "granite": (
         "",
-        *((f"<|start_of_role|>{role}<|end_of_role|>", "<|end_of_text|>\n") for role in ("system", "user", "assistant")),
+        *((f"<|start_of_role|>{role}<|end_of_role|>", "<|end_of_text|>\n") for role in ROLES),
     ),
     "command": (
         "<BOS_TOKEN>",
@@ -110,7 +108,7 @@ def test_both_ends_of_a_completion_are_known(name):
 
 
 @names
-def test_a_prompt_that_a_completion_repeats_is_not_said_twice(name, store):
+def test_a_prompt_that_a_completion_repeats_is_not_said_twice(name):
     text = templated(name, ("user", ASKED), ("assistant", f"<think>{THOUGHT}</think>{ANSWER}"))
     found = found_in_text(f"Answer the question. {ASKED}", text, meta={}, extra={})
     assert ([step["content"] for step in found.steps], found.answer) == ([THOUGHT], ANSWER)
@@ -177,7 +175,8 @@ def test_a_text_that_only_mentions_marks_is_no_dialogue(text):
 
 
 def test_marks_in_code_are_text():
-    shown = "So:\n```\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n```\nor `<|im_start|>user` or `<|im_start|>user<|im_sep|>`."
+    code = "```\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n```"
+    shown = f"So:\n{code}\nor `<|im_start|>user` or `<|im_start|>user<|im_sep|>`."
     text = templated("chatml", ("user", "Show me ChatML."), ("assistant", shown))
     assert split_turns(text) == [("user", "Show me ChatML."), ("assistant", shown)]
 

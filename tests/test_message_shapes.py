@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import tunix_rt as rt
 from tests.data_sets import load, told
 from tests.spoiled import only_refuses, read, spoiled
-from tunix_rt.formats import READABLE
+from tunix_rt.formats import READABLE, Row
 
 ASKED = {"role": "user", "content": "Is 91 prime?"}
 SAID = {"role": "assistant", "content": "<think>91 = 7 × 13</think>No."}
@@ -317,11 +317,8 @@ def test_streamed_texts_are_put_together(store):
 
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=20), st.text("xyz ", min_size=1))
 def test_the_texts_of_chunks_are_whole_in_every_order(keys, said):
-    from tunix_rt.formats import Row
-
     rows = [Row("f", n, value=chunk(key, content=f"{n}{said}")) for n, key in enumerate(keys)]
-    (format,) = [one for one in READABLE.values() if one.name == "chunks"]
-    gathered = [row.value for row in format.gathered(iter(rows))]
+    gathered = [row.value for row in READABLE["chunks"].gathered(iter(rows))]
     contents = {value["id"]: value["choices"][0]["message"]["content"] for value in gathered}
     assert contents == {key: "".join(f"{n}{said}" for n, k in enumerate(keys) if k == key) for key in keys}
 
