@@ -175,14 +175,16 @@ def reply_in(text: str, prompt: str) -> str:
 
 def turn_end(text: str) -> int:
     """Where the text ends before the marks that end a turn, and the white space around them."""
-    end = len(text)
-    while end:
-        if text[end - 1].isspace():
-            end -= 1
-        elif mark := next((mark for mark in TURN_ENDS if text.endswith(mark, 0, end)), None):
-            end -= len(mark)
-        else:
-            break
+    end = _before_spaces(text, len(text))
+    # All marks end so, and few texts do.
+    while text.endswith(">", 0, end) and (mark := next((one for one in TURN_ENDS if text.endswith(one, 0, end)), None)):
+        end = _before_spaces(text, end - len(mark))
+    return end
+
+
+def _before_spaces(text: str, end: int) -> int:
+    while end and text[end - 1].isspace():
+        end -= 1
     return end
 
 
