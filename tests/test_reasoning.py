@@ -113,7 +113,6 @@ def test_an_answer_alone_may_have_its_tag():
         "Split at '</think>', as in text.split(\"</think>\").",
         "Split it:\n\n```python\nhead, tail = text.split(\n</think>\n)\n```\nDone.",
         "A template looks so:\n```\n<think>\n…\n</think>\n```\n",
-        "Sure.\n<think>\nHm.\n</think>\n513",
         "Wrap it in <answer>513</answer>.",
         "<output>513</output>",
         '<p>Total: <output name="sum">513</output></p>',
@@ -124,6 +123,17 @@ def test_an_answer_alone_may_have_its_tag():
 )
 def test_a_text_that_only_mentions_tags_is_all_answer(text):
     assert parse_written(text) == ("", text, False)
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["Sure.\n", "Sure, I will think first\n\n", "Let me see. ", "Assistant: ", "First I plan:\n  "],
+)
+def test_words_before_the_reasoning_do_not_hide_it(before):
+    said = before.strip()
+    assert parts(f"{before}<think>{THOUGHT}</think>513") == (f"{said}\n\n{THOUGHT}", "513")
+    assert parts(f"{said}\n<think>\n{THOUGHT}") == (f"{said}\n\n{THOUGHT}", None)
+    assert parts(f"{said} `<think>` it") == ("", f"{said} `<think>` it")
 
 
 def test_reasoning_that_mentions_tags_goes_on_to_its_own_end():

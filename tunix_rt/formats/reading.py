@@ -116,6 +116,7 @@ class Reading:
                 self.format, is_wrapped = _format_of(self._file.path, sample, format)
                 if is_wrapped:
                     self._rows = unwrapped(self._rows, is_alone=len(sample) == 1)
+                self._rows = self.format.gathered(self._rows)
         except BaseException:
             self._file.close()
             raise

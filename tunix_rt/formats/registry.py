@@ -8,7 +8,15 @@ import pyarrow as pa
 
 from tunix_rt.errors import SourceInvalid, TraceInvalid
 from tunix_rt.formats.atif import AtifReader, atif
-from tunix_rt.formats.chat import ChatCompletionReader, MessagesReader, ShareGptReader, messages
+from tunix_rt.formats.chat import (
+    LangChainReader,
+    MessagesReader,
+    OtherMessagesReader,
+    ShareGptReader,
+    TemplatedTextReader,
+    messages,
+)
+from tunix_rt.formats.completions import ChatCompletionReader, StreamReader, TextCompletionReader
 from tunix_rt.formats.containers.writers import LINES, PARQUET, Container
 from tunix_rt.formats.evaluations import (
     MmluProReader,
@@ -22,12 +30,13 @@ from tunix_rt.formats.helm import HelmReader
 from tunix_rt.formats.inspect_logs import InspectReader
 from tunix_rt.formats.lm_eval import LmEvalReader
 from tunix_rt.formats.mapped import MappedReader
+from tunix_rt.formats.message_responses import BedrockReader, MessageResponseReader
 from tunix_rt.formats.native import NativeReader
 from tunix_rt.formats.nemo_rl import NemoRlReader
 from tunix_rt.formats.process_rewards import Prm800kReader, ProcessBenchReader
 from tunix_rt.formats.providers import AnthropicReader, GeminiReader, OpenAiResponsesReader
 from tunix_rt.formats.rows.found import Found, Reader, draft_of
-from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.rows.row import Draft, Rejection, Row
 from tunix_rt.formats.solutions import NuminaMathReader, OpenR1MathReader, OpenThoughtsReader, S1kReader
 from tunix_rt.formats.spans import OpenInferenceReader, OtelGenAiReader
 from tunix_rt.formats.trackio import TrackioReader
@@ -73,6 +82,11 @@ class Format(NamedTuple):
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where a row looks like one of this format, else what it lacks."""
         return self.reader.misfit(value) if self.reader else "it is only written"
+
+    def gathered(self, rows: Iterator[Row | Rejection]) -> Iterator[Row | Rejection]:
+        """The rows, those that are pieces of one put together."""
+        gather = getattr(self.reader, "gathered", None)
+        return gather(rows) if gather else rows
 
     def drafts(self, row: Row) -> Iterator[Draft | TraceInvalid]:
         """The traces of a row, an error in place of each invalid one; raises TraceInvalid where none can be read."""
@@ -145,9 +159,14 @@ _TABLE = (
     Format("openai_responses", "providers", "OpenAI Responses", OpenAiResponsesReader()),
     Format("anthropic", "providers", "Anthropic Messages", AnthropicReader()),
     Format("gemini", "providers", "Gemini: generateContent", GeminiReader()),
-    Format("chat_completion", "chat", "responses of chat completions, with choices", ChatCompletionReader()),
+    Format("bedrock", "message_responses", "Amazon Bedrock: Converse", BedrockReader()),
+    Format("chat_completion", "completions", "responses of chat completions, with choices", ChatCompletionReader()),
+    Format("text_completion", "completions", "responses of text completions", TextCompletionReader()),
+    Format("chunks", "completions", "streamed chunks of completions", StreamReader()),
     Format("sharegpt", "chat", "ShareGPT: conversations", ShareGptReader()),
     Format("messages", "chat", "chats: messages with role and content", MessagesReader(), _lines(messages)),
+    Format("langchain", "chat", "LangChain: messages", LangChainReader()),
+    Format("message", "message_responses", "a response with one message (Cohere, Ollama)", MessageResponseReader()),
     Format("trace", "native", "a trace as JSON on each line", NativeReader(), Writer(LINES)),
     Format("parquet", "native", "the same with typed columns, read as trace", writer=Writer(PARQUET)),
     Format(
@@ -157,6 +176,8 @@ _TABLE = (
         PromptCompletionReader(),
         _lines(prompt_completion, takes_tags=True),
     ),
+    Format("templated_text", "chat", "a dialogue in a text, by a chat template's marks", TemplatedTextReader()),
+    Format("other_messages", "chat", "messages under another name", OtherMessagesReader()),
     Format("tunix_sft", "tunix", "google/tunix: dialogues to fine-tune on", writer=_lines(tunix_sft)),
     Format("training_example", "tunix", "google/tunix: prompts and responses", writer=_lines(training_example)),
     Format(

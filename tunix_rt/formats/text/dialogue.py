@@ -12,6 +12,7 @@ from tunix_rt.errors import Problem, TraceInvalid
 from tunix_rt.formats.rows.found import Found
 from tunix_rt.formats.rows.trace_fields import StepFields
 from tunix_rt.formats.rows.typed_fields import first_text, maybe, rest_of
+from tunix_rt.formats.text.chat_templates import reply_in
 from tunix_rt.formats.text.messages import Turn, call_text, turn, turns_of
 from tunix_rt.formats.text.think_tags import parse_written, split_steps
 
@@ -164,6 +165,8 @@ def found_in_completion(value: Mapping[str, Any], *, meta: Mapping[str, Any], ex
     if "completion" not in value:
         raise TraceInvalid(Problem("completion", "missing"))
     completion = value["completion"]
+    if isinstance(completion, str):
+        completion = reply_in(completion, prompt.text)
     return found_in_rollout(
         prompt,
         [] if completion is None else turns_of(completion, "completion", role="assistant"),
