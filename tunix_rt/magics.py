@@ -132,9 +132,8 @@ class TraceMagics(Magics):
         if not options.sources and not options.examples:
             raise UsageError("name a file, a folder or a pattern to load; or --examples")
         how = {"format": options.format, "mapping": mapping_in(options.map), "known": options.known}
-        reports = [
-            self.store.load(source, **how, encoding=options.encoding, split=options.split) for source in options.sources
-        ]
+        of_files = {"encoding": options.encoding, "split": options.split}
+        reports = [self.store.load(source, **how, **of_files) for source in options.sources]
         if options.examples:
             reports.append(self.store.load(examples.folder(), **how))
             # Where a package lies on this machine says nothing to the reader of a notebook.

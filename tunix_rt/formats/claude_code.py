@@ -18,7 +18,7 @@ from tunix_rt.formats.text.sessions import Said, found_in_session, parts_left, t
 
 _OF_THE_SESSION = {"sessionId": "session_id", "cwd": "cwd", "gitBranch": "git_branch", "version": "version"}
 # What the program notes for itself; it repeats what the messages have, or has no text.
-_BOOKKEEPING = {"progress", "file-history-snapshot", "queue-operation", "last-prompt", "permission-mode"}
+_BOOKKEEPING = ("progress", "file-history-snapshot", "queue-operation", "last-prompt", "permission-mode")
 # How a text begins that the program wrote in the user's name.
 _INTERRUPTED = "[Request interrupted by user"
 _LOCAL = ("<local-command-", "<bash-stdout>", "<bash-stderr>", "<bash-input>")
@@ -27,7 +27,7 @@ _SYNTHETIC = "<synthetic>"
 
 
 class ClaudeCodeReader:
-    """`type` (user, assistant, summary, system), `message` of `role` and `content`, `uuid`, `parentUuid`, `sessionId`."""
+    """`type` (user, assistant, summary, system), `message` of `role`, `content`; `uuid`, `parentUuid`, `sessionId`."""
 
     def __init__(self, *, is_split: bool = False) -> None:
         self._is_split = is_split

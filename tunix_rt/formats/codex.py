@@ -14,7 +14,7 @@ from tunix_rt.formats.rows.typed_fields import each, lacking, rest_of
 from tunix_rt.formats.text.response_items import is_item, said_in_item
 from tunix_rt.formats.text.sessions import Said, found_in_session, text_in
 
-_KINDS = {"session_meta", "response_item", "event_msg", "turn_context", "compacted"}
+_KINDS = ("session_meta", "response_item", "event_msg", "turn_context", "compacted")
 # How a text begins that the program wrote in the user's name.
 _CONTEXT = (
     "<environment_context", "<user_instructions", "<permissions instructions", "<collaboration_mode",
@@ -76,15 +76,15 @@ class CodexReader:
         written = _written(payload for kind, payload in events if kind == "response_item")
         n_sessions = 0
         for kind, payload in events:
-            inner = payload.get("type")
+            inner = str(payload.get("type") or kind)
             n_sessions += kind == "session_meta"
             if kind == "session_meta" and n_sessions > 1:
                 # That of the session which this one continues.
                 counted[kind] += 1
             elif (here := _said(kind, payload, written)) is not None:
                 said += here
-            elif kind in _BOOKKEEPING or inner in _BOOKKEEPING or str(inner).startswith(("exec_", "mcp_", "patch_")):
-                counted[str(inner or kind)] += 1
+            elif kind in _BOOKKEEPING or inner in _BOOKKEEPING or inner.startswith(("exec_", "mcp_", "patch_")):
+                counted[inner] += 1
             else:
                 unknown.append({"type": kind, "payload": payload})
         if counted:
@@ -117,17 +117,22 @@ def _written(items: Iterator[Mapping[str, Any]]) -> set[str]:
 
 def _said(kind: str, payload: Mapping[str, Any], written: set[str]) -> list[Said] | None:
     """What an event holds for the trace; None where it is of another kind."""
-    inner = payload.get("type")
+    found: list[Said] | None = None
     if kind == "session_meta":
-        return [Said("context", text) for name in _INSTRUCTIONS if (text := text_in(payload.get(name))[0])]
-    if kind == "turn_context" and isinstance(payload.get("model"), str):
-        return [Said("model", payload["model"])]
-    if kind == "compacted":
-        return [Said("context", text)] if (text := text_in(payload.get("message"))[0]) else []
-    if kind == "response_item" and is_item(payload):
-        return [_told(one) for one in said_in_item(payload)]
-    if kind != "event_msg" or not isinstance(inner, str):
-        return None
+        found = [Said("context", text_in(payload.get(name))[0]) for name in _INSTRUCTIONS]
+    elif kind == "turn_context" and isinstance(payload.get("model"), str):
+        found = [Said("model", payload["model"])]
+    elif kind == "compacted":
+        found = [Said("context", text_in(payload.get("message"))[0])]
+    elif kind == "response_item" and is_item(payload):
+        found = [_told(one) for one in said_in_item(payload)]
+    elif kind == "event_msg":
+        found = _of_event(payload, written)
+    return found
+
+
+def _of_event(payload: Mapping[str, Any], written: set[str]) -> list[Said] | None:
+    inner = str(payload.get("type"))
     if inner in _REPEATED:
         what, name = _REPEATED[inner]
         text = text_in(payload.get(name))[0]

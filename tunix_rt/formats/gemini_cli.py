@@ -1,8 +1,8 @@
 """Gemini CLI and Qwen Code, which began as a fork of it: sessions as one document, or an event a line.
 
 Sources: google-gemini/gemini-cli, packages/core/src/services/chatRecordingTypes.ts; QwenLM/qwen-code,
-packages/core/src/services/chatRecordingService.ts and packages/cli/src/ui/utils/export/types.ts. A file of lines is read
-as one row with all `events`.
+packages/core/src/services/chatRecordingService.ts and packages/cli/src/ui/utils/export/types.ts. A file of lines
+is read as one row with all `events`.
 """
 
 from abc import ABC, abstractmethod
@@ -17,9 +17,9 @@ from tunix_rt.formats.rows.typed_fields import each, rest_of
 from tunix_rt.formats.text.messages import call_text
 from tunix_rt.formats.text.sessions import Said, found_in_session, parts_left, text_in, told, without_abandoned
 
-_GEMINI_TYPES = {"user", "gemini", "qwen", "info", "error", "warning"}
-_QWEN_TYPES = {"user", "assistant", "tool_result", "tool_call"}
-_NOTES = {"info", "error", "warning"}
+_GEMINI_TYPES = ("user", "gemini", "qwen", "info", "error", "warning")
+_QWEN_TYPES = ("user", "assistant", "tool_result", "tool_call")
+_NOTES = ("info", "error", "warning")
 
 
 class _Session(NamedTuple):
@@ -101,7 +101,7 @@ class GeminiCliReader(_SessionReader):
             if isinstance(event.get("$rewindTo"), str):
                 if event["$rewindTo"] in messages:
                     ids = list(messages)
-                    abandoned += [messages.pop(id) for id in ids[ids.index(event["$rewindTo"]) :]]
+                    abandoned += [messages.pop(key) for key in ids[ids.index(event["$rewindTo"]) :]]
             elif isinstance(event.get("$set"), dict):
                 given = event["$set"]
                 about |= rest_of(given, "messages")
@@ -133,7 +133,7 @@ class GeminiCliReader(_SessionReader):
 
 
 class QwenCodeReader(_SessionReader):
-    """`type` (user, assistant, tool_result, system), `message` of `role` and `parts`, `uuid`, `parentUuid`, `sessionId`."""
+    """`type` (user, assistant, tool_result, system), `message` of `role`, `parts`; `parentUuid`; `sessionId`."""
 
     def is_event(self, value: Mapping[str, Any]) -> bool:
         """Whether a row is surely an event of such a session."""

@@ -26,7 +26,7 @@ _TEXTS = ("input", "output", "metadata")
 
 
 class LangfuseReader:
-    """`trace` and `observations` of `type` (GENERATION, SPAN, TOOL, …), `input`, `output`, `model`; or an observation."""
+    """`trace` and `observations` of `type` (GENERATION, SPAN, TOOL, …), `input`, `output`, `model`; or one of these."""
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where it is a trace with observations, or a generation."""
@@ -59,41 +59,57 @@ class LangfuseReader:
 
 def _said(trace: Mapping[str, Any], observations: Sequence[Mapping[str, Any]]) -> list[Said]:
     asked = _turns(trace.get("input"), _ASKED, "trace.input", role="user")
-    generations = [one for one in observations if str(one.get("type")).upper() == "GENERATION"]
+    generations = [one for one in observations if _kind(one) == "GENERATION"]
     if not asked and generations:
         asked = _turns(generations[0].get("input"), _ASKED, "observations.input", role="user")
     first = next((n for n, one in enumerate(asked) if one.role == "assistant"), len(asked))
-    said = [Said("context" if one.role == "system" else "asked", one.shown) for one in asked[:first]]
-    parents = {one.get("parentObservationId") or one.get("parent_observation_id") for one in observations}
-    # A call is in the output of the model and in the observation of the tool, a result there and in the next input.
-    called: list[str] = []
-    seen = {one.shown for one in asked}
+    gathered = _Gathered(asked[:first])
+    parents = {str(one.get("parentObservationId") or one.get("parent_observation_id")) for one in observations}
     for n, one in enumerate(observations):
-        kind, path = str(one.get("type")).upper(), f"observations.{n}"
-        if kind == "GENERATION":
-            for message in _turns(one.get("input"), _ASKED, f"{path}.input", role="user"):
-                if message.role == "tool" and message.shown not in seen:
-                    seen.add(message.shown)
-                    said.append(Said("result", message.shown))
-            if isinstance(one.get("model"), str):
-                said.append(Said("model", one["model"]))
-            for answer in _turns(one.get("output"), _ANSWERED, f"{path}.output", role="assistant"):
-                said += _of_answer(answer)
-                called += [str(first_text(_function(call), "name")[1]) for call in answer.calls]
-        elif kind not in _HOLDING or (one.get("id") not in parents and one.get("output") is not None):
-            name = str(one.get("name") or kind.lower())
-            if name in called:
-                called.remove(name)
-            else:
-                said.append(Said("call", call_text({"name": name, "arguments": _value(one.get("input"))})))
-            result = _shown(one.get("output"))
-            if result not in seen:
-                seen.add(result)
-                said.append(Said("result", result))
-    answer = _turns(trace.get("output"), _ANSWERED, "trace.output", role="assistant")
-    final = answer[-1].text if answer else ""
+        if _kind(one) == "GENERATION":
+            gathered.take_generation(one, f"observations.{n}")
+        elif _kind(one) not in _HOLDING or (str(one.get("id")) not in parents and one.get("output") is not None):
+            gathered.take_tool(one)
+    said = gathered.said
+    answers = _turns(trace.get("output"), _ANSWERED, "trace.output", role="assistant")
+    final = answers[-1].text if answers else ""
     last = next((one.text for one in reversed(said) if one.kind in ("text", "call", "result")), "")
     return [*said, Said("text", final)] if final and final.strip() != last.strip() else said
+
+
+class _Gathered:
+    """What was said, each thing once.
+
+    A call is in the model's output and in the observation of the tool, a result there and in the next input.
+    """
+
+    def __init__(self, asked: Sequence[Turn]) -> None:
+        self.said = [Said("context" if one.role == "system" else "asked", one.shown) for one in asked]
+        self._seen = {one.shown for one in asked}
+        self._called: list[str] = []
+
+    def take_generation(self, one: Mapping[str, Any], path: str) -> None:
+        for message in _turns(one.get("input"), _ASKED, f"{path}.input", role="user"):
+            if message.role == "tool":
+                self._take_result(message.shown)
+        if isinstance(one.get("model"), str):
+            self.said.append(Said("model", one["model"]))
+        for answer in _turns(one.get("output"), _ANSWERED, f"{path}.output", role="assistant"):
+            self.said += _of_answer(answer)
+            self._called += [str(first_text(_function(call), "name")[1]) for call in answer.calls]
+
+    def take_tool(self, one: Mapping[str, Any]) -> None:
+        name = str(one.get("name") or one.get("type"))
+        if name in self._called:
+            self._called.remove(name)
+        else:
+            self.said.append(Said("call", call_text({"name": name, "arguments": _value(one.get("input"))})))
+        self._take_result(_shown(one.get("output")))
+
+    def _take_result(self, result: str) -> None:
+        if result not in self._seen:
+            self._seen.add(result)
+            self.said.append(Said("result", result))
 
 
 def _of_answer(answer: Turn) -> Iterator[Said]:
@@ -115,6 +131,10 @@ def _of_generation(value: Mapping[str, Any]) -> Found:
     extra = _parsed_texts(rest_of(value, "input", "output", "model"))
     meta = {"model": first_text(value, "model", "providedModelName", "provided_model_name")[1]}
     return found_in_answer(prompt, answers[-1], path="output", meta=meta, extra=extra)
+
+
+def _kind(observation: Mapping[str, Any]) -> str:
+    return str(observation.get("type")).upper()
 
 
 def _begin(observation: Mapping[str, Any]) -> str:
@@ -150,34 +170,32 @@ def _shown(given: Any) -> str:
 
 
 def _turns(given: Any, names: Sequence[str], path: str, *, role: str) -> list[Turn]:
-    """The messages in an input or an output: of a list, under `messages`, of a message, of its one text, or of all of it."""
+    """The messages in an input or output: of a list, of an object that has them, of its one text, or of all of it."""
     value = _value(given)
-    if isinstance(value, str):
-        # Some write a text with its quotes.
-        return [turn(role, value, path)] if value else []
-    if isinstance(value, dict):
-        inner = next((value[name] for name in ("messages", "choices") if isinstance(value.get(name), list)), None)
-        if inner is not None:
-            return _turns(
-                [one.get("message", one) if isinstance(one, dict) else one for one in inner], names, path, role=role
-            )
+    if value is None or value in ("", []):
+        return []
+    if isinstance(value, dict) and (turns := _turns_in(value, names, path, role=role)) is not None:
+        return turns
     if isinstance(value, list):
         chats = [as_chat(one) for one in value]
-        if chats and all(isinstance(one, dict) and isinstance(one.get("role"), str) for one in chats):
+        if all(isinstance(one, dict) and isinstance(one.get("role"), str) for one in chats):
             return [turn_of(one, f"{path}.{n}") for n, one in enumerate(chats)]
-        return [turn(role, as_line(value), path)] if value else []
-    if value is None:
-        return []
-    if isinstance(value, dict):
-        chat = as_chat(value)
-        if isinstance(chat.get("role"), str):
-            return [turn_of(chat, path)]
-        if not {"content", "tool_calls"}.isdisjoint(value) and role == "assistant":
-            return [turn_of({"role": role} | value, path)]
-        _, text = first_text(value, *names)
-        if text is not None:
-            return [turn(role, text, path)]
-        named = next((name for name in names if isinstance(value.get(name), list | dict)), None)
-        if named is not None:
-            return _turns(value[named], names, f"{path}.{named}", role=role)
     return [turn(role, as_line(value), path)]
+
+
+def _turns_in(value: Mapping[str, Any], names: Sequence[str], path: str, *, role: str) -> list[Turn] | None:
+    """The messages in an object; None where it has none, and no text or object under one of these names."""
+    chat = as_chat(value)
+    if isinstance(chat.get("role"), str):
+        return [turn_of(chat, path)]
+    for name in ("messages", "choices"):
+        if isinstance(value.get(name), list):
+            inner = [one.get("message", one) if isinstance(one, dict) else one for one in value[name]]
+            return _turns(inner, names, f"{path}.{name}", role=role)
+    if role == "assistant" and not {"content", "tool_calls"}.isdisjoint(value):
+        return [turn_of({"role": role} | dict(value), path)]
+    _, text = first_text(value, *names)
+    if text is not None:
+        return [turn(role, text, path)]
+    named = next((name for name in names if isinstance(value.get(name), list | dict)), None)
+    return None if named is None else _turns(value[named], names, f"{path}.{named}", role=role)

@@ -17,7 +17,7 @@ from tunix_rt.formats.text.langchain_messages import as_chat
 from tunix_rt.formats.text.messages import Turn, turn, turn_of
 from tunix_rt.json_values import parsed
 
-_MODELS = {"llm", "chat_model"}
+_MODELS = ("llm", "chat_model")
 _ASKED = ("input", "question", "query", "prompt", "text", "user_input", "human_input")
 _ANSWERED = ("output", "answer", "result", "response", "text", "content", "generation")
 _SIDES = ("inputs", "outputs")
@@ -62,10 +62,9 @@ def _merged(value: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     found: dict[Any, tuple[str, dict[str, Any]]] = {}
     for name in ("post", "patch"):
         for n, run in enumerate(each(value, name, dict)):
-            id = run.get("id")
-            key = id if isinstance(id, str) else (name, n)
+            key = run["id"] if isinstance(run.get("id"), str) else (name, n)
             path, begun = found.get(key, (f"{name}.{n}", {}))
-            found[key] = path, begun | {key: item for key, item in run.items() if item is not None}
+            found[key] = path, begun | {field: item for field, item in run.items() if item is not None}
     return list(found.values())
 
 
@@ -149,11 +148,8 @@ def _turns(side: Mapping[str, Any], names: Sequence[str], path: str, *, role: st
 def _pair(message: Any) -> Any:
     """A message that is written as its role and its text."""
     if isinstance(message, list) and len(message) == 2 and all(isinstance(one, str) for one in message):  # noqa: PLR2004
-        return (
-            {"type": message[0], "content": message[1]}
-            if message[0] != "user"
-            else {"role": "user", "content": message[1]}
-        )
+        speaker, text = message
+        return {"role" if speaker in ("user", "assistant") else "type": speaker, "content": text}
     return message
 
 

@@ -112,8 +112,10 @@ def _said(event: Mapping[str, Any], at: str) -> list[Said] | None:
         rest = {"extras": without_data(extras)} if isinstance(extras, dict) and extras else {}
         return [Said("result", text, rest | parts_left(others))]
     action = event.get("action")
-    if not isinstance(action, str) or action in _BOOKKEEPING:
-        return None
+    return None if not isinstance(action, str) or action in _BOOKKEEPING else _of_action(event, action, at)
+
+
+def _of_action(event: Mapping[str, Any], action: str, at: str) -> list[Said]:
     args = maybe(event, "args", dict, at=at) or {}
     if action == "message":
         text = text_in(args.get("content") if "content" in args else event.get("content", event.get("message")))[0]
@@ -122,16 +124,17 @@ def _said(event: Mapping[str, Any], at: str) -> list[Said] | None:
         return [Said("context", text_in(args.get("content"))[0])]
     said = list(_of_model(event.get("tool_call_metadata")))
     if action == "finish":
-        named, text = first_text(args, *_FINISHED)
+        named, final = first_text(args, *_FINISHED)
+        text = final or ""
         if named != "thought" and (thought := text_in(args.get("thought"))[0]) and thought != text:
             said.append(Said("reasoning", thought))
         outputs = args.get("outputs")
         return [*said, Said("text", text or (as_line(outputs) if outputs else "") or text_in(event.get("message"))[0])]
     said.append(Said("reasoning", text_in(args.get("thought"))[0]))
-    if action == "think":
-        return said
-    given = {name: item for name, item in args.items() if name != "thought" and item not in (None, "", [], {})}
-    return [*said, Said("call", call_text({"name": action, "arguments": given}))]
+    if action != "think":
+        given = {name: item for name, item in args.items() if name != "thought" and item not in (None, "", [], {})}
+        said.append(Said("call", call_text({"name": action, "arguments": given})))
+    return said
 
 
 def _message(source: Any, text: str, args: Mapping[str, Any]) -> list[Said]:
@@ -167,23 +170,25 @@ def _of_kind(event: Mapping[str, Any], kind: str, at: str) -> list[Said] | None:
         said: Any = {"user": "asked", "agent": "text"}.get(str(event.get("source")), "context")
         return [*_thoughts(message), Said(said, text, parts_left(others))]
     if kind == "ActionEvent":
-        # What the model says beside a call is its reasoning, as in the older shape.
-        thoughts = [*_thoughts(event), Said("reasoning", text_in(event.get("thought"))[0])]
-        action, call = maybe(event, "action", dict, at=at) or {}, event.get("tool_call")
-        if event.get("tool_name") == "finish" or action.get("kind") == "FinishAction":
-            return [*thoughts, Said("text", text_in(action.get("message"))[0])]
-        if isinstance(call, dict):
-            return [*thoughts, Said("call", call_text(call))]
-        name = event.get("tool_name") or action.get("kind") or "tool"
-        return [*thoughts, Said("call", call_text({"name": name, "arguments": rest_of(action, "kind")}))]
+        return _of_action_event(event, at)
     if kind == "ObservationEvent":
-        if event.get("tool_name") == "finish":
-            return []
-        return [_observed(event.get("observation"))]
+        return [] if event.get("tool_name") == "finish" else [_observed(event.get("observation"))]
     for name in ("error", "rejection_reason", "summary"):
         if isinstance(event.get(name), str) and kind not in _BOOKKEEPING:
             return [Said("context" if name == "summary" else "result", event[name])]
     return None
+
+
+def _of_action_event(event: Mapping[str, Any], at: str) -> list[Said]:
+    # What the model says beside a call is its reasoning, as in the older shape.
+    thoughts = [*_thoughts(event), Said("reasoning", text_in(event.get("thought"))[0])]
+    action, call = maybe(event, "action", dict, at=at) or {}, event.get("tool_call")
+    if event.get("tool_name") == "finish" or action.get("kind") == "FinishAction":
+        return [*thoughts, Said("text", text_in(action.get("message"))[0])]
+    if isinstance(call, dict):
+        return [*thoughts, Said("call", call_text(call))]
+    name = event.get("tool_name") or action.get("kind") or "tool"
+    return [*thoughts, Said("call", call_text({"name": name, "arguments": rest_of(action, "kind")}))]
 
 
 def _thoughts(fields: Mapping[str, Any]) -> list[Said]:

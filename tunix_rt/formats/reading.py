@@ -181,7 +181,7 @@ def _ending() -> Iterator[None]:
 
 
 def session_format(rows: Iterable[Row | Rejection], format: Format | None = None) -> Format | None:
-    """The format of which one of the rows is surely an event, or `format` if it is of that; None where there is none."""
+    """The format of which one of the rows is surely an event; with `format` only that may be it. None without one."""
     known = READABLE.values() if format is None else [format]
     for row in rows:
         # A row of a table has no text, and stands for itself.

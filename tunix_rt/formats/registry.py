@@ -76,9 +76,7 @@ class Format(NamedTuple):
     def by_turn(self) -> "Format":
         """The same with a trace for each turn of the user. Raises QueryInvalid where it has no sessions."""
         if not isinstance(self.reader, SessionReader):
-            raise QueryInvalid(
-                f'split="turn": {self.name} has no sessions to split into turns of the user; leave it out'
-            )
+            raise QueryInvalid(f'split="turn": the format {self.name} has no sessions of an agent; leave split out')
         return self._replace(reader=self.reader.by_turn())
 
     def drafts(self, row: Row) -> Iterator[Draft | TraceInvalid]:

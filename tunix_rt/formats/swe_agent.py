@@ -1,7 +1,7 @@
 """SWE-agent and mini-swe-agent: the trajectory of an agent that solves an issue, a document in a file `.traj`.
 
-Sources: the documentation of SWE-agent (swe-agent.com, Output files) and of mini-swe-agent (docs/usage/output_files.md),
-formats mini-swe-agent-1 and 1.1.
+Sources: only the documentation, of SWE-agent (swe-agent.com, Output files) and of mini-swe-agent
+(docs/usage/output_files.md, formats mini-swe-agent-1 and 1.1).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ class SweAgentReader:
         return "trajectory without action and observation"
 
     def found(self, row: Row) -> Iterator[Found]:
-        """The one trace: the issue is the prompt; thoughts, actions and observations are steps; the patch the answer."""
+        """The one trace: the issue is its prompt; thoughts, actions, observations its steps; the patch its answer."""
         value = as_json(row.fields)
         said = _asked(value)
         for n, step in enumerate(each(value, "trajectory", dict)):
@@ -115,12 +115,8 @@ def _step(step: Mapping[str, Any], at: str) -> Iterator[Said]:
     for block in each(step, "thinking_blocks", dict, at=at):
         if isinstance(block.get("thinking"), str):
             yield Said("reasoning", block["thinking"])
-    rest = {
-        name: item
-        for name, item in step.items()
-        if name not in (*_REPEATED, "thought", "action", "observation", "thinking_blocks")
-        and item not in (None, {}, [])
-    }
+    left = rest_of(step, *_REPEATED, "thought", "action", "observation", "thinking_blocks")
+    rest = {name: item for name, item in left.items() if item not in (None, {}, [])}
     if not thought and not action:
         # The parser refused what the model wrote.
         thought = text_in(step.get("response"))[0]

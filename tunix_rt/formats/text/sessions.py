@@ -1,4 +1,4 @@
-"""From the session of an agent to a trace: the first question is the prompt, all after it steps, the last text the answer.
+"""From an agent's session to a trace: the first question is the prompt, all after it steps, the last text the answer.
 
 A reader says what was said, done and seen, in order; this makes one trace of it, or one for each turn of the user.
 """
@@ -17,6 +17,7 @@ from tunix_rt.formats.text.think_tags import parse_written
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _ACTS = {"reasoning", "redacted", "text", "call"}
+_MARKS = {"model", "finish"}
 _STEP_TYPES = {
     "asked": "user",
     "context": "system",
@@ -65,7 +66,11 @@ def found_in_session(
 
 def told(said: Sequence[Said]) -> list[dict[str, str]]:
     """What was said beside the session itself, as it is kept in a trace's `extra`."""
-    return [{"type": _STEP_TYPES.get(one.kind, "step"), "content": one.text} for one in said if one.text.strip()]
+    return [
+        {"type": _STEP_TYPES.get(one.kind, "step"), "content": one.text}
+        for one in said
+        if one.text.strip() and one.kind not in _MARKS
+    ]
 
 
 def text_in(content: Any) -> tuple[str, list[Any]]:
@@ -154,7 +159,7 @@ def _turns(said: Sequence[Said]) -> Iterator[list[Said]]:
 def _found(said: Sequence[Said], meta: Mapping[str, Any], extra: Mapping[str, Any]) -> Found:
     models = list(dict.fromkeys(one.text for one in said if one.kind == "model"))
     finish = next((one.text for one in reversed(said) if one.kind == "finish"), None)
-    said = [one for one in said if one.kind not in ("model", "finish")]
+    said = [one for one in said if one.kind not in _MARKS]
     first = next((n for n, one in enumerate(said) if one.kind in _ACTS), len(said))
     end = 1 + max((n for n, one in enumerate(said) if one.kind in _ACTS or one.kind == "result"), default=first - 1)
     asked = [one for one in said[:first] if one.kind == "asked"]
