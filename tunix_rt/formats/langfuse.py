@@ -148,7 +148,7 @@ def _function(call: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _value(given: Any) -> Any:
     """The value of a text that is JSON; anything else as it is."""
-    if isinstance(given, str) and given.lstrip()[:1] in ("{", "["):
+    if isinstance(given, str) and given.lstrip()[:1] in ("{", "[", '"'):
         try:
             return parsed(given)
         except (ValueError, RecursionError):

@@ -10,7 +10,7 @@ from typing import Any
 from tunix_rt.formats.rows.found import Found
 from tunix_rt.formats.rows.meta_values import as_json, as_line
 from tunix_rt.formats.rows.row import Row
-from tunix_rt.formats.rows.typed_fields import each, first_text, lacking, maybe, rest_of
+from tunix_rt.formats.rows.typed_fields import each, field, first_text, lacking, maybe, rest_of
 from tunix_rt.formats.text.messages import call_text
 from tunix_rt.formats.text.response_items import said_in_item
 from tunix_rt.formats.text.sessions import Said, found_in_session, parts_left, text_in
@@ -95,7 +95,7 @@ def _submitted(
 def _asked(value: Mapping[str, Any]) -> list[Said]:
     """What the model was sent before its first step; demonstrations are not part of it."""
     history: Sequence[Any] = maybe(value, "history", list) or []
-    steps = value["trajectory"]
+    steps = field(value, "trajectory", list)
     if not history and steps and isinstance(steps[0], dict):
         query = steps[0].get("query")
         history = query if isinstance(query, list) else []
