@@ -223,6 +223,21 @@ def test_a_question_that_was_asked_again_and_calls_side_by_side():
     assert [one["content"] for one in trace.meta["extra"]["abandoned"]] == ["Do A.", "A done."]
 
 
+def test_what_claude_code_prints_as_it_runs():
+    events = [
+        {"type": "system", "subtype": "init", "session_id": "s1", "cwd": "/srv/me"},
+        {
+            "type": "assistant",
+            "session_id": "s1",
+            "message": {"id": "m", "content": [{"type": "text", "text": "Done."}]},
+        },
+        {"type": "result", "session_id": "s1", "result": "Done.", "num_turns": 1},
+    ]
+    (trace,) = read("claude_code", {"events": events})
+    assert (trace.prompt, trace.final_answer) == ("", "Done.")
+    assert trace.meta["extra"]["other_events"][-1] == {"type": "result", "num_turns": 1}
+
+
 def test_several_sessions_in_a_file_are_a_trace_each():
     events = [event for name in ("a", "b") for event in CLAUDE["events"][3:] for event in [event | {"sessionId": name}]]
     events = [event | {"uuid": event["sessionId"] + event["uuid"], "parentUuid": None} for event in events]

@@ -16,9 +16,17 @@ from tunix_rt.formats.rows.typed_fields import each, lacking, rest_of
 from tunix_rt.formats.text.messages import call_text
 from tunix_rt.formats.text.sessions import Said, found_in_session, parts_left, text_in, told, without_abandoned
 
-_OF_THE_SESSION = {"sessionId": "session_id", "cwd": "cwd", "gitBranch": "git_branch", "version": "version"}
+_OF_THE_SESSION = {
+    "sessionId": "session_id",
+    "session_id": "session_id",
+    "cwd": "cwd",
+    "gitBranch": "git_branch",
+    "version": "version",
+}
 # What the program notes for itself; it repeats what the messages have, or has no text.
 _BOOKKEEPING = ("progress", "file-history-snapshot", "queue-operation", "last-prompt", "permission-mode")
+# Of another event; the output of a program has its answer once more as its `result`.
+_LEFT_OUT = (*_OF_THE_SESSION, "uuid", "parentUuid", "result")
 # How a text begins that the program wrote in the user's name.
 _INTERRUPTED = "[Request interrupted by user"
 _LOCAL = ("<local-command-", "<bash-stdout>", "<bash-stderr>", "<bash-input>")
@@ -43,7 +51,7 @@ class ClaudeCodeReader:
             return (
                 isinstance(message, dict)
                 and "content" in message
-                and not {"uuid", "parentUuid", "sessionId"}.isdisjoint(value)
+                and not {"uuid", "parentUuid", "sessionId", "session_id"}.isdisjoint(value)
             )
         return (kind == "summary" and "leafUuid" in value) or (kind == "file-history-snapshot" and "messageId" in value)
 
@@ -68,7 +76,7 @@ class ClaudeCodeReader:
 
 def _found(events: Sequence[Mapping[str, Any]], *, by_turn: bool) -> Iterator[Found]:
     spoken = [event for event in events if isinstance(event.get("message"), dict)]
-    beside = [event for event in spoken if event.get("isSidechain") is True]
+    beside = [event for event in spoken if event.get("isSidechain") is True or event.get("parent_tool_use_id")]
     if len(beside) == len(spoken):
         # The log of a subagent, in a file of its own.
         beside = []
@@ -89,7 +97,7 @@ def _found(events: Sequence[Mapping[str, Any]], *, by_turn: bool) -> Iterator[Fo
     if counted:
         extra["left_out"] = dict(counted)
     if unknown := [event for event in others if event.get("type") not in _BOOKKEEPING]:
-        extra["other_events"] = [rest_of(event, *_OF_THE_SESSION, "uuid", "parentUuid") for event in unknown]
+        extra["other_events"] = [rest_of(event, *_LEFT_OUT) for event in unknown]
     if beside:
         extra["sidechains"] = [told(_said(chain)) for chain in _chains(beside)]
     if abandoned:

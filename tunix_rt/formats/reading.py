@@ -18,12 +18,15 @@ from tunix_rt.formats.containers.sources import Source, in_memory
 from tunix_rt.formats.containers.wrapped_rows import rows_inside, unwrapped
 from tunix_rt.formats.registry import READABLE, Format
 from tunix_rt.formats.rows.row import Draft, Rejection, Row
+from tunix_rt.json_values import parsed
 from tunix_rt.render.characters import one_line
 
 # A file's format is detected from its first rows; a few broken ones among them must not hide it.
 _SAMPLE_ROWS = 20
 _MOST_SAMPLED = 1_000
 _FIELDS_NAMED = 12
+# A row of megabytes is not parsed to see whether it is an event; among the first of a session are smaller ones.
+_MOST_EVENT_BYTES = 2**20
 
 
 class Sources(NamedTuple):
@@ -182,17 +185,16 @@ def _ending() -> Iterator[None]:
 
 def session_format(rows: Iterable[Row | Rejection], format: Format | None = None) -> Format | None:
     """The format of which one of the rows is surely an event; with `format` only that may be it. None without one."""
-    known = READABLE.values() if format is None else [format]
+    known = [one for one in (READABLE.values() if format is None else [format]) if one.has_sessions]
     for row in rows:
         # A row of a table has no text, and stands for itself.
-        if isinstance(row, Row) and row.raw is not None:
-            try:
-                value = row.value
-            except TraceInvalid:
-                continue
-            for one in known:
-                if one.is_event(value):
-                    return one
+        if known and isinstance(row, Row) and row.raw is not None and len(row.raw) <= _MOST_EVENT_BYTES:
+            # Not `row.value`, which stays: all of the sample would be in memory at once.
+            with suppress(ValueError, RecursionError):
+                value = parsed(row.raw)
+                for one in known:
+                    if one.is_event(value):
+                        return one
     return None
 
 

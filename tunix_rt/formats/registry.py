@@ -69,6 +69,11 @@ class Format(NamedTuple):
         """None where a row looks like one of this format, else what it lacks."""
         return self.reader.misfit(value) if self.reader else "it is only written"
 
+    @property
+    def has_sessions(self) -> bool:
+        """Whether it is that of an agent's sessions, whose rows may be events."""
+        return isinstance(self.reader, SessionReader)
+
     def is_event(self, value: Any) -> bool:
         """Whether a row is surely one event of a session, whose file is one row."""
         return isinstance(self.reader, SessionReader) and isinstance(value, dict) and self.reader.is_event(value)
