@@ -1,13 +1,16 @@
 """Files whose lines are one session: split by turn, broken, bounded, watched."""
 
 import gzip
+import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import tunix_rt as rt
 from tests.spoiled import read
 from tests.test_sessions import CLAUDE, CODEX, QWEN, claude, codex, item, lines, traces
+from tunix_rt.cli import app
 
 
 def test_each_turn_of_the_user_can_be_a_trace(store):
@@ -92,3 +95,9 @@ def test_a_watched_session_is_loaded_when_it_rests(store):
     assert watch.poll().added == 0
     assert watch.poll(last=True).added == 1
     assert [trace.final_answer for trace in traces(store)] == ["One file, a.py.", "Nothing."]
+
+
+def test_the_command_line_splits_sessions_too():
+    path = lines("session.jsonl", *CLAUDE["events"])
+    result = CliRunner().invoke(app, ["load", "--json", "--split", "turn", path])
+    assert (result.exit_code, json.loads(result.stdout)["added"]) == (0, 2)
