@@ -117,6 +117,7 @@ class TraceMagics(Magics):
     @argument("--map", action="append", metavar="TARGET=FIELD", help=_MAP_HELP)
     @argument("--known", choices=("skip", "add"), default="skip", help="what to do with traces that are already there")
     @argument("--encoding", help="the encoding of text files, such as windows-1252; by default UTF-8")
+    @argument("--split", choices=("turn",), help="make a trace of each turn of the user in an agent's session")
     @argument("--examples", action="store_true", help="load the examples that ship with the package")
     @line_magic
     @_says_mistakes
@@ -131,7 +132,8 @@ class TraceMagics(Magics):
         if not options.sources and not options.examples:
             raise UsageError("name a file, a folder or a pattern to load; or --examples")
         how = {"format": options.format, "mapping": mapping_in(options.map), "known": options.known}
-        reports = [self.store.load(source, **how, encoding=options.encoding) for source in options.sources]
+        of_files = {"encoding": options.encoding, "split": options.split}
+        reports = [self.store.load(source, **how, **of_files) for source in options.sources]
         if options.examples:
             reports.append(self.store.load(examples.folder(), **how))
             # Where a package lies on this machine says nothing to the reader of a notebook.

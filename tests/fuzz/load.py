@@ -22,7 +22,20 @@ from tunix_rt.formats import READABLE
 
 _TRACES_IN_A_STORE = 400
 # Modules that hold a row of some outside format in a constant, or in a list or dictionary of them.
-_MODULES = ["atif", "chat", "inspect", "mapping", "process", "providers", "rollouts", "solutions", "sources", "spans"]
+_MODULES = [
+    "atif",
+    "chat",
+    "inspect",
+    "mapping",
+    "process",
+    "providers",
+    "rollouts",
+    "sessions",
+    "solutions",
+    "sources",
+    "spans",
+    "trajectories",
+]
 _SUFFIXES = [".jsonl", ".json", ".csv", ".parquet", ".gz", ".eval", ".txt", "", ".zst"]
 
 

@@ -83,6 +83,9 @@ def load(
             metavar="NAME",
         ),
     ] = None,
+    split: Annotated[
+        Literal["turn"] | None, typer.Option(help="Make a trace of each turn of the user in an agent's session.")
+    ] = None,
     examples: Annotated[bool, typer.Option("--examples", help="Load the traces that ship with tunix_rt.")] = False,
     call: Call,
 ) -> int:
@@ -95,7 +98,7 @@ def load(
     given = list(_named_sources(sources or [], examples=examples))
     if not given:
         raise typer.BadParameter("name files, folders or patterns to load, - for standard input, or --examples")
-    how: Any = {"format": format, "mapping": mapping_in(map), "known": known, "encoding": encoding}
+    how: Any = {"format": format, "mapping": mapping_in(map), "known": known, "encoding": encoding, "split": split}
     failed = False
     store = call.open_store(new=True)
     for place, (name, source) in enumerate(given):

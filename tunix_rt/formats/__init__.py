@@ -7,7 +7,7 @@ drafts of them. The other way, a writer makes a row of a trace.
 from tunix_rt.formats.containers.files import SourceFile
 from tunix_rt.formats.containers.listing import MANIFEST_ENDING, files_at
 from tunix_rt.formats.containers.sources import Borrowed, Source, SourceRows
-from tunix_rt.formats.reading import Reading, parts_of, rejected_source, sources_in
+from tunix_rt.formats.reading import Reading, begins_session, parts_of, rejected_source, sources_in
 from tunix_rt.formats.registry import FORMATS, READABLE, WRITERS, Format, Writer, format_named, mapped_format
 from tunix_rt.formats.rows.row import Draft, Rejection, Row
 from tunix_rt.formats.rows.trace_fields import TraceFields
@@ -28,6 +28,7 @@ __all__ = [
     "SourceRows",
     "TraceFields",
     "Writer",
+    "begins_session",
     "files_at",
     "format_named",
     "mapped_format",

@@ -1,15 +1,16 @@
 """A source being read: which files it is, of which format, and the drafts in its rows."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from tunix_rt.errors import Problem, SourceInvalid, TraceInvalid
+from tunix_rt.errors import Problem, QueryInvalid, SourceInvalid, TraceInvalid
 from tunix_rt.formats.containers.archives.members import sources_of
+from tunix_rt.formats.containers.event_files import joined
 from tunix_rt.formats.containers.files import MAX_ROW_BYTES, SourceFile
 from tunix_rt.formats.containers.folders import TrajectoryFolder, is_trajectory
 from tunix_rt.formats.containers.listing import files_at
@@ -18,12 +19,15 @@ from tunix_rt.formats.containers.sqlite_files import SqliteFile, is_sqlite
 from tunix_rt.formats.containers.wrapped_rows import rows_inside, unwrapped
 from tunix_rt.formats.registry import READABLE, Format
 from tunix_rt.formats.rows.row import Draft, Rejection, Row
+from tunix_rt.json_values import parsed
 from tunix_rt.render.characters import one_line
 
 # A file's format is detected from its first rows; a few broken ones among them must not hide it.
 _SAMPLE_ROWS = 20
 _MOST_SAMPLED = 1_000
 _FIELDS_NAMED = 12
+# A row of megabytes is not parsed to see whether it is an event; among the first of a session are smaller ones.
+_MOST_EVENT_BYTES = 2**20
 
 
 class Sources(NamedTuple):
@@ -88,7 +92,9 @@ class Reading:
 
     Without a `format` the first rows decide, never the name. `check` is called with the position wherever bytes or rows
     are read, also where none of them is a trace yet; what it raises ends the reading. `encoding` is that of a text
-    file. Raises SourceInvalid where the source is empty, cannot be read, or has no known format.
+    file. Rows that are events of a session are one row; `by_turn` makes a trace of each turn of the user in it. Raises
+    SourceInvalid where the source is empty, cannot be read, or has no known format, and QueryInvalid where that has no
+    turns.
     """
 
     def __init__(
@@ -98,6 +104,7 @@ class Reading:
         format: Format | None = None,
         check: Callable[[int], object] = lambda _: None,
         encoding: str | None = None,
+        by_turn: bool = False,
     ) -> None:
         self._file: Source = _opened(source, encoding) if isinstance(source, Path) else source
         self._check = check
@@ -113,10 +120,16 @@ class Reading:
                     if n_rows == _SAMPLE_ROWS or len(sample) == _MOST_SAMPLED:
                         break
                 self._rows = chain(sample, self._rows)
-                self.format, is_wrapped = _format_of(self._file.path, sample, format)
-                if is_wrapped:
-                    self._rows = unwrapped(self._rows, is_alone=len(sample) == 1)
-                self._rows = self.format.gathered(self._rows)
+                if (session := session_format(sample, format)) is not None:
+                    self.format = session
+                    self._rows = joined(self._rows, MAX_ROW_BYTES)
+                else:
+                    self.format, is_wrapped = _format_of(self._file.path, sample, format)
+                    if is_wrapped:
+                        self._rows = unwrapped(self._rows, is_alone=len(sample) == 1)
+                    self._rows = self.format.gathered(self._rows)
+                if by_turn:
+                    self.format = self.format.by_turn()
         except BaseException:
             self._file.close()
             raise
@@ -172,6 +185,27 @@ def _ending() -> Iterator[None]:
         yield
     except _Ended as ended:
         raise ended.cause from None
+
+
+def session_format(rows: Iterable[Row | Rejection], format: Format | None = None) -> Format | None:
+    """The format of which one of the rows is surely an event; with `format` only that may be it. None without one."""
+    known = [one for one in (READABLE.values() if format is None else [format]) if one.has_sessions]
+    for row in rows:
+        # A row of a table has no text, and stands for itself.
+        if known and isinstance(row, Row) and row.raw is not None and len(row.raw) <= _MOST_EVENT_BYTES:
+            # Not `row.value`, which stays: all of the sample would be in memory at once.
+            with suppress(ValueError, RecursionError):
+                value = parsed(row.raw)
+                for one in known:
+                    if one.is_event(value):
+                        return one
+    return None
+
+
+def begins_session(head: bytes, format: Format | None = None) -> bool:
+    """Whether a file of lines that begins so is the log of a session."""
+    lines = head.split(b"\n", _SAMPLE_ROWS)[:_SAMPLE_ROWS]
+    return session_format((Row("", n, raw=line) for n, line in enumerate(lines, 1) if line.strip()), format) is not None
 
 
 def _format_of(path: Path | str, sample: list[Row | Rejection], format: Format | None) -> tuple[Format, bool]:
@@ -243,6 +277,6 @@ def _what_to_do(misfits: dict[str, str]) -> list[str]:
     ]
 
 
-def rejected_source(path: Path | str, error: SourceInvalid) -> Rejection:
+def rejected_source(path: Path | str, error: SourceInvalid | QueryInvalid) -> Rejection:
     """The rejection of a complete source, whose name is not repeated in the reason."""
     return Rejection(str(path), None, None, str(error).removeprefix(f"{path}: "), "")

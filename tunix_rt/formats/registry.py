@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
-from tunix_rt.errors import SourceInvalid, TraceInvalid
+from tunix_rt.errors import QueryInvalid, SourceInvalid, TraceInvalid
 from tunix_rt.formats.atif import AtifReader, atif
 from tunix_rt.formats.chat import (
     LangChainReader,
@@ -16,6 +16,8 @@ from tunix_rt.formats.chat import (
     TemplatedTextReader,
     messages,
 )
+from tunix_rt.formats.claude_code import ClaudeCodeReader
+from tunix_rt.formats.codex import CodexReader
 from tunix_rt.formats.completions import ChatCompletionReader, StreamReader, TextCompletionReader
 from tunix_rt.formats.containers.writers import LINES, PARQUET, Container
 from tunix_rt.formats.evaluations import (
@@ -25,20 +27,25 @@ from tunix_rt.formats.evaluations import (
     QwenEvalReader,
     SimpleEvalsReader,
 )
+from tunix_rt.formats.gemini_cli import GeminiCliReader, QwenCodeReader
 from tunix_rt.formats.gsm8k import Gsm8kReader, Gsm8kSolutionsReader
 from tunix_rt.formats.helm import HelmReader
 from tunix_rt.formats.inspect_logs import InspectReader
+from tunix_rt.formats.langfuse import LangfuseReader
+from tunix_rt.formats.langsmith import LangSmithReader
 from tunix_rt.formats.lm_eval import LmEvalReader
 from tunix_rt.formats.mapped import MappedReader
 from tunix_rt.formats.message_responses import BedrockReader, MessageResponseReader
 from tunix_rt.formats.native import NativeReader
 from tunix_rt.formats.nemo_rl import NemoRlReader
+from tunix_rt.formats.openhands import OpenHandsReader
 from tunix_rt.formats.process_rewards import Prm800kReader, ProcessBenchReader
 from tunix_rt.formats.providers import AnthropicReader, GeminiReader, OpenAiResponsesReader
-from tunix_rt.formats.rows.found import Found, Reader, draft_of
+from tunix_rt.formats.rows.found import Found, Reader, SessionReader, draft_of
 from tunix_rt.formats.rows.row import Draft, Rejection, Row
 from tunix_rt.formats.solutions import NuminaMathReader, OpenR1MathReader, OpenThoughtsReader, S1kReader
 from tunix_rt.formats.spans import OpenInferenceReader, OtelGenAiReader
+from tunix_rt.formats.swe_agent import MiniSweAgentReader, SweAgentReader
 from tunix_rt.formats.trackio import TrackioReader
 from tunix_rt.formats.trl import (
     PreferenceReader,
@@ -87,6 +94,21 @@ class Format(NamedTuple):
         """The rows, those that are pieces of one put together."""
         gather = getattr(self.reader, "gathered", None)
         return gather(rows) if gather else rows
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether it is that of an agent's sessions, whose rows may be events."""
+        return isinstance(self.reader, SessionReader)
+
+    def is_event(self, value: Any) -> bool:
+        """Whether a row is surely one event of a session, whose file is one row."""
+        return isinstance(self.reader, SessionReader) and isinstance(value, dict) and self.reader.is_event(value)
+
+    def by_turn(self) -> "Format":
+        """The same with a trace for each turn of the user. Raises QueryInvalid where it has no sessions."""
+        if not isinstance(self.reader, SessionReader):
+            raise QueryInvalid(f'split="turn": the format {self.name} has no sessions of an agent; leave split out')
+        return self._replace(reader=self.reader.by_turn())
 
     def drafts(self, row: Row) -> Iterator[Draft | TraceInvalid]:
         """The traces of a row, an error in place of each invalid one; raises TraceInvalid where none can be read."""
@@ -147,6 +169,15 @@ _TABLE = (
     ),
     Format("inspect", "inspect_logs", "Inspect: logs of evaluations, .eval or .json", InspectReader()),
     Format("atif", "atif", "ATIF: trajectories of agents", AtifReader(), _lines(atif)),
+    Format("claude_code", "claude_code", "Claude Code: sessions", ClaudeCodeReader()),
+    Format("codex", "codex", "Codex: sessions", CodexReader()),
+    Format("gemini_cli", "gemini_cli", "Gemini CLI: sessions", GeminiCliReader()),
+    Format("qwen_code", "gemini_cli", "Qwen Code: sessions", QwenCodeReader()),
+    Format("openhands", "openhands", "OpenHands: histories of events", OpenHandsReader()),
+    Format("swe_agent", "swe_agent", "SWE-agent: trajectories", SweAgentReader()),
+    Format("mini_swe_agent", "swe_agent", "mini-swe-agent: trajectories", MiniSweAgentReader()),
+    Format("langsmith", "langsmith", "LangSmith: runs", LangSmithReader()),
+    Format("langfuse", "langfuse", "Langfuse: traces with their observations", LangfuseReader()),
     Format("tunix_trajectories", "tunix", "google/tunix: its log of trajectories", TunixTrajectoriesReader()),
     Format("verifiers", "verifiers", "verifiers: results.jsonl", VerifiersReader()),
     Format("verifiers_traces", "verifiers", "verifiers v1 and prime-rl: traces.jsonl", VerifiersTracesReader()),

@@ -21,7 +21,7 @@ from tunix_rt.store.engine.schema import COLUMNS
 from tunix_rt.store.export.export import ExportOptions, export
 from tunix_rt.store.export.export_report import ExportReport
 from tunix_rt.store.filters import FilterArgs, Filters, where
-from tunix_rt.store.ingest.load import Known, insisted_format, load
+from tunix_rt.store.ingest.load import Known, Split, insisted_format, load
 from tunix_rt.store.ingest.load_report import LoadReport
 from tunix_rt.store.ingest.watch import Stop, Watch, watch
 from tunix_rt.store.progress_bar import Progress
@@ -118,6 +118,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         known: Known = "skip",
         progress: Progress = True,
         encoding: str | None = None,
+        split: Split | None = None,
     ) -> LoadReport:
         """Adds the traces of a file, a folder or a pattern (`runs/*.jsonl`), or of what Python holds, of any size.
 
@@ -126,14 +127,16 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         Arrow table, a Hugging Face Dataset. The content decides the format, or `format`; `mapping` names the fields:
         `{"prompt": "question", "final_answer": "choices.0.text", "meta.reward": "score"}`. A row that is no trace is in
         the report with line, field and reason, and stops nothing. Stored traces are not added again, unless
-        `known="add"`: the k-th copy of a trace in the files matches the k-th in the store.
+        `known="add"`: the k-th copy of a trace in the files matches the k-th in the store. The session of an agent is
+        one trace; with `split="turn"` each turn of the user in it is.
 
         `progress` shows a bar where a load takes long, or is a function that is called with the bytes done (in memory,
         the rows) and all of them (0: not known); what it raises stops the load, and what was stored until then stays.
-        Raises SourceInvalid where there is nothing to load at all, and QueryInvalid for a bad mapping.
+        Raises SourceInvalid where there is nothing to load at all, and QueryInvalid for a bad mapping, and for `split`
+        where the format has no sessions.
         """
         how = insisted_format(format, mapping)
-        return load(self._session, source, how, known=known, progress=progress, encoding=encoding)
+        return load(self._session, source, how, known=known, progress=progress, encoding=encoding, split=split)
 
     def watch(
         self,

@@ -15,7 +15,7 @@ from tunix_rt.paths import is_endless, is_of_store, is_unfinished, kind_of, loca
 
 # What an export writes beside its file; no traces are in it.
 MANIFEST_ENDING = ".manifest.json"
-_KINDS = (".json", ".jsonl", ".ndjson", ".parquet", ".csv", ".eval", ".arrow", ".feather", ".tar")
+_KINDS = (".json", ".jsonl", ".ndjson", ".parquet", ".csv", ".eval", ".arrow", ".feather", ".tar", ".traj")
 _ENDINGS = (*(kind + packed for kind in _KINDS for packed in ("", *PACKED_ENDINGS)), ".zip", ".tgz", ".tbz2", ".txz")
 ENDINGS_READ = f"{', '.join(_KINDS)} (packed or not: {', '.join(PACKED_ENDINGS)}), .zip and .tgz"
 # What `save_to_disk` of Hugging Face's datasets writes beside the shards, and macOS beside every file of an archive.

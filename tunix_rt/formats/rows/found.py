@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 from tunix_rt.errors import TraceInvalid
 from tunix_rt.formats.rows.common_meta import with_common_meta
@@ -42,6 +42,17 @@ class Reader(Protocol):
 
         A Draft is a trace whose meta, id and time are its own.
         """
+
+
+@runtime_checkable
+class SessionReader(Reader, Protocol):
+    """How the log of an agent's session becomes traces, also where each row of a file is one event of it."""
+
+    def is_event(self, value: Mapping[str, Any]) -> bool:
+        """Whether a row is surely an event of such a session: all rows of its file are one, with `events`."""
+
+    def by_turn(self) -> Self:
+        """The reader that gives a trace for each turn of the user, where this one gives one for each session."""
 
 
 def draft_of(found: Found, row: Row, format: str, *, is_alone: bool = True) -> Draft:

@@ -52,15 +52,27 @@ CHUNK_BYTES = 64 * 2**20
 _ROWS_PER_TICK = 256
 
 Known = Literal["skip", "add"]
+Split = Literal["turn"]
 
 
 def load(
-    session: Session, source: Any, insisted: Format | None, *, known: Known, progress: Progress, encoding: str | None
+    session: Session,
+    source: Any,
+    insisted: Format | None,
+    *,
+    known: Known,
+    progress: Progress,
+    encoding: str | None,
+    split: Split | None,
 ) -> LoadReport:
     """Loads what `source` names or holds; see `TraceStore.load`."""
     session.refuse_read_only()
     if not (isinstance(known, str) and known in ("skip", "add")):
         raise QueryInvalid(f'known={short(known)}: must be "skip" (stored traces are not added again) or "add"')
+    if split not in (None, "turn"):
+        raise QueryInvalid(f'split={short(split)}: must be "turn" (a trace for each turn of the user) or left out')
+    if split and insisted:
+        insisted = insisted.by_turn()
     encoding = checked_encoding(encoding)
     name, sources, passed_over, unreadable = sources_in(source, _listing(progress), encoding)
     unit = "rows" if sources and isinstance(sources[0], SourceRows) else "B"
@@ -78,7 +90,7 @@ def load(
         closing(duplicates) if duplicates else nullcontext(),
         show_progress(progress, total, "loading", unit=unit) as advance,
     ):
-        for found in _everything_in(sources, insisted, report, advance, encoding):
+        for found in _everything_in(sources, insisted, report, advance, encoding, by_turn=bool(split)):
             loading.take(found)
         loading.store()
         advance(total or advance.done)
@@ -108,21 +120,27 @@ def insisted_format(format: str | None, mapping: Mapping[str, str] | None) -> Fo
 
 
 def _everything_in(
-    sources: Sequence[Path | Source], format: Format | None, report: LoadReport, advance: Advance, encoding: str | None
+    sources: Sequence[Path | Source],
+    format: Format | None,
+    report: LoadReport,
+    advance: Advance,
+    encoding: str | None,
+    *,
+    by_turn: bool,
 ) -> Iterator[Draft | Rejection]:
     for source in sources:
         done = advance.done
         check = partial(_advance_from, advance, done)
         parts = parts_of(source, check, encoding)
-        refused: list[tuple[Any, SourceInvalid]] = []
+        refused: list[tuple[Any, SourceInvalid | QueryInvalid]] = []
         is_read = False
         part: Any = source
         while part is not None:
             try:
                 if (part := next(parts, None)) is None:
                     break
-                reading = Reading(part, format=format, check=check)
-            except SourceInvalid as error:
+                reading = Reading(part, format=format, check=check, by_turn=by_turn)
+            except (SourceInvalid, QueryInvalid) as error:
                 refused.append((part if isinstance(part, Path) else part.path, error))
                 continue
             is_read = True

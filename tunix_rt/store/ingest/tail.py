@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from tunix_rt.formats import Format, begins_session
 from tunix_rt.formats.containers.arrow_files import IPC_FILE_MAGIC, PARQUET_MAGIC
 from tunix_rt.formats.containers.json_documents import is_document
 from tunix_rt.formats.containers.packings import packing_of, unpacked
@@ -16,7 +17,13 @@ _TAIL_BYTES = 2**16
 
 
 def end_of_complete(
-    file: IO[bytes], path: Path, size: int, quiet_polls: int, check: Callable[[], object] = lambda: None
+    file: IO[bytes],
+    path: Path,
+    size: int,
+    quiet_polls: int,
+    check: Callable[[], object] = lambda: None,
+    *,
+    format: Format | None = None,
 ) -> int:
     """How many bytes of the file can be loaded now; 0 where it must become complete first.
 
@@ -28,6 +35,9 @@ def end_of_complete(
     if not head.strip():
         return 0
     if _is_json_lines(head):
+        if begins_session(head, format):
+            # All its lines are one trace, which is complete when nobody has gone on with it for a while.
+            return size if quiet_polls >= QUIET_POLLS else 0
         is_complete = quiet_polls >= QUIET_POLLS or tail.endswith(b"\n")
         return size if is_complete else _after_last_line(file, size, check)
     return size if quiet_polls and _is_complete(path, head, tail, quiet_polls, check) else 0

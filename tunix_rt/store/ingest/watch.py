@@ -241,7 +241,7 @@ class Watch:
             seen.is_half_loaded = True
             end = status.st_size
             if not poll.last:
-                end = end_of_complete(file, path, end, seen.quiet_polls, poll.check)
+                end = end_of_complete(file, path, end, seen.quiet_polls, poll.check, format=self._format)
             file.seek(0)
             if end > seen.loaded:
                 report = poll.loading.report
