@@ -96,10 +96,16 @@ def reason_parts(reason: str) -> tuple[str, str]:
 
 def report_mappings(report: ReportShape) -> list[str]:
     """What was taken for what where the names of the fields told it, in a line for each mapping."""
-    return [
-        f"read by the names of the fields: {', '.join(f'{target} ← {_taken(given)}' for target, given in one.items())}"
-        for one in report.mappings
-    ]
+    return [f"read by the names of the fields: {mapping_line(one)}" for one in report.mappings]
+
+
+def mapping_line(mapping: Mapping[str, Any]) -> str:
+    """What a mapping takes for what.
+
+    >>> mapping_line({"prompt": ["ask", "with"], "meta.model": {"value": "toy-1b"}})
+    "prompt ← ask + with, meta.model ← 'toy-1b'"
+    """
+    return ", ".join(f"{target} ← {_taken(given)}" for target, given in mapping.items())
 
 
 def report_help(report: ReportShape) -> list[str]:

@@ -125,8 +125,8 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         another; in place of files, bytes, an open binary file, dictionaries or traces in any iterable, a DataFrame, an
         Arrow table, a Hugging Face Dataset. The content decides the format, or `format`; `mapping` names the fields:
         `{"prompt": "question", "final_answer": "choices.0.text", "meta.reward": "score"}`. Rows of no format are read
-        by the names of their fields where there is one way to, and the report's `mapping` says how. A row that is no trace
-        is in the report with line, field and reason, and stops nothing. Stored traces are not added again, unless
+        by the names of their fields where there is one way to, and the report's `mapping` says how. A row that is no
+        trace is in the report with line, field and reason, and stops nothing. Stored traces are not added again, unless
         `known="add"`: the k-th copy of a trace in the files matches the k-th in the store.
 
         `progress` shows a bar where a load takes long, or is a function that is called with the bytes done (in memory,
