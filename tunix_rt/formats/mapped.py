@@ -221,7 +221,10 @@ def _rows_field(given: Any) -> str:
 
 def _taken(target: str, given: Any) -> _Taken:
     if isinstance(given, Mapping) and set(given) == {"value"}:
-        return _Taken((), value=plain(given["value"], "mapping"))
+        try:
+            return _Taken((), value=plain(given["value"]))
+        except TraceInvalid as error:
+            raise QueryInvalid(f"mapping: {target}: {error}") from None
     if isinstance(given, list | tuple) and given and all(isinstance(one, str) and one for one in given):
         if target != "prompt" and target not in _SAMPLED:
             raise QueryInvalid(
