@@ -77,6 +77,7 @@ def test_json_of_a_load_tells_ids_and_rejected_rows_and_the_exit_status_tells_th
     assert report == {
         "source": "a.jsonl",
         "format": "trace",
+        "mapping": None,
         "added": 1,
         "already_stored": 0,
         "known": 0,

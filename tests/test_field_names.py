@@ -149,11 +149,14 @@ def test_what_is_not_in_every_row_may_be_missing_but_not_prompt_or_text(store):
         ),
         ({"answer": "so it is 12"}, [{"final_answer": "answer"}]),
         ({"user": "u17", "response": "12"}, [{"completion": "response"}]),
-        ({"doc": {"question": "3 × 4?"}, "out": {"response": "12"}}, [{"prompt": "doc.question", "completion": "out.response"}]),
+        (
+            {"doc": {"question": "3 × 4?"}, "out": {"response": "12"}},
+            [{"prompt": "doc.question", "completion": "out.response"}],
+        ),
         ({"topic": "3 × 4?", "essay": "It is twelve."}, [{"prompt": "topic", "completion": "essay"}]),
         ({"learning_rate": 0.1}, []),
     ],
-)  # fmt: skip
+)
 def test_what_can_be_read_in_several_ways_or_has_no_model_s_text_is_refused_with_the_mappings(store, row, mappings):
     error = refused(store, row)
     assert error.mappings == tuple(mappings)

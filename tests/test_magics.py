@@ -143,7 +143,7 @@ def test_sql_gives_a_result_that_a_variable_can_take(shell):
         ("%trace_load a.jsonl --map prompt", "--map prompt: must be TARGET=FIELD, such as prompt=question"),
         ("%trace_load a.jsonl --map prompt=a --map prompt=b", "--map prompt=b: prompt is mapped to a already"),
         ("%trace_load a.jsonl --map answer=a", "mapping: unknown target 'answer'; known are prompt, final_answer"),
-        ("%trace_load a.jsonl --map final_answer=a", "mapping: there is no prompt"),
+        ("%trace_load a.jsonl --map meta.n=a", "mapping: names no part of a trace"),
         ("%trace_load a.jsonl --map prompt=a --format trace", "`format` cannot be combined with `mapping`"),
         ("%trace_watch", "the following arguments are required: path"),
         ("%trace_watch runs --every 0", "every=0.0: must be a number of seconds above 0"),

@@ -172,8 +172,7 @@ def test_a_text_that_is_none_is_told_by_the_name_of_its_field(store):
     [
         (
             {"question": "prompt"},
-            "unknown target 'question'; known are prompt, final_answer, steps, reasoning, completion, messages, rows and "
-            "meta.KEY (the",
+            "known are prompt, final_answer, steps, reasoning, completion, messages, rows and meta.KEY (the",
         ),
         ({"prompt": "q", "meta": "m"}, "unknown target 'meta'"),
         ({"prompt": "q", "meta.": "m"}, "unknown target 'meta.'"),
@@ -252,7 +251,12 @@ def test_without_a_prompt_it_is_empty(store):
 
 
 def test_what_is_always_the_same_is_a_value(store):
-    mapping = {"prompt": {"value": "2 + 2?"}, "final_answer": "a", "meta.model": {"value": "toy-1b"}, "meta.n": {"value": 2}}
+    mapping = {
+        "prompt": {"value": "2 + 2?"},
+        "final_answer": "a",
+        "meta.model": {"value": "toy-1b"},
+        "meta.n": {"value": 2},
+    }
     trace = load(store, {"a": "4"}, mapping)
     assert (trace.prompt, trace.meta) == ("2 + 2?", {"source": "mapping", "model": "toy-1b", "n": 2})
     assert load(store, {"a": "5"}, mapping | {"meta.n": {"value": float("nan")}}).meta["n"] is None

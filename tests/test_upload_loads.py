@@ -229,5 +229,5 @@ def test_what_cannot_be_read_by_a_mapping_is_said_in_its_place(front, form):
     end = front(form)
     rows = b'{"prompt": "2 + 2?", "final_answer": 7, "steps": 3}\n'
     assert send(end, "a.jsonl", rows).get("failed") is None
-    assert [one["line"] for one in form.proposals][0] == "prompt ← prompt, meta.expected_answer ← final_answer"
+    assert form.proposals[0]["line"] == "prompt ← prompt, meta.expected_answer ← final_answer"
     assert form.reports[0].rejected_count == 1

@@ -248,8 +248,8 @@ def _help(path: Path | str, sample: Sequence[Row | Rejection], inside: Sequence[
     """What to say of rows that no format reads: their fields, and the mappings that would load them."""
     rows = _objects(sample)
     if not rows:
-        faults = filter(None, map(_fault, sample))
-        return SourceInvalid(f"{path}: has no traces: {next(faults, 'it has no rows')}")
+        faults = list(filter(None, map(_fault, sample)))
+        return SourceInvalid(f"{path}: has no traces: {faults[0] if faults else 'it has no rows'}")
     tried: dict[str, str] = {}
     for one in readers():
         misfits = (one.misfit(value) for value in rows)
