@@ -231,3 +231,4 @@ def test_what_cannot_be_read_by_a_mapping_is_said_in_its_place(front, form):
     assert send(end, "a.jsonl", rows).get("failed") is None
     assert form.proposals[0]["line"] == "prompt ← prompt, meta.expected_answer ← final_answer"
     assert form.reports[0].rejected_count == 1
+    form.close()

@@ -70,7 +70,9 @@ is_sure=True)
     values: dict[str, list[Any]] = {}
     for row in rows:
         for name, item in row.items():
-            values.setdefault(name, []).append(item)
+            # A mapping has no name for the others.
+            if name and "{" not in name:
+                values.setdefault(name, []).append(item)
     fields = _Fields(values)
     if found := list(_read(fields)):
         is_sure = len(found) == 1 and not found[0].when and _is_complete(found[0].mapping)
@@ -271,7 +273,7 @@ def _nested(values: Mapping[str, Sequence[Any]], depth: int = _MOST_NESTED) -> I
         if depth and there and all(isinstance(item, dict) for item in there):
             inner: dict[str, list[Any]] = {}
             for item in there:
-                for key, one in item.items():
+                for key, one in item.items() if all(key and "{" not in key for key in item) else ():
                     inner.setdefault(f"{name}.{key}", []).append(one)
             yield from _nested(inner, depth - 1)
         else:

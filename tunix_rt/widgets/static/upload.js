@@ -298,8 +298,8 @@ function uploadForm({ model, el }) {
       const first = h("details", { open: index === 0 }, h("summary", {}, "The first trace, read so"));
       // Made by the package's own templates, which escape every text.
       first.insertAdjacentHTML("beforeend", html);
-      const load = button("Load so", () => working(() => form.ask("load_proposed", { index })), { title: `Load ${name} by this mapping` });
-      return h("div", { className: "trt-report" }, h("div", { className: "trt-row" }, h("code", { className: "trt-grow" }, line), load), first);
+      const loadSo = button("Load so", () => working(() => form.ask("load_proposed", { index })), { title: `Load ${name} by this mapping` });
+      return h("div", { className: "trt-report" }, h("div", { className: "trt-row" }, h("code", { className: "trt-grow" }, line), loadSo), first);
     }));
   }
 
