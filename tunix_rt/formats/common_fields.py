@@ -273,8 +273,9 @@ def _nested(values: Mapping[str, Sequence[Any]], depth: int = _MOST_NESTED) -> I
         if depth and there and all(isinstance(item, dict) for item in there):
             inner: dict[str, list[Any]] = {}
             for item in there:
-                for key, one in item.items() if all(key and "{" not in key for key in item) else ():
-                    inner.setdefault(f"{name}.{key}", []).append(one)
+                for key, one in item.items():
+                    if key and not {"{", "."} & set(key):
+                        inner.setdefault(f"{name}.{key}", []).append(one)
             yield from _nested(inner, depth - 1)
         else:
             yield name, there
