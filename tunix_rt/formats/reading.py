@@ -246,7 +246,7 @@ def _reads(format: Format, row: Row | Rejection) -> bool:
 
 def _help(path: Path | str, sample: Sequence[Row | Rejection], inside: Sequence[Row]) -> SourceInvalid:
     """What to say of rows that no format reads: their fields, and the mappings that would load them."""
-    rows = _objects(sample)
+    rows = _objects(inside) or _objects(sample)
     if not rows:
         faults = list(filter(None, map(_fault, sample)))
         return SourceInvalid(f"{path}: has no traces: {faults[0] if faults else 'it has no rows'}")
@@ -255,7 +255,7 @@ def _help(path: Path | str, sample: Sequence[Row | Rejection], inside: Sequence[
         misfits = (one.misfit(value) for value in rows)
         tried[one.name] = next(filter(None, misfits), "its rows look like it, and none of them can be read")
     fields = list(dict.fromkeys(name for value in rows for name in map(str, value)))
-    proposals = proposals_for(_objects(inside)).all or proposals_for(rows).all
+    proposals = proposals_for(rows).all
     return SourceInvalid(
         "\n".join([f"{path}: {_unknown_format(fields)}", *_what_to_do(proposals)]),
         fields=fields,
