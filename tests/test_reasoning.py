@@ -41,7 +41,7 @@ def parts(text):
 )
 def test_every_dialect_gives_reasoning_and_answer(text):
     assert parts(text) == (THOUGHT, "513")
-    assert not parse_written(text).truncated
+    assert not parse_written(text).cut
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,8 @@ def test_a_template_that_prefills_the_opening_tag_leaves_only_the_closing_one(te
 )
 def test_a_rollout_that_never_came_to_an_answer_has_none(text):
     assert parts(text) == (THOUGHT, None)
-    assert parse_written(text).truncated
+    # That none came is no cut; a tag that is never closed is one.
+    assert parse_written(text).cut is not text.endswith("</think>")
 
 
 def test_nothing_at_all_is_no_answer():
@@ -88,7 +89,6 @@ def test_an_answer_that_is_never_closed_is_kept_and_told_to_be_cut():
     for text in (f"<think>{THOUGHT}</think><answer>51", f"<reasoning>{THOUGHT}</reasoning>\n<answer>\n51\n"):
         written = parse_written(text)
         assert written == (THOUGHT, "51", True)
-        assert written.truncated
     assert not parse_written(f"<think>{THOUGHT}</think>513</answer>").cut
 
 
@@ -232,5 +232,5 @@ def test_a_cut_answer_is_told_in_the_trace():
     assert [(one.answer, one.meta.get("truncated")) for one in found] == [
         ("513", None),
         ("51", True),
-        (None, True),
+        (None, None),
     ]

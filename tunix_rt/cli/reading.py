@@ -109,6 +109,10 @@ def export(
         tuple[str, str] | None,
         typer.Option(help="What stands around the reasoning, such as <think> </think>.", metavar="BEGIN END"),
     ] = None,
+    within: Annotated[
+        str | None,
+        typer.Option(help="prompt: preference pairs also across policies (source, model, step).", metavar="prompt"),
+    ] = None,
     manifest: Annotated[
         bool,
         typer.Option("--manifest/--no-manifest", help="Write .NAME.manifest.json beside it, which says what is in it."),
@@ -119,7 +123,14 @@ def export(
     """Write traces, oldest first, to a file or to standard output: for exchange, or for a trainer."""
     with _warnings_noted(call):
         asked = filters.asked()
-    options = {"format": format, "tags": tags, "manifest": manifest, "progress": not call.quiet, **asked}
+    options = {
+        "format": format,
+        "tags": tags,
+        "within": within,
+        "manifest": manifest,
+        "progress": not call.quiet,
+        **asked,
+    }
     store = call.open_store()
     if path == _STDOUT:
         sys.stdout.flush()

@@ -101,7 +101,7 @@ class ChatCompletionReader:
                 meta = {
                     "model": model,
                     "finish_reason": maybe(parts, "finish_reason", str, at=f"{at_choice}."),
-                    **sample_of(n, choices, fields, prompt),
+                    **sample_of(n, choices, fields),
                 }
                 rest = rest_of(parts, "message", "finish_reason", *(["index"] if parts.get("index") == n else []))
                 at_message = f"{at_choice}.message"

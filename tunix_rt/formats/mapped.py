@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 from tunix_rt.errors import Problem, QueryInvalid, TraceInvalid
+from tunix_rt.formats.rows.common_meta import with_common_meta
 from tunix_rt.formats.rows.found import plain_draft
 from tunix_rt.formats.rows.meta_values import as_line
 from tunix_rt.formats.rows.row import Draft, Row
@@ -171,13 +172,12 @@ class MappedReader:
     def _draft(self, row: Row, found: Mapping[str, Any], extra: dict[str, Any], sample: int | None) -> Draft:
         prompt, steps, answer, its_meta = self._parts(found)
         meta: dict[str, Any] = {"source": self._source, **its_meta}
-        if answer is None and not self._taken.keys().isdisjoint({"completion", "final_answer"}):
-            meta["truncated"] = True
         if sample is not None:
             meta["sample"] = sample
         for key, target in self._meta.items():
             if target in found:
                 _put(meta, key.split("."), found[target])
+        meta, extra = with_common_meta(meta, extra, extra if sample is not None else {})
         if extra:
             meta["extra"] = extra
         answer = None if answer == "" else answer
@@ -196,6 +196,7 @@ class MappedReader:
             prompt, meta = prompt_of(_turns(prompt, self._taken["prompt"].told))
         if "completion" in found:
             written = parse_written(self._text(found, "completion"))
+            meta |= {"truncated": True} if written.cut else {}
             return prompt, split_steps(written.reasoning), written.answer or None, meta
         answer, steps = _number_as_text(found.get("final_answer")), _inside_of(found.get("steps")) or []
         if "reasoning" in found:

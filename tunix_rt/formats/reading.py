@@ -15,6 +15,7 @@ from tunix_rt.formats.containers.files import MAX_ROW_BYTES, SourceFile
 from tunix_rt.formats.containers.folders import TrajectoryFolder, is_trajectory
 from tunix_rt.formats.containers.listing import files_at
 from tunix_rt.formats.containers.sources import Source, in_memory
+from tunix_rt.formats.containers.sqlite_files import SqliteFile, is_sqlite
 from tunix_rt.formats.containers.wrapped_rows import rows_inside, unwrapped
 from tunix_rt.formats.own_formats import readers
 from tunix_rt.formats.registry import Format, named_fields_format
@@ -74,7 +75,9 @@ def parts_of(source: Path | Source, check: Callable[[int], object], encoding: st
 
 
 def _opened(path: Path, encoding: str | None) -> Source:
-    return TrajectoryFolder(path, MAX_ROW_BYTES) if is_trajectory(path) else SourceFile(path, encoding=encoding)
+    if is_trajectory(path):
+        return TrajectoryFolder(path, MAX_ROW_BYTES)
+    return SqliteFile(path, MAX_ROW_BYTES) if is_sqlite(path) else SourceFile(path, encoding=encoding)
 
 
 class _Ended(BaseException):

@@ -1,8 +1,8 @@
 """Every format, in and out, in one table; a new format is a row here and a file of its family."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
@@ -10,8 +10,17 @@ from tunix_rt.errors import TraceInvalid
 from tunix_rt.formats.atif import AtifReader, atif
 from tunix_rt.formats.chat import ChatCompletionReader, MessagesReader, ShareGptReader, messages
 from tunix_rt.formats.containers.writers import LINES, PARQUET, Container
+from tunix_rt.formats.evaluations import (
+    MmluProReader,
+    NemoSkillsReader,
+    OpenCompassReader,
+    QwenEvalReader,
+    SimpleEvalsReader,
+)
 from tunix_rt.formats.gsm8k import Gsm8kReader, Gsm8kSolutionsReader
+from tunix_rt.formats.helm import HelmReader
 from tunix_rt.formats.inspect_logs import InspectReader
+from tunix_rt.formats.lm_eval import LmEvalReader
 from tunix_rt.formats.mapped import MappedReader
 from tunix_rt.formats.native import NativeReader
 from tunix_rt.formats.nemo_rl import NemoRlReader
@@ -21,6 +30,7 @@ from tunix_rt.formats.rows.found import Found, Reader, draft_of
 from tunix_rt.formats.rows.row import Draft, Row
 from tunix_rt.formats.solutions import NuminaMathReader, OpenR1MathReader, OpenThoughtsReader, S1kReader
 from tunix_rt.formats.spans import OpenInferenceReader, OtelGenAiReader
+from tunix_rt.formats.trackio import TrackioReader
 from tunix_rt.formats.trl import (
     PreferenceReader,
     PromptCompletionReader,
@@ -31,8 +41,10 @@ from tunix_rt.formats.trl import (
     stepwise,
 )
 from tunix_rt.formats.tunix import RL_COLUMNS, TunixTrajectoriesReader, training_example, tunix_rl, tunix_sft
-from tunix_rt.formats.verifiers import VerifiersReader
+from tunix_rt.formats.verifiers import VerifiersReader, VerifiersTracesReader
 from tunix_rt.formats.verl import VerlReader
+
+_T = TypeVar("_T")
 
 
 class Writer(NamedTuple):
@@ -63,14 +75,30 @@ class Format(NamedTuple):
 
     def drafts(self, row: Row) -> Iterator[Draft | TraceInvalid]:
         """The traces of a row, an error in place of each invalid one; raises TraceInvalid where none can be read."""
-        for found in self.reader.found(row) if self.reader else ():
+        for found, is_alone in _with_company(self.reader.found(row)) if self.reader else ():
             if not isinstance(found, Found):
                 yield found
                 continue
             try:
-                yield draft_of(found, row, self.name)
+                yield draft_of(found, row, self.name, is_alone=is_alone)
             except TraceInvalid as error:
                 yield error
+
+
+def _with_company(all_found: Iterable[_T]) -> Iterator[tuple[_T, bool]]:
+    """What was found in a row, each with whether it is all that was."""
+    left = iter(all_found)
+    for first in left:
+        try:
+            second = next(left, None)
+        except (TraceInvalid, RecursionError):
+            yield first, True
+            raise
+        yield first, second is None
+        if second is not None:
+            yield second, False
+        for other in left:
+            yield other, False
 
 
 def _lines(row: Callable[..., dict[str, Any] | None], *, takes_pairs: bool = False, takes_tags: bool = False) -> Writer:
@@ -87,6 +115,13 @@ _TABLE = (
     Format("numina_math", "solutions", "NuminaMath-1.5: problems with human solutions", NuminaMathReader()),
     Format("prm800k", "process_rewards", "PRM800K: solutions with rated steps", Prm800kReader()),
     Format("process_bench", "process_rewards", "ProcessBench: solutions with their first error", ProcessBenchReader()),
+    Format("lm_eval", "lm_eval", "lm-evaluation-harness: samples_*.jsonl", LmEvalReader()),
+    Format("qwen_eval", "evaluations", "Qwen2.5-Math, ToRA: several samples of a question", QwenEvalReader()),
+    Format("nemo_skills", "evaluations", "NeMo-Skills: generations with their verdict", NemoSkillsReader()),
+    Format("mmlu_pro", "evaluations", "MMLU-Pro: answers to questions with options", MmluProReader()),
+    Format("opencompass", "evaluations", "OpenCompass: predictions", OpenCompassReader()),
+    Format("simple_evals", "evaluations", "simple-evals: the conversations of a run", SimpleEvalsReader()),
+    Format("helm", "helm", "HELM: scenario_state.json", HelmReader()),
     Format("stepwise", "trl", "TRL: steps with labels", StepwiseReader(), _lines(stepwise)),
     Format(
         "preference",
@@ -99,6 +134,8 @@ _TABLE = (
     Format("atif", "atif", "ATIF: trajectories of agents", AtifReader(), _lines(atif)),
     Format("tunix_trajectories", "tunix", "google/tunix: its log of trajectories", TunixTrajectoriesReader()),
     Format("verifiers", "verifiers", "verifiers: results.jsonl", VerifiersReader()),
+    Format("verifiers_traces", "verifiers", "verifiers v1 and prime-rl: traces.jsonl", VerifiersTracesReader()),
+    Format("trackio", "trackio", "Trackio: logged traces, SQLite or Parquet", TrackioReader()),
     Format("trl_completions", "trl", "TRL: completions logged by GRPO and RLOO", TrlCompletionsReader()),
     Format("verl", "verl", "verl: rollouts, a file for each training step", VerlReader()),
     Format("nemo_rl", "nemo_rl", "NeMo-RL: rollouts, a file for each training step", NemoRlReader()),

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.rows.found import Found, found_in_judged_steps, group_of
+from tunix_rt.formats.rows.found import Found, found_in_judged_steps
 from tunix_rt.formats.rows.meta_values import as_json, is_number, training_step
 from tunix_rt.formats.rows.row import Row
 from tunix_rt.formats.rows.tally import NO_PARTNER, Tally
@@ -179,7 +179,6 @@ def _found_in_reply(
         if turns[: len(repeated)] == repeated:
             turns = turns[len(repeated) :]
     prompt = prompt_of(prompt_turns)
-    meta = {"group": group_of(prompt.text), **meta}
     return found_in_rollout(prompt, turns, path=path, meta=meta, extra=extra, messages={path: reply})
 
 

@@ -14,17 +14,12 @@ __all__ = ["Written", "parse_written", "split_steps"]
 class Written(NamedTuple):
     """What a model wrote: its `reasoning`, its `answer` (None where it never came to one).
 
-    `cut` says that the tag around the answer is never closed: the answer may go on.
+    `cut` says that a tag is never closed: the reasoning, or the answer, may go on.
     """
 
     reasoning: str
     answer: str | None
     cut: bool = False
-
-    @property
-    def truncated(self) -> bool:
-        """Whether it stopped before the end of the answer."""
-        return self.answer is None or self.cut
 
 
 # The dialects: what opens and closes the reasoning, and the answer; in any case of letters.
@@ -82,8 +77,8 @@ def parse_written(text: str) -> Written:
     Written(reasoning='27 × 20 − 27', answer='513', cut=False)
     >>> parse_written("27 × 20 − 27\n</think>\n<answer>513")
     Written(reasoning='27 × 20 − 27', answer='513', cut=True)
-    >>> parse_written("<think>27 × 20").truncated
-    True
+    >>> parse_written("<think>27 × 20")
+    Written(reasoning='27 × 20', answer=None, cut=True)
     """
     if not text.strip():
         return Written("", None)
@@ -193,7 +188,7 @@ def _assembled(parts: list[_Part]) -> Written:
     chosen = answers[-1] if answers else last if parts[last].place == "outside" else None
     reasoning = "\n\n".join(part.text for place, part in enumerate(parts) if place != chosen and part.text)
     answer = None if chosen is None else parts[chosen].text or None
-    return Written(reasoning, answer, cut=answer is not None and chosen == last and parts[last].place == "answer")
+    return Written(reasoning, answer, cut=parts[last].place != "outside")
 
 
 def _content_from(text: str, position: int) -> int:
@@ -225,17 +220,21 @@ def _harmony(text: str) -> Written | None:
     first = text[: heads[0].start()].strip() if heads else text
     if first and not (heads and heads[0]["closing"]):
         return None
-    messages = [(False, first)]
+    messages, is_cut = [(False, first)], False
     for place, head in enumerate(heads):
         end = heads[place + 1].start() if place + 1 < len(heads) else len(text)
         body = _HARMONY_END.sub("", text[head.end() : end]).strip()
         role, channel = (head["role"] or "assistant").strip(), (head["channel"] or "final").strip()
         name, _, recipient = channel.partition(" ")
+        is_ended = _HARMONY_END.search(text, head.end(), end) is not None
         if name == "final" and role == "assistant":
             messages.append((True, body))
+            # What ends the model's turn is mostly left out.
+            is_cut = not (is_ended or body)
         else:
             told = " ".join(filter(None, [role.removeprefix("assistant").strip(), recipient, head["type"]]))
             messages.append((False, f"{told}\n{body}".strip()))
+            is_cut = not (is_ended or told)
     chosen = max((place for place, (final, _) in enumerate(messages) if final), default=None)
     reasoning = "\n\n".join(body for place, (_, body) in enumerate(messages) if place != chosen and body)
-    return Written(reasoning, None if chosen is None else messages[chosen][1] or None)
+    return Written(reasoning, None if chosen is None else messages[chosen][1] or None, is_cut)

@@ -18,6 +18,5 @@ def found_in_text(prompt: str, written: str, *, meta: Mapping[str, Any], extra: 
 def found_in_parts(
     prompt: str, reasoning: str, answer: str | None, *, meta: Mapping[str, Any], extra: Mapping[str, Any]
 ) -> Found:
-    """The trace of reasoning and answer; truncated where `meta` says so, or where the answer is None."""
-    meta = {**meta, "truncated": True if answer is None or meta.get("truncated") else None}
+    """The trace of reasoning and answer, which is None where the model never came to it."""
     return Found(prompt, split_steps(reasoning), answer or None, meta, extra)
