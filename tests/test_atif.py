@@ -209,7 +209,7 @@ def test_a_document_of_another_schema_is_none():
     known = READABLE["atif"]
     assert known.misfit({"schema_version": 2, "steps": []}) == "schema_version is not one of ATIF"
     assert known.misfit({"prompt": "p", "steps": []}) == "no field schema_version"
-    assert [one.name for one in READABLE.values() if one.misfit(trajectory()) is None] == ["atif", "trace"]
+    assert [one.name for one in READABLE.values() if one.misfit(trajectory()) is None] == ["atif"]
 
 
 NAMES = "step_id source message reasoning_content tool_calls observation results content type text function_name agent"

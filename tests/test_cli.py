@@ -77,6 +77,7 @@ def test_json_of_a_load_tells_ids_and_rejected_rows_and_the_exit_status_tells_th
     assert report == {
         "source": "a.jsonl",
         "format": "trace",
+        "mapping": None,
         "added": 1,
         "already_stored": 0,
         "known": 0,
@@ -424,3 +425,15 @@ def test_a_file_in_another_encoding_is_loaded_by_its_name():
     assert "encoding='rot13': is not an encoding of text files" in said(
         "load", "t.jsonl", "--encoding", "rot13", status=2
     )
+
+
+def test_a_file_of_no_known_format_is_told_with_the_flags_that_load_it():
+    write("a.jsonl", {"instruction": "Add.", "input": "2, 2", "answer": "4"})
+    flags = ["--map", 'prompt=["instruction", "input"]', "--map", "completion=answer"]
+    told = said("load", "a.jsonl", "--quiet", status=1)
+    assert "of no known format; its fields are instruction, input, answer" in told
+    assert f"{flags[0]} '{flags[1]}' {flags[2]} {flags[3]}, if answer is what the model wrote" in told
+    assert "or name its format with --format" in told
+    call("load", "a.jsonl", *flags, "--map", "meta.model:=toy-1b")
+    trace = rt.TraceStore().latest().payload
+    assert (trace.prompt, trace.final_answer, trace.meta["model"]) == ("Add.\n\n2, 2", "4", "toy-1b")

@@ -52,7 +52,17 @@ WINGS = {
         "store",
         "__init__",
     ],
-    "formats": ["rows", "text", "containers", "FAMILIES", "registry", "reading", "__init__"],
+    "formats": [
+        "rows",
+        "text",
+        "containers",
+        "FAMILIES",
+        "registry",
+        "own_formats",
+        "format_table",
+        "reading",
+        "__init__",
+    ],
 }
 
 

@@ -143,7 +143,7 @@ def test_sql_gives_a_result_that_a_variable_can_take(shell):
         ("%trace_load a.jsonl --map prompt", "--map prompt: must be TARGET=FIELD, such as prompt=question"),
         ("%trace_load a.jsonl --map prompt=a --map prompt=b", "--map prompt=b: prompt is mapped to a already"),
         ("%trace_load a.jsonl --map answer=a", "mapping: unknown target 'answer'; known are prompt, final_answer"),
-        ("%trace_load a.jsonl --map final_answer=a", "mapping: there is no prompt"),
+        ("%trace_load a.jsonl --map meta.n=a", "mapping: names no part of a trace"),
         ("%trace_load a.jsonl --map prompt=a --format trace", "`format` cannot be combined with `mapping`"),
         ("%trace_watch", "the following arguments are required: path"),
         ("%trace_watch runs --every 0", "every=0.0: must be a number of seconds above 0"),
@@ -188,10 +188,31 @@ def test_a_file_of_no_known_format_is_told_in_lines_to_read(shell):
     Path("a.jsonl").write_text('{"q": 1}\n')
     with capture_output() as captured:
         shell.run_cell("%trace_load a.jsonl")
-    what, mapping, *_, last = captured.stderr.splitlines()
+    what, mapping, last = captured.stderr.splitlines()
     assert what == "UsageError: a.jsonl: of no known format; its fields are q"
     assert mapping.startswith("say which fields hold what: mapping=")
-    assert last.startswith("  prompt_completion: ")
+    assert last == "or name its format with --format"
+
+
+def test_the_mapping_that_is_proposed_is_worded_for_the_magic_and_loads(shell):
+    Path("a.jsonl").write_text('{"question": "27 × 19?", "answer": "513"}\n')
+    with capture_output() as captured:
+        shell.run_cell("%trace_load a.jsonl")
+    _, first, second, _ = captured.stderr.splitlines()
+    flags = "--map prompt=question --map completion=answer"
+    assert first == f"say which fields hold what: {flags}, if answer is what the model wrote"
+    assert second == (
+        "or --map prompt=question --map meta.expected_answer=answer, if answer is the answer to compare with"
+    )
+    assert run(shell, f"%trace_load a.jsonl {flags}").added == 1
+
+
+def test_a_mapping_of_several_fields_and_of_values_in_a_magic(shell):
+    Path("a.jsonl").write_text('{"q": "2 + 2?", "w": "now", "a": "4"}\n')
+    flags = """--map 'prompt=["q", "w"]' --map final_answer=a --map meta.model:=toy-1b --map meta.n:=2"""
+    assert run(shell, f"%trace_load a.jsonl {flags}").added == 1
+    trace = run(shell, "%trace").payload
+    assert (trace.prompt, trace.meta["model"], trace.meta["n"]) == ("2 + 2?\n\nnow", "toy-1b", 2)
 
 
 def test_ids_flags_and_sources_complete_with_tab(shell):

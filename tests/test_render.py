@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from tunix_rt import render
+from tunix_rt.errors import SourceInvalid
 from tunix_rt.render.characters import folded, visible, width
 from tunix_rt.render.segments import segments
 
@@ -72,6 +73,8 @@ def a_report(rejected=(), *, count=None, source="a.jsonl", format="trace", sampl
         already_stored=3,
         rejected=tuple(rejected),
         rejected_count=len(rejected) if count is None else count,
+        mappings=[],
+        help={},
         passed_over=[],
         samples=samples,
     )
@@ -102,6 +105,8 @@ def shown_with(text):
     empty = a_page(filters={text: text})
     report = a_report([a_rejected(*[text] * 1, reason=text, field=text, text=text[:200]), a_rejected()], source=text)
     report.format, report.samples = text, (trace,)
+    report.mappings = [{text: text, "prompt": [text, text], "meta.model": {"value": text}}]
+    report.help = {text: SourceInvalid(f"{text}\n{text}\n{text}", mappings=[{"prompt": text}])}
     info = an_info(((text, 2), (None, 1)), path=text)
     table = a_table((text, "n"), (text, "INTEGER"), [(text, 1), ([text], None), ({text: text}, 2)])
     yield render.trace_html(trace, id=ID, created_at=AT), render.trace_text(trace, id=ID, created_at=AT)

@@ -295,14 +295,15 @@ def test_what_there_is_nothing_to_load_from_is_told(store, given, told):
 def test_a_file_of_no_known_format_is_told_what_was_tried_and_how_to_map_it(store):
     with pytest.raises(rt.SourceInvalid) as caught:
         store.load([{"text": "hello", "score": 1} | {f"field {n}": n for n in range(20)}])
-    what, mapping, insist, *misfits = str(caught.value).splitlines()
+    what, mapping, insist = str(caught.value).splitlines()
     fields = ", ".join(f"field {n}" for n in range(10))
     assert what == f"list: of no known format; its fields are text, score, {fields} and 10 more"
     assert caught.value.fields == ("text", "score", *(f"field {n}" for n in range(20)))
-    assert mapping.endswith('mapping={"prompt": "question", "reasoning": "cot", "final_answer": "answer"}')
-    assert insist == "or name its format with format=, if it is one of these:"
-    assert [line.split(":")[0] for line in misfits] == [f"  {name}" for name in READABLE]
-    assert all(line.split(": ")[1] for line in misfits)
+    assert mapping == 'say which fields hold what: mapping={"completion": "text", "meta.reward": "score"}'
+    assert caught.value.mappings == ({"completion": "text", "meta.reward": "score"},)
+    assert insist == "or name its format with format="
+    assert set(caught.value.tried) == set(READABLE)
+    assert all(caught.value.tried.values())
 
 
 def test_a_generator_that_raises_midway_leaves_what_was_committed(store, monkeypatch):

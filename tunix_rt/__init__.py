@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tunix_rt._version import __version__
 
 if TYPE_CHECKING:
-    from tunix_rt import errors, examples
+    from tunix_rt import errors, examples, formats
     from tunix_rt.errors import (
         ExportFailed,
         IdAmbiguous,
@@ -112,6 +112,7 @@ __all__ = [
     "app",
     "errors",
     "examples",
+    "formats",
     "health",
     "json_schema",
     "load_ipython_extension",
@@ -127,7 +128,7 @@ def _jupyter_server_extension_points() -> list[dict[str, Any]]:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("errors", "examples"):
+    if name in ("errors", "examples", "formats"):
         return import_module(f"tunix_rt.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'tunix_rt' has no attribute {name!r}")

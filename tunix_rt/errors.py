@@ -22,7 +22,7 @@ Every error can be pickled and copied, with its attributes and notes.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 from tunix_rt.render.characters import visible
@@ -125,12 +125,26 @@ class QueryInvalid(TunixRTError, ValueError):
 class SourceInvalid(TunixRTError, ValueError):
     """A file or folder that cannot be loaded: missing, empty, or of no known format.
 
-    `fields` are the fields of the first rows where the format is unknown, else empty.
+    Where the format is unknown, `fields` are the fields of the first rows, `mappings` what could be given as `mapping=`
+    to load them (the likeliest first; none where no name says anything), and `tried` has what each format lacks.
     """
 
-    def __init__(self, *args: Any, fields: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        fields: Sequence[str] = (),
+        mappings: Sequence[Mapping[str, Any]] = (),
+        tried: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(*args)
         self.fields = tuple(fields)
+        self.mappings = tuple(map(dict, mappings))
+        self.tried = dict(tried or {})
+
+    @property
+    def mapping(self) -> dict[str, Any] | None:
+        """The first of the `mappings`, or None."""
+        return self.mappings[0] if self.mappings else None
 
 
 class MemoryLimitReached(TunixRTError, MemoryError):

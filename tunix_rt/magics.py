@@ -30,13 +30,13 @@ from tunix_rt.formats import READABLE
 from tunix_rt.model import Trace, TraceRecord
 from tunix_rt.store import LoadReport, Page, SqlResult, StoreInfo, TraceStore
 from tunix_rt.store.filters import FILTERS, RENAMED, filters_in, flag_of
-from tunix_rt.text_options import mapping_in, unquoted
+from tunix_rt.text_options import in_flags, mapping_in, unquoted
 
 if TYPE_CHECKING:
     from tunix_rt.widgets import FolderWatch, TraceApp
 
 _COMPLETED_IDS = 20
-_MAP_HELP = "which field of a row is what, such as prompt=question; may be repeated"
+_MAP_HELP = "which field of a row is what, such as prompt=question, or meta.model:=toy-1b; may be repeated"
 _OWN_LINE = re.compile(
     r"^\s*(?:\w+\s*=\s*)?%%?(trace_store|trace_load|trace_watch|trace_sql|trace_app|traces|trace)\s(.*)$", re.DOTALL
 )
@@ -50,7 +50,8 @@ def _says_mistakes(magic: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return magic(*args, **options)
         except TunixRTError as error:
-            raise UsageError(str(error) if isinstance(error, SourceInvalid) else _one_line(error)) from None
+            said = in_flags(str(error), error.mappings) if isinstance(error, SourceInvalid) else _one_line(error)
+            raise UsageError(said) from None
 
     return told
 

@@ -14,7 +14,8 @@ from tunix_rt.cli.command import FAILED, Call
 from tunix_rt.cli.completing import formats_in
 from tunix_rt.cli.output import columns, tell
 from tunix_rt.errors import SourceInvalid
-from tunix_rt.text_options import mapping_in
+from tunix_rt.render.characters import visible
+from tunix_rt.text_options import in_flags, mapping_in
 
 if TYPE_CHECKING:
     from tunix_rt.store import LoadReport
@@ -58,7 +59,8 @@ def _checked_encoding(name: str | None) -> str | None:
 Map = Annotated[
     list[str] | None,
     typer.Option(
-        help="Say by hand which field is what: prompt=question, meta.reward=score. May be repeated.",
+        help="Say by hand which field is what: prompt=question, meta.reward=score; behind := stands what is always the "
+        "same: meta.model:=toy-1b. May be repeated.",
         metavar="TARGET=FIELD",
     ),
 ]
@@ -106,7 +108,7 @@ def load(
             report = store.load(source, **how, progress=not call.quiet)
         except SourceInvalid as error:
             # One file that is something else does not stop the others.
-            tell(f"tunix-rt: {error}")
+            tell(visible(f"tunix-rt: {in_flags(str(error), error.mappings)}"))
             failed = True
             continue
         report.source = name
@@ -153,6 +155,7 @@ def _report_data(report: "LoadReport") -> dict[str, Any]:
     return {
         "source": report.source,
         "format": report.format,
+        "mapping": report.mapping,
         "added": report.added,
         "already_stored": report.already_stored,
         # The old name, for one release.

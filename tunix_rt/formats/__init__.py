@@ -1,14 +1,17 @@
 """Reading and writing traces in the formats of others; `registry.py` has them all, one file has each family.
 
 A row of a container (`containers/`) is given to the reader of its format, which finds traces in it; `Reading` makes
-drafts of them. The other way, a writer makes a row of a trace.
+drafts of them. The other way, a writer makes a row of a trace. `table()` shows all formats, `register` adds one.
 """
 
 from tunix_rt.formats.containers.files import SourceFile
 from tunix_rt.formats.containers.listing import MANIFEST_ENDING, files_at
 from tunix_rt.formats.containers.sources import Borrowed, Source, SourceRows
+from tunix_rt.formats.format_table import FormatTable, table
+from tunix_rt.formats.own_formats import format_named, register
 from tunix_rt.formats.reading import Reading, begins_session, parts_of, rejected_source, sources_in
-from tunix_rt.formats.registry import FORMATS, READABLE, WRITERS, Format, Writer, format_named, mapped_format
+from tunix_rt.formats.registry import FORMATS, READABLE, WRITERS, Format, Writer, mapped_format
+from tunix_rt.formats.rows.found import Found
 from tunix_rt.formats.rows.row import Draft, Rejection, Row
 from tunix_rt.formats.rows.trace_fields import TraceFields
 
@@ -20,6 +23,8 @@ __all__ = [
     "Borrowed",
     "Draft",
     "Format",
+    "FormatTable",
+    "Found",
     "Reading",
     "Rejection",
     "Row",
@@ -33,6 +38,8 @@ __all__ = [
     "format_named",
     "mapped_format",
     "parts_of",
+    "register",
     "rejected_source",
     "sources_in",
+    "table",
 ]

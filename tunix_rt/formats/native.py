@@ -29,10 +29,14 @@ class NativeReader:
     """Rows as the store exports them, and as `TraceRecord` writes itself (the trace under `payload`)."""
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
-        """None where a row has at least one of the fields that only a trace has."""
-        if value.keys() & {"trace_version", "payload", "steps", "final_answer"}:
+        """None where a row has `trace_version`, or a text as its prompt beside steps or a final answer."""
+        payload = value.get("payload")
+        trace = payload if isinstance(payload, dict) else value
+        if "trace_version" in value or "trace_version" in trace:
             return None
-        return "no field steps, final_answer or trace_version"
+        if isinstance(trace.get("prompt"), str) and trace.keys() & {"steps", "final_answer"}:
+            return None
+        return "no trace_version, and no prompt that is a text beside steps or final_answer"
 
     def found(self, row: Row) -> Iterable[Draft]:
         """The one trace of the row."""

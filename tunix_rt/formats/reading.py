@@ -1,7 +1,7 @@
 """A source being read: which files it is, of which format, and the drafts in its rows."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from os import PathLike
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from tunix_rt.errors import Problem, QueryInvalid, SourceInvalid, TraceInvalid
+from tunix_rt.formats.common_fields import Proposal, proposals_for
 from tunix_rt.formats.containers.archives.members import sources_of
 from tunix_rt.formats.containers.event_files import joined
 from tunix_rt.formats.containers.files import MAX_ROW_BYTES, SourceFile
@@ -17,10 +18,12 @@ from tunix_rt.formats.containers.listing import files_at
 from tunix_rt.formats.containers.sources import Source, in_memory
 from tunix_rt.formats.containers.sqlite_files import SqliteFile, is_sqlite
 from tunix_rt.formats.containers.wrapped_rows import rows_inside, unwrapped
-from tunix_rt.formats.registry import READABLE, Format
+from tunix_rt.formats.own_formats import readers
+from tunix_rt.formats.registry import Format, named_fields_format
 from tunix_rt.formats.rows.row import Draft, Rejection, Row
 from tunix_rt.json_values import parsed
 from tunix_rt.render.characters import one_line
+from tunix_rt.text_options import mapping_text
 
 # A file's format is detected from its first rows; a few broken ones among them must not hide it.
 _SAMPLE_ROWS = 20
@@ -90,11 +93,12 @@ class _Ended(BaseException):
 class Reading:
     """One source being read: its `format`, and a Draft for each trace and a Rejection for each invalid row, in order.
 
-    Without a `format` the first rows decide, never the name. `check` is called with the position wherever bytes or rows
-    are read, also where none of them is a trace yet; what it raises ends the reading. `encoding` is that of a text
-    file. Rows that are events of a session are one row; `by_turn` makes a trace of each turn of the user in it. Raises
-    SourceInvalid where the source is empty, cannot be read, or has no known format, and QueryInvalid where that has no
-    turns.
+    Without a `format` the first rows decide, never the name: the first format that reads one of them, or else the names
+    of their fields, which then give the `mapping`. Where a format only claims them, `help` says what else to try.
+    `check` is called with the position wherever bytes or rows are read, also where none of them is a trace yet; what it
+    raises ends the reading. `encoding` is that of a text file. Rows that are events of a session are one row; `by_turn`
+    makes a trace of each turn of the user in it. Raises SourceInvalid where the source is empty, cannot be read, or has
+    no known format, and QueryInvalid where that has no turns.
     """
 
     def __init__(
@@ -121,15 +125,15 @@ class Reading:
                         break
                 self._rows = chain(sample, self._rows)
                 if (session := session_format(sample, format)) is not None:
-                    self.format = session
+                    chosen = _Chosen(session)
                     self._rows = joined(self._rows, MAX_ROW_BYTES)
                 else:
-                    self.format, is_wrapped = _format_of(self._file.path, sample, format)
-                    if is_wrapped:
+                    chosen = _format_of(self._file.path, sample, format)
+                    if chosen.is_wrapped:
                         self._rows = unwrapped(self._rows, is_alone=len(sample) == 1)
-                    self._rows = self.format.gathered(self._rows)
-                if by_turn:
-                    self.format = self.format.by_turn()
+                    self._rows = chosen.format.gathered(self._rows)
+                self.format = chosen.format.by_turn() if by_turn else chosen.format
+                self.mapping, self.help = chosen.mapping, chosen.help
         except BaseException:
             self._file.close()
             raise
@@ -189,7 +193,7 @@ def _ending() -> Iterator[None]:
 
 def session_format(rows: Iterable[Row | Rejection], format: Format | None = None) -> Format | None:
     """The format of which one of the rows is surely an event; with `format` only that may be it. None without one."""
-    known = [one for one in (READABLE.values() if format is None else [format]) if one.has_sessions]
+    known = [one for one in (readers() if format is None else [format]) if one.has_sessions]
     for row in rows:
         # A row of a table has no text, and stands for itself.
         if known and isinstance(row, Row) and row.raw is not None and len(row.raw) <= _MOST_EVENT_BYTES:
@@ -208,21 +212,64 @@ def begins_session(head: bytes, format: Format | None = None) -> bool:
     return session_format((Row("", n, raw=line) for n, line in enumerate(lines, 1) if line.strip()), format) is not None
 
 
-def _format_of(path: Path | str, sample: list[Row | Rejection], format: Format | None) -> tuple[Format, bool]:
-    """The format of the rows, and whether they are inside of the rows of the sample, which no format reads."""
+class _Chosen(NamedTuple):
+    """The format of the rows, and whether they are inside of the rows of the sample; or why there is none.
+
+    `mapping` is what the names of the fields gave; `help` is for rows none of which the format reads.
+    """
+
+    format: Format
+    is_wrapped: bool = False
+    mapping: Mapping[str, Any] | None = None
+    help: SourceInvalid | None = None
+
+
+def _format_of(path: Path | str, sample: list[Row | Rejection], format: Format | None) -> _Chosen:
     inside = rows_inside(sample, _SAMPLE_ROWS)
-    try:
-        outer = format or _detect(path, sample)
-    except SourceInvalid:
-        if not inside:
-            raise
-        return _detect(path, list(inside)), True
-    if inside and not any(_reads(outer, row) for row in sample):
-        with suppress(SourceInvalid):
-            inner = format or _detect(path, list(inside))
-            if any(_reads(inner, row) for row in inside):
-                return inner, True
-    return outer, False
+    both: list[tuple[Sequence[Row | Rejection], bool]] = [(sample, False), (inside, True)]
+    if format is not None:
+        is_wrapped = not _reads_any(format, sample) and _reads_any(format, inside)
+        return _Chosen(format, is_wrapped)
+    claimed: _Chosen | None = None
+    for rows, is_wrapped in both:
+        for one in _claiming(rows):
+            chosen = _Chosen(one, is_wrapped)
+            if _reads_any(one, rows):
+                return chosen
+            claimed = claimed or chosen
+    for rows, is_wrapped in both:
+        proposals = proposals_for(_objects(rows))
+        if proposals.is_sure:
+            mapping = proposals.all[0].mapping
+            if _reads_any(by_names := named_fields_format(mapping), rows):
+                return _Chosen(by_names, is_wrapped, mapping)
+    refusal = _help(path, sample, inside)
+    if claimed is None:
+        raise refusal
+    return claimed._replace(help=refusal)
+
+
+def _claiming(rows: Sequence[Row | Rejection]) -> Iterator[Format]:
+    """The formats that one of these rows looks like, those of the first row first."""
+    formats = readers()
+    for value in _objects(rows):
+        for one in [one for one in formats if one.misfit(value) is None]:
+            formats.remove(one)
+            yield one
+
+
+def _objects(rows: Sequence[Row | Rejection]) -> list[dict[str, Any]]:
+    """The rows that are objects."""
+    found = []
+    for row in rows:
+        with suppress(TraceInvalid):
+            if isinstance(row, Row) and isinstance(row.value, dict):
+                found.append(row.value)
+    return found
+
+
+def _reads_any(format: Format, rows: Sequence[Row | Rejection]) -> bool:
+    return any(_reads(format, row) for row in rows)
 
 
 def _reads(format: Format, row: Row | Rejection) -> bool:
@@ -233,32 +280,33 @@ def _reads(format: Format, row: Row | Rejection) -> bool:
         return False
 
 
-def _detect(path: Path | str, sample: list[Row | Rejection]) -> Format:
-    misfits: dict[str, str] = {}
-    faults: list[str] = []
-    fields: dict[str, None] = {}
-    for row in sample:
-        if isinstance(row, Rejection):
-            faults.append(f"{row.field}: {row.reason}" if row.field else row.reason)
-            continue
-        try:
-            value = row.value
-        except TraceInvalid as error:
-            faults.append(row.rejection(error).reason)
-            continue
-        if not isinstance(value, dict):
-            faults.append(f"row {row.line:,} is not a JSON object")
-            continue
-        fields |= dict.fromkeys(map(str, value))
-        for one in READABLE.values():
-            misfit = one.misfit(value)
-            if misfit is None:
-                return one
-            misfits.setdefault(one.name, misfit)
-    if not misfits:
-        raise SourceInvalid(f"{path}: has no traces: {faults[0] if faults else 'it has no rows'}")
-    message = "\n".join([f"{path}: {_unknown_format(list(fields))}", *_what_to_do(misfits)])
-    raise SourceInvalid(message, fields=list(fields))
+def _help(path: Path | str, sample: Sequence[Row | Rejection], inside: Sequence[Row]) -> SourceInvalid:
+    """What to say of rows that no format reads: their fields, and the mappings that would load them."""
+    rows = _objects(inside) or _objects(sample)
+    if not rows:
+        faults = list(filter(None, map(_fault, sample)))
+        return SourceInvalid(f"{path}: has no traces: {faults[0] if faults else 'it has no rows'}")
+    tried: dict[str, str] = {}
+    for one in readers():
+        misfits = (one.misfit(value) for value in rows)
+        tried[one.name] = next(filter(None, misfits), "its rows look like it, and none of them can be read")
+    fields = list(dict.fromkeys(name for value in rows for name in map(str, value)))
+    proposals = proposals_for(rows).all
+    return SourceInvalid(
+        "\n".join([f"{path}: {_unknown_format(fields)}", *_what_to_do(proposals)]),
+        fields=fields,
+        mappings=[one.mapping for one in proposals],
+        tried=tried,
+    )
+
+
+def _fault(row: Row | Rejection) -> str | None:
+    if isinstance(row, Rejection):
+        return f"{row.field}: {row.reason}" if row.field else row.reason
+    try:
+        return None if isinstance(row.value, dict) else f"row {row.line:,} is not a JSON object"
+    except TraceInvalid as error:
+        return row.rejection(error).reason
 
 
 def _unknown_format(fields: list[str]) -> str:
@@ -269,14 +317,20 @@ def _unknown_format(fields: list[str]) -> str:
     return f"of no known format; its fields are {names}{more}"
 
 
-def _what_to_do(misfits: dict[str, str]) -> list[str]:
+def _what_to_do(proposals: Sequence[Proposal]) -> list[str]:
+    shown = [f"{mapping_text(one.mapping)}{f', {one.when}' if one.when else ''}" for one in proposals]
+    first, *others = shown or [
+        'mapping={"prompt": "question", "reasoning": "cot", "final_answer": "answer"}, for example'
+    ]
     return [
-        'say which fields hold what: mapping={"prompt": "question", "reasoning": "cot", "final_answer": "answer"}',
-        "or name its format with format=, if it is one of these:",
-        *(f"  {name}: {why}" for name, why in misfits.items()),
+        f"say which fields hold what: {first}",
+        *(f"or {other}" for other in others),
+        "or name its format with format=",
     ]
 
 
 def rejected_source(path: Path | str, error: SourceInvalid | QueryInvalid) -> Rejection:
-    """The rejection of a complete source, whose name is not repeated in the reason."""
-    return Rejection(str(path), None, None, str(error).removeprefix(f"{path}: "), "")
+    """The rejection of a complete source, whose name is not repeated in the reason; what was tried are its details."""
+    tried = error.tried if isinstance(error, SourceInvalid) else {}
+    details = "".join(f"\n  {name}: {why}" for name, why in tried.items())
+    return Rejection(str(path), None, None, str(error).removeprefix(f"{path}: ") + details, "")

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
-from tunix_rt.errors import QueryInvalid, SourceInvalid, TraceInvalid
+from tunix_rt.errors import QueryInvalid, TraceInvalid
 from tunix_rt.formats.atif import AtifReader, atif
 from tunix_rt.formats.chat import (
     LangChainReader,
@@ -59,7 +59,6 @@ from tunix_rt.formats.trl import (
 from tunix_rt.formats.tunix import RL_COLUMNS, TunixTrajectoriesReader, training_example, tunix_rl, tunix_sft
 from tunix_rt.formats.verifiers import VerifiersReader, VerifiersTracesReader
 from tunix_rt.formats.verl import VerlReader
-from tunix_rt.validation import short
 
 _T = TypeVar("_T")
 
@@ -218,20 +217,34 @@ _TABLE = (
         writer=Writer(PARQUET, tunix_rl, columns=RL_COLUMNS),
     ),
 )
-FORMATS: Mapping[str, Format] = MappingProxyType({one.name: one for one in _TABLE})
-READABLE: Mapping[str, Format] = MappingProxyType({one.name: one for one in _TABLE if one.reader})
+_formats = {one.name: one for one in _TABLE}
+_readable = {one.name: one for one in _TABLE if one.reader}
 # This package's own come first, as users are offered them.
 _OWN_FIRST = sorted(_TABLE, key=lambda one: one.family != "native")
-WRITERS: Mapping[str, Writer] = MappingProxyType({one.name: one.writer for one in _OWN_FIRST if one.writer})
+_writers = {one.name: one.writer for one in _OWN_FIRST if one.writer}
+# The package's formats, and behind them those that users have added.
+FORMATS: Mapping[str, Format] = MappingProxyType(_formats)
+READABLE: Mapping[str, Format] = MappingProxyType(_readable)
+WRITERS: Mapping[str, Writer] = MappingProxyType(_writers)
 
 
-def format_named(name: str | None) -> Format | None:
-    """The format to read by this name, None for None; SourceInvalid where it is unknown."""
-    if name is not None and not (isinstance(name, str) and name in READABLE):
-        raise SourceInvalid(f"unknown format {short(name)}; known are {', '.join(READABLE)}")
-    return None if name is None else READABLE[name]
+def add_format(format: Format) -> None:
+    """Adds a user's format, in the place of one of the same name."""
+    _formats[format.name] = format
+    _readable.pop(format.name, None)
+    _writers.pop(format.name, None)
+    if format.reader:
+        _readable[format.name] = format
+    if format.writer:
+        _writers[format.name] = format.writer
 
 
-def mapped_format(mapping: Mapping[str, str]) -> Format:
+def mapped_format(mapping: Mapping[str, Any]) -> Format:
     """A format by a mapping of its fields, see `MappedReader`. Raises QueryInvalid where it is invalid."""
     return Format("mapping", "mapped", "fields mapped by hand", MappedReader(mapping))
+
+
+def named_fields_format(mapping: Mapping[str, Any]) -> Format:
+    """The same where the names of the fields gave the mapping."""
+    reader = MappedReader(mapping, source="field_names", is_guessed=True)
+    return Format("field_names", "mapped", "rows by the names of their fields", reader)

@@ -5,6 +5,7 @@ Each function takes any object with the right attributes and needs no other room
 trailing spaces, and control characters are shown as symbols in both.
 """
 
+from tunix_rt.render.captions import mapping_line
 from tunix_rt.render.characters import visible
 from tunix_rt.render.html import (
     facts_html,
@@ -27,6 +28,7 @@ __all__ = [
     "facts_text",
     "info_html",
     "info_text",
+    "mapping_line",
     "note_html",
     "page_html",
     "page_text",

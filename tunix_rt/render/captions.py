@@ -94,6 +94,35 @@ def reason_parts(reason: str) -> tuple[str, str]:
     return "; ".join(line.strip() for line in lines if not line.startswith("  ")), "\n".join(details)
 
 
+def report_mappings(report: ReportShape) -> list[str]:
+    """What was taken for what where the names of the fields told it, in a line for each mapping."""
+    return [f"read by the names of the fields: {mapping_line(one)}" for one in report.mappings]
+
+
+def mapping_line(mapping: Mapping[str, Any]) -> str:
+    """What a mapping takes for what.
+
+    >>> mapping_line({"prompt": ["ask", "with"], "meta.model": {"value": "toy-1b"}})
+    "prompt ← ask + with, meta.model ← 'toy-1b'"
+    """
+    return ", ".join(f"{target} ← {_taken(given)}" for target, given in mapping.items())
+
+
+def report_help(report: ReportShape) -> list[str]:
+    """For each file of which a format read nothing, what else to try."""
+    return [
+        f"none of the first rows of {file} could be read; {'; '.join(str(error).splitlines()[1:-1])}"
+        for file, error in report.help.items()
+        if error.mappings
+    ]
+
+
+def _taken(given: Any) -> str:
+    if isinstance(given, Mapping):
+        return repr(given["value"])
+    return given if isinstance(given, str) else " + ".join(given)
+
+
 def report_samples(report: ReportShape) -> Sequence[TraceShape]:
     """The traces to check by eye; of the package's own format nothing was guessed."""
     return () if report.format == _OWN_FORMAT else report.samples

@@ -126,6 +126,7 @@ def report_text(report: ReportShape, *, columns: int = COLUMNS, rest: str = "rep
     lines = [wording.report_headline(report)]
     told = f" · format {report.format}" if report.format else ""
     lines.append(f"from {report.source}{told}{wording.report_passed_over(report)}")
+    lines += [one_line(told, 10 * columns) for told in wording.report_mappings(report)]
     if samples := wording.report_samples(report):
         rows = [
             [one_line(trace.prompt, columns), f"{len(trace.steps):,}", one_line(trace.final_answer or "–", _SAMPLE)]
@@ -140,6 +141,8 @@ def report_text(report: ReportShape, *, columns: int = COLUMNS, rest: str = "rep
         lines += ["", "  " + (", ".join(where) or "somewhere in the file")]
         lines += _indented(wording.reason_parts(row.reason)[0], 4, columns)
         lines += ["    " + fit(one_line(visible(row.text), columns), columns - 4)] if row.text else []
+    for told in wording.report_help(report):
+        lines += ["", *_indented(told, 0, columns)]
     more = wording.report_more(report, rest)
     return _clean([*lines, "", more] if more else lines)
 

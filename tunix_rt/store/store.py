@@ -114,7 +114,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         source: Any,
         *,
         format: str | None = None,
-        mapping: Mapping[str, str] | None = None,
+        mapping: Mapping[str, Any] | None = None,
         known: Known = "skip",
         progress: Progress = True,
         encoding: str | None = None,
@@ -125,15 +125,16 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         Files are JSON, JSON Lines or Parquet, plain or packed with gzip or zstd, texts in UTF-8 unless `encoding` names
         another; in place of files, bytes, an open binary file, dictionaries or traces in any iterable, a DataFrame, an
         Arrow table, a Hugging Face Dataset. The content decides the format, or `format`; `mapping` names the fields:
-        `{"prompt": "question", "final_answer": "choices.0.text", "meta.reward": "score"}`. A row that is no trace is in
-        the report with line, field and reason, and stops nothing. Stored traces are not added again, unless
+        `{"prompt": "question", "final_answer": "choices.0.text", "meta.reward": "score"}`. Rows of no format are read
+        by the names of their fields where there is one way to, and the report's `mapping` says how. A row that is no
+        trace is in the report with line, field and reason, and stops nothing. Stored traces are not added again, unless
         `known="add"`: the k-th copy of a trace in the files matches the k-th in the store. The session of an agent is
         one trace; with `split="turn"` each turn of the user in it is.
 
         `progress` shows a bar where a load takes long, or is a function that is called with the bytes done (in memory,
         the rows) and all of them (0: not known); what it raises stops the load, and what was stored until then stays.
-        Raises SourceInvalid where there is nothing to load at all, and QueryInvalid for a bad mapping, and for `split`
-        where the format has no sessions.
+        Raises SourceInvalid where there is nothing to load at all (its `mappings` are what you could pass), and
+        QueryInvalid for a bad mapping, and for `split` where the format has no sessions.
         """
         how = insisted_format(format, mapping)
         return load(self._session, source, how, known=known, progress=progress, encoding=encoding, split=split)
@@ -143,7 +144,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         path: str | Path,
         *,
         format: str | None = None,
-        mapping: Mapping[str, str] | None = None,
+        mapping: Mapping[str, Any] | None = None,
         every: float = 2.0,
         stop: Stop | None = None,
     ) -> Watch:

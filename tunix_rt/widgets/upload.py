@@ -6,11 +6,13 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
-from traitlets import Callable, Dict, List, Unicode, observe
+from traitlets import Callable as CallableTrait
+from traitlets import Dict, List, Unicode, observe
 
 from tunix_rt import examples, render
 from tunix_rt.errors import Problem, QueryInvalid, SourceInvalid, TraceInvalid, TraceNotFound, TunixRTError
@@ -20,6 +22,7 @@ from tunix_rt.store import LoadReport, TraceStore
 from tunix_rt.store.ingest.load import Known
 from tunix_rt.widgets.form import Note, OpeningForm, action, front_end
 from tunix_rt.widgets.json_position import place_of
+from tunix_rt.widgets.proposal import Held
 
 _SHOWN_IDS = 10
 _KEPT_REPORTS = 20
@@ -36,7 +39,8 @@ class UploadForm(OpeningForm):
     """Takes traces into the store: `text` is the JSON in the editor, `problems` what is wrong with it.
 
     `uploaded` is the id of the trace that was uploaded from the editor last, `record` the one that was fetched;
-    `reports` are the LoadReports of the last files. `on_added` is called when traces have come in.
+    `reports` are the LoadReports of the last files; `proposals` are the mappings that would load the last one where it
+    is of no known format. `on_added` is called when traces have come in.
     """
 
     examples = List(Unicode()).tag(sync=True)
@@ -45,13 +49,15 @@ class UploadForm(OpeningForm):
     uploaded = Unicode().tag(sync=True)
     progress = Dict().tag(sync=True)
     shown_reports = List(Dict()).tag(sync=True)
-    on_added = Callable(None, allow_none=True)
+    proposals = List(Dict()).tag(sync=True)
+    on_added = CallableTrait(None, allow_none=True)
     _esm: ClassVar[str] = front_end("upload")
 
     def __init__(self, store: TraceStore | None = None) -> None:
         self.store = store or TraceStore()
         self.reports: list[LoadReport] = []
         self._incoming: IncomingFile | None = None
+        self._held: Held | None = None
         self._cancel = threading.Event()
         super().__init__(examples=examples.names())
 
@@ -107,6 +113,7 @@ class UploadForm(OpeningForm):
     def begin(self, name: str, size: int) -> None:
         """Makes ready for a file of so many bytes."""
         self._drop_incoming()
+        self._drop_held()
         self._cancel = threading.Event()
         self._incoming = IncomingFile(name, size)
 
@@ -124,9 +131,10 @@ class UploadForm(OpeningForm):
         if incoming is None:
             raise SourceInvalid("no file is on its way; choose it again")
         try:
-            self._load(str(incoming.finish()), incoming.name, known)
+            self._load(str(incoming.finish()), incoming.name, known, drop=incoming.drop)
         finally:
-            incoming.drop()
+            if self._held is None or self._held.source != str(incoming.path):
+                incoming.drop()
 
     @action(aside=True)
     def load_path(self, path: str | os.PathLike[str], known: Known = "skip") -> None:
@@ -136,11 +144,26 @@ class UploadForm(OpeningForm):
         named = os.fspath(path)
         self._load(named, named, known)
 
+    @action(aside=True)
+    def load_proposed(self, index: int) -> None:
+        """Loads what no format fits by one of the `proposals`, from 0."""
+        with self._turn:
+            held = self._held
+            if held is None or not 0 <= index < len(held.mappings):
+                raise QueryInvalid(f"index={index}: there is no such proposal; load the file again")
+            self._held, self.proposals = None, []
+        self._cancel = threading.Event()
+        try:
+            self._load(held.source, held.name, held.known, mapping=held.mappings[index])
+        finally:
+            held.drop()
+
     @action(watch=True)
     def cancel(self) -> None:
         """Stops what is running; what has been added stays, and so does what is told of a failure."""
         self._cancel.set()
         self._drop_incoming()
+        self._drop_held()
 
     @action()
     def rejected(self, report: int) -> dict[str, bytes]:
@@ -151,11 +174,23 @@ class UploadForm(OpeningForm):
         return {"rows": "".join(rows).encode(errors="replace")}
 
     def close(self) -> None:
-        """Takes the form away, and with it a file that has not arrived in full."""
+        """Takes the form away, and with it a file that has not arrived in full, or waits for a mapping."""
         self._drop_incoming()
+        held: Held | None = getattr(self, "_held", None)
+        if held is not None:
+            held.drop()
         super().close()
 
-    def _load(self, source: str, name: str, known: Known) -> None:
+    def _load(
+        self,
+        source: str,
+        name: str,
+        known: Known,
+        *,
+        mapping: Mapping[str, Any] | None = None,
+        drop: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._drop_held()
         told = 0.0
         # Of this load: another one that begins meanwhile does not take the user's word back.
         cancel = self._cancel
@@ -169,8 +204,13 @@ class UploadForm(OpeningForm):
                 self.progress = {"name": render.visible(name), "done": done, "total": total}
 
         try:
-            report = self.store.load(source, known=known, progress=progress)
+            report = self.store.load(source, known=known, progress=progress, mapping=mapping)
+            refused = next(iter(report.help.values()), None)
+            if refused is not None and len(report.formats) == 1:
+                self._offer(source, name, known, refused, drop)
         except TunixRTError as error:
+            if isinstance(error, SourceInvalid) and mapping is None:
+                self._offer(source, name, known, error, drop)
             # What was committed before stays, and the note says how much that is.
             notes = getattr(error, "__notes__", [])
             said = ("\n" if "\n" in str(error) else ". ").join([str(error), *notes])
@@ -187,11 +227,25 @@ class UploadForm(OpeningForm):
             self.reports = [*self.reports, report][-_KEPT_REPORTS:]
             self.shown_reports = [_shown(one) for one in self.reports]
 
+    def _offer(self, source: str, name: str, known: Known, refused: SourceInvalid, drop: Callable[[], None]) -> None:
+        """Offers the mappings that would load what no format fits."""
+        if refused.mappings:
+            held = Held(source, name, known, refused.mappings, drop)
+            shown = held.shown()
+            with self._turn:
+                self._held, self.proposals = held, shown
+
     def _added(self) -> None:
         if self.on_added is not None:
             # What has come in is in, whatever others do with the news.
             with self.telling(watch="added"):
                 self.on_added()
+
+    def _drop_held(self) -> None:
+        held: Held | None = getattr(self, "_held", None)
+        if held is not None:
+            self._held, self.proposals = None, []
+            held.drop()
 
     def _drop_incoming(self) -> None:
         # Where the form could not be made, Python closes what there is of it.

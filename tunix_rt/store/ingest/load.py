@@ -108,7 +108,7 @@ def _listing(progress: Progress) -> Callable[[], object]:
     return listed
 
 
-def insisted_format(format: str | None, mapping: Mapping[str, str] | None) -> Format | None:
+def insisted_format(format: str | None, mapping: Mapping[str, Any] | None) -> Format | None:
     """The format that the caller insists on: the one with this name, or one made from a mapping; else None."""
     if mapping is None:
         return format_named(format)
@@ -145,17 +145,23 @@ def _everything_in(
                 continue
             is_read = True
             with reading:
-                report.begin(reading.format.name)
+                report.begin(reading.format.name, reading.mapping)
+                unread = reading.help
                 for index, found in enumerate(reading):
                     yield found
+                    unread = unread if isinstance(found, Rejection) else None
                     if index % _ROWS_PER_TICK == 0:
                         advance(done + reading.position)
+                if unread is not None:
+                    report.refuse(str(part if isinstance(part, Path) else part.path), unread, is_claimed=True)
                 advance(done + (reading.size or reading.position))
         if refused and len(sources) == 1 and not is_read:
             raise refused[0][1]
         for path, why in refused:
             # A file of another kind, or one that has just vanished, does not stop the others of its folder.
             report.reject(rejected_source(path, why))
+            if isinstance(why, SourceInvalid):
+                report.refuse(str(path), why)
 
 
 def _advance_from(advance: Advance, done: int, position: int) -> None:

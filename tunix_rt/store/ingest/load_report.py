@@ -1,13 +1,16 @@
 """The report of a load."""
 
 import warnings
+from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
 
 from tunix_rt import render
+from tunix_rt.errors import SourceInvalid
 from tunix_rt.formats import Rejection, TraceFields
 from tunix_rt.model import Trace
 
@@ -26,6 +29,10 @@ class LoadReport:
     of the first 1,000 traces that were added, and `newest` those of the last five. `source` and `format` say what was
     read and as what, and `samples` holds up to three of the traces that were read, to see whether they were read as
     they were meant. `passed_over` are the files of trace stores in a folder or pattern, which were not opened.
+
+    `mapping` says what was taken for what where only the names of the fields told it, as `load` takes it; else None.
+    `tried` has, by file of which nothing could be read, what each format lacks in it, and `help` the SourceInvalid with
+    the mappings to try, where a format only seemed to fit.
     """
 
     def __init__(self, source: str) -> None:
@@ -38,6 +45,9 @@ class LoadReport:
         self.ids: list[UUID] = []
         self.newest: list[UUID] = []
         self.passed_over: list[Path] = []
+        self.mappings: list[Mapping[str, Any]] = []
+        self.tried: dict[str, dict[str, str]] = {}
+        self.help: dict[str, SourceInvalid] = {}
         self._samples: dict[str, list[Trace]] = {}
 
     @property
@@ -61,9 +71,26 @@ class LoadReport:
         rounds = zip_longest(*self._samples.values())
         return [trace for round_ in rounds for trace in round_ if trace is not None][:KEPT_SAMPLES]
 
-    def begin(self, format: str) -> None:
-        """The next traces are of this format."""
+    @property
+    def mapping(self) -> Mapping[str, Any] | None:
+        """The first of the mappings that the names of fields gave, or None."""
+        return self.mappings[0] if self.mappings else None
+
+    def begin(self, format: str, mapping: Mapping[str, Any] | None = None) -> None:
+        """The next traces are of this format, or read by this mapping, which the names of their fields gave."""
         self.formats.append(format)
+        self._note(mapping)
+
+    def refuse(self, file: str, why: SourceInvalid, *, is_claimed: bool = False) -> None:
+        """Nothing of this file could be read, though a format claimed it if `is_claimed`."""
+        if why.tried and len(self.tried) < KEPT_REJECTIONS:
+            self.tried[file] = why.tried
+            if is_claimed:
+                self.help[file] = why
+
+    def _note(self, mapping: Mapping[str, Any] | None) -> None:
+        if mapping is not None and mapping not in self.mappings:
+            self.mappings.append(mapping)
 
     def sample(self, trace: Trace | TraceFields) -> None:
         """Keeps the trace if it is one of the first of its format."""
@@ -81,6 +108,10 @@ class LoadReport:
         """Adds the counts of another report, without its samples."""
         self.formats = list(dict.fromkeys([*self.formats, *other.formats]))
         self.passed_over = other.passed_over
+        for mapping in other.mappings:
+            self._note(mapping)
+        self.tried |= other.tried
+        self.help |= other.help
         self.added += other.added
         self.already_stored += other.already_stored
         self.rejected_count += other.rejected_count

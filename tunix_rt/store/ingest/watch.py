@@ -280,7 +280,7 @@ class Watch:
             for part in parts_of(source, poll.check):
                 try:
                     with Reading(part, format=self._format, check=poll.check) as reading:
-                        poll.loading.report.begin(reading.format.name)
+                        poll.loading.report.begin(reading.format.name, reading.mapping)
                         yield from reading
                 except SourceInvalid as error:
                     yield rejected_source(part.path, error)

@@ -13,6 +13,7 @@ const CHECK_MS = 250; // a pause in typing that means "is this right?"
  * @property {string} uploaded the id of the trace that was uploaded last, or ""
  * @property {{name?: string, done: number, total: number}} progress
  * @property {ShownReport[]} shown_reports
+ * @property {Proposal[]} proposals how the last file could be loaded, if it is of no known format
  * @property {string} opened the HTML of a trace, or ""
  * @typedef {FormTraits & OwnUploadTraits} UploadTraits
  */
@@ -28,6 +29,11 @@ const CHECK_MS = 250; // a pause in typing that means "is this right?"
  */
 
 /**
+ * A mapping in words, and the first trace that it gives as HTML.
+ * @typedef {{name: string, line: string, html: string}} Proposal
+ */
+
+/**
  * @typedef {object} UploadActions
  * @property {(args: {name: string}) => object} load_example
  * @property {(args: {text: string}) => object} upload
@@ -36,6 +42,7 @@ const CHECK_MS = 250; // a pause in typing that means "is this right?"
  * @property {(args: {at: number}) => object} receive with a buffer: the part that begins at this byte
  * @property {(args: {known: Known}) => object} load_received
  * @property {(args: {path: string, known: Known}) => object} load_path
+ * @property {(args: {index: number}) => object} load_proposed
  * @property {() => object} cancel
  * @property {(args: {report: number}) => object} rejected replies with a buffer: JSON Lines
  * @property {(args: {id: string}) => object} show
@@ -169,8 +176,9 @@ function uploadForm({ model, el }) {
   });
   const work = h("div", { className: "trt-work", hidden: true }, h("div", { className: "trt-row" }, bar, cancel), doing);
   const reports = h("div", { className: "trt-reports", "aria-live": "polite" });
+  const proposals = h("div", { className: "trt-reports", "aria-live": "polite" });
   const many = h("div", { className: "trt-part" },
-    drop, h("div", { className: "trt-row" }, h("span", { className: "trt-grow" }, path), take), known, work, reports);
+    drop, h("div", { className: "trt-row" }, h("span", { className: "trt-grow" }, path), take), known, work, proposals, reports);
 
   let busy = false;
   let cancelled = false;
@@ -285,6 +293,16 @@ function uploadForm({ model, el }) {
     }));
   }
 
+  function showProposals() {
+    proposals.replaceChildren(...model.get("proposals").map(({ name, line, html }, index) => {
+      const first = h("details", { open: index === 0 }, h("summary", {}, "The first trace, read so"));
+      // Made by the package's own templates, which escape every text.
+      first.insertAdjacentHTML("beforeend", html);
+      const loadSo = button("Load so", () => working(() => form.ask("load_proposed", { index })), { title: `Load ${name} by this mapping` });
+      return h("div", { className: "trt-report" }, h("div", { className: "trt-row" }, h("code", { className: "trt-grow" }, line), loadSo), first);
+    }));
+  }
+
   const shown = h("div", { className: "trt-fetched" });
   function showFetched() {
     // Made by the package's own templates, which escape every text of a trace.
@@ -297,12 +315,14 @@ function uploadForm({ model, el }) {
   form.on("change:uploaded", showUploaded);
   form.on("change:progress", showProgress);
   form.on("change:shown_reports", showReports);
+  form.on("change:proposals", showProposals);
   form.on("change:opened", showFetched);
   form.onClose(() => clearTimeout(typing));
   showText();
   showProblems();
   showUploaded();
   showReports();
+  showProposals();
   showFetched();
   enableFiles();
   return { close: form.close, ask: form.ask };
