@@ -50,7 +50,7 @@ def examples():
 
 def test_files_are_loaded_listed_and_shown(tmp_path):
     write("a.jsonl", ROW, ROW | {"prompt": "3 + 3?"})
-    assert call("load", "a.jsonl") == "2 added · 0 already there · 0 rejected\nfrom a.jsonl · format trace\n"
+    assert call("load", "a.jsonl") == "2 added · 0 already stored · 0 rejected\nfrom a.jsonl · format trace\n"
     assert rt.TraceStore(tmp_path / "default.duckdb").count() == 2
     listed = call("list")
     assert re.search(r"^2 traces, newest first\n\ncreated, UTC +prompt +answer", listed)
@@ -177,11 +177,11 @@ def test_the_old_name_of_a_filter_works_and_is_noted():
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["--training-step", "many"], "training_step='many': must be a number of at most 1.8e308"),
-        (["--training-step", "true"], "training_step='true': must be a number"),
-        (["--min-steps", "1.5"], "min_steps='1.5': must be a whole number"),
-        (["--since", "soon"], "since='soon': must be a time such as"),
-        (["--id", "0"], "ids=['0']: must be full ids"),
+        (["--training-step", "many"], 'training_step="many": must be a number of at most 1.8e308'),
+        (["--training-step", "true"], 'training_step="true": must be a number'),
+        (["--min-steps", "1.5"], 'min_steps="1.5": must be a whole number'),
+        (["--since", "soon"], 'since="soon": must be a time such as'),
+        (["--id", "0"], 'ids=["0"]: must be full ids'),
     ],
 )
 def test_a_filter_of_another_kind_is_a_wrong_call(words, why):
@@ -267,7 +267,7 @@ def test_the_files_of_a_job_come_in_by_a_look():
     write("out/a.jsonl", ROW, end='\n{"prompt": "half a')
     told = call("watch", "out", "--once", status=1)
     assert re.match(
-        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC  1 added · 0 already there · 1 rejected · trace\n"
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC  1 added · 0 already stored · 1 rejected · trace\n"
         r"    out/a.jsonl, line 2: invalid JSON",
         told,
     )
@@ -311,7 +311,7 @@ def test_health_is_an_exit_status(tmp_path):
     assert (found["status"], found["store"]["n_traces"]) == ("healthy", 17)
     (down,) = rows(call("health", "--json", "--store", tmp_path / "none.duckdb", status=1))
     assert down["status"] == "down"
-    assert "no store is there" in said("health", "--store", tmp_path / "none.duckdb", status=1)
+    assert "there is no store" in said("health", "--store", tmp_path / "none.duckdb", status=1)
     (tmp_path / "text.duckdb").write_text("no store\n" * 1_000)
     assert (
         "is not a DuckDB file"
@@ -324,24 +324,24 @@ def test_health_is_an_exit_status(tmp_path):
     ("words", "status", "message"),
     [
         (["load"], 2, "name files, folders or patterns to load"),
-        (["load", "x", "--format", "nope"], 2, "unknown format 'nope'"),
+        (["load", "x", "--format", "nope"], 2, 'unknown format "nope"'),
         (["load", "x", "--map", "prompt"], 2, "--map prompt: must be TARGET=FIELD"),
         (["load", "x", "--map", "a=b"], 2, "mapping"),
         (["load", "x", "--known", "maybe"], 2, "--known"),
         (["load", "nowhere"], 1, "nowhere: no such file or folder"),
         (["list", "-n", "0"], 2, "--limit"),
-        (["list", "--after", "x"], 2, "after='x': is not a valid cursor"),
+        (["list", "--after", "x"], 2, 'after="x": is not a valid cursor'),
         (["list", "--meta", "reward"], 2, "reward: must be KEY=VALUE"),
-        (["list", "--since", "yesterday"], 2, "since='yesterday': must be a time"),
-        (["list", "--where", "selec"], 2, "where='selec'"),
-        (["list", "--store", "nope.duckdb"], 1, "nope.duckdb: no store is there; tunix-rt load --store nope.duckdb"),
+        (["list", "--since", "yesterday"], 2, 'since="yesterday": must be a time'),
+        (["list", "--where", "selec"], 2, 'where="selec"'),
+        (["list", "--store", "nope.duckdb"], 1, "nope.duckdb: there is no store; create one with: tunix-rt load --store nope"),
         (["list", "--store", "."], 1, "is a folder; name a file in it"),
-        (["show", "zz"], 1, "trace 'zz' not found"),
+        (["show", "zz"], 1, "trace zz not found"),
         (["show", "0000"], 1, "trace 0000 not found in"),
         (["show", "0"], 1, "id 0 is ambiguous: 17 ids begin with it"),
-        (["export", "-", "--format", "nope"], 2, "unknown export format 'nope'"),
+        (["export", "-", "--format", "nope"], 2, 'unknown export format "nope"'),
         (["export", "nowhere/x.jsonl"], 1, "nowhere/x.jsonl: cannot be written"),
-        (["export", "x.jsonl", "--tags", "<a>", "</a>"], 2, "the format trace takes no tags"),
+        (["export", "x.jsonl", "--tags", "<a>", "</a>"], 2, "the format trace does not accept tags"),
         (["watch", ".", "--every", "-1"], 2, "every=-1.0: must be a number of seconds above 0"),
         (["nonsense"], 2, "No such command 'nonsense'"),
     ],
@@ -421,6 +421,6 @@ def test_a_file_in_another_encoding_is_loaded_by_its_name():
     assert 'as in encoding="windows-1252"' in said("load", "t.jsonl", status=1)
     assert call("load", "t.jsonl", "--encoding", "latin-1").startswith("1 added")
     assert rt.TraceStore().latest().payload.prompt == "naïve"
-    assert "encoding='rot13': is not an encoding of text files" in said(
+    assert 'encoding="rot13": is not an encoding of text files' in said(
         "load", "t.jsonl", "--encoding", "rot13", status=2
     )

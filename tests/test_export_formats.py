@@ -458,7 +458,7 @@ def test_tags_are_two_texts(store, tmp_path, tags):
 
 
 def test_tags_go_with_formats_that_have_some(store, tmp_path):
-    with pytest.raises(rt.QueryInvalid, match=r"messages takes no tags; .*: preference, prompt_completion"):
+    with pytest.raises(rt.QueryInvalid, match=r"messages does not accept tags; .*: preference, prompt_completion"):
         store.export(tmp_path / "out.jsonl", format="messages", tags=("<a>", "</a>"))
 
 

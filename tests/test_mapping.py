@@ -171,17 +171,17 @@ def test_a_text_that_is_none_is_told_by_the_name_of_its_field(store):
     [
         (
             {"question": "prompt"},
-            "unknown target 'question'; known are prompt, final_answer, steps, reasoning, completion and meta.KEY (the",
+            'unknown target "question"; known are prompt, final_answer, steps, reasoning, completion and meta.KEY (the',
         ),
-        ({"prompt": "q", "meta": "m"}, "unknown target 'meta'"),
-        ({"prompt": "q", "meta.": "m"}, "unknown target 'meta.'"),
-        ({"prompt": "q", "meta.a..b": "m"}, "unknown target 'meta.a..b'"),
+        ({"prompt": "q", "meta": "m"}, 'unknown target "meta"'),
+        ({"prompt": "q", "meta.": "m"}, 'unknown target "meta."'),
+        ({"prompt": "q", "meta.a..b": "m"}, 'unknown target "meta.a..b"'),
         ({"prompt": "q", 3: "m"}, "unknown target 3"),
         ({"prompt": 3}, "prompt must name a field of the row, not 3"),
         ({"prompt": ""}, "prompt must name a field of the row, not ''"),
         ({}, "there is no prompt"),
         ({"final_answer": "a"}, "there is no prompt"),
-        ("question", "mapping='question': must be a dictionary"),
+        ("question", 'mapping="question": must be a dictionary'),
         ({"prompt": "q", "steps": "s", "reasoning": "r"}, "steps cannot be combined with reasoning"),
         ({"prompt": "q", "completion": "c", "final_answer": "a"}, "completion cannot be combined with final_answer"),
         ({"prompt": "q", "meta.a": "a", "meta.a.b": "b"}, "meta.a cannot be set"),
@@ -195,5 +195,5 @@ def test_a_mapping_that_is_none_is_told_before_anything_is_read(store, mapping, 
 
 
 def test_a_mapping_is_a_format_of_its_own(store):
-    with pytest.raises(rt.QueryInvalid, match=r"`format` cannot be combined with `mapping`, .* format='trace'"):
+    with pytest.raises(rt.QueryInvalid, match=r"`format` cannot be combined with `mapping`, .* format=\"trace\""):
         store.load([OUTSIDE], format="trace", mapping={"prompt": "question"})

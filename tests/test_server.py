@@ -88,7 +88,7 @@ def test_what_is_no_id_is_told_so(client, id):
     for reply in (client.get(f"/traces/{id}"), client.delete(f"/traces/{id}")):
         ((location, field, message),) = faults(reply)
         assert (location, field) == (["path", "id"], "id")
-        assert "is no id" in message
+        assert "is not a valid id" in message
 
 
 def test_a_trace_is_deleted_by_its_whole_id(client, served):
@@ -246,8 +246,8 @@ def test_lists_and_exports_take_the_filters_of_the_store(client):
 def test_a_bad_trace_is_told_field_by_field(client):
     bad = {"prompt": "p", "steps": [{"i": 0, "type": "s", "content": ""}, {"i": 1, "type": "s"}], "answer": "a"}
     found = faults(client.post("/traces", json=bad))
-    assert (["body", "steps", 1, "content"], "steps.1.content", "missing; every trace has it") in found
-    assert (["body", "final_answer"], "final_answer", "missing; every trace has it") in found
+    assert (["body", "steps", 1, "content"], "steps.1.content", "missing; every trace needs it") in found
+    assert (["body", "final_answer"], "final_answer", "missing; every trace needs it") in found
     assert (["body", "answer"], "answer") in [fault[:2] for fault in found]
 
     empty = TRACE | {"steps": [{"i": 0, "type": "s", "content": ""}]}

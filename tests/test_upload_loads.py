@@ -51,7 +51,7 @@ def test_a_load_is_cancelled_and_what_was_stored_stays_and_is_said(front, form, 
     n_stored = store.count()
     assert 30 <= n_stored < 500
     assert reply["problem"] == (
-        f"a.jsonl: cancelled. <LoadReport: {n_stored} added, 0 already there, 0 rejected> before this; "
+        f"a.jsonl: cancelled after {n_stored} added, 0 already stored, 0 rejected; "
         "loading the same again adds only the missing traces"
     )
     assert seen[0]["name"] == "a.jsonl"

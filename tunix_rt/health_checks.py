@@ -71,7 +71,7 @@ class Health:
         store = self.store
         facts = [] if store.error is None else [("error", store.error)]
         if store.n_in_journal is not None:
-            waiting = f"{render.count(store.n_in_journal, 'trace')} waited for this look"
+            waiting = f"{render.count(store.n_in_journal, 'trace')} waited for this check"
             facts.append(("journal", waiting if store.n_in_journal else "empty"))
         if store.disk_free_bytes is not None:
             facts.append(("room on disk", render.size(store.disk_free_bytes)))
@@ -185,7 +185,7 @@ class _Call(HTTPHandler, HTTPSHandler):
             error.close()
             return f"HTTP {error.code}"
         except HTTPException as error:
-            return f"Connection failed: what answered speaks no HTTP ({type(error).__name__})"
+            return f"Connection failed: the answer is not HTTP ({type(error).__name__})"
         except OSError as error:
             # URLError wraps what the socket said; what comes after the connection was made comes as it is.
             reason = error.reason if isinstance(error, URLError) else error

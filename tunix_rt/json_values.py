@@ -82,7 +82,7 @@ def _plain(value: Any, depth: int) -> Any:
     if kind is float:
         return value if math.isfinite(value) else None
     if depth > _MAX_DEPTH:
-        raise _refusal("nested too deeply, or holds itself")
+        raise _refusal("nested too deeply, or contains itself")
     if kind is dict:
         return _object(value.items(), depth)
     if kind is list or kind is tuple:
@@ -111,7 +111,9 @@ def _object(items: Iterable[tuple[Any, Any]], depth: int) -> dict[str, Any]:
     for key, item in items:
         name = key if type(key) is str else _name(key)
         if name in result:
-            raise _refusal(f"two keys are {name!r} as text; rename one of them")
+            raise _refusal(
+                f"two keys are {json.dumps(name, ensure_ascii=False)} when written as strings; rename one of them"
+            )
         try:
             result[name] = item if type(item) in _UNCHANGED else _plain(item, depth + 1)
         except TraceInvalid as error:
@@ -122,7 +124,7 @@ def _object(items: Iterable[tuple[Any, Any]], depth: int) -> dict[str, Any]:
 def _name(key: Any) -> str:
     name = _plain(key, 0)
     if isinstance(name, dict | list):
-        raise _refusal(f"a key must be text or a number, not a {type(key).__name__}")
+        raise _refusal(f"a key must be a string or a number, not a {type(key).__name__}")
     if isinstance(name, int) and abs(name) >= _TOO_LARGE:
         raise _refusal(f"a key of more than {_MAX_DIGITS:,} digits; write it as a string")
     return name if isinstance(name, str) else json.dumps(name)
@@ -197,7 +199,7 @@ def _number(value: Decimal) -> int | float | None:
         return int(value)
     number = float(value)
     if math.isinf(number):
-        raise _refusal("a number beyond 1.8e308, where doubles end; write it as a string")
+        raise _refusal("a number beyond 1.8e308, the largest that a double holds; write it as a string")
     return number
 
 

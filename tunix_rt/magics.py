@@ -30,7 +30,7 @@ from tunix_rt.formats import READABLE
 from tunix_rt.model import Trace, TraceRecord
 from tunix_rt.store import LoadReport, Page, SqlResult, StoreInfo, TraceStore
 from tunix_rt.store.filters import FILTERS, RENAMED, filters_in, flag_of
-from tunix_rt.text_options import mapping_in, unquoted
+from tunix_rt.text_options import as_options, mapping_in, unquoted
 
 if TYPE_CHECKING:
     from tunix_rt.widgets import FolderWatch, TraceApp
@@ -50,7 +50,8 @@ def _says_mistakes(magic: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return magic(*args, **options)
         except TunixRTError as error:
-            raise UsageError(str(error) if isinstance(error, SourceInvalid) else _one_line(error)) from None
+            message = str(error) if isinstance(error, SourceInvalid) else _one_line(error)
+            raise UsageError(as_options(message)) from None
 
     return told
 
@@ -136,6 +137,8 @@ class TraceMagics(Magics):
             reports.append(self.store.load(examples.folder(), **how))
             # Where a package lies on this machine says nothing to the reader of a notebook.
             reports[-1].source = "the examples that ship with tunix_rt"
+        for report in reports:
+            report.rejected = [row._replace(reason=as_options(row.reason)) for row in report.rejected]
         return reports[0] if len(reports) == 1 else reports
 
     @magic_arguments()

@@ -199,7 +199,7 @@ class Trace(_Part):
         limits = LIMITS_1_0
         yield from out_of_bounds("prompt", self.prompt, limits["prompt"])
         if not self.steps:
-            yield Problem("steps", 'must hold at least one step; trace_version "1.1" accepts none')
+            yield Problem("steps", 'must have at least one step; trace_version "1.1" accepts an empty list')
         elif len(self.steps) > limits["steps"]:
             yield Problem(
                 "steps", f'{len(self.steps):,} steps; at most {limits["steps"]:,}; trace_version "1.1" accepts more'
@@ -239,7 +239,7 @@ def in_utc(time: datetime) -> datetime:
     try:
         return time.astimezone(UTC)
     except OverflowError:
-        raise PydanticCustomError("time", "must lie in the years 1 to 9999 of UTC") from None
+        raise PydanticCustomError("time", "must be within the years 1 to 9999 in UTC") from None
 
 
 @render.shows_itself(

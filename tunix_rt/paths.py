@@ -5,6 +5,7 @@ StoreUnusable for a store. Python raises seven classes of errors for bad paths, 
 """
 
 import errno
+import json
 import os
 import re
 import stat
@@ -48,28 +49,30 @@ class PathInvalid(ValueError):
 def checked_path(given: Any) -> Path:
     """The path that somebody named, with `~` expanded; PathInvalid where it cannot be one of this machine."""
     if not isinstance(given, str | PathLike):
-        raise PathInvalid(f"is not a path but a value of type {type(given).__name__}; give a text or a pathlib.Path")
+        raise PathInvalid(
+            f"must be a path, not a value of type {type(given).__name__}; pass a string or a pathlib.Path"
+        )
     text = os.fspath(given)
     if not isinstance(text, str):
-        raise PathInvalid("is a path of bytes; give a text, as os.fsdecode(path) makes of it")
+        raise PathInvalid("is a path as bytes; pass a string, such as os.fsdecode(path)")
     if not text:
         raise PathInvalid('is an empty path; name a file or a folder ("." is the working folder)')
     if "\0" in text:
-        raise PathInvalid("holds a NUL character, which no path can")
+        raise PathInvalid("contains a NUL character, which a path cannot have")
     if _URL.match(text):
         raise PathInvalid(
             f"is a URL, and tunix_rt reads and writes local files only; download it first, or mount it as a folder "
             f"(for a file of that name, put {os.curdir}{os.sep} in front)"
         )
     if text.startswith(MEMORY):
-        raise PathInvalid(f'is not a file; only a store is opened so, as TraceStore("{MEMORY}")')
+        raise PathInvalid(f'is not a file; only a store can have this name: TraceStore("{MEMORY}")')
     try:
         os.fsencode(text)
         return Path(text).expanduser()
     except UnicodeEncodeError:
-        raise PathInvalid("holds characters that no file name of this system can") from None
+        raise PathInvalid("contains characters that file names on this system cannot have") from None
     except RuntimeError as error:
-        raise PathInvalid(f"has no such home folder ({error})") from None
+        raise PathInvalid(f"there is no such home folder ({error})") from None
 
 
 def local_path(given: Any, error: type[TunixRTError]) -> Path:
@@ -112,7 +115,7 @@ def target_path(given: Any, error: type[TunixRTError] = ExportFailed) -> Path:
     """The absolute path of a file to write, there or not; `error` where no file can have it."""
     path = local_path(given, error)
     if os.fspath(given).endswith(("/", os.sep)):
-        raise error(f"{given}: ends as the path of a folder does; name a file in it")
+        raise error(f"{given}: is the path of a folder; name a file in it")
     try:
         path = path.absolute()
     except OSError as fault:
@@ -129,8 +132,8 @@ def store_target(given: Any, error: type[TunixRTError] = ExportFailed) -> Path:
     except OSError as fault:
         if fault.errno == errno.ENAMETOOLONG:
             raise error(
-                f"{path}: the name is too long, for a store keeps files with longer names beside its own; shorten it "
-                f"by {_ROOM} characters"
+                f"{path}: the name is too long, because a store creates files with longer names beside its own; "
+                f"shorten it by {_ROOM} characters"
             ) from None
     return path
 
@@ -144,18 +147,21 @@ def store_path(given: Any) -> Path:
         raise StoreUnusable(f"{path}: is {kind}; name a file{' in it' * bool(example)}{example}")
     for real in {str(path), os.path.realpath(path)}:
         if os.sep != "\\" and "\\" in real:
-            raise StoreUnusable(f"{real}: holds a backslash, which DuckDB takes for a slash; name the store otherwise")
+            raise StoreUnusable(f"{real}: contains a backslash, which DuckDB reads as a slash; choose another name")
         if "?" in os.path.dirname(real):  # noqa: PTH120
             raise StoreUnusable(
-                f"{real}: is in a folder with a question mark, where DuckDB finds no log; name the folder otherwise"
+                f"{real}: has a question mark in the name of its folder, so DuckDB cannot find its log; "
+                "rename the folder"
             )
         if any("\ud800" <= character <= "\udfff" for character in real):
-            raise StoreUnusable(f"{_shown(real)}: is not valid UTF-8, which DuckDB needs; name the store otherwise")
+            raise StoreUnusable(f"{_shown(real)}: is not valid UTF-8, which DuckDB needs; choose another name")
     if _BESIDE.fullmatch(path.name):
-        raise StoreUnusable(f"{path}: ends as a file that a store keeps beside its own; name another one")
+        raise StoreUnusable(
+            f"{path}: has the ending of the files that a store creates beside its own; choose another name"
+        )
     twin = path.with_name(path.stem if path.suffix == ".duckdb" else f"{path.name}.duckdb")
     if twin.name != path.name and _holds_duckdb(twin):
-        raise StoreUnusable(f"{path}: would share its journal with the store {twin}; name another file")
+        raise StoreUnusable(f"{path}: would share its journal with the store {twin}; choose another name")
     return path
 
 
@@ -229,4 +235,6 @@ def _holds_duckdb(path: Path) -> bool:
 
 def _shown(given: Any) -> str:
     text = os.fspath(given) if isinstance(given, PathLike) else given
-    return text if isinstance(text, str) and text else repr(text)
+    return (
+        text if isinstance(text, str) and text else json.dumps(text) if isinstance(text, str) else type(text).__name__
+    )

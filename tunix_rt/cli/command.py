@@ -14,6 +14,7 @@ import typer
 from tunix_rt.cli.output import put, put_json, ready_streams, tell
 from tunix_rt.errors import QueryInvalid, SettingsInvalid, StoreUnusable, TunixRTError
 from tunix_rt.paths import MEMORY, local_path, status_of
+from tunix_rt.text_options import as_options
 
 if TYPE_CHECKING:
     from tunix_rt.store import TraceStore
@@ -65,7 +66,9 @@ class Call(Options):
 
         path = self.store and str(self.store) != MEMORY and local_path(self.store, StoreUnusable)
         if path and not new and status_of(path, StoreUnusable) is None:
-            raise StoreUnusable(f"{self.store}: no store is there; tunix-rt load --store {self.store} FILE makes one")
+            raise StoreUnusable(
+                f"{self.store}: there is no store; create one with: tunix-rt load --store {self.store} FILE"
+            )
         return TraceStore(self.store, read_only=self.read_only)
 
     def answer(self, data: Any, text: str) -> None:
@@ -166,4 +169,5 @@ def _ending() -> Iterator[None]:
 
 
 def _tell(message: str, error: BaseException) -> None:
-    tell("; ".join([f"tunix-rt: {message}", *getattr(error, "__notes__", [])]))
+    advice = as_options(message).replace("read_only=True", "--read-only")
+    tell("; ".join([f"tunix-rt: {advice}", *getattr(error, "__notes__", [])]))

@@ -14,7 +14,7 @@ from tunix_rt.cli.command import FAILED, Call
 from tunix_rt.cli.completing import formats_in
 from tunix_rt.cli.output import columns, tell
 from tunix_rt.errors import SourceInvalid
-from tunix_rt.text_options import mapping_in
+from tunix_rt.text_options import as_options, mapping_in
 
 if TYPE_CHECKING:
     from tunix_rt.store import LoadReport
@@ -103,10 +103,11 @@ def load(
             report = store.load(source, **how, progress=not call.quiet)
         except SourceInvalid as error:
             # One file that is something else does not stop the others.
-            tell(f"tunix-rt: {error}")
+            tell(f"tunix-rt: {as_options(str(error))}")
             failed = True
             continue
         report.source = name
+        report.rejected = [row._replace(reason=as_options(row.reason)) for row in report.rejected]
         failed |= bool(report.rejected_count)
         text = report_text(report, columns=columns(), rest="--json")
         call.report(_report_data(report), f"\n{text}" if place else text, well=not report.rejected_count)

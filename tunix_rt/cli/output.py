@@ -67,6 +67,6 @@ class Screen(io.RawIOBase):
 
         lines = bytes(data)
         if lines.startswith(b"PAR1"):
-            raise ExportFailed("-: Parquet is nothing for a terminal; name a file, or put a pipe behind it")
+            raise ExportFailed("-: Parquet cannot be written to a terminal; name a file, or pipe the output")
         sys.stdout.write(visible(lines.decode()))
         return len(lines)

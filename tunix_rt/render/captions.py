@@ -72,7 +72,7 @@ def _filter(value: object) -> str:
 
 def report_headline(report: ReportShape) -> str:
     """The counts of a load."""
-    return f"{report.added:,} added · {report.already_stored:,} already there · {report.rejected_count:,} rejected"
+    return f"{report.added:,} added · {report.already_stored:,} already stored · {report.rejected_count:,} rejected"
 
 
 def report_passed_over(report: ReportShape) -> str:

@@ -50,7 +50,7 @@ def trace_html(
     style out, for a page that has it once, from `style()`.
     """
     if text not in _TEXTS:
-        raise ValueError(f"text={text!r} is no way to show a text; there are {', '.join(_TEXTS)}")
+        raise ValueError(f"text={text} is not a way to show a text; choose one of {', '.join(_TEXTS)}")
     setter = _TEXTS[text]()
     # The answer first: when a trace has more formulas than are set, it is the one that must be readable.
     answer = setter.passage(trace.final_answer) if trace.final_answer else None

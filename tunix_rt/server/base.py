@@ -178,7 +178,7 @@ class Route(APIHandler):
         if length > maximum:
             raise _too_large(f"{length:,}", maximum)
         if self.request.headers.get("Content-Encoding", "identity") != "identity":
-            raise HTTPError(415, "a packed body is not taken; send it as it is")
+            raise HTTPError(415, "a compressed body is not accepted; send it uncompressed")
         return maximum
 
     def log_exception(

@@ -60,12 +60,12 @@ def _object(text: str) -> Any:
     try:
         return from_json(text, allow_inf_nan=False)
     except ValueError as error:
-        raise QueryInvalid(f"meta={text!r}: is not valid JSON ({error})") from None
+        raise QueryInvalid(f"meta={text}: is not valid JSON ({error})") from None
 
 
 def _format(text: str) -> str:
     if text not in WRITERS:
-        raise QueryInvalid(f"format={text!r}: unknown; known are {', '.join(WRITERS)}")
+        raise QueryInvalid(f"format={text}: unknown; known are {', '.join(WRITERS)}")
     return text
 
 

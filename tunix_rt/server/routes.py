@@ -88,11 +88,11 @@ class OneTrace(Route):
     async def delete(self, given: str) -> None:
         """Deletes it; half an id is not enough for that."""
         if len(_digits(given)) < _ID_DIGITS:
-            raise RequestInvalid("path", Problem("id", f"{given!r}: to delete, give the whole id"))
+            raise RequestInvalid("path", Problem("id", f"{given}: to delete a trace, give its full id"))
         parameters_in(self.request.query, {})
         # Somebody else may delete it between the look for it and the deletion.
         if not await self.served.read(lambda store: store.delete(given)):
-            raise TraceNotFound(f"trace {given!r} not found")
+            raise TraceNotFound(f"trace {given} not found")
         self.set_status(204)
         self.finish()
 
@@ -176,7 +176,7 @@ class Nothing(Route):
         """Raises HTTPError for everybody."""
         await super().admit()
         if self.request.method != "OPTIONS":
-            raise HTTPError(404, f"there is no such route; {self.root}/openapi.json tells which there are")
+            raise HTTPError(404, f"there is no such route; {self.root}/openapi.json lists the routes")
 
     def _implements(self, method: str) -> bool:  # noqa: ARG002
         return True
@@ -185,7 +185,7 @@ class Nothing(Route):
 def _digits(given: str) -> str:
     digits = given.replace("-", "").lower()
     if not re.fullmatch(r"[0-9a-f]{1,32}", digits):
-        raise RequestInvalid("path", Problem("id", f"{given!r}: is no id, which is 32 hexadecimal digits"))
+        raise RequestInvalid("path", Problem("id", f"{given}: is not a valid id, which has 32 hexadecimal digits"))
     return digits
 
 

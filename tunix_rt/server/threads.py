@@ -76,4 +76,4 @@ class Threads:
 
 
 def _ending() -> StoreBusy:
-    return StoreBusy("the server is ending; nothing was done. Ask again when it is back")
+    return StoreBusy("the server is shutting down; nothing was done. Try again when it is back")

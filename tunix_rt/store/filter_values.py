@@ -87,7 +87,9 @@ def _string(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise QueryInvalid(f"{name}={shown(value)}: must be a string")
     if not is_text(value):
-        raise QueryInvalid(f"{name}={value!r}: contains a lone surrogate, which is not valid text and is in no trace")
+        raise QueryInvalid(
+            f"{name}={shown(value)}: contains a lone surrogate, which is not valid text and is in no trace"
+        )
     return value
 
 
@@ -139,9 +141,9 @@ def _expression(name: str, value: Any) -> str:
         try:
             n_statements = len(duckdb.extract_statements(query))
         except duckdb.Error as error:
-            raise QueryInvalid(f"{name}={expression!r}: is not a valid SQL expression: {error}") from None
+            raise QueryInvalid(f"{name}={shown(expression)}: is not a valid SQL expression: {error}") from None
         if n_statements != 1 or not expression.strip():
-            raise QueryInvalid(f"{name}={expression!r}: must be one SQL expression")
+            raise QueryInvalid(f"{name}={shown(expression)}: must be one SQL expression")
     return expression
 
 

@@ -110,10 +110,12 @@ def _meta_value(key: str, wanted: Any, paths: list[str]) -> Condition:
         wanted = plain(given)
         text = json.dumps(wanted, ensure_ascii=False, separators=(",", ":"))
     except (TraceInvalid, ValueError):
-        raise QueryInvalid(f"meta={{{key!r}: {shown(given)}}}: must be a JSON value") from None
+        raise QueryInvalid(f"meta={{{shown(key)}: {shown(given)}}}: must be a JSON value") from None
     if wanted is None and given is not None:
         # `delete` would otherwise find every trace that lacks the key.
-        raise QueryInvalid(f"meta={{{key!r}: {shown(given)}}}: must be a JSON value; None finds null and missing keys")
+        raise QueryInvalid(
+            f"meta={{{shown(key)}: {shown(given)}}}: must be a JSON value; None finds null and missing keys"
+        )
     if wanted is None:
         return Condition(f"coalesce(json_type({found}), 'NULL') = 'NULL'")
     if isinstance(wanted, int | float) and not isinstance(wanted, bool):
@@ -122,7 +124,7 @@ def _meta_value(key: str, wanted: Any, paths: list[str]) -> Condition:
         try:
             number = float(wanted)
         except OverflowError:
-            raise QueryInvalid(f"meta={{{key!r}: …}}: must be a number of at most 1.8e308") from None
+            raise QueryInvalid(f"meta={{{shown(key)}: …}}: must be a number of at most 1.8e308") from None
         return Condition(f"({is_number} and try_cast({found} as double) = ?::double)", (number,))
     return Condition(f"{found}::varchar = json(?)::varchar", (text,))
 
@@ -304,7 +306,7 @@ def with_new_names(given: Mapping[str, Any]) -> dict[str, Any]:
     renamed = {name: new for name, new in RENAMED.items() if given.get(name) is not None}
     for name, new in renamed.items():
         if given.get(new) is not None:
-            raise QueryInvalid(f"{name} and {new}: give one of the two; {name} is the old name of {new}")
+            raise QueryInvalid(f"{name} and {new}: use only one of them; {name} is the old name of {new}")
         warnings.warn(
             f"the filter {name} is now {new}; the old name will be removed in the next release",
             DeprecationWarning,
@@ -392,5 +394,5 @@ def id_range(id: UUID | str) -> tuple[UUID, UUID]:
         text = shown(id)
     digits = text.strip().replace("-", "").lower()
     if not digits or len(digits) > _UUID_DIGITS or set(digits) - set("0123456789abcdef"):
-        raise TraceNotFound(f"trace {text!r} not found: an id is up to {_UUID_DIGITS} hexadecimal digits")
+        raise TraceNotFound(f"trace {text} not found: an id has up to {_UUID_DIGITS} hexadecimal digits")
     return UUID(digits.ljust(_UUID_DIGITS, "0")), UUID(digits.ljust(_UUID_DIGITS, "f"))

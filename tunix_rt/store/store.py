@@ -197,7 +197,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         """
         selection = Filters(**filters)
         if bool(trace_ids) == bool(selection):
-            raise QueryInvalid('delete: give either ids or filters; where="true" deletes everything')
+            raise QueryInvalid('delete: pass either ids or filters; where="true" deletes everything')
         if trace_ids:
             with self._session.transaction() as cursor:
                 return delete(cursor, trace_ids, store=self.path)

@@ -140,7 +140,7 @@ class TraceBrowser(Form):
         end = day + timedelta(days=1)
         found = self.store.page(limit=self.limit, after=cursor_at(end), **self.filters)
         if not found.records:
-            raise QueryInvalid(f"no trace is as old as {date}; the list stays where it is")
+            raise QueryInvalid(f"no trace is as old as {date}; the list was not moved")
         self._show(found, point=_NOT_KNOWN)
         self._count(newer_than=end)
 

@@ -27,7 +27,7 @@ from tunix_rt.store import TraceStore
 
 log = logger("tunix_rt.widgets")
 
-_MISTAKE = "(this is a mistake in the program; the log has more)"
+_MISTAKE = "(this is a bug in tunix_rt; the log has the details)"
 _INTERRUPTED = "interrupted"
 _STATIC = Path(__file__).parent / "static"
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -155,7 +155,7 @@ class Form(anywidget.AnyWidget):
             try:
                 with self.telling(watch=name if how.watch else "") as told:
                     if method is None or not hasattr(method, "asked"):
-                        raise QueryInvalid(f"no such action: {name!r}")
+                        raise QueryInvalid(f"no such action: {name}")
                     given = dict(asked.get("args", {})) | ({"buffer": buffers[0]} if buffers else {})
                     said = method(self, **given) or {}
             finally:

@@ -100,7 +100,7 @@ class UploadForm(OpeningForm):
     def fetch(self) -> None:
         """Reads the uploaded trace back from the store, and shows it."""
         if not self.uploaded:
-            raise TraceNotFound("nothing was uploaded yet; upload a trace first")
+            raise TraceNotFound("nothing has been uploaded yet; upload a trace first")
         self.show(self.uploaded)
 
     @action()
@@ -114,7 +114,7 @@ class UploadForm(OpeningForm):
     def receive(self, at: int, buffer: memoryview) -> None:
         """Takes the part of the file that begins at this byte."""
         if self._incoming is None:
-            raise SourceInvalid("no file is on its way; choose it again")
+            raise SourceInvalid("no file is being uploaded; choose it again")
         self._incoming.take(at, buffer)
 
     @action(aside=True)
@@ -122,7 +122,7 @@ class UploadForm(OpeningForm):
         """Loads the file that has arrived."""
         incoming, self._incoming = self._incoming, None
         if incoming is None:
-            raise SourceInvalid("no file is on its way; choose it again")
+            raise SourceInvalid("no file is being uploaded; choose it again")
         try:
             self._load(str(incoming.finish()), incoming.name, known)
         finally:
@@ -173,7 +173,10 @@ class UploadForm(OpeningForm):
         except TunixRTError as error:
             # What was committed before stays, and the note says how much that is.
             notes = getattr(error, "__notes__", [])
-            said = ("\n" if "\n" in str(error) else ". ").join([str(error), *notes])
+            if isinstance(error, _Cancelled):
+                said = " ".join([str(error), *(note.removeprefix("stopped ") for note in notes)])
+            else:
+                said = ("\n" if "\n" in str(error) else "; ").join([str(error), *notes])
             raise type(error)(said.replace(source, name)) from None
         finally:
             self.progress = {}
@@ -247,19 +250,19 @@ class IncomingFile:
             self.path = Path(self._folder.name) / "received"
             self._file: IO[bytes] = self.path.open("wb")
         except OSError as error:
-            raise SourceInvalid(f"{name}: cannot be kept while it is uploaded ({error.strerror})") from None
+            raise SourceInvalid(f"{name}: cannot be saved during the upload ({error.strerror})") from None
 
     def take(self, at: int, chunk: bytes | memoryview) -> None:
         """Adds the chunk that begins at this byte; SourceInvalid where it is not the next one."""
         if at != self._file.tell():
             raise SourceInvalid(
-                f"{self.name}: a part was lost on the way, at byte {self._file.tell():,}; upload it again"
+                f"{self.name}: a part was lost during the upload, at byte {self._file.tell():,}; upload it again"
             )
         try:
             self._file.write(chunk)
             self._file.flush()
         except OSError as error:
-            raise SourceInvalid(f"{self.name}: cannot be kept while it is uploaded ({error.strerror})") from None
+            raise SourceInvalid(f"{self.name}: cannot be saved during the upload ({error.strerror})") from None
 
     def finish(self) -> Path:
         """The whole file; SourceInvalid where something is missing."""

@@ -85,7 +85,7 @@ def _text(record: TraceRecord, part: str) -> str:
         **{f"steps.{place}": step.content for place, step in enumerate(trace.steps)},
     }
     if part not in texts:
-        raise QueryInvalid(f"part={part!r}: the trace has no such part")
+        raise QueryInvalid(f"part={part}: the trace has no such part")
     return texts[part]
 
 

@@ -222,7 +222,7 @@ class Loading:
             yield
         except BaseException as error:
             # An interrupt, `progress` that raises, a full disk, a busy store: what was committed stays.
-            error.add_note(f"{self.report!r} before this; loading the same again adds only the missing traces")
+            error.add_note(f"stopped after {self.report.counts}; loading the same again adds only the missing traces")
             raise
 
     def take(self, found: Draft | Rejection) -> None:

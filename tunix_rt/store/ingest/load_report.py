@@ -94,6 +94,10 @@ class LoadReport:
         if len(self.rejected) < KEPT_REJECTIONS:
             self.rejected.append(rejection)
 
+    @property
+    def counts(self) -> str:
+        """The counts in words, for a message."""
+        return f"{self.added:,} added, {self.already_stored:,} already stored, {self.rejected_count:,} rejected"
+
     def __repr__(self) -> str:
-        counts = f"{self.added:,} added, {self.already_stored:,} already there, {self.rejected_count:,} rejected"
-        return f"<LoadReport: {counts}>"
+        return f"<LoadReport: {self.counts}>"

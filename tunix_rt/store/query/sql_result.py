@@ -75,7 +75,7 @@ class SqlResult:
 def run_sql(session: Session, query: str, parameters: Sequence[Any]) -> SqlResult:
     """Runs one reading statement; raises QueryInvalid if it is not valid, writes, or fails."""
     if not isinstance(query, str):
-        raise QueryInvalid(f"SQL: must be a text, not {type(query).__name__}")
+        raise QueryInvalid(f"SQL: must be a string, not {type(query).__name__}")
     if not is_text(query):
         raise QueryInvalid(
             "SQL: the text contains half of a surrogate pair, which cannot be written as UTF-8; remove it"

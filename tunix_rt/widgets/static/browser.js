@@ -139,7 +139,7 @@ function browserForm({ model, el, toolbarInto }) {
   jump.addEventListener("change", () => jump.value && ask("jump", { date: jump.value }));
   const live = button("Live", () => {
     return form.ask("watch", { live: !model.get("live") });
-  }, { title: "Looks for new traces every 2 seconds; what you read stays where it is" });
+  }, { title: "Checks for new traces every 2 seconds; the list does not move" });
   live.prepend(h("span", { className: "trt-dot", "aria-hidden": "true" }));
   const tools = h("div", { className: "trt-toolbar", role: "toolbar", "aria-label": "Find traces" },
     search, more, field("Jump to", jump, "trt-inline"), live);

@@ -164,7 +164,7 @@ async function copy(text) {
   area.select();
   const copied = document.execCommand("copy");
   area.remove();
-  if (!copied) throw new Error("the browser did not let it be copied");
+  if (!copied) throw new Error("the browser did not allow copying");
 }
 
 /**

@@ -41,8 +41,8 @@ function viewerForm({ model, el }) {
   const wanted = h("input", { type: "search", className: "trt-find", placeholder: "Find in trace", "aria-label": "Find in this trace" });
   const found = h("span", { className: "trt-place", role: "status" });
   const toFound = [
-    button("↑", () => step(-1), { className: "trt-icon", title: "Previous place (Shift+Enter)", "aria-label": "Previous place" }),
-    button("↓", () => step(1), { className: "trt-icon", title: "Next place (Enter)", "aria-label": "Next place" }),
+    button("↑", () => step(-1), { className: "trt-icon", title: "Previous match (Shift+Enter)", "aria-label": "Previous match" }),
+    button("↓", () => step(1), { className: "trt-icon", title: "Next match (Enter)", "aria-label": "Next match" }),
   ];
   const folds = [
     button("Expand", () => fold(true), { title: "Expand all steps" }),
