@@ -228,7 +228,7 @@ def test_the_filter_version_is_now_trace_version(full):
         with pytest.deprecated_call() as warned:
             call(version="1.1")
         assert {one.filename for one in warned} == {__file__}
-    with pytest.raises(rt.QueryInvalid, match="version and trace_version: give one of the two"):
+    with pytest.raises(rt.QueryInvalid, match="version and trace_version: use only one of them"):
         full.count(version="1.1", trace_version="1.1")
     assert full.count(version=None) == 4
 

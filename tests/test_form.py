@@ -127,7 +127,7 @@ def test_a_mistake_in_the_program_is_shown_and_logged_with_its_traceback(front, 
     reply = front(form).ask("stumble")
     assert reply["failed"]
     assert reply["problem"] == form.problem
-    assert form.problem.startswith("ZeroDivisionError: division by zero (this is a mistake in the program")
+    assert form.problem.startswith("ZeroDivisionError: division by zero (this is a bug in tunix_rt")
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert "return 1 / 0" in caplog.text

@@ -193,7 +193,7 @@ def test_a_file_of_no_known_format_is_told_in_lines_to_read(shell):
         shell.run_cell("%trace_load a.jsonl")
     what, mapping, *_, last = captured.stderr.splitlines()
     assert what == "UsageError: a.jsonl: of no known format; its fields are q"
-    assert mapping.startswith("say which fields hold what: mapping=")
+    assert mapping.startswith("say which fields hold what: --map prompt=question --map ")
     assert last.startswith("  prompt_completion: ")
 
 

@@ -178,7 +178,7 @@ def test_a_text_that_is_none_is_told_by_the_name_of_its_field(store):
         ({"prompt": "q", "meta.a..b": "m"}, 'unknown target "meta.a..b"'),
         ({"prompt": "q", 3: "m"}, "unknown target 3"),
         ({"prompt": 3}, "prompt must name a field of the row, not 3"),
-        ({"prompt": ""}, "prompt must name a field of the row, not ''"),
+        ({"prompt": ""}, 'prompt must name a field of the row, not ""'),
         ({}, "there is no prompt"),
         ({"final_answer": "a"}, "there is no prompt"),
         ("question", 'mapping="question": must be a dictionary'),

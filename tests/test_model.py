@@ -77,7 +77,7 @@ def test_a_trace_is_frozen_and_equal_by_value():
         ({"prompt": "a\0b"}, "prompt: contains a NUL character (U+0000, at character 2)"),
         ({"steps": ["a", "\0"]}, "steps.1.content: contains a NUL character"),
         ({"meta": {"a": {"b": "\0"}}}, "meta.a.b: contains a NUL character"),
-        ({"meta": {"k\0": 1}}, r"meta.'k\x00': contains a NUL character"),
+        ({"meta": {"k\0": 1}}, r'meta."k\u0000": contains a NUL character'),
         ({"prompt": "ab\ud800"}, "prompt: contains a lone surrogate (U+D800, at character 3)"),
         ({"meta": {"a": ["\udfff"]}}, "meta.a.0: contains a lone surrogate (U+DFFF, at character 1)"),
     ],

@@ -137,7 +137,7 @@ def test_a_file_of_no_known_format_is_told_in_lines(front, form):
     said = send(front(form), "a.jsonl", b'{"q": 1}\n')["problem"].splitlines()
     assert said[0] == "a.jsonl: of no known format; its fields are q"
     assert said[-2].startswith("  prompt_completion: ")
-    assert said[-1].startswith("<LoadReport: 0 added")
+    assert said[-1].startswith("stopped after 0 added")
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_file_of_no_known_format_is_told_in_lines(front, form):
 def test_a_path_that_leads_nowhere_is_told(front, form, path):
     reply = front(form).ask("load_path", path=path)
     assert reply["failed"]
-    assert "mistake in the program" not in reply["problem"]
+    assert "bug in tunix_rt" not in reply["problem"]
     assert form.progress == {}
     assert form.reports == []
 

@@ -184,7 +184,7 @@ REFUSED = {
     "Decimal": (Decimal("1e1000000"), "meta.x", "a number of more than 4,300 digits; write it as a string"),
     "surrogate": (np.str_("a\ud800"), "meta.x", "contains a lone surrogate (U+D800, at character 2)"),
     "NUL": ({"b": PurePosixPath("a\0")}, "meta.x.b", "contains a NUL character"),
-    "NUL key": ({"b\0": 1}, "meta.x.'b\\x00'", "contains a NUL character"),
+    "NUL key": ({"b\0": 1}, 'meta.x."b\\u0000"', "contains a NUL character"),
 }
 
 

@@ -184,7 +184,7 @@ def short(value: object) -> str:
     ('"gsm8k"', '[1, null]', 'a set', 'an object of type object')
     """
     try:
-        # A string within a list is quoted by JSON; a number such as a Decimal is shown as it is.
+        # JSON has no Decimal and no number of numpy.
         text = str(value) if isinstance(value, Number) and not isinstance(value, bool) else _as_json(value)
     except Exception:  # noqa: BLE001 - an integer of 5,000 digits, a class with a fault of its own
         return _type_of(value)
@@ -193,7 +193,9 @@ def short(value: object) -> str:
 
 def _as_json(value: object) -> str:
     if value is None or isinstance(value, str | bool | list | tuple | dict):
-        return json.dumps(value, ensure_ascii=False, default=_type_of)
+        text = json.dumps(value, ensure_ascii=False, default=_type_of)
+        # A lone surrogate, which no message can hold, is shown by its escape.
+        return text.encode(errors="backslashreplace").decode()
     return json.dumps(str(value), ensure_ascii=False) if isinstance(value, _TEXTS) else _type_of(value)
 
 
