@@ -74,7 +74,7 @@ def test_rediai_is_off_unless_it_is_configured():
 def test_a_mock_is_healthy_and_says_that_it_is_one():
     found = rediai_health(rt.Settings(rediai_mode="mock"))
     assert found.to_dict() == {"status": "healthy", "mode": "mock"}
-    assert str(found) == "healthy (mock: nothing was asked)"
+    assert str(found) == "healthy (mock: no request was made)"
 
 
 def test_rediai_is_asked_at_its_path(service):

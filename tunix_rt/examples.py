@@ -28,7 +28,7 @@ def names() -> list[str]:
 
 
 def path(name: str) -> Path:
-    """The file of an example; TraceNotFound where there is none of this name."""
+    """The file of an example; TraceNotFound if there is no example of this name."""
     if name not in names():
         raise TraceNotFound(f"example {short(name)} not found; there are {', '.join(names())}")
     return _FOLDER / f"{name}.json"

@@ -1,4 +1,4 @@
-"""The values that JSON has: made of those that numpy, pandas, Arrow and Python's own libraries have.
+"""Conversion to JSON values, from those of numpy, pandas, Arrow and Python's own libraries.
 
 Every foreign value comes in by `plain`, whether it is given to `Trace`, `add`, `load` or a filter, and every JSON text
 that is not read by pydantic by `parsed`. NaN and infinities are null behind both.
@@ -27,14 +27,14 @@ from tunix_rt.errors import Problem, TraceInvalid
 
 # As deep as the parser of JSON goes; a deeper value would end in Python's own limit.
 _MAX_DEPTH = 200
-# A sequence of which each item took two bytes would be more than any row: `range(10**12)` is none to make a list of.
+# At two bytes an item, a longer sequence is larger than any row: `range(10**12)` must not become a list.
 _MAX_ITEMS = 2**25
 # Python writes, and reads, no integers of more digits.
 _MAX_DIGITS = sys.int_info.default_max_str_digits
 _TOO_LARGE = 10**_MAX_DIGITS
 _KEYS_TOLD = 8
 _UNCHANGED = frozenset({str, int, bool, type(None)})
-# How numpy, torch, JAX, pandas, polars and Arrow hand out what they hold as values of Python.
+# The methods with which numpy, torch, JAX, pandas, polars and Arrow convert to Python values.
 _UNPACKING = ("tolist", "to_list", "as_py", "item")
 # numpy's units that are finer than Python's times.
 _FINE_UNITS = ("[ns]", "[ps]", "[fs]", "[as]")
@@ -182,7 +182,7 @@ def _converted(value: Any, depth: int) -> Any:  # noqa: C901, PLR0911, PLR0912 -
 
 
 def _order(value: Any) -> tuple[Any, ...]:
-    """A place for each value of a set: numbers, texts, then all others."""
+    """The sort key of a value in a set: numbers, then texts, then all others."""
     if isinstance(value, str):
         return 1, value
     if isinstance(value, int | float) and not isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""The one gate for paths: what a caller names becomes a Path on this machine, or one error that says why it cannot.
+"""The one gate for paths: a path from a caller becomes a Path on this machine, or one error with the reason.
 
 `error` is the class to raise: SourceInvalid for what is loaded or watched, ExportFailed for what is written,
 StoreUnusable for a store. Python raises seven classes of errors for bad paths, and other ones in other versions.
@@ -24,7 +24,7 @@ _URL = re.compile(
 )
 # What a store puts beside its file has a longer name: `.NAME.4194304.140737488355328.new-journal`.
 _ROOM = 48
-# Standard input under the names that the system has for it; no other device ends.
+# The names of standard input; no other device ends.
 _OPEN_FILES = re.compile(r"/dev/(stdin|fd/\d+)|/proc/(self|\d+)/fd/\d+")
 _KINDS = {
     stat.S_IFBLK: "a device",
@@ -47,7 +47,7 @@ class PathInvalid(ValueError):
 
 
 def checked_path(given: Any) -> Path:
-    """The path that somebody named, with `~` expanded; PathInvalid where it cannot be one of this machine."""
+    """The path with `~` expanded; PathInvalid if it cannot be a path on this machine."""
     if not isinstance(given, str | PathLike):
         raise PathInvalid(
             f"must be a path, not a value of type {type(given).__name__}; pass a string or a pathlib.Path"
@@ -84,7 +84,7 @@ def local_path(given: Any, error: type[TunixRTError]) -> Path:
 
 
 def status_of(path: Path, error: type[TunixRTError]) -> os.stat_result | None:
-    """What is at the path, links followed, None where there is nothing; `error` where nobody can say."""
+    """What is at the path, links followed, None if there is nothing; raises `error` if it cannot be reached."""
     try:
         return path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -102,17 +102,17 @@ def size_of(path: Path) -> int:
 
 
 def kind_of(status: os.stat_result) -> str | None:
-    """What is there instead of a file, in words; None for a file."""
+    """The kind of what is not a file, in words; None for a file."""
     return _KINDS.get(stat.S_IFMT(status.st_mode))
 
 
 def is_endless(path: Path, status: os.stat_result) -> bool:
-    """Whether reading it makes no sense or never ends: a device or a socket, but not what standard input is."""
+    """Whether reading it never ends or makes no sense: a device or a socket, except standard input."""
     return kind_of(status) in ("a device", "a socket") and not _OPEN_FILES.fullmatch(str(path))
 
 
 def target_path(given: Any, error: type[TunixRTError] = ExportFailed) -> Path:
-    """The absolute path of a file to write, there or not; `error` where no file can have it."""
+    """The absolute path of a file to write, which need not exist; raises `error` if no file can have it."""
     path = local_path(given, error)
     if os.fspath(given).endswith(("/", os.sep)):
         raise error(f"{given}: is the path of a folder; name a file in it")
@@ -125,7 +125,7 @@ def target_path(given: Any, error: type[TunixRTError] = ExportFailed) -> Path:
 
 
 def store_target(given: Any, error: type[TunixRTError] = ExportFailed) -> Path:
-    """The absolute path of a store's file to write, there or not; `error` where no store can have it."""
+    """The absolute path of a store's file to write, which need not exist; raises `error` if no store can have it."""
     path = target_path(given, error)
     try:
         path.with_name(path.name + "x" * _ROOM).lstat()
@@ -139,7 +139,7 @@ def store_target(given: Any, error: type[TunixRTError] = ExportFailed) -> Path:
 
 
 def store_path(given: Any) -> Path:
-    """The absolute path of a store's file, there or not; StoreUnusable where no store can be."""
+    """The absolute path of a store's file, which need not exist; StoreUnusable if no store can have it."""
     path = store_target(given, StoreUnusable)
     status = status_of(path, StoreUnusable)
     if status is not None and (kind := kind_of(status)):
@@ -178,24 +178,24 @@ def is_of_store(path: Path) -> bool:
 
     Such files are not opened to find out: closing them would drop the locks that DuckDB and SQLite have on them here.
     """
-    # Texts and os.path: a watch asks this of thousands of files every other second, and a Path takes twice as long.
+    # Texts and os.path: a watch checks thousands of files every other second, and a Path takes twice as long.
     text = os.path.realpath(path) if os.path.islink(path) else str(path)  # noqa: PTH114
     return _is_database(text) or _is_beside_store(text)
 
 
 def is_beside_store(path: Path) -> bool:
-    """Whether it is a file that a store keeps beside its own, or will: it need not be there."""
+    """Whether it is a file that a store keeps beside its own; it need not exist yet."""
     return _is_beside_store(str(path))
 
 
 def log_of(path: Path) -> Path:
-    """Where DuckDB has the write-ahead log of a file; it takes what is behind a question mark for something else."""
+    """The path of the write-ahead log that DuckDB uses for a file; it treats a question mark in a name specially."""
     name, mark, rest = path.name.partition("?")
     return path.with_name(f"{name}.wal{mark}{rest}")
 
 
 def is_unfinished(path: Path) -> bool:
-    """Whether it is what a store or an export writes before it takes its place."""
+    """Whether it is the temporary file of a store or an export."""
     return path.name.startswith(".") and path.name.endswith((".new", ".partial"))
 
 

@@ -14,7 +14,7 @@ _COMPLETED = {"source": sources}
 
 
 class Filters(Options):
-    """What to let through; the options are those of its signature."""
+    """The filters of a command; the options are those of its signature."""
 
     def __init__(self, **given: Any) -> None:
         self._given = given

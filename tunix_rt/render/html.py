@@ -89,7 +89,7 @@ def _as_json(setter: AsItStands, value: object) -> Passage:
 
 
 def page_html(page: PageShape) -> Markup:
-    """The page as a table, newest first, with ids long enough to tell its traces apart; or what to do when empty."""
+    """The page as a table, newest first, with ids long enough to be distinct; or what to do when it is empty."""
     return _render(
         "page",
         caption=wording.page_caption(page) if page.records else None,
@@ -102,7 +102,7 @@ def page_html(page: PageShape) -> Markup:
 
 
 def report_html(report: ReportShape, *, styled: bool = True) -> Markup:
-    """What a load did: the counts, some traces to check, the first 20 rejected rows with line, field and reason."""
+    """The report of a load: counts, some traces to check, the first 20 rejected rows with line, field and reason."""
     return _render(
         "report",
         headline=wording.report_headline(report),
@@ -139,7 +139,7 @@ def info_html(info: InfoShape, *, more: Sequence[tuple[str, str]] = (), styled: 
 
 
 def table_html(table: TableShape) -> Markup:
-    """A SQL result: the rows that it carries, numbers to the right, NULL told apart, types in the headers' titles."""
+    """A SQL result: its rows, numbers to the right, NULL marked, types in the headers' titles."""
     columns = cells.columns(table)
     return _render(
         "table",
@@ -153,7 +153,7 @@ def table_html(table: TableShape) -> Markup:
 
 
 def note_html(text: str) -> Markup:
-    """A sentence in place of what there is not."""
+    """A sentence in place of missing content."""
     return _render("note", text=text)
 
 

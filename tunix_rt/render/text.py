@@ -31,8 +31,8 @@ def trace_text(
 ) -> str:
     """The trace as lines; of a text over 3,000 characters the first 2,000, and of many steps the first 100.
 
-    What is left out is said, with where to find it; `whole` leaves nothing out. Lines are as long as they are stored,
-    or folded where there are only so many `columns`.
+    A note shows what is left out and where to find it; `whole` leaves nothing out. Lines keep their length,
+    or folded to `columns`.
 
     >>> from types import SimpleNamespace as Any
     >>> steps = [Any(i=0, type="compute", content="1 + 1 = 2")]
@@ -83,7 +83,7 @@ def trace_text(
 
 
 def page_text(page: PageShape, *, columns: int = COLUMNS, more: str = "more: page.next_page()") -> str:
-    """The page as aligned columns, newest first; or what to do when it is empty. `more` stands where more follows."""
+    """The page as aligned columns, newest first; or what to do when it is empty. `more` is shown if there are more."""
     if not page.records:
         return visible(wording.page_empty(page))
     prefix = prefix_length(record.id for record in page.records)
@@ -102,7 +102,7 @@ def page_text(page: PageShape, *, columns: int = COLUMNS, more: str = "more: pag
     room = columns - others - prompt
     if room < min(_NARROWEST, widths["answer"]):
         del table["answer"]
-        # In 80 columns, too, the prompt tells the traces apart.
+        # In 80 columns, too, the prompts are long enough to be distinct.
         for name in ("chars", "source"):
             if columns - others + len(_GAP) < prompt:
                 others -= widths[name] + len(_GAP)
@@ -119,7 +119,7 @@ def page_text(page: PageShape, *, columns: int = COLUMNS, more: str = "more: pag
 
 
 def report_text(report: ReportShape, *, columns: int = COLUMNS, rest: str = "report.rejected") -> str:
-    """What a load did: the counts, some traces to check, the first 20 rejected rows with line, field and reason.
+    """The report of a load: the counts, some traces to check, the first 20 rejected rows with line, field and reason.
 
     `rest` says where the other rejected rows are.
     """
@@ -145,7 +145,7 @@ def report_text(report: ReportShape, *, columns: int = COLUMNS, rest: str = "rep
 
 
 def report_line(report: ReportShape, *, at: datetime, columns: int = COLUMNS) -> str:
-    """What a look at a running job's files brought, as a line of a log; below it the first 20 rejected rows."""
+    """The result of one check of a running job's files, as a line of a log; below it the first 20 rejected rows."""
     lines = [f"{utc(at)} UTC  {wording.report_headline(report)} · {report.format}"]
     for row in report.rejected[: wording.REJECTED_SHOWN]:
         where = [row.file, *([] if row.line is None else [f"line {row.line:,}"]), *([row.field] if row.field else [])]
@@ -154,7 +154,7 @@ def report_line(report: ReportShape, *, at: datetime, columns: int = COLUMNS) ->
 
 
 def facts_text(facts: Sequence[tuple[str, str]]) -> str:
-    """What is known of something, a line for each fact: its name and its value.
+    """Facts, a line for each: its name and its value.
 
     >>> print(facts_text([("store", "runs.duckdb"), ("traces read", "7,473")]))
     store        runs.duckdb
