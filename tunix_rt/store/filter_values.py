@@ -28,7 +28,7 @@ _NUMBER = re.compile(r"-?[0-9]{1,1000}(\.[0-9]{1,1000})?([eE][+-]?[0-9]{1,3})?")
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of value. `read` leaves a text that it cannot read as it is, for `check` to refuse it.
+    """A kind of value. `read` returns a text that it cannot read unchanged, so that `check` refuses it.
 
     `repeated` is true where an option may be given several times: `read` then takes a list of texts. `schema` is its
     JSON Schema, `input` the field that forms have for it: text, count, number or time.
@@ -148,7 +148,7 @@ def _expression(name: str, value: Any) -> str:
 
 
 def plain_value(name: str, value: Any) -> Any:
-    """The value as one that JSON has; QueryInvalid where there is none."""
+    """The value as a JSON value; QueryInvalid if it has none."""
     from tunix_rt.json_values import plain
 
     try:

@@ -1,6 +1,6 @@
 """What to select: one table of filters for every call, the command line, the magics, HTTP and the forms.
 
-A filter is one field of `FilterArgs`. Whatever takes or lists filters is made from that table.
+A filter is one field of `FilterArgs`. Everything that accepts or lists filters is made from that table.
 """
 
 import json
@@ -144,7 +144,7 @@ class InForm(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class FilterField:
-    """A filter: what it lets through in one line, the kind of its values, and what one means in SQL.
+    """A filter: its help in one line, the kind of its values, and its condition in SQL.
 
     `sql` is a comparison with one `?`, or makes the conditions from a checked value. `flag` is the option where it is
     not the filter's name; `form` is None where a form has no field of its own for it.
@@ -288,12 +288,12 @@ class FilterRow(NamedTuple):
 
 
 def filter_rows() -> list[FilterRow]:
-    """Every filter, in order: its name, the type of its value, and what it lets through."""
+    """Every filter, in order: its name, the type of its value, and which traces pass it."""
     return [FilterRow(name, field.kind.name, field.help) for name, field in FILTERS.items()]
 
 
 def filters_in(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The filters among the options of a command or a magic, whose values are texts; None and empty lists are none."""
+    """The filters among the options of a command or a magic, as texts; None and empty lists are left out."""
     return {
         name: FILTERS[RENAMED.get(name, name)].kind.read(text)
         for name, text in options.items()
@@ -316,7 +316,7 @@ def with_new_names(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _callers() -> int:
-    """The `stacklevel`, for who calls this, of the first caller outside the package, and of the cell of a magic."""
+    """The `stacklevel`, for the caller of this, of the first caller outside the package or of the cell of a magic."""
     level = 1
     frame = sys._getframe(1)  # noqa: SLF001 - what `warnings` itself uses
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("tunix_rt", "IPython"):
@@ -334,7 +334,7 @@ class Filters:
         unknown = [name for name in given if name not in FILTERS and name not in RENAMED]
         if unknown:
             raise QueryInvalid(f"unknown filter {', '.join(unknown)}; the filters are {', '.join(FILTERS)}")
-        # An iterator could not be read a second time by those who show the filters.
+        # An iterator could not be read again to show the filters.
         self.given: dict[str, Any] = {
             name: list(value) if isinstance(value, Iterator) else value
             for name, value in with_new_names(given).items()
@@ -349,7 +349,7 @@ class Filters:
 
     @contextmanager
     def told(self, cursor: "duckdb.DuckDBPyConnection", path: Path, *, changing: bool = False) -> Iterator[None]:
-        """Around the query: what fails in it because of the filters is QueryInvalid, not an error of DuckDB.
+        """Around the query: an error that the filters cause is QueryInvalid, not an error of DuckDB.
 
         A `where` reads in a READ ONLY transaction, or in the one that is `changing` the store, whose file is `path`.
         """
@@ -387,7 +387,7 @@ class Filters:
 
 
 def id_range(id: UUID | str) -> tuple[UUID, UUID]:
-    """The lowest and the highest id that begin with these digits; TraceNotFound where they are none."""
+    """The lowest and the highest id that begin with these digits; TraceNotFound if they are not hexadecimal."""
     try:
         text = str(id)
     except Exception:  # noqa: BLE001 - nested too deep, or a foreign value with a fault of its own

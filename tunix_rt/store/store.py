@@ -1,4 +1,4 @@
-"""The trace store: what every notebook, script and form of the package talks to."""
+"""The trace store, which every notebook, script and form of the package uses."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -93,7 +93,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         return record
 
     def add_many(self, traces: Iterable[Trace | TraceRecord | Mapping[str, Any]]) -> list[TraceRecord]:
-        """Stores traces, all or none, as `add` does; TraceInvalid names the index of the bad one. For more: `load`."""
+        """Stores traces, all or none, as `add` does; TraceInvalid names the index of an invalid one. For more: `load`."""
         new: list[tuple[TraceRecord, NewRow]] = []
         for index, trace in enumerate(traces):
             try:
@@ -158,7 +158,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
             return find(cursor, id, store=self.path)
 
     def latest(self, **filters: Unpack[FilterArgs]) -> TraceRecord:
-        """The newest trace, of those that pass the filters; TraceNotFound where there is none."""
+        """The newest trace that passes the filters; TraceNotFound if there is none."""
         with self._searching(Filters(**filters)) as search:
             newest = search.newest_record()
         if newest is None:

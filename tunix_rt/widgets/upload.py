@@ -1,4 +1,4 @@
-"""Traces in, as a form: JSON in an editor, files from the user's computer, paths on the kernel's machine."""
+"""The upload form: JSON in an editor, files from the user's computer, paths on the kernel's machine."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from tunix_rt.widgets.json_position import place_of
 _SHOWN_IDS = 10
 _KEPT_REPORTS = 20
 _PROGRESS_SECONDS = 0.1
-# To find the place of each takes a walk through the text; a thousand of them took 2.6 s.
+# Each position is found by a scan of the text; a thousand of them took 2.6 s.
 _SHOWN_PROBLEMS = 20
 
 
@@ -33,10 +33,10 @@ class _Cancelled(TunixRTError):
 
 
 class UploadForm(OpeningForm):
-    """Takes traces into the store: `text` is the JSON in the editor, `problems` what is wrong with it.
+    """Adds traces to the store: `text` is the JSON in the editor, `problems` its mistakes.
 
     `uploaded` is the id of the trace that was uploaded from the editor last, `record` the one that was fetched;
-    `reports` are the LoadReports of the last files. `on_added` is called when traces have come in.
+    `reports` are the LoadReports of the last files. `on_added` is called when traces were added.
     """
 
     examples = List(Unicode()).tag(sync=True)
@@ -56,7 +56,7 @@ class UploadForm(OpeningForm):
         super().__init__(examples=examples.names())
 
     def picture(self) -> object:
-        """What was uploaded last."""
+        """The last report or trace."""
         if self.reports:
             return self.reports[-1]
         return self.record or Note("The form to upload traces; run the cell to use it.")
@@ -73,7 +73,7 @@ class UploadForm(OpeningForm):
         place: dict[str, Any] = {}
         if found := _place(self.text, problem):
             line, column, at = found
-            # The editor counts as JavaScript does, in units of UTF-16.
+            # The editor counts like JavaScript, in units of UTF-16.
             place = {"line": line, "column": column, "at": len(self.text[:at].encode("utf-16-le", "replace")) // 2}
         field = problem.field and render.visible(problem.field)
         return {"field": field, "reason": render.visible(problem.reason), **place}
@@ -86,7 +86,7 @@ class UploadForm(OpeningForm):
 
     @action()
     def upload(self, text: str | None = None) -> None:
-        """Stores the trace in the editor, or in `text`, which goes there."""
+        """Stores the trace in the editor; `text` replaces the text of the editor first."""
         if text is not None:
             self.text = text
         if not self.text.strip():
@@ -105,14 +105,14 @@ class UploadForm(OpeningForm):
 
     @action()
     def begin(self, name: str, size: int) -> None:
-        """Makes ready for a file of so many bytes."""
+        """Prepares for a file of `size` bytes."""
         self._drop_incoming()
         self._cancel = threading.Event()
         self._incoming = IncomingFile(name, size)
 
     @action()
     def receive(self, at: int, buffer: memoryview) -> None:
-        """Takes the part of the file that begins at this byte."""
+        """Receives the part of the file that begins at byte `at`."""
         if self._incoming is None:
             raise SourceInvalid("no file is being uploaded; choose it again")
         self._incoming.take(at, buffer)
@@ -138,7 +138,7 @@ class UploadForm(OpeningForm):
 
     @action(watch=True)
     def cancel(self) -> None:
-        """Stops what is running; what has been added stays, and so does what is told of a failure."""
+        """Stops the running load; what has been added stays, and so does the message of an error."""
         self._cancel.set()
         self._drop_incoming()
 
@@ -151,13 +151,13 @@ class UploadForm(OpeningForm):
         return {"rows": "".join(rows).encode(errors="replace")}
 
     def close(self) -> None:
-        """Takes the form away, and with it a file that has not arrived in full."""
+        """Removes the form, and an incomplete upload with it."""
         self._drop_incoming()
         super().close()
 
     def _load(self, source: str, name: str, known: Known) -> None:
         told = 0.0
-        # Of this load: another one that begins meanwhile does not take the user's word back.
+        # The event of this load: another load that begins meanwhile does not undo the cancel.
         cancel = self._cancel
 
         def progress(done: int, total: int) -> None:
@@ -171,7 +171,7 @@ class UploadForm(OpeningForm):
         try:
             report = self.store.load(source, known=known, progress=progress)
         except TunixRTError as error:
-            # What was committed before stays, and the note says how much that is.
+            # What was committed before stays; the note says how much.
             notes = getattr(error, "__notes__", [])
             if isinstance(error, _Cancelled):
                 said = " ".join([str(error), *(note.removeprefix("stopped ") for note in notes)])
@@ -192,12 +192,12 @@ class UploadForm(OpeningForm):
 
     def _added(self) -> None:
         if self.on_added is not None:
-            # What has come in is in, whatever others do with the news.
+            # The traces are stored, even if `on_added` fails.
             with self.telling(watch="added"):
                 self.on_added()
 
     def _drop_incoming(self) -> None:
-        # Where the form could not be made, Python closes what there is of it.
+        # Python also closes a form whose constructor failed.
         incoming: IncomingFile | None = getattr(self, "_incoming", None)
         self._incoming = None
         if incoming is not None:
@@ -215,7 +215,7 @@ def _problems(text: str) -> tuple[Problem, ...]:
 
 
 def _place(text: str, problem: Problem) -> tuple[int, int, int] | None:
-    """Line and column from 1, and offset, of what is wrong."""
+    """Line and column (from 1) and offset of the problem."""
     if problem.field:
         return place_of(text, problem.field, of_key=problem.reason.startswith("unknown field"))
     if problem.position is None:
@@ -235,9 +235,9 @@ def _shown(report: LoadReport) -> dict[str, Any]:
 
 
 class IncomingFile:
-    """A file that arrives in chunks, in order; it lies in a folder of its own until it is dropped.
+    """A file that arrives in chunks, in order; it is stored in its own folder until it is dropped.
 
-    `name` is only for people: what it is called on disk is not up to the sender.
+    `name` is only shown: the sender does not choose the name on disk.
     """
 
     def __init__(self, name: str, size: int) -> None:
@@ -253,7 +253,7 @@ class IncomingFile:
             raise SourceInvalid(f"{name}: cannot be saved during the upload ({error.strerror})") from None
 
     def take(self, at: int, chunk: bytes | memoryview) -> None:
-        """Adds the chunk that begins at this byte; SourceInvalid where it is not the next one."""
+        """Adds the chunk that begins at byte `at`; SourceInvalid if it is not the next one."""
         if at != self._file.tell():
             raise SourceInvalid(
                 f"{self.name}: a part was lost during the upload, at byte {self._file.tell():,}; upload it again"
@@ -265,14 +265,14 @@ class IncomingFile:
             raise SourceInvalid(f"{self.name}: cannot be saved during the upload ({error.strerror})") from None
 
     def finish(self) -> Path:
-        """The whole file; SourceInvalid where something is missing."""
+        """The complete file; SourceInvalid if a part is missing."""
         if self._file.tell() != self.size:
             raise SourceInvalid(f"{self.name}: {self._file.tell():,} of {self.size:,} bytes arrived; upload it again")
         return self.path
 
     def drop(self) -> None:
-        """Forgets the file."""
-        # On a full disk it fails once more to write what it could not write before.
+        """Deletes the file."""
+        # On a full disk, closing fails again to write the rest.
         with suppress(OSError):
             self._file.close()
         self._folder.cleanup()

@@ -93,7 +93,7 @@ def _pair_batches(work: _Work, to_row: Callable[..., dict[str, Any] | None]) -> 
 
 
 class ExportOptions(NamedTuple):
-    """What `TraceStore.export` takes beside the filters."""
+    """The options of `TraceStore.export` beside the filters."""
 
     format: str | None
     tags: Tags | None
