@@ -93,7 +93,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         return record
 
     def add_many(self, traces: Iterable[Trace | TraceRecord | Mapping[str, Any]]) -> list[TraceRecord]:
-        """Stores traces, all or none, as `add` does; TraceInvalid names the index of an invalid one. For more: `load`."""
+        """Stores traces, all or none, as `add` does; TraceInvalid names the index of an invalid one. See `load`."""
         new: list[tuple[TraceRecord, NewRow]] = []
         for index, trace in enumerate(traces):
             try:

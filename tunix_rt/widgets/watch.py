@@ -24,8 +24,8 @@ class FolderWatch(OpeningForm):
     """Loads the files of a running job as they appear and grow, in its own thread, and shows the new traces.
 
     It watches from the start until `stop()`, until it is closed, or until another one watches the same path into the
-    same store, such as when its cell is run again; `start()` continues where it stopped. `path` is a folder, a file or a
-    pattern; it need not exist yet. `report` is the LoadReport of everything, `newest` the page of the last five traces;
+    same store, such as when its cell is run again; `start()` continues where it stopped. `path` is a folder, a file or
+    a pattern; it need not exist yet. `report` is the LoadReport so far, `newest` the page of the last five traces;
     `on_open` is called with the id of a trace to show. Raises what `TraceStore.watch` raises.
     """
 
