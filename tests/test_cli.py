@@ -215,7 +215,7 @@ def test_long_lists_come_page_by_page_and_a_cursor_leads_on(store, make_trace):
 
 @pytest.mark.usefixtures("examples")
 def test_an_empty_list_says_so_beside_the_output(tmp_path):
-    assert said("list", "--text", "nowhere to be found") == "no trace is like that\n"
+    assert said("list", "--text", "nowhere to be found") == "no trace matches the filters\n"
     assert "no traces yet in" in said("list", "--store", rt.TraceStore(tmp_path / "new.duckdb").path)
     assert said("list", "--quiet", "--text", "nowhere to be found") == ""
 

@@ -453,7 +453,7 @@ def test_where_a_manifest_cannot_be_written_the_file_stays_as_it_was(store, make
 
 @pytest.mark.parametrize("tags", ["<think>", ("<think>",), ("", "</think>"), ("<a>", 1), ("<a>", " "), ("\ud800", "b")])
 def test_tags_are_two_texts(store, tmp_path, tags):
-    with pytest.raises(rt.QueryInvalid, match="must be two texts"):
+    with pytest.raises(rt.QueryInvalid, match="must be two strings"):
         store.export(tmp_path / "out.jsonl", format="prompt_completion", tags=tags)
 
 

@@ -164,7 +164,7 @@ def test_the_same_record_twice_in_a_file_is_stored_once(store):
             "steps.0.content",
             "must not be empty (and 1 more)",
         ),
-        ('{"prompt": "p", "steps": ["s"], "final_answer": "a", "meta": {"x": 1e999}}', "meta.x", "inf is no JSON"),
+        ('{"prompt": "p", "steps": ["s"], "final_answer": "a", "meta": {"x": 1e999}}', "meta.x", "inf is not a JSON"),
         ('{"prompt": "p", "steps": ["s"], "final_answer": "a", "id": "7"}', "id", "UUID"),
         ('{"prompt": "p", "steps": ["s"], "final_answer": "a", "created_at": "soon"}', "created_at", "datetime"),
         ('{"prompt": "p", "steps": ["s"], "final_answer": "a", "created_at": "2026-01-01"}', "created_at", "timezone"),

@@ -94,7 +94,7 @@ def test_what_is_no_id_is_told_so(client, id):
 def test_a_trace_is_deleted_by_its_whole_id(client, served):
     created = post_many(client, 3)[1]["id"]
     ((_, _, message),) = faults(client.delete(f"/traces/{created[:20]}"))
-    assert "give the whole id" in message
+    assert "give its full id" in message
     reply = client.delete(f"/traces/{created}")
     assert (reply.status_code, reply.content) == (204, b"")
     assert client.get(f"/traces/{created}").status_code == 404
@@ -477,7 +477,7 @@ def test_bodies_that_are_not_asked_for_are_passed_over(client):
 def test_a_packed_body_is_refused(client):
     reply = client.post("/traces", content=b"\x1f\x8b", headers={"Content-Encoding": "gzip"})
     assert reply.status_code == 415
-    assert "packed" in reply.json()["detail"]
+    assert "compressed" in reply.json()["detail"]
 
 
 def test_other_methods_are_told_which_there_are(client):

@@ -42,18 +42,18 @@ _OWN_LINE = re.compile(
 )
 
 
-def _says_mistakes(magic: Callable[..., Any]) -> Callable[..., Any]:
+def _reports_errors(magic: Callable[..., Any]) -> Callable[..., Any]:
     """Shows an error as a line or a few under the cell, without a traceback."""
 
     @functools.wraps(magic)
-    def told(*args: Any, **options: Any) -> Any:
+    def reported(*args: Any, **options: Any) -> Any:
         try:
             return magic(*args, **options)
         except TunixRTError as error:
             message = str(error) if isinstance(error, SourceInvalid) else _one_line(error)
             raise UsageError(as_options(message)) from None
 
-    return told
+    return reported
 
 
 def _one_line(error: TunixRTError) -> str:
@@ -99,7 +99,7 @@ class TraceMagics(Magics):
         help="a path, or the name of a TraceStore in this notebook; used from now on",
     )
     @line_magic
-    @_says_mistakes
+    @_reports_errors
     def trace_store(self, line: str) -> StoreInfo:
         """Shows which store the magics use, and its numbers.
 
@@ -120,7 +120,7 @@ class TraceMagics(Magics):
     @argument("--encoding", help="the encoding of text files, such as windows-1252; by default UTF-8")
     @argument("--examples", action="store_true", help="load the examples that ship with the package")
     @line_magic
-    @_says_mistakes
+    @_reports_errors
     def trace_load(self, line: str) -> LoadReport | list[LoadReport]:
         """Loads traces from files; the report shows what was added, already stored and rejected.
 
@@ -147,7 +147,7 @@ class TraceMagics(Magics):
     @argument("--format", help="read as this format; by default it is detected")
     @argument("--map", action="append", metavar="TARGET=FIELD", help=_MAP_HELP)
     @line_magic
-    @_says_mistakes
+    @_reports_errors
     def trace_watch(self, line: str) -> "FolderWatch":
         """Loads the files of a running job as they appear and grow, and shows the new traces; returns a FolderWatch.
 
@@ -167,7 +167,7 @@ class TraceMagics(Magics):
     @argument("--before", help="the cursor of a page (its .previous): the traces before it")
     @_filter_arguments
     @line_magic
-    @_says_mistakes
+    @_reports_errors
     def traces(self, line: str) -> Page:
         """Lists stored traces, newest first; the result is a Page.
 
@@ -179,7 +179,7 @@ class TraceMagics(Magics):
         return self.store.page(**where, **filters_in(given))
 
     @line_cell_magic
-    @_says_mistakes
+    @_reports_errors
     def trace(self, line: str, cell: str | None = None) -> TraceRecord:
         """Shows one stored trace; as a cell magic it stores the trace that the cell holds as JSON.
 
@@ -199,7 +199,7 @@ class TraceMagics(Magics):
     @magic_arguments()
     @argument("-n", "--limit", type=int, default=20, help="traces on a page, 1–100")
     @line_magic
-    @_says_mistakes
+    @_reports_errors
     def trace_app(self, line: str) -> "TraceApp":
         """Shows the forms: browse, read and upload the traces of the store; the result is a TraceApp.
 
@@ -214,7 +214,7 @@ class TraceMagics(Magics):
     @magic_arguments()
     @argument("--out", metavar="NAME", help="also put the result into this variable")
     @cell_magic
-    @_says_mistakes
+    @_reports_errors
     def trace_sql(self, line: str, cell: str) -> SqlResult:
         """Runs the cell as one reading SQL statement over the table `traces`; the result has .arrow() and .df().
 

@@ -22,8 +22,8 @@ __all__ = ["app"]
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 
-def _tell_version(asked: bool) -> None:  # noqa: FBT001 - so it is called
-    if asked:
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - so it is called
+    if wanted:
         print(f"tunix_rt {__version__}")  # noqa: T201
         raise typer.Exit
 
@@ -34,7 +34,7 @@ def every(
     *,
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version and end.")
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and end.")
     ] = False,
     call: Call,
 ) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tunix_rt.cli.output import put, put_json, ready_streams, tell
+from tunix_rt.cli.output import put, put_json, ready_streams, write_message
 from tunix_rt.errors import QueryInvalid, SettingsInvalid, StoreUnusable, TunixRTError
 from tunix_rt.paths import MEMORY, local_path, status_of
 from tunix_rt.text_options import as_options
@@ -86,7 +86,7 @@ class Call(Options):
     def note(self, text: str) -> None:
         """Writes a note beside the result."""
         if not self.quiet:
-            tell(text)
+            write_message(text)
 
 
 def command(app: typer.Typer) -> Callable[[Callable[..., int | None]], None]:
@@ -154,20 +154,20 @@ def _ending() -> Iterator[None]:
     try:
         yield
     except TunixRTError as error:
-        _tell(str(error), error)
+        _report_error(str(error), error)
         raise typer.Exit(USAGE if isinstance(error, QueryInvalid | SettingsInvalid) else FAILED) from None
     except KeyboardInterrupt as interrupt:
-        _tell("interrupted", interrupt)
+        _report_error("interrupted", interrupt)
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         # What is still in the buffer would be written, in vain and with a complaint, at the end of Python.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(NO_READER) from None
     except OSError as error:
-        _tell(str(error), error)
+        _report_error(str(error), error)
         raise typer.Exit(FAILED) from None
 
 
-def _tell(message: str, error: BaseException) -> None:
+def _report_error(message: str, error: BaseException) -> None:
     advice = as_options(message).replace("read_only=True", "--read-only")
-    tell("; ".join([f"tunix-rt: {advice}", *getattr(error, "__notes__", [])]))
+    write_message("; ".join([f"tunix-rt: {advice}", *getattr(error, "__notes__", [])]))

@@ -19,7 +19,7 @@ class Filters(Options):
     def __init__(self, **given: Any) -> None:
         self._given = given
 
-    def asked(self) -> dict[str, Any]:
+    def values(self) -> dict[str, Any]:
         """The filters that were given, as the calls of a store take them."""
         return with_new_names(filters_in(self._given))
 

@@ -12,7 +12,7 @@ import typer
 
 from tunix_rt.cli.command import FAILED, Call
 from tunix_rt.cli.completing import formats_in
-from tunix_rt.cli.output import columns, tell
+from tunix_rt.cli.output import columns, write_message
 from tunix_rt.errors import SourceInvalid
 from tunix_rt.text_options import as_options, mapping_in
 
@@ -103,7 +103,7 @@ def load(
             report = store.load(source, **how, progress=not call.quiet)
         except SourceInvalid as error:
             # One file that is something else does not stop the others.
-            tell(f"tunix-rt: {as_options(str(error))}")
+            write_message(f"tunix-rt: {as_options(str(error))}")
             failed = True
             continue
         report.source = name

@@ -34,7 +34,7 @@ def put_json(value: Any) -> None:
     print(json.dumps(value, default=str))  # noqa: T201
 
 
-def tell(message: str) -> None:
+def write_message(message: str) -> None:
     """Writes a message to standard error."""
     from tunix_rt.render import visible
 

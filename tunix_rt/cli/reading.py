@@ -39,15 +39,15 @@ def list_(
     from tunix_rt.store.query.page import Cursor
 
     with _warnings_noted(call):
-        asked = filters.asked()
+        given = filters.values()
     store = call.open_store()
-    for page in _pages(store, None if everything else limit, offset, after, asked):
+    for page in _pages(store, None if everything else limit, offset, after, given):
         if call.json:
             for one in page:
                 put_json(one.model_dump(mode="json") | {"cursor": str(Cursor(one.created_at, one.id))})
         elif page.records:
             put(page_text(page, columns=columns(), more=""))
-        elif asked or offset or after:
+        elif given or offset or after:
             call.note("no trace matches the filters")
         else:
             call.note(f"no traces yet in {store.path}; tunix-rt load FILE adds some")
@@ -56,11 +56,11 @@ def list_(
 
 
 def _pages(
-    store: "TraceStore", wanted: int | None, offset: int, after: str | None, asked: dict[str, Any]
+    store: "TraceStore", wanted: int | None, offset: int, after: str | None, given: dict[str, Any]
 ) -> Iterator["Page"]:
     """Pages, read one by one, with `wanted` traces in all; None for all traces."""
     while True:
-        page = store.page(limit=min(wanted or _PAGE, _PAGE), offset=offset, after=after, **asked)
+        page = store.page(limit=min(wanted or _PAGE, _PAGE), offset=offset, after=after, **given)
         yield page
         if wanted is not None:
             wanted -= len(page)
@@ -120,8 +120,8 @@ def export(
 ) -> None:
     """Write traces, oldest first, to a file or to standard output: for exchange, or for a trainer."""
     with _warnings_noted(call):
-        asked = filters.asked()
-    options = {"format": format, "tags": tags, "manifest": manifest, "progress": not call.quiet, **asked}
+        given = filters.values()
+    options = {"format": format, "tags": tags, "manifest": manifest, "progress": not call.quiet, **given}
     store = call.open_store()
     if path == _STDOUT:
         sys.stdout.flush()

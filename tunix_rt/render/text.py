@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from tunix_rt.render import captions as wording
-from tunix_rt.render import cells
+from tunix_rt.render import captions, cells
 from tunix_rt.render.characters import fit, folded, one_line, visible, width
 from tunix_rt.render.humanize import count, prefix_length, utc
 from tunix_rt.render.passages import LONG, SHOWN
@@ -51,41 +50,41 @@ def trace_text(
       2
     """
     head = [f"{utc(created_at)} UTC"] if created_at else []
-    head.extend(filter(None, [wording.source_of(trace)]))
+    head.extend(filter(None, [captions.source_of(trace)]))
     head += [
         count(len(trace.steps), "step"),
-        count(wording.n_chars(trace), "character"),
+        count(captions.n_chars(trace), "character"),
         f"format {trace.trace_version}",
     ]
 
-    def told(text: str, where: str, by: int = 2) -> list[str]:
+    def body(text: str, where: str, by: int = 2) -> list[str]:
         return _indented(text if whole else _shortened(text, where), by, columns)
 
     lines = [f"Trace {id}" if id else "Trace", *_indented(" · ".join(head), 0, columns), "", "Prompt"]
-    lines += told(trace.prompt, "trace.prompt")
+    lines += body(trace.prompt, "trace.prompt")
     lines += ["", "Steps"]
     n_shown = len(trace.steps) if whole else _STEPS_SHOWN
     for n, step in enumerate(trace.steps[:n_shown]):
         lines += ["", f"  [{step.i}] {step.type}"] if n else [f"  [{step.i}] {step.type}"]
-        lines += told(step.content, f"trace.steps[{n}].content", 6)
+        lines += body(step.content, f"trace.steps[{n}].content", 6)
     if not trace.steps:
         lines.append("  no steps")
     if len(trace.steps) > n_shown:
         lines += ["", f"  … {count(len(trace.steps) - n_shown, 'more step')} in trace.steps"]
     lines += ["", "Answer"]
-    lines += told(trace.final_answer or wording.TRUNCATED, "trace.final_answer")
+    lines += body(trace.final_answer or captions.TRUNCATED, "trace.final_answer")
     if trace.meta:
         lines += ["", "Meta"]
         for name, value in trace.meta.items():
-            shown = value if isinstance(value, str) else wording.as_json(value)
-            lines += told(f"{name}: {shown}", "trace.meta")
+            shown = value if isinstance(value, str) else captions.as_json(value)
+            lines += body(f"{name}: {shown}", "trace.meta")
     return _clean(lines)
 
 
 def page_text(page: PageShape, *, columns: int = COLUMNS, more: str = "more: page.next_page()") -> str:
     """The page as aligned columns, newest first; or what to do when it is empty. `more` is shown if there are more."""
     if not page.records:
-        return visible(wording.page_empty(page))
+        return visible(captions.page_empty(page))
     prefix = prefix_length(record.id for record in page.records)
     table = {
         "created, UTC": [utc(record.created_at) for record in page.records],
@@ -112,7 +111,7 @@ def page_text(page: PageShape, *, columns: int = COLUMNS, more: str = "more: pag
     right = {n for n, name in enumerate(table) if name in ("steps", "chars")}
     firm = {n for n, name in enumerate(table) if name != "prompt"}
     rows = list(zip(*table.values(), strict=True))
-    lines = [wording.page_caption(page), "", *_table(list(table), rows, right=right, firm=firm, columns=columns)]
+    lines = [captions.page_caption(page), "", *_table(list(table), rows, right=right, firm=firm, columns=columns)]
     if page.next is not None and more:
         lines += ["", more]
     return _clean(lines)
@@ -123,31 +122,31 @@ def report_text(report: ReportShape, *, columns: int = COLUMNS, rest: str = "rep
 
     `rest` says where the other rejected rows are.
     """
-    lines = [wording.report_headline(report)]
-    told = f" · format {report.format}" if report.format else ""
-    lines.append(f"from {report.source}{told}{wording.report_passed_over(report)}")
-    if samples := wording.report_samples(report):
+    lines = [captions.report_headline(report)]
+    read_as = f" · format {report.format}" if report.format else ""
+    lines.append(f"from {report.source}{read_as}{captions.report_passed_over(report)}")
+    if samples := captions.report_samples(report):
         rows = [
             [one_line(trace.prompt, columns), f"{len(trace.steps):,}", one_line(trace.final_answer or "–", _SAMPLE)]
             for trace in samples
         ]
-        lines += ["", *_table([wording.SAMPLES, "steps", "answer"], rows, right={1}, firm={1, 2}, columns=columns)]
-    tells_file = bool(wording.report_files(report))
-    for row in report.rejected[: wording.REJECTED_SHOWN]:
+        lines += ["", *_table([captions.SAMPLES, "steps", "answer"], rows, right={1}, firm={1, 2}, columns=columns)]
+    tells_file = bool(captions.report_files(report))
+    for row in report.rejected[: captions.REJECTED_SHOWN]:
         where = [one_line(row.file, columns)] if tells_file else []
         where += [] if row.line is None else [f"line {row.line:,}"]
         where += [row.field] if row.field else []
         lines += ["", "  " + (", ".join(where) or "somewhere in the file")]
-        lines += _indented(wording.reason_parts(row.reason)[0], 4, columns)
+        lines += _indented(captions.reason_parts(row.reason)[0], 4, columns)
         lines += ["    " + fit(one_line(visible(row.text), columns), columns - 4)] if row.text else []
-    more = wording.report_more(report, rest)
+    more = captions.report_more(report, rest)
     return _clean([*lines, "", more] if more else lines)
 
 
 def report_line(report: ReportShape, *, at: datetime, columns: int = COLUMNS) -> str:
     """The result of one check of a running job's files, as a line of a log; below it the first 20 rejected rows."""
-    lines = [f"{utc(at)} UTC  {wording.report_headline(report)} · {report.format}"]
-    for row in report.rejected[: wording.REJECTED_SHOWN]:
+    lines = [f"{utc(at)} UTC  {captions.report_headline(report)} · {report.format}"]
+    for row in report.rejected[: captions.REJECTED_SHOWN]:
         where = [row.file, *([] if row.line is None else [f"line {row.line:,}"]), *([row.field] if row.field else [])]
         lines += _indented(f"{', '.join(where)}: {row.reason}", 4, columns)
     return _clean(lines)
@@ -170,8 +169,8 @@ def _fact_lines(facts: Sequence[tuple[str, str]]) -> list[str]:
 
 def info_text(info: InfoShape, *, columns: int = COLUMNS, compact: str = "store.compact()") -> str:
     """The store in a few lines, with its ten most frequent sources as bars; `compact` is how it is compacted."""
-    lines = _fact_lines(wording.info_facts(info, compact))
-    shown = info.sources[: wording.SOURCES_SHOWN]
+    lines = _fact_lines(captions.info_facts(info, compact))
+    shown = info.sources[: captions.SOURCES_SHOWN]
     if shown:
         most = max(n for _, n in info.sources) or 1
         rows = [
@@ -205,7 +204,7 @@ def table_text(table: TableShape) -> str:
     moments = {n for n, column in enumerate(columns) if column.type.startswith(("TIMESTAMP", "DATE"))}
     shown = [row[:n_columns] for row in rows]
     lines = _table(header[:n_columns], shown, right=right, firm=right | moments)
-    return _clean([*lines, wording.table_caption(table, n_columns)])
+    return _clean([*lines, captions.table_caption(table, n_columns)])
 
 
 def _fitting(grid: Sequence[Sequence[str]]) -> int:

@@ -348,20 +348,22 @@ class Filters:
         return bool(self.conditions)
 
     @contextmanager
-    def told(self, cursor: "duckdb.DuckDBPyConnection", path: Path, *, changing: bool = False) -> Iterator[None]:
+    def query_errors(
+        self, cursor: "duckdb.DuckDBPyConnection", path: Path, *, changing: bool = False
+    ) -> Iterator[None]:
         """Around the query: an error that the filters cause is QueryInvalid, not an error of DuckDB.
 
         A `where` reads in a READ ONLY transaction, or in the one that is `changing` the store, whose file is `path`.
         """
         import duckdb
 
-        from tunix_rt.store.engine.statement import asked, check_expression
+        from tunix_rt.store.engine.statement import check_expression, query_errors
         from tunix_rt.store.engine.statement import shown as all_shown
 
         if not self:
             yield
             return
-        with asked(all_shown(self.given), path):
+        with query_errors(all_shown(self.given), path):
             if "where" not in self.given:
                 yield
                 return
@@ -377,7 +379,7 @@ class Filters:
                     cursor.rollback()
 
     def begin_anew(self, cursor: "duckdb.DuckDBPyConnection") -> None:
-        """After a query within `told` that had too little memory: a failed transaction takes no other."""
+        """After a query within `query_errors` that had too little memory: a failed transaction takes no other."""
         import duckdb
 
         if "where" in self.given:

@@ -202,7 +202,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
             with self._session.transaction() as cursor:
                 return delete(cursor, trace_ids, store=self.path)
         clause, values = where(*selection.conditions)
-        with self._session.transaction() as cursor, selection.told(cursor, self._session.path, changing=True):
+        with self._session.transaction() as cursor, selection.query_errors(cursor, self._session.path, changing=True):
             return int(cursor.execute(f"delete from traces{clause}", values).fetchall()[0][0])
 
     def scan(
@@ -313,5 +313,5 @@ class TraceStore(AbstractContextManager["TraceStore"]):
 
     @contextmanager
     def _searching(self, selection: Filters) -> Iterator[Search]:
-        with self._session.cursor(reusable=True) as cursor, selection.told(cursor, self._session.path):
+        with self._session.cursor(reusable=True) as cursor, selection.query_errors(cursor, self._session.path):
             yield Search(cursor, self._session.time_index(cursor), selection)

@@ -169,7 +169,7 @@ class TraceBrowser(Form):
         if self._newest != LAST_TIME:
             since = None if self._newest is None else self._newest + _MICROSECOND
             n_new = self.store.count(**self._from(since))
-        with self._turn:
+        with self._action_lock:
             self.n_new = n_new
 
     @action()
@@ -239,12 +239,12 @@ class TraceBrowser(Form):
         filters, newer = self.filters, None if newer_than is None else self._from(newer_than)
 
         def count() -> None:
-            with self._counting, self.telling(watch="count"):
+            with self._counting, self.reporting(watch="count"):
                 if self._count_wanted is not wanted:
                     return
                 n_found = self.store.count(**filters)
                 n_newer = None if newer is None else self.store.count(**newer)
-                with self._turn:
+                with self._action_lock:
                     if self._count_wanted is wanted:
                         if n_newer is not None and self._point == _NOT_KNOWN:
                             self._point = n_newer

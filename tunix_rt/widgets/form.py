@@ -53,19 +53,19 @@ def action(*, aside: bool = False, watch: bool = False) -> Callable[[_Method], _
 
     def mark(method: _Method) -> _Method:
         @wraps(method)
-        def in_turn(self: "Form", *args: Any, **options: Any) -> Any:
-            with self._turn:
+        def one_at_a_time(self: "Form", *args: Any, **options: Any) -> Any:
+            with self._action_lock:
                 return method(self, *args, **options)
 
-        marked: Any = method if aside else in_turn
-        marked.asked = _Asked(aside, watch)
+        marked: Any = method if aside else one_at_a_time
+        marked.action_mode = _Mode(aside, watch)
         return cast("_Method", marked)
 
     return mark
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Mode:
     """How an action runs."""
 
     aside: bool
@@ -88,7 +88,7 @@ class Form(anywidget.AnyWidget):
     _css: ClassVar[str] = style()
 
     def __init__(self, **traits: Any) -> None:
-        self._turn = threading.RLock()
+        self._action_lock = threading.RLock()
         self._pictured: object | None = None
         self._watch_failed = ""
         super().__init__(**traits)
@@ -110,61 +110,61 @@ class Form(anywidget.AnyWidget):
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Applies traits that the front end has set."""
-        with self._turn, self.telling():
+        with self._action_lock, self.reporting():
             super().set_state(sync_data)
 
     @contextmanager
-    def telling(self, *, watch: str = "") -> Iterator[list[str]]:
+    def reporting(self, *, watch: str = "") -> Iterator[list[str]]:
         """Around an action: an error is shown in the form, logged, and added to the yielded list.
 
         A success of what the form does by itself, named by `watch`, clears only its own errors.
         """
-        told: list[str] = []
+        problems: list[str] = []
         if not watch:
             self.problem = self._watch_failed = ""
         try:
-            yield told
+            yield problems
         except KeyboardInterrupt:
             # An interrupt of the kernel ends the action of a click; the form shows that and continues to work.
-            told.append(_INTERRUPTED)
+            problems.append(_INTERRUPTED)
             self.problem, self._watch_failed = _INTERRUPTED, watch
             raise
         except Exception as error:
             known = isinstance(error, TunixRTError)
             problem = str(error) if known else f"{type(error).__name__}: {error} {_MISTAKE}"
-            told.append(render.visible(problem))
+            problems.append(render.visible(problem))
             # A repeated failure of a repeated action is logged once.
-            if not watch or told[0] != self.problem:
+            if not watch or problems[0] != self.problem:
                 if known:
                     log.warning("%s: %s", type(self).__name__, error)
                 else:
                     log.exception("%s: an action failed", type(self).__name__)
-            self.problem, self._watch_failed = told[0], watch
+            self.problem, self._watch_failed = problems[0], watch
         else:
             if watch and self._watch_failed == watch:
                 self.problem = self._watch_failed = ""
 
-    def _answer(self, _form: object, asked: Mapping[str, Any], buffers: Sequence[memoryview]) -> None:
-        name = str(asked.get("do"))
+    def _answer(self, _form: object, request: Mapping[str, Any], buffers: Sequence[memoryview]) -> None:
+        name = str(request.get("do"))
         method = getattr(type(self), name, None)
-        how = getattr(method, "asked", _Asked(aside=False, watch=False))
+        mode = getattr(method, "action_mode", _Mode(aside=False, watch=False))
 
         def answer() -> None:
-            said: dict[str, Any] = {"failed": True}
-            told: list[str] = []
+            result: dict[str, Any] = {"failed": True}
+            problems: list[str] = []
             try:
-                with self.telling(watch=name if how.watch else "") as told:
-                    if method is None or not hasattr(method, "asked"):
+                with self.reporting(watch=name if mode.watch else "") as problems:
+                    if method is None or not hasattr(method, "action_mode"):
                         raise QueryInvalid(f"no such action: {name}")
-                    given = dict(asked.get("args", {})) | ({"buffer": buffers[0]} if buffers else {})
-                    said = method(self, **given) or {}
+                    given = dict(request.get("args", {})) | ({"buffer": buffers[0]} if buffers else {})
+                    result = method(self, **given) or {}
             finally:
                 # Also after an interrupt: the front end waits for the reply.
-                parts = [value for value in said.values() if isinstance(value, bytes)]
-                plain = {name: value for name, value in said.items() if not isinstance(value, bytes)}
-                self.send({**plain, "id": asked.get("id"), "problem": "".join(told)}, buffers=parts or None)
+                parts = [value for value in result.values() if isinstance(value, bytes)]
+                plain = {name: value for name, value in result.items() if not isinstance(value, bytes)}
+                self.send({**plain, "id": request.get("id"), "problem": "".join(problems)}, buffers=parts or None)
 
-        if how.aside:
+        if mode.aside:
             threading.Thread(target=answer, name=f"tunix_rt-{name}").start()
         else:
             answer()

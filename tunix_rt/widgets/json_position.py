@@ -10,28 +10,28 @@ _DECODER = JSONDecoder(parse_int=str, parse_float=str)
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
-def place_of(text: str, path: str, *, of_key: bool = False) -> tuple[int, int, int] | None:
+def position_of(text: str, path: str, *, of_key: bool = False) -> tuple[int, int, int] | None:
     r"""Line and column (from 1, in characters) and offset (from 0) of the value at a path such as `steps.2.content`.
 
     Where the field is missing, the place of the nearest value around it. With `of_key` the place of the field's key, as
     for a field that should not be there. None if the text is not valid JSON, or has a thousand levels.
 
-    >>> place_of('{"steps": [\n  {"kontent": 7}]}', "steps.0.kontent")
+    >>> position_of('{"steps": [\n  {"kontent": 7}]}', "steps.0.kontent")
     (2, 15, 26)
-    >>> place_of('{"steps": [\n  {"kontent": 7}]}', "steps.0.kontent", of_key=True)
+    >>> position_of('{"steps": [\n  {"kontent": 7}]}', "steps.0.kontent", of_key=True)
     (2, 4, 15)
-    >>> place_of('{"steps": [\n  {"kontent": 7}]}', "steps.0.content")
+    >>> position_of('{"steps": [\n  {"kontent": 7}]}', "steps.0.content")
     (2, 3, 14)
     """
     try:
-        route, is_whole = _route(_DECODER.decode(text), path)
+        route, is_complete = _route(_DECODER.decode(text), path)
         at = key_at = _after_space(text, 0)
         for key in route:
             # For a duplicate key, parsers take the last.
             key_at, at = [(key_at, at) for each, key_at, at in _entries(text, at) if each == key][-1]
     except (ValueError, RecursionError):
         return None
-    if of_key and is_whole:
+    if of_key and is_complete:
         at = key_at
     return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at), at
 
@@ -40,8 +40,8 @@ def _route(value: Any, path: str) -> tuple[list[str | int], bool]:
     """The keys along the path as far as there are values, and whether that is its end."""
     nearest: list[str | int] = []
     for key, rest in _first_keys(value, path):
-        further, is_whole = ([], True) if rest is None else _route(value[key], rest)
-        if is_whole:
+        further, is_complete = ([], True) if rest is None else _route(value[key], rest)
+        if is_complete:
             return [key, *further], True
         nearest = nearest or [key, *further]
     return nearest, False

@@ -67,7 +67,7 @@ class TraceApp(Form):
 
     def _refresh(self) -> None:
         # If the list cannot be updated, it shows the error itself.
-        with self.browser.telling():
+        with self.browser.reporting():
             self.browser.first()
         self.status.refresh()
 

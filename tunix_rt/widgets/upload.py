@@ -19,7 +19,7 @@ from tunix_rt.paths import local_path
 from tunix_rt.store import LoadReport, TraceStore
 from tunix_rt.store.ingest.load import Known
 from tunix_rt.widgets.form import Note, OpeningForm, action, front_end
-from tunix_rt.widgets.json_position import place_of
+from tunix_rt.widgets.json_position import position_of
 
 _SHOWN_IDS = 10
 _KEPT_REPORTS = 20
@@ -186,14 +186,14 @@ class UploadForm(OpeningForm):
             row._replace(file=row.file.replace(source, name), reason=row.reason.replace(source, name))
             for row in report.rejected
         ]
-        with self._turn:
+        with self._action_lock:
             self.reports = [*self.reports, report][-_KEPT_REPORTS:]
             self.shown_reports = [_shown(one) for one in self.reports]
 
     def _added(self) -> None:
         if self.on_added is not None:
             # The traces are stored, even if `on_added` fails.
-            with self.telling(watch="added"):
+            with self.reporting(watch="added"):
                 self.on_added()
 
     def _drop_incoming(self) -> None:
@@ -217,7 +217,7 @@ def _problems(text: str) -> tuple[Problem, ...]:
 def _place(text: str, problem: Problem) -> tuple[int, int, int] | None:
     """Line and column (from 1) and offset of the problem."""
     if problem.field:
-        return place_of(text, problem.field, of_key=problem.reason.startswith("unknown field"))
+        return position_of(text, problem.field, of_key=problem.reason.startswith("unknown field"))
     if problem.position is None:
         return None
     line, column = problem.position

@@ -116,7 +116,7 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def asked(what: str, path: Path) -> Iterator[None]:
+def query_errors(what: str, path: Path) -> Iterator[None]:
     """Around a query with input of the user (`what`): its errors are QueryInvalid; those of the store's file are not.
 
     `path` is the store's file.

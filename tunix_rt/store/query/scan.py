@@ -102,7 +102,7 @@ def read(
         n_rows = 0
         span: tuple[Condition, ...] = ()
         try:
-            with session.cursor() as cursor, filters.told(cursor, session.path):
+            with session.cursor() as cursor, filters.query_errors(cursor, session.path):
                 if keys is None:
                     measure = f"select count(*), coalesce(sum({size}), 0) from traces{clause}"
                     n_rows, n_bytes = cursor.execute(measure, values).fetchall()[0]

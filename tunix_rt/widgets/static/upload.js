@@ -60,7 +60,7 @@ function uploadForm({ model, el }) {
   area.setAttribute("aria-describedby", problems.id);
   const send = button("Upload", () => {
     flush();
-    // Along with the question: the host keeps back traits while others are on their way.
+    // Sent with the request: the host delays traits while others are being sent.
     return form.ask("upload", { text: area.value });
   }, { className: "trt-first" });
   const fetchBack = button("Fetch", () => form.ask("fetch"));
@@ -89,7 +89,7 @@ function uploadForm({ model, el }) {
 
   function showText() {
     const text = model.get("text");
-    // What is too long for the editor stays there, though Python has nothing of it.
+    // A text that is too long stays in the editor, but is not sent to Python.
     if (text !== area.value && (text || !tooLong)) {
       tooLong = false;
       area.value = text;

@@ -12,7 +12,7 @@
  * @typedef {object} WatchShown
  * @property {string} path
  * @property {string} missing why it cannot be read yet, or ""
- * @property {number} every seconds between two looks
+ * @property {number} every seconds between two checks
  * @property {number} n_files
  * @property {string | null} last_at
  * @property {string[]} waiting files that are not complete yet
