@@ -280,6 +280,7 @@ def test_samples_show_what_was_read_also_when_it_was_known(store):
         ([1, 2], "list: has no traces: row 1 is not a JSON object"),
         (None, "NoneType: cannot be loaded from; give a path, a folder or a pattern; bytes"),
         (3, "int: cannot be loaded from"),
+        (np.array(100.0), "ndarray: cannot be loaded from"),
         (ROW, "dict: is at most one trace; store.add"),
         (rt.Trace(**ROW), "Trace: is one trace; store.add"),
     ],

@@ -80,7 +80,12 @@ class SourceRows:
     def rows(self) -> Iterator[Row | Rejection]:
         """The rows in order, counted from 1; a Rejection for what is not a row."""
         values, row = _values(self._given, self.path)
-        for value in values:
+        try:
+            iterator = iter(values)
+        except TypeError:
+            # An array without dimensions has the method, and no items.
+            raise SourceInvalid(f"{self.path}: cannot be loaded from; {_TAKEN}") from None
+        for value in iterator:
             if self.position % _BATCH_ROWS == 0:
                 self.on_read()
             self.position += 1
