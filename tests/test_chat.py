@@ -158,7 +158,7 @@ def test_a_system_prompt_may_stand_beside_the_messages_or_be_all_there_is():
     [
         ({"content": "It is"}, {"finish_reason": "length"}, "It is", True),
         ({"content": "<think>2 + 2"}, {}, None, True),
-        ({"content": "", "reasoning": "2 + 2"}, {}, None, True),
+        ({"content": "", "reasoning": "2 + 2"}, {}, None, None),
         ({"content": "", "reasoning": "2 + 2"}, {"finish_reason": "stop"}, None, None),
         ({"content": "4"}, {"finish_reason": "stop"}, "4", None),
     ],

@@ -94,7 +94,6 @@ def test_a_trajectory_log_of_google_tunix(store):
     assert (second.steps, second.final_answer) == ((), None)
     assert second.meta == {
         "source": "tunix_trajectories",
-        "truncated": True,
         "training_step": 3.0,
         "finish_reason": "FAILED",
     }

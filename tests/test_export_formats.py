@@ -212,6 +212,64 @@ def test_a_group_is_a_group_and_a_prompt(store, make_trace, exported):
     assert manifest["left_out"] == {"no partner in its group": 3}
 
 
+POLICIES = [
+    {"source": "a"},
+    {"source": "b"},
+    {"source": "a", "model": "m"},
+    {"source": "a", "model": "m", "training_step": 10},
+    {"source": "a", "model": "m", "policy_version": 11},
+    {"source": "a", "model": "m", "training_step": 10, "system": "Be brief."},
+    {"source": "a", "model": "m", "training_step": 10, "group": "g1"},
+]
+
+
+def test_pairs_are_of_one_policy(store, make_trace, exported):
+    for n, policy in enumerate(POLICIES):
+        store.add(sample(make_trace, f"right {n}", reward=n + 10, **policy))
+        store.add(sample(make_trace, f"wrong {n}", reward=n, **policy))
+    rows, manifest = exported("preference")
+    assert rows == [pair(f"right {n}", f"wrong {n}") for n in range(len(POLICIES))]
+    assert "within" not in manifest["options"]
+
+
+def test_samples_of_several_policies_are_paired_where_that_is_asked(store, make_trace, exported):
+    store.add(sample(make_trace, "right", correct=True, model="b", training_step=10))
+    store.add(sample(make_trace, "wrong", correct=False, model="a", training_step=20))
+    store.add(sample(make_trace, "other", "19 × 27?", correct=False, model="a", training_step=20))
+    store.add(sample(make_trace, "brief", correct=False, model="a", system="Be brief."))
+    assert exported("preference")[1]["left_out"] == {"no partner in its group": 4}
+    rows, manifest = exported("preference", within="prompt")
+    assert rows == [pair("right", "wrong")]
+    assert manifest["options"]["within"] == "prompt"
+
+
+def test_a_named_group_stands_for_the_system_text(store, make_trace, exported):
+    store.add(sample(make_trace, "right", correct=True, group="g1", system="Be brief."))
+    store.add(sample(make_trace, "wrong", correct=False, group="g1", system="Be long."))
+    assert exported("preference")[0] == [pair("right", "wrong")]
+
+
+def test_the_derived_group_of_an_older_version_is_none(store, make_trace, exported):
+    store.add(sample(make_trace, "right", correct=True, group="9b86f3a1c04d25e7"))
+    store.add(sample(make_trace, "wrong", correct=False))
+    assert exported("preference")[0] == [pair("right", "wrong")]
+
+
+@pytest.mark.parametrize(
+    ("format", "within", "message"),
+    [
+        ("messages", "prompt", "within='prompt': the format messages makes no pairs; formats that do: preference"),
+        ("preference", "model", "within='model': must be \"prompt\", to pair across policies, or left out"),
+        ("preference", ["prompt"], 'must be "prompt"'),
+    ],
+)
+def test_within_is_prompt_and_of_pairs_only(store, make_trace, tmp_path, format, within, message):
+    store.add(make_trace())
+    with pytest.raises(rt.QueryInvalid) as raised:
+        store.export(tmp_path / "out.jsonl", format=format, within=within)
+    assert message in str(raised.value)
+
+
 def test_a_pair_with_a_tag_in_its_text_leaves_its_partner_alone(store, make_trace, exported):
     store.add(sample(make_trace, "right", correct=True))
     store.add(sample(make_trace, "</think>", correct=False))

@@ -191,10 +191,11 @@ def test_a_sample_without_messages_has_its_output(store):
     assert the_trace(store, messages=None, output={"completion": "5"}).final_answer == "5"
 
 
-def test_an_answer_that_was_cut_off_or_never_came_is_truncated(store):
+def test_an_answer_that_was_cut_off_is_truncated_and_one_that_never_came_is_missing(store):
     output = {"choices": [{"stop_reason": "max_tokens"}]}
     assert the_trace(store, output=output).meta["truncated"] is True
-    assert the_trace(store, messages=[], output={"choices": []}, error={"message": "…"}).meta["truncated"] is True
+    missing = the_trace(store, messages=[], output={"choices": []}, error={"message": "…"})
+    assert (missing.final_answer, missing.meta.get("truncated")) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_dots_reach_inside_and_what_is_not_mapped_stays_in_extra(store):
         ("<think>First.\n\nThen.</think>513", ["First.\n\n", "Then."], "513", None),
         ("<think>First", ["First"], None, True),
         ("513", [], "513", None),
-        (None, [], None, True),
+        (None, [], None, None),
     ],
 )
 def test_a_completion_is_taken_apart_by_its_tags(store, written, steps, answer, truncated):
@@ -117,9 +117,8 @@ def test_steps_as_texts_or_as_steps(store):
 def test_an_answer_may_be_a_number_and_may_be_missing_from_the_data(store):
     assert load(store, {"q": "2 + 2?", "a": 4}, {"prompt": "q", "final_answer": "a"}).final_answer == "4"
     assert load(store, {"q": "2 + 2?", "a": 0.5}, {"prompt": "q", "final_answer": "a"}).final_answer == "0.5"
-    cut = load(store, {"q": "2 + 2?", "a": None}, {"prompt": "q", "final_answer": "a"})
-    assert (cut.final_answer, cut.meta) == (None, {"source": "mapping", "truncated": True})
-    # Nobody said where the answer would be: that none is there says nothing of the model.
+    none = load(store, {"q": "2 + 2?", "a": None}, {"prompt": "q", "final_answer": "a"})
+    assert (none.final_answer, none.meta) == (None, {"source": "mapping"})
     only = load(store, {"q": "2 + 2?", "cot": "…"}, {"prompt": "q", "reasoning": "cot"})
     assert only.meta == {"source": "mapping"}
 

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 import tunix_rt as rt
 from tests.data_sets import like, load, read, told
-from tunix_rt.formats.rows.found import group_of
 
 
 def rated(text, rating, **more):
@@ -37,7 +36,6 @@ def meta_of(labels, *, steps=None, finish_reason="solution", **more):
     return {
         "source": "prm800k",
         "step_labels": labels,
-        "group": group_of("27 × 19?"),
         "expected_answer": "513",
         "finish_reason": finish_reason,
         "extra": {
@@ -93,7 +91,7 @@ def test_where_labelling_stopped_at_an_error_the_solution_is_cut_there(store):
             prompt="27 × 19?",
             steps=["Round 19 up.", "27 × 20 = 500."],
             final_answer=None,
-            meta=meta_of([None, -1], finish_reason="found_error", truncated=True, steps=[flagged, found]),
+            meta=meta_of([None, -1], finish_reason="found_error", steps=[flagged, found]),
             trace_version="1.1",
         )
     ]
@@ -107,7 +105,7 @@ def test_a_step_without_any_completion_is_none(store):
     )
     assert [one.content for one in trace.steps] == ["27 × 20 = 540."]
     assert trace.meta["extra"]["label"]["steps"] == [by_hand, empty]
-    assert (nothing.steps, nothing.final_answer, nothing.meta["truncated"]) == ((), None, True)
+    assert (nothing.steps, nothing.final_answer, nothing.meta.get("truncated")) == ((), None, None)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +149,7 @@ def test_process_bench_judges_up_to_the_first_wrong_step(store, to):
     right = PROCESS_BENCH | {"id": "gsm8k-1", "label": -1, "final_answer_correct": True}
     report, traces = load(store, PROCESS_BENCH, right, to=to)
     assert (report.format, report.rejected_count) == ("process_bench", 0)
-    meta = {"source": "process_bench", "group": group_of("27 × 19?"), "model": "Qwen2-7B-Instruct"}
+    meta = {"source": "process_bench", "model": "Qwen2-7B-Instruct"}
     wrong = {"step_labels": [1, -1, None], "first_error": 1, "correct": False, "extra": {"id": "gsm8k-0"}}
     good = {"step_labels": [1, 1, 1], "first_error": -1, "correct": True, "extra": {"id": "gsm8k-1"}}
     assert traces == [

@@ -41,7 +41,7 @@ def parts(text):
 )
 def test_every_dialect_gives_reasoning_and_answer(text):
     assert parts(text) == (THOUGHT, "513")
-    assert not parse_written(text).truncated
+    assert not parse_written(text).cut
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,8 @@ def test_a_template_that_prefills_the_opening_tag_leaves_only_the_closing_one(te
 )
 def test_a_rollout_that_never_came_to_an_answer_has_none(text):
     assert parts(text) == (THOUGHT, None)
-    assert parse_written(text).truncated
+    # That none came is no cut; a tag that is never closed is one.
+    assert parse_written(text).cut is not text.endswith("</think>")
 
 
 def test_nothing_at_all_is_no_answer():
@@ -88,7 +89,6 @@ def test_an_answer_that_is_never_closed_is_kept_and_told_to_be_cut():
     for text in (f"<think>{THOUGHT}</think><answer>51", f"<reasoning>{THOUGHT}</reasoning>\n<answer>\n51\n"):
         written = parse_written(text)
         assert written == (THOUGHT, "51", True)
-        assert written.truncated
     assert not parse_written(f"<think>{THOUGHT}</think>513</answer>").cut
 
 
@@ -113,7 +113,6 @@ def test_an_answer_alone_may_have_its_tag():
         "Split at '</think>', as in text.split(\"</think>\").",
         "Split it:\n\n```python\nhead, tail = text.split(\n</think>\n)\n```\nDone.",
         "A template looks so:\n```\n<think>\n…\n</think>\n```\n",
-        "Sure.\n<think>\nHm.\n</think>\n513",
         "Wrap it in <answer>513</answer>.",
         "<output>513</output>",
         '<p>Total: <output name="sum">513</output></p>',
@@ -124,6 +123,17 @@ def test_an_answer_alone_may_have_its_tag():
 )
 def test_a_text_that_only_mentions_tags_is_all_answer(text):
     assert parse_written(text) == ("", text, False)
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["Sure.\n", "Sure, I will think first\n\n", "Let me see. ", "Assistant: ", "First I plan:\n  "],
+)
+def test_words_before_the_reasoning_do_not_hide_it(before):
+    said = before.strip()
+    assert parts(f"{before}<think>{THOUGHT}</think>513") == (f"{said}\n\n{THOUGHT}", "513")
+    assert parts(f"{said}\n<think>\n{THOUGHT}") == (f"{said}\n\n{THOUGHT}", None)
+    assert parts(f"{said} `<think>` it") == ("", f"{said} `<think>` it")
 
 
 def test_reasoning_that_mentions_tags_goes_on_to_its_own_end():
@@ -232,5 +242,5 @@ def test_a_cut_answer_is_told_in_the_trace():
     assert [(one.answer, one.meta.get("truncated")) for one in found] == [
         ("513", None),
         ("51", True),
-        (None, True),
+        (None, None),
     ]

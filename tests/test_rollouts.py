@@ -12,10 +12,7 @@ from hypothesis import strategies as st
 
 import tunix_rt as rt
 from tunix_rt.formats import READABLE, Draft, Row
-from tunix_rt.formats.rows.found import group_of
 from tunix_rt.formats.rows.meta_values import literal
-
-GROUP = group_of("2 + 2?")
 
 
 def write(path, rows):
@@ -51,7 +48,7 @@ def test_trl_completions_with_one_reward(store):
         "advantage": 0.5,
     }
     (found,) = loaded(store, "completions/completions_00010.parquet", [row], source="trl_completions")
-    meta = {"training_step": 10, "group": GROUP, "reward": 1.0, "extra": {"advantage": 0.5}}
+    meta = {"training_step": 10, "reward": 1.0, "extra": {"advantage": 0.5}}
     assert found == trace({"source": "trl_completions"} | meta)
 
 
@@ -70,7 +67,6 @@ def test_trl_completions_with_several_rewards_and_messages(store):
         {
             "source": "trl_completions",
             "training_step": 3,
-            "group": GROUP,
             "rewards": {"exact": 1.0, "brevity": None},
             "system": "Be brief.",
             "extra": {"advantage": None, "mode": "train"},
@@ -105,14 +101,36 @@ def test_verl_keeps_the_rendered_prompt_and_takes_the_step_from_the_row_or_the_f
     prompt = "<|im_start|>user\n2 + 2?<|im_end|>\n<|im_start|>assistant\n"
     row = {"input": prompt, "output": "<think>Two and two make four</think>4", "gts": "4", "score": 1.0, "acc": True}
     found = loaded(store, "rollouts/40.jsonl", [row | {"step": 7}, row], source="verl")
-    meta = {"source": "verl", "expected_answer": "4", "reward": 1.0, "group": group_of(prompt), "extra": {"acc": True}}
+    meta = {"source": "verl", "expected_answer": "4", "reward": 1.0, "extra": {"acc": True}}
     assert found == [trace(meta | {"training_step": 7}, prompt), trace(meta | {"training_step": 40}, prompt)]
+
+
+UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+
+@pytest.mark.parametrize(
+    ("uid", "meta"),
+    [
+        (UUID, {"group": UUID}),
+        (UUID.replace("-", ""), {"group": UUID.replace("-", "")}),
+        ("12_3_0", {"group": "12", "sample": 3, "extra": {"uid": "12_3_0"}}),
+        (f"{UUID}_3_1", {"group": UUID, "sample": 3, "extra": {"uid": f"{UUID}_3_1"}}),
+        ("12_3", {"extra": {"uid": "12_3"}}),
+        ("task-7", {"extra": {"uid": "task-7"}}),
+        (7, {"extra": {"uid": 7}}),
+    ],
+)
+def test_the_uid_of_verl_names_the_group_and_a_uuid_is_never_split(store, uid, meta):
+    (trace,) = loaded(
+        store, "t.jsonl", [{"input": "p", "output": "4", "gts": "4", "score": 1.0, "uid": uid}], source="verl"
+    )
+    assert trace.meta == {"source": "verl", "expected_answer": "4", "reward": 1.0} | meta
 
 
 def test_verl_s_rollout_without_an_end_is_truncated(store):
     row = {"input": "2 + 2?", "output": "<think>2 + 2 =", "gts": None, "score": float("nan"), "step": 1}
     (found,) = loaded(store, "1.jsonl", [row], source="verl")
-    meta = {"source": "verl", "truncated": True, "training_step": 1, "group": GROUP}
+    meta = {"source": "verl", "truncated": True, "training_step": 1}
     assert found == trace(meta, steps=["2 + 2 ="], final_answer=None)
 
 
@@ -126,7 +144,7 @@ def test_nemo_rl_writes_batches_of_one(store):
         "advantages": [[0.1, 0.1]],
     } | NEMO
     (found,) = loaded(store, "train_data_step12.jsonl", [row], source="nemo_rl")
-    meta = {"reward": 1.0, "training_step": 12, "group": GROUP, "extra": {"input_lengths": 3, "idx": 0}}
+    meta = {"reward": 1.0, "training_step": 12, "extra": {"input_lengths": 3, "idx": 0}}
     assert found == trace({"source": "nemo_rl"} | meta)
 
 
@@ -136,7 +154,7 @@ def test_nemo_rl_with_several_samples_in_a_row_gives_a_trace_for_each(store):
     first, second = loaded(store, "r.jsonl", [row], source="nemo_rl")
     prompt = content[0].removesuffix("4<|im_end|>\n")
     meta = {"source": "nemo_rl", "training_step": 2}
-    assert first == trace(meta | {"reward": 1.0, "group": group_of(prompt), "sample": 0}, prompt, [])
+    assert first == trace(meta | {"reward": 1.0, "sample": 0}, prompt, [])
     assert second == trace(meta | {"reward": 0.0, "sample": 1}, "", [], "no template")
 
 

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 import tunix_rt as rt
 from tests.data_sets import like, load, read, told
-from tunix_rt.formats.rows.found import group_of
 
 OPENR1 = {
     "problem": "27 × 19?",
@@ -59,7 +58,7 @@ def test_openr1_math_gives_a_trace_for_each_generation(store, to):
             prompt="27 × 19?",
             steps=["Wrongly twenty of them"],
             final_answer="\\boxed{503}",
-            meta=meta | {"correct": False, "finish_reason": "length", "sample": 1},
+            meta=meta | {"correct": False, "finish_reason": "length", "truncated": True, "sample": 1},
         ),
     ]
 
@@ -76,7 +75,6 @@ def test_lists_beside_the_generations_may_be_short_null_or_longer(store):
     assert only.meta == {
         "source": "openr1_math",
         "finish_reason": "stop",
-        "group": group_of("p"),
         "sample": 0,
         "extra": {"finish_reasons": ["stop"]},
     }
@@ -131,6 +129,7 @@ def test_without_generations_the_human_solution_is_the_trace(store):
             meta={
                 "source": "olympiads",
                 "expected_answer": "513",
+                "kind": "reference",
                 "group": "586fd646-76d6-5070-8c81-9993ab9d8559",
                 "extra": {name: item for name, item in OPENR1_EXTRA.items() if name != "solution"},
             },
@@ -163,16 +162,15 @@ def test_open_thoughts(store, to):
                 "source": "numina_math",
                 "expected_answer": "540 − 27 = \\boxed{513}",
                 "model": "deepseek",
-                "group": group_of(OPEN_THOUGHTS["problem"]),
                 "extra": {"domain": "math", "test_cases": None, "starter_code": None},
             },
         )
     ]
 
 
-def test_a_thought_that_came_to_no_solution_is_truncated(store):
+def test_a_thought_that_came_to_no_solution_has_no_answer(store):
     _, (trace,) = load(store, OPEN_THOUGHTS | {"deepseek_solution": None, "ground_truth_solution": None})
-    assert (trace.final_answer, trace.meta["truncated"]) == (None, True)
+    assert (trace.final_answer, trace.meta.get("truncated")) == (None, None)
     assert "expected_answer" not in trace.meta
 
 
@@ -199,7 +197,6 @@ def test_s1k_has_one_attempt_and_its_thinking_may_be_in_parts(store, to):
             meta={
                 "source": "s1k",
                 "expected_answer": "128",
-                "group": group_of("How many?"),
                 "extra": {name: item for name, item in S1K.items() if name not in {"question", "solution"}},
             },
         )
@@ -222,7 +219,7 @@ def test_s1k_1_1_gives_a_trace_for_each_model(store):
     report, (gemini, deepseek) = load(store, S1K_1_1)
     assert report.format == "s1k"
     extra = {name: item for name, item in S1K.items() if name not in {"question", "solution"}}
-    meta = {"source": "s1k", "expected_answer": "128", "group": group_of("How many?")}
+    meta = {"source": "s1k", "expected_answer": "128"}
     assert gemini == rt.Trace(
         prompt="How many?",
         steps=["Twice 64."],
@@ -284,7 +281,7 @@ def test_numina_math(store, to):
             meta={
                 "source": "cn_contest",
                 "expected_answer": "513",
-                "group": group_of("27 × 19?"),
+                "kind": "reference",
                 "extra": NUMINA_EXTRA,
             },
         )
@@ -301,7 +298,6 @@ def test_where_numina_math_has_no_answer_the_solution_is_it(store, word):
             final_answer="Assume it is odd.\n\nThen …",
             meta={
                 "source": "numina_math",
-                "group": group_of("27 × 19?"),
                 "extra": NUMINA_EXTRA | {"answer": word, "source": 3},
             },
             trace_version="1.1",

@@ -275,3 +275,29 @@ def test_a_step_has_the_type_that_its_words_tell_for_sure(expected, sentence):
 
 def test_every_type_of_the_rules_is_shown_above():
     assert {rule.type for rule in RULES} == set(SENTENCES) - {"step"}
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        '[asy]\ndraw((0,0)--(1,1));\n\nlabel("$P$",(0,0));\n\n[/asy]',
+        "<asy>\ndraw((0,0)--(1,1));\n\ndot((0,0));\n</asy>",
+        "\\begin{align*}\nx &= 1\\\\\n\ny &= 2\n\\end{align*}",
+        "\\begin{tabular}{cc}\n1 & 2\n\nWait & see\n\\end{tabular}",
+        "<table>\n<tr><td>1</td></tr>\n\n<tr><td>2</td></tr>\n</table>",
+        "| n | n² |\n|---|---|\n" + "\n".join(f"| {n} | {n * n} |" for n in range(400)),
+        "```\nx = 1\n\ny = 2\n```",
+        "$$\nx = 1\n\n= 2\n$$",
+    ],
+)
+def test_pictures_environments_and_tables_stay_whole(block):
+    steps = split_steps(f"We look at it.\n\n{block}\n\nSo P is at the origin.")
+    assert sum(block in step["content"] for step in steps) == 1
+    assert "".join(step["content"] for step in steps) == f"We look at it.\n\n{block}\n\nSo P is at the origin."
+
+
+def test_a_picture_that_is_never_closed_does_not_glue_the_text_together():
+    text = "[asy] draws.\n\nFirst, one.\n\nThen, two.\n\n\\begin{align} opens.\n\nFinally, three."
+    assert len(split_steps(text)) > 3
+    long = "[asy]\n\n" + "A sentence of some words.\n\n" * 2_000 + "[/asy]"
+    assert len(split_steps(long)) > 100

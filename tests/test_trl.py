@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 import tunix_rt as rt
 from tests.data_sets import like, load, read, told
-from tunix_rt.formats.rows.found import group_of
 
 STEPWISE = {
     "prompt": "27 × 19?",
@@ -28,7 +27,6 @@ def test_stepwise_supervision(store, to):
             meta={
                 "source": "stepwise",
                 "step_labels": [1, -1, -1],
-                "group": group_of("27 × 19?"),
                 "extra": {"dataset": "sums"},
             },
             trace_version="1.1",
@@ -62,7 +60,7 @@ def assistant(text, **more):
 
 def pair(steps, right, wrong, *, prompt="27 × 19?", **more):
     """The two traces of a preference: the chosen one answers `right`, the rejected one `wrong`."""
-    meta = {"source": "preference", "group": group_of(prompt)} | more
+    meta = {"source": "preference"} | more
     return [
         rt.Trace(prompt=prompt, steps=steps, final_answer=right, meta=meta | {"preferred": True}),
         rt.Trace(prompt=prompt, steps=steps, final_answer=wrong, meta=meta | {"preferred": False}),
@@ -177,7 +175,7 @@ def test_prompt_and_completion(store, row, to):
             prompt="27 × 19?",
             steps=["27 × 20 − 27"],
             final_answer="513",
-            meta={"source": "sums", "group": group_of("27 × 19?"), "preferred": True},
+            meta={"source": "sums", "preferred": True},
         )
     ]
 
@@ -188,7 +186,6 @@ def test_a_completion_cut_short_is_truncated_and_a_label_of_another_kind_stays(s
     assert trace.meta == {
         "source": "prompt_completion",
         "truncated": True,
-        "group": group_of("27 × 19?"),
         "extra": {"label": "hard"},
     }
 

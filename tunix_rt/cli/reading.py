@@ -109,6 +109,10 @@ def export(
         tuple[str, str] | None,
         typer.Option(help="The tags around the reasoning, such as <think> </think>.", metavar="BEGIN END"),
     ] = None,
+    within: Annotated[
+        str | None,
+        typer.Option(help="prompt: preference pairs also across policies (source, model, step).", metavar="prompt"),
+    ] = None,
     manifest: Annotated[
         bool,
         typer.Option(
@@ -121,7 +125,14 @@ def export(
     """Write traces, oldest first, to a file or to standard output: for exchange, or for a trainer."""
     with _warnings_noted(call):
         given = filters.values()
-    options = {"format": format, "tags": tags, "manifest": manifest, "progress": not call.quiet, **given}
+    options = {
+        "format": format,
+        "tags": tags,
+        "within": within,
+        "manifest": manifest,
+        "progress": not call.quiet,
+        **given,
+    }
     store = call.open_store()
     if path == _STDOUT:
         sys.stdout.flush()

@@ -1,16 +1,19 @@
 """ATIF, the Agent Trajectory Interchange Format: one document, or a folder with a file for each step.
 
 Source: harbor-framework/harbor, rfcs/0001-trajectory-format.md. v1.0–1.7 are read: later versions added fields and let
-a message be a list of parts, and unknown fields are kept. v1.7 is written.
+a message be a list of parts, and unknown fields are kept. v1.7 is written. google/tunix adds fields of its own
+(`tunix/experimental/trajectory/trajectory.py`): `prompt_id`, `group_offset_id`, `total_reward`, `status`, and
+`policy_version` of a step, whose ids count from 0.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.rows.found import Found
-from tunix_rt.formats.rows.meta_values import as_json
-from tunix_rt.formats.rows.row import Row
+from tunix_rt.formats.rows.found import Found, plain_draft
+from tunix_rt.formats.rows.meta_values import as_json, number
+from tunix_rt.formats.rows.row import Draft, Row
 from tunix_rt.formats.rows.tally import Tally
 from tunix_rt.formats.rows.typed_fields import each, field, lacking, maybe, rest_of, typed
 from tunix_rt.formats.text.completion import reasoning_of, system_of
@@ -21,6 +24,15 @@ from tunix_rt.model import TraceRecord
 # Beside the steps, in a document of our own writer.
 _OWN = {"schema_version", "session_id", "trajectory_id", "agent", "extra"}
 _ROLES = {"system": "system", "user": "user", "agent": "assistant"}
+# google/tunix: its fields that are mapped, and the words of its status for a rollout that was stopped.
+_OF_TUNIX = {
+    "prompt_id": "group",
+    "group_offset_id": "sample",
+    "total_reward": "reward",
+    "status": "finish_reason",
+}
+_CUT_SHORT = {"MAX_STEPS_REACHED", "MAX_CONTEXT_LIMIT_REACHED", "TIMEOUT", "ENV_TIMEOUT"}
+_COUNT = re.compile(r"[0-9]{1,9}")
 # ATIF requires the agent's name and version, which a trace need not have.
 _UNKNOWN = "unknown"
 
@@ -34,7 +46,7 @@ class AtifReader:
             return missing
         return None if str(value["schema_version"]).upper().startswith("ATIF") else "schema_version is not one of ATIF"
 
-    def found(self, row: Row) -> Iterator[Found]:
+    def found(self, row: Row) -> Iterator[Found | Draft]:
         """The one trace of the row: all before the agent's first step is the prompt."""
         value = as_json(row.fields)
         agent = maybe(value, "agent", dict) or {}
@@ -46,11 +58,19 @@ class AtifReader:
             if rest.keys() - {"step_id"}:
                 kept.append(rest)
         prompt, rollout = split_at_beginning(turns)
-        meta = {"model": maybe(agent, "model_name", str, at="agent.") or None}
-        extra = rest_of(value, "steps") | ({"steps": kept} if kept else {})
-        if (own := _own_meta(extra)) is not None:
-            meta, extra = meta | rest_of(own, "extra"), own.get("extra") or {}
-        yield found_in_rollout(prompt, rollout, path="steps", meta=meta, extra=extra, messages={})
+        of_tunix = _of_tunix(value)
+        meta = {"model": maybe(agent, "model_name", str, at="agent.") or None} | of_tunix
+        taken = [name for name, key in _OF_TUNIX.items() if of_tunix[key] is not None]
+        extra = rest_of(value, "steps", *taken) | ({"steps": kept} if kept else {})
+        if (own := _own_meta(extra)) is None:
+            yield found_in_rollout(prompt, rollout, path="steps", meta=meta, extra=extra, messages={})
+            return
+        # It comes back as it was: nothing is lifted from its extra.
+        found = found_in_rollout(prompt, rollout, path="steps", meta=meta | own, extra={}, messages={})
+        own = {key: item for key, item in found.meta.items() if item is not None}
+        yield plain_draft(
+            row, prompt=found.prompt, steps=found.steps, final_answer=found.answer, meta={"source": "atif"} | own
+        )
 
 
 def atif(record: TraceRecord, _tally: Tally) -> dict[str, Any]:
@@ -80,6 +100,25 @@ def atif(record: TraceRecord, _tally: Tally) -> dict[str, Any]:
         "extra": {"created_at": record.created_at.isoformat(), "trace_version": record.trace_version}
         | ({} if trace.meta is None else {"meta": trace.meta}),
     }
+
+
+def _of_tunix(value: Mapping[str, Any]) -> dict[str, Any]:
+    """What google/tunix says of a trajectory; a version of the policy only where all steps name the same one."""
+    group, sample, status = (_name(value.get(name)) for name in ("prompt_id", "group_offset_id", "status"))
+    versions = {number(step["policy_version"], "policy_version") for step in value["steps"] if "policy_version" in step}
+    return {
+        "group": group,
+        "sample": int(sample) if isinstance(sample, str) and _COUNT.fullmatch(sample) else sample,
+        "reward": number(value.get("total_reward"), "total_reward"),
+        "finish_reason": status,
+        "truncated": True if status in _CUT_SHORT else None,
+        "policy_version": versions.pop() if len(versions - {None}) == len(versions) == 1 else None,
+    }
+
+
+def _name(item: Any) -> str | int | None:
+    """A text or an integer; None for what google/tunix does not write there, which stays as it is."""
+    return item if isinstance(item, str | int) and not isinstance(item, bool) else None
 
 
 def _own_meta(extra: Mapping[str, Any]) -> dict[str, Any] | None:

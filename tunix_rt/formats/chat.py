@@ -1,32 +1,36 @@
-"""Chats: OpenAI-style messages in and out; ShareGPT's conversations and the responses of a chat completion in.
+"""Chats: OpenAI-style messages in and out; ShareGPT's conversations, LangChain's messages and templated texts in.
 
-Sources: the chat completions interface of OpenAI and of the servers that speak it (vLLM, SGLang, DeepSeek, OpenRouter),
-whose reasoning is in `reasoning_content`, `reasoning` or `thinking`; the data sets of ShareGPT's shape.
+Sources: the messages of OpenAI and of the servers that speak its interface (vLLM, SGLang, DeepSeek, OpenRouter), whose
+reasoning is in `reasoning_content`, `reasoning` or `thinking`; the data sets of ShareGPT's shape, with LLaMA-Factory's
+additions; LangChain's messages as published files have them.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tunix_rt.errors import TraceInvalid
+from tunix_rt.formats.containers.wrapped_rows import conversation_of, speaker_of
 from tunix_rt.formats.rows.found import Found
 from tunix_rt.formats.rows.row import Row
 from tunix_rt.formats.rows.tally import NO_ANSWER, Tally
-from tunix_rt.formats.rows.typed_fields import field, first_text, maybe, rest_of, typed
+from tunix_rt.formats.rows.typed_fields import field, first_text, rest_of
+from tunix_rt.formats.text.chat_templates import split_turns
 from tunix_rt.formats.text.completion import reasoning_of, system_of
 from tunix_rt.formats.text.dialogue import (
-    Half,
     found_in_answer,
-    half_with,
+    found_in_rollout,
     left_of,
-    prompt_at,
-    sample_of,
     split_at_answer,
+    split_at_beginning,
     system_turns,
 )
-from tunix_rt.formats.text.messages import Part, Turn, speaker, turn_of, turns_of
-from tunix_rt.json_values import parsed
+from tunix_rt.formats.text.langchain import is_langchain
+from tunix_rt.formats.text.messages import Turn, turn, turns_of
 from tunix_rt.model import TraceRecord
 
+_OF_LANGCHAIN = {
+    "model": ("model_name", "model"),
+    "finish_reason": ("finish_reason", "stop_reason", "done_reason"),
+}
 # Fields that other formats have beside messages; a row of chat messages alone has none of them.
 _OTHERS = {
     "trace_version",
@@ -70,46 +74,61 @@ class ShareGptReader:
     def found(self, row: Row) -> Iterator[Found]:
         """The one trace of the row: the last answer, to all messages before it."""
         messages = field(row.fields, "conversations", list)
-        turns = [_sharegpt_turn(message, f"conversations.{n}") for n, message in enumerate(messages)]
-        yield _last_answer(row.fields, turns, "conversations")
+        yield _last_answer(row.fields, turns_of(messages, "conversations"), "conversations")
 
 
-class ChatCompletionReader:
-    """A response with `choices`, each of `message` and `finish_reason`; maybe with the request beside it."""
+class LangChainReader:
+    """`messages` of LangChain: `type` human, ai or tool, with `content`; in each form that it writes."""
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
-        """None where there are choices with messages, in the row or in its response."""
-        half = half_with(value, "choices")
-        return (
-            None if half and _all_have(half.fields["choices"], "message") else "no list choices of objects with message"
-        )
+        """None where there is a list of messages whose types say who speaks."""
+        given = value.get("messages")
+        if isinstance(given, list) and given and all(map(is_langchain, given)):
+            return None
+        return "no list messages of objects with type human, ai or tool"
 
-    def found(self, row: Row) -> Iterator[Found | TraceInvalid]:
-        """A trace for each choice."""
+    def found(self, row: Row) -> Iterator[Found]:
+        """The one trace of the row: the last answer; its model and reason to end are in `response_metadata`."""
+        turns = turns_of(field(row.fields, "messages", list), "messages")
+        yield _last_answer(row.fields, turns, "messages")
+
+
+class OtherMessagesReader:
+    """A list of messages under any other name, where the row has exactly one; of an agent, each turn is a step."""
+
+    def misfit(self, value: Mapping[str, Any]) -> str | None:
+        """None where exactly one field is a dialogue of a model and others."""
+        names = [name for name, item in value.items() if isinstance(item, list) and _is_dialogue(item)]
+        return None if len(names) == 1 else "not one list alone of messages with role and content"
+
+    def found(self, row: Row) -> Iterator[Found]:
+        """The one trace of the row: the last answer, or all of an agent's turns after the prompt."""
         value = row.fields
-        at, fields = half = half_with(value, "choices") or Half((), value)
-        path = half.path("choices")
-        choices = field(fields, "choices", list, at=half.path(""))
-        prompt, used = prompt_at(value, fields=("messages", "prompt"))
-        model = half.text(used, "model")
-        extra = left_of(value, (*at, "choices"), *used)
-        for n, choice in enumerate(choices):
-            at_choice = f"{path}.{n}"
-            try:
-                parts = typed(choice, dict, at_choice)
-                message = field(parts, "message", dict, at=f"{at_choice}.")
-                meta = {
-                    "model": model,
-                    "finish_reason": maybe(parts, "finish_reason", str, at=f"{at_choice}."),
-                    **sample_of(n, choices, fields, prompt),
-                }
-                rest = rest_of(parts, "message", "finish_reason", *(["index"] if parts.get("index") == n else []))
-                at_message = f"{at_choice}.message"
-                answer = turn_of({"role": "assistant"} | message, at_message)
-                more = extra | ({"choice": rest} if rest else {})
-                yield found_in_answer(prompt, answer, path=at_message, meta=meta, extra=more)
-            except TraceInvalid as error:
-                yield error
+        name = next((name for name, item in value.items() if isinstance(item, list) and _is_dialogue(item)), "messages")
+        turns = turns_of(field(value, name, list), name)
+        if not any(turn.role == "tool" or turn.calls for turn in turns):
+            yield _last_answer(value, turns, name)
+            return
+        prompt, rollout = split_at_beginning(turns)
+        meta = {key: text for key in ("model", "finish_reason") if (text := first_text(value, key)[1])}
+        extra = rest_of(value, name, *meta)
+        yield found_in_rollout(prompt, rollout, path=name, meta=meta, extra=extra, messages={name: value[name]})
+
+
+class TemplatedTextReader:
+    """`text`: a whole dialogue, by the marks of a chat template, such as `<|im_start|>user`."""
+
+    def misfit(self, value: Mapping[str, Any]) -> str | None:
+        """None where the text begins with the mark of a template, and a model speaks in it."""
+        text = value.get("text")
+        turns = split_turns(text) if isinstance(text, str) else None
+        return None if turns and any(turn.role == "assistant" for turn in turns) else "no text with a chat template"
+
+    def found(self, row: Row) -> Iterator[Found]:
+        """The one trace of the row: the last answer, to all turns before it."""
+        text = field(row.fields, "text", str)
+        turns = [turn(said.role, said.text, "text") for said in split_turns(text) or []]
+        yield _last_answer(row.fields, turns, "text")
 
 
 def messages(record: TraceRecord, tally: Tally) -> dict[str, Any] | None:
@@ -129,6 +148,16 @@ def messages(record: TraceRecord, tally: Tally) -> dict[str, Any] | None:
     }
 
 
+def _is_dialogue(messages: list[Any]) -> bool:
+    """Whether these are messages, of a model and of others."""
+    if not messages or not all(isinstance(message, dict) for message in messages):
+        return False
+    if all(map(is_langchain, messages)):
+        return True
+    speakers = [speaker_of(message) for message in messages]
+    return all(speakers) and conversation_of([one for one in speakers if one]) is not None
+
+
 def _all_have(messages: Any, *fields: str) -> bool:
     return (
         isinstance(messages, list)
@@ -138,30 +167,19 @@ def _all_have(messages: Any, *fields: str) -> bool:
 
 
 def _last_answer(value: Mapping[str, Any], turns: list[Turn], at: str) -> Found:
-    meta = {name: text for name in ("model", "finish_reason") if (text := first_text(value, name)[1])}
+    meta: dict[str, Any] = {name: text for name in ("model", "finish_reason") if (text := first_text(value, name)[1])}
     used = [(at,), *((name,) for name in meta)]
+    # As KTO has it: whether this answer is a good one.
+    if label := next((name for name in ("label", "kto_tag") if isinstance(value.get(name), bool)), None):
+        meta["preferred"] = value[label]
+        used.append((label,))
     if value.get("system") is not None:
         turns = system_turns(value["system"], "system") + turns
         used.append(("system",))
     index, answer, prompt = split_at_answer(turns, at)
+    if isinstance(told := answer.rest.get("response_metadata"), dict):
+        for key, names in _OF_LANGCHAIN.items():
+            if key not in meta and (text := first_text(told, *names)[1]):
+                meta[key] = text
     path = f"{at}.{index - (('system',) in used)}"
     return found_in_answer(prompt, answer, path=path, meta=meta, extra=left_of(value, *used))
-
-
-def _sharegpt_turn(value: Any, path: str) -> Turn:
-    fields = typed(value, dict, path)
-    if "from" not in fields and "role" in fields:
-        return turn_of(fields, path)
-    by, text = field(fields, "from", str, at=f"{path}."), field(fields, "value", str, at=f"{path}.")
-    rest = {name: item for name, item in rest_of(fields, "from", "value").items() if item is not None}
-    part = Part("call", "", _call_in(text)) if by == "function_call" else Part("text", text, {})
-    return Turn(speaker(by), [part], rest, value)
-
-
-def _call_in(text: str) -> dict[str, Any]:
-    """A tool call is JSON in the text, mostly."""
-    try:
-        call = parsed(text)
-    except (ValueError, RecursionError):
-        call = None
-    return call if isinstance(call, dict) else {"arguments": text}

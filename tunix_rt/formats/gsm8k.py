@@ -7,7 +7,7 @@ the answer comes after `####` in the data set, and after the last `A: ` in the m
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tunix_rt.formats.rows.found import Found, group_of
+from tunix_rt.formats.rows.found import REFERENCE, Found
 from tunix_rt.formats.rows.row import Row
 from tunix_rt.formats.rows.typed_fields import field, rest_of
 
@@ -33,9 +33,8 @@ class Gsm8kReader:
         if not mark:
             reasoning, final = solution, ""
         answer = final.replace(",", "") or None
-        yield Found(
-            question, _lines(reasoning), answer, {"expected_answer": answer, "group": group_of(question)}, extra
-        )
+        meta = {"expected_answer": answer, "kind": REFERENCE if answer else None}
+        yield Found(question, _lines(reasoning), answer, meta, extra)
 
 
 class Gsm8kSolutionsReader:
@@ -59,8 +58,6 @@ class Gsm8kSolutionsReader:
                 "model": model,
                 "correct": solution["is_correct"],
                 "expected_answer": _split_at_answer(truth)[1],
-                "group": group_of(question),
-                "truncated": True if answer is None else None,
             }
             yield Found(question, _lines(reasoning), answer, meta, extra | rest_of(solution, "solution", "is_correct"))
 

@@ -54,7 +54,6 @@ def _found(sample: Mapping[str, Any], run: Mapping[str, Any]) -> Found:
     output = maybe(sample, "output", dict) or {}
     choices = each(output, "choices", dict, at="output.")
     given = _turns(sample["input"], "input")
-    prompt = prompt_of(given)
     turns = _turns(maybe(sample, "messages", list) or [], "messages")
     rollout = _answering(turns, given)
     if not rollout and choices and choices[0].get("message"):
@@ -73,9 +72,11 @@ def _found(sample: Mapping[str, Any], run: Mapping[str, Any]) -> Found:
     if task := run.get("task"):
         extra["task"] = task
     messages = {"messages": sample["messages"]} if turns else {}
-    before = turns[: len(turns) - len(rollout)]
-    if [(one.role, one.text, one.is_plain) for one in before] not in ([], [("user", prompt.text, True)]):
-        extra |= messages
+    # What the model was sent has choices and instructions that the input has not.
+    begun = next((n for n, one in enumerate(turns) if rollout and one is rollout[0]), len(turns))
+    prompt = prompt_of(turns[:begun] or given)
+    if any(one.role != "system" and one.text not in prompt.text for one in given):
+        extra["input"] = sample["input"]
     if rest := rest_of(output, "choices", "model", "completion"):
         extra["output"] = rest
     return found_in_rollout(prompt, rollout, path="messages", meta=meta, extra=extra, messages=messages)

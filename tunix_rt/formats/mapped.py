@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tunix_rt.errors import Problem, QueryInvalid, TraceInvalid
+from tunix_rt.formats.rows.common_meta import with_common_meta
 from tunix_rt.formats.rows.found import plain_draft
 from tunix_rt.formats.rows.row import Draft, Row
 from tunix_rt.formats.rows.trace_fields import StepFields
@@ -80,17 +81,17 @@ class MappedReader:
         elif "completion" in found:
             written = parse_written(self._text(found, "completion"))
             steps, answer = split_steps(written.reasoning), written.answer or None
+            meta |= {"truncated": True} if written.cut else {}
         elif not isinstance(steps, list):
             raise TraceInvalid(Problem(self._mapping["steps"], "must be a list; map a text to reasoning"))
         else:
             steps = [_complete_step(i, step) for i, step in enumerate(steps)]
-        if answer is None and not self._mapping.keys().isdisjoint({"completion", "final_answer"}):
-            meta["truncated"] = True
         for key in self._meta:
             _put(meta, key.split("."), found[f"meta.{key}"])
         extra = value
         for field in self._mapping.values():
             extra = _without(extra, [field] if field in value else field.split("."))
+        meta, extra = with_common_meta(meta, extra)
         if extra:
             meta["extra"] = extra
         answer = None if answer == "" else answer

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.rows.found import Found, group_of
+from tunix_rt.formats.rows.found import Found
 from tunix_rt.formats.rows.meta_values import as_json, number, training_step
 from tunix_rt.formats.rows.row import Row
 from tunix_rt.formats.rows.typed_fields import lacking, rest_of
@@ -59,7 +59,6 @@ def _found(sample: Mapping[str, Any], file: str, index: int | None) -> Found:
     meta = {
         "reward": number(sample.get("rewards"), "rewards"),
         "training_step": training_step(sample, file),
-        "group": group_of(prompt.text) if prompt.text else None,
         "sample": index,
     }
     extra = rest_of(sample, "content", "rewards", "step")

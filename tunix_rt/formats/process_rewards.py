@@ -68,7 +68,6 @@ class Prm800kReader:
                 # The labelers' word for a solution with the correct answer.
                 "correct": True if finish_reason == "solution" else None,
                 "finish_reason": finish_reason,
-                "truncated": None if answer or finish_reason == "solution" else True,
             },
             extra=more,
         )

@@ -120,7 +120,7 @@ class GeminiReader:
         answers = [found] if kind == "parts" else found
         for n, answer in enumerate(answers):
             at = path if kind == "parts" else f"{path}.{n}"
-            meta = {"model": model, **sample_of(n, answers, half.fields, prompt)}
+            meta = {"model": model, **sample_of(n, answers, half.fields)}
             try:
                 reply = _gemini_turn(answer, at) if kind == "parts" else _candidate(answer, at, n)
                 yield found_in_answer(prompt, reply, path=at, meta=meta, extra=extra)

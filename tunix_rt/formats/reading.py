@@ -14,6 +14,7 @@ from tunix_rt.formats.containers.files import MAX_ROW_BYTES, SourceFile
 from tunix_rt.formats.containers.folders import TrajectoryFolder, is_trajectory
 from tunix_rt.formats.containers.listing import files_at
 from tunix_rt.formats.containers.sources import Source, in_memory
+from tunix_rt.formats.containers.sqlite_files import SqliteFile, is_sqlite
 from tunix_rt.formats.containers.wrapped_rows import rows_inside, unwrapped
 from tunix_rt.formats.registry import READABLE, Format
 from tunix_rt.formats.rows.row import Draft, Rejection, Row
@@ -70,7 +71,9 @@ def parts_of(source: Path | Source, check: Callable[[int], object], encoding: st
 
 
 def _opened(path: Path, encoding: str | None) -> Source:
-    return TrajectoryFolder(path, MAX_ROW_BYTES) if is_trajectory(path) else SourceFile(path, encoding=encoding)
+    if is_trajectory(path):
+        return TrajectoryFolder(path, MAX_ROW_BYTES)
+    return SqliteFile(path, MAX_ROW_BYTES) if is_sqlite(path) else SourceFile(path, encoding=encoding)
 
 
 class _Ended(BaseException):
@@ -113,6 +116,7 @@ class Reading:
                 self.format, is_wrapped = _format_of(self._file.path, sample, format)
                 if is_wrapped:
                     self._rows = unwrapped(self._rows, is_alone=len(sample) == 1)
+                self._rows = self.format.gathered(self._rows)
         except BaseException:
             self._file.close()
             raise

@@ -1,26 +1,45 @@
 """Every format, in and out, in one table; a new format is a row here and a file of its family."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
 from tunix_rt.errors import SourceInvalid, TraceInvalid
 from tunix_rt.formats.atif import AtifReader, atif
-from tunix_rt.formats.chat import ChatCompletionReader, MessagesReader, ShareGptReader, messages
+from tunix_rt.formats.chat import (
+    LangChainReader,
+    MessagesReader,
+    OtherMessagesReader,
+    ShareGptReader,
+    TemplatedTextReader,
+    messages,
+)
+from tunix_rt.formats.completions import ChatCompletionReader, StreamReader, TextCompletionReader
 from tunix_rt.formats.containers.writers import LINES, PARQUET, Container
+from tunix_rt.formats.evaluations import (
+    MmluProReader,
+    NemoSkillsReader,
+    OpenCompassReader,
+    QwenEvalReader,
+    SimpleEvalsReader,
+)
 from tunix_rt.formats.gsm8k import Gsm8kReader, Gsm8kSolutionsReader
+from tunix_rt.formats.helm import HelmReader
 from tunix_rt.formats.inspect_logs import InspectReader
+from tunix_rt.formats.lm_eval import LmEvalReader
 from tunix_rt.formats.mapped import MappedReader
+from tunix_rt.formats.message_responses import BedrockReader, MessageResponseReader
 from tunix_rt.formats.native import NativeReader
 from tunix_rt.formats.nemo_rl import NemoRlReader
 from tunix_rt.formats.process_rewards import Prm800kReader, ProcessBenchReader
 from tunix_rt.formats.providers import AnthropicReader, GeminiReader, OpenAiResponsesReader
 from tunix_rt.formats.rows.found import Found, Reader, draft_of
-from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.rows.row import Draft, Rejection, Row
 from tunix_rt.formats.solutions import NuminaMathReader, OpenR1MathReader, OpenThoughtsReader, S1kReader
 from tunix_rt.formats.spans import OpenInferenceReader, OtelGenAiReader
+from tunix_rt.formats.trackio import TrackioReader
 from tunix_rt.formats.trl import (
     PreferenceReader,
     PromptCompletionReader,
@@ -31,9 +50,11 @@ from tunix_rt.formats.trl import (
     stepwise,
 )
 from tunix_rt.formats.tunix import RL_COLUMNS, TunixTrajectoriesReader, training_example, tunix_rl, tunix_sft
-from tunix_rt.formats.verifiers import VerifiersReader
+from tunix_rt.formats.verifiers import VerifiersReader, VerifiersTracesReader
 from tunix_rt.formats.verl import VerlReader
 from tunix_rt.validation import short
+
+_T = TypeVar("_T")
 
 
 class Writer(NamedTuple):
@@ -62,16 +83,37 @@ class Format(NamedTuple):
         """None where a row looks like one of this format, else what it lacks."""
         return self.reader.misfit(value) if self.reader else "it is only written"
 
+    def gathered(self, rows: Iterator[Row | Rejection]) -> Iterator[Row | Rejection]:
+        """The rows, those that are pieces of one put together."""
+        gather = getattr(self.reader, "gathered", None)
+        return gather(rows) if gather else rows
+
     def drafts(self, row: Row) -> Iterator[Draft | TraceInvalid]:
         """The traces of a row, an error in place of each invalid one; raises TraceInvalid where none can be read."""
-        for found in self.reader.found(row) if self.reader else ():
+        for found, is_alone in _with_company(self.reader.found(row)) if self.reader else ():
             if not isinstance(found, Found):
                 yield found
                 continue
             try:
-                yield draft_of(found, row, self.name)
+                yield draft_of(found, row, self.name, is_alone=is_alone)
             except TraceInvalid as error:
                 yield error
+
+
+def _with_company(all_found: Iterable[_T]) -> Iterator[tuple[_T, bool]]:
+    """What was found in a row, each with whether it is all that was."""
+    left = iter(all_found)
+    for first in left:
+        try:
+            second = next(left, None)
+        except (TraceInvalid, RecursionError):
+            yield first, True
+            raise
+        yield first, second is None
+        if second is not None:
+            yield second, False
+        for other in left:
+            yield other, False
 
 
 def _lines(row: Callable[..., dict[str, Any] | None], *, takes_pairs: bool = False, takes_tags: bool = False) -> Writer:
@@ -88,6 +130,13 @@ _TABLE = (
     Format("numina_math", "solutions", "NuminaMath-1.5: problems with human solutions", NuminaMathReader()),
     Format("prm800k", "process_rewards", "PRM800K: solutions with rated steps", Prm800kReader()),
     Format("process_bench", "process_rewards", "ProcessBench: solutions with their first error", ProcessBenchReader()),
+    Format("lm_eval", "lm_eval", "lm-evaluation-harness: samples_*.jsonl", LmEvalReader()),
+    Format("qwen_eval", "evaluations", "Qwen2.5-Math, ToRA: several samples of a question", QwenEvalReader()),
+    Format("nemo_skills", "evaluations", "NeMo-Skills: generations with their verdict", NemoSkillsReader()),
+    Format("mmlu_pro", "evaluations", "MMLU-Pro: answers to questions with options", MmluProReader()),
+    Format("opencompass", "evaluations", "OpenCompass: predictions", OpenCompassReader()),
+    Format("simple_evals", "evaluations", "simple-evals: the conversations of a run", SimpleEvalsReader()),
+    Format("helm", "helm", "HELM: scenario_state.json", HelmReader()),
     Format("stepwise", "trl", "TRL: steps with labels", StepwiseReader(), _lines(stepwise)),
     Format(
         "preference",
@@ -100,6 +149,8 @@ _TABLE = (
     Format("atif", "atif", "ATIF: trajectories of agents", AtifReader(), _lines(atif)),
     Format("tunix_trajectories", "tunix", "google/tunix: its log of trajectories", TunixTrajectoriesReader()),
     Format("verifiers", "verifiers", "verifiers: results.jsonl", VerifiersReader()),
+    Format("verifiers_traces", "verifiers", "verifiers v1 and prime-rl: traces.jsonl", VerifiersTracesReader()),
+    Format("trackio", "trackio", "Trackio: logged traces, SQLite or Parquet", TrackioReader()),
     Format("trl_completions", "trl", "TRL: completions logged by GRPO and RLOO", TrlCompletionsReader()),
     Format("verl", "verl", "verl: rollouts, a file for each training step", VerlReader()),
     Format("nemo_rl", "nemo_rl", "NeMo-RL: rollouts, a file for each training step", NemoRlReader()),
@@ -108,9 +159,14 @@ _TABLE = (
     Format("openai_responses", "providers", "OpenAI Responses", OpenAiResponsesReader()),
     Format("anthropic", "providers", "Anthropic Messages", AnthropicReader()),
     Format("gemini", "providers", "Gemini: generateContent", GeminiReader()),
-    Format("chat_completion", "chat", "responses of chat completions, with choices", ChatCompletionReader()),
+    Format("bedrock", "message_responses", "Amazon Bedrock: Converse", BedrockReader()),
+    Format("chat_completion", "completions", "responses of chat completions, with choices", ChatCompletionReader()),
+    Format("text_completion", "completions", "responses of text completions", TextCompletionReader()),
+    Format("chunks", "completions", "streamed chunks of completions", StreamReader()),
     Format("sharegpt", "chat", "ShareGPT: conversations", ShareGptReader()),
     Format("messages", "chat", "chats: messages with role and content", MessagesReader(), _lines(messages)),
+    Format("langchain", "chat", "LangChain: messages", LangChainReader()),
+    Format("message", "message_responses", "a response with one message (Cohere, Ollama)", MessageResponseReader()),
     Format("trace", "native", "a trace as JSON on each line", NativeReader(), Writer(LINES)),
     Format("parquet", "native", "the same with typed columns, read as trace", writer=Writer(PARQUET)),
     Format(
@@ -120,6 +176,8 @@ _TABLE = (
         PromptCompletionReader(),
         _lines(prompt_completion, takes_tags=True),
     ),
+    Format("templated_text", "chat", "a dialogue in a text, by a chat template's marks", TemplatedTextReader()),
+    Format("other_messages", "chat", "messages under another name", OtherMessagesReader()),
     Format("tunix_sft", "tunix", "google/tunix: dialogues to fine-tune on", writer=_lines(tunix_sft)),
     Format("training_example", "tunix", "google/tunix: prompts and responses", writer=_lines(training_example)),
     Format(

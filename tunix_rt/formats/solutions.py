@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.rows.found import Found, group_of
+from tunix_rt.formats.rows.found import REFERENCE, Found
 from tunix_rt.formats.rows.row import Row
 from tunix_rt.formats.rows.typed_fields import each, field, lacking, maybe, rest_of, typed
 from tunix_rt.formats.text.think_tags import parse_written
@@ -34,7 +34,7 @@ class OpenR1MathReader:
         """A trace for each generation, in their order; the human solution where there is none."""
         fields = row.fields
         problem = field(fields, "problem", str)
-        group = maybe(fields, "uuid", str) or group_of(problem)
+        group = maybe(fields, "uuid", str)
         generations = maybe(fields, "generations", list) or []
         correct, reasons, complete = (maybe(fields, name, list) or [] for name in self._parallel)
         if not generations:
@@ -59,7 +59,7 @@ class OpenR1MathReader:
                 # Without tags all of it is the answer; or the reasoning, where that never came to its closing tag.
                 unfinished = finished is False and parse_written(written).answer == written
                 if unfinished:
-                    yield found_in_parts(problem, written, None, meta=meta, extra=extra)
+                    yield found_in_parts(problem, written, None, meta=meta | {"truncated": True}, extra=extra)
                 else:
                     yield found_in_text(problem, written, meta=meta, extra=extra)
             except TraceInvalid as error:
@@ -86,7 +86,6 @@ class OpenThoughtsReader:
             meta={
                 "expected_answer": maybe(fields, "ground_truth_solution", str),
                 "model": "deepseek",
-                "group": group_of(problem),
             },
             extra=rest_of(fields, *self._used),
         )
@@ -128,7 +127,6 @@ class S1kReader:
                         "expected_answer": solution,
                         "correct": correct,
                         "model": model,
-                        "group": group_of(question),
                     },
                     extra={name: item for name, item in rest_of(fields, *used).items() if not name.startswith(others)},
                 )
@@ -151,18 +149,17 @@ class NuminaMathReader:
 
     def found(self, row: Row) -> Iterator[Found]:
         """The one trace of the row; without an answer to compare, as for a proof, the whole solution is it."""
-        fields = row.fields
-        yield _human_solution(fields, group=group_of(field(fields, "problem", str)))
+        yield _human_solution(row.fields)
 
 
-def _human_solution(fields: Mapping[str, Any], *, group: str, mapped: Iterable[str] = ()) -> Found:
+def _human_solution(fields: Mapping[str, Any], *, group: str | None = None, mapped: Iterable[str] = ()) -> Found:
     solution = field(fields, "solution", str)
     answer, from_answer = _comparable_answer(fields)
     return found_in_parts(
         field(fields, "problem", str),
         solution if answer else "",
         answer or solution,
-        meta={"expected_answer": answer, "group": group},
+        meta={"expected_answer": answer, "kind": REFERENCE if answer else None, "group": group},
         extra=rest_of(fields, "problem", "solution", *from_answer, *mapped),
     )
 

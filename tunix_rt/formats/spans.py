@@ -70,7 +70,7 @@ class _SpanReader(ABC):
             meta = {
                 "model": call.model,
                 "finish_reason": finish if isinstance(finish, str) else None,
-                **sample_of(n, answers, attributes, prompt),
+                **sample_of(n, answers, attributes),
             }
             yield found_in_answer(prompt, answer, path=path, meta=meta, extra=_without(fields, call.used))
 

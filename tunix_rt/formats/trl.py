@@ -10,15 +10,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.rows.found import Found, found_in_judged_steps, group_of
+from tunix_rt.formats.rows.found import Found, found_in_judged_steps
 from tunix_rt.formats.rows.meta_values import as_json, is_number, training_step
 from tunix_rt.formats.rows.row import Row
 from tunix_rt.formats.rows.tally import NO_PARTNER, Tally
-from tunix_rt.formats.rows.typed_fields import each, field, lacking, rest_of, typed
+from tunix_rt.formats.rows.typed_fields import each, field, first_text, lacking, rest_of, typed
+from tunix_rt.formats.text.chat_templates import reply_in
 from tunix_rt.formats.text.completion import Tags, completion
 from tunix_rt.formats.text.dialogue import found_in_completion, found_in_rollout, prompt_of
-from tunix_rt.formats.text.messages import Turn, turns_of
+from tunix_rt.formats.text.messages import Turn, turn, turns_of
 from tunix_rt.model import TraceRecord
+
+_PAIR = ("chosen", "rejected")
+_MESSAGES = ("chosen_messages", "rejected_messages")
+_PROMPTS = ("prompt", "conversations")
 
 
 class StepwiseReader:
@@ -49,26 +54,34 @@ class StepwiseReader:
 
 
 class PreferenceReader:
-    """`chosen` and `rejected`, both of them answers to `prompt`, or dialogues that begin with it."""
+    """`chosen` and `rejected`, both of them answers to `prompt`, or dialogues that begin with it.
+
+    As LLaMA-Factory has them the prompt is in `conversations`, or the dialogues are `chosen_messages` and
+    `rejected_messages`; its shapes were read from its documentation and its own data files.
+    """
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
-        """None where both are there, as texts or as lists of messages."""
-        both = (value.get("chosen"), value.get("rejected"))
-        return None if all(map(_is_content, both)) else "no chosen and rejected that are texts or lists of messages"
+        """None where both are there, as texts or as messages."""
+        both = [value.get(name) for name in _pair(value)]
+        return None if all(map(_is_reply, both)) else "no chosen and rejected that are texts or lists of messages"
 
     def found(self, row: Row) -> Iterator[Found | TraceInvalid]:
         """The chosen one and the rejected one, of one group; `meta["preferred"]` marks the chosen one."""
         fields = row.fields
-        prompt, chosen, rejected = (fields.get(name) for name in ("prompt", "chosen", "rejected"))
-        prompt_path = "prompt"
+        names = _pair(fields)
+        chosen, rejected = ([item] if isinstance(item := fields.get(name), dict) else item for name in names)
+        prompt_path = next((name for name in _PROMPTS if fields.get(name) is not None), "prompt")
+        prompt = fields.get(prompt_path)
         if prompt is None:
-            prompt_path = "chosen"
+            prompt_path = names[0]
             prompt, chosen, rejected = _without_beginning(chosen, rejected)
         prompt_turns = turns_of(prompt, prompt_path)
+        if system := prompt_path == "conversations" and first_text(fields, "system")[1]:
+            prompt_turns.insert(0, turn("system", system, "system"))
         scores = {name: fields[name] for name in ("score_chosen", "score_rejected") if is_number(fields.get(name))}
-        extra = rest_of(fields, "prompt", "chosen", "rejected", *scores)
-        for path, content, preferred in (("chosen", chosen, True), ("rejected", rejected, False)):
-            meta = {"preferred": preferred, "reward": scores.get(f"score_{path}")}
+        extra = rest_of(fields, prompt_path, *(["system"] if system else []), *names, *scores)
+        for path, content, preferred in ((names[0], chosen, True), (names[1], rejected, False)):
+            meta = {"preferred": preferred, "reward": scores.get("score_chosen" if preferred else "score_rejected")}
             try:
                 yield _found_in_reply(prompt_turns, content, path=path, meta=meta, extra=extra)
             except TraceInvalid as error:
@@ -167,6 +180,8 @@ def _found_in_reply(
     prompt_turns: list[Turn], reply: Any, *, path: str, meta: Mapping[str, Any], extra: Mapping[str, Any]
 ) -> Found:
     """The trace of a reply (at `path`) to a prompt, without the messages that only repeat the prompt."""
+    if isinstance(reply, str):
+        reply = reply_in(reply, "\n".join(turn.text for turn in prompt_turns))
     turns = turns_of(reply, path, role="assistant")
     first = next((n for n, turn in enumerate(turns) if turn.role == "assistant"), None)
     if first is None:
@@ -175,16 +190,26 @@ def _found_in_reply(
     if before and len(prompt_turns) == 1 and before[-1].text.strip() == prompt_turns[0].text.strip():
         # Beside a text many data sets have it once more in the dialogue, and there with the system's.
         prompt_turns, turns = before, turns[first:]
-    for repeated in (prompt_turns, [turn for turn in prompt_turns if turn.role != "system"]):
+    for repeated in (prompt_turns, [one for one in prompt_turns if one.role != "system"]):
         if turns[: len(repeated)] == repeated:
             turns = turns[len(repeated) :]
     prompt = prompt_of(prompt_turns)
-    meta = {"group": group_of(prompt.text), **meta}
     return found_in_rollout(prompt, turns, path=path, meta=meta, extra=extra, messages={path: reply})
 
 
 def _is_content(item: Any) -> bool:
     return isinstance(item, str | list)
+
+
+def _is_reply(item: Any) -> bool:
+    """Whether it is a text, a list of messages, or one message."""
+    return _is_content(item) or (
+        isinstance(item, dict) and ({"from", "value"} <= item.keys() or {"role", "content"} <= item.keys())
+    )
+
+
+def _pair(value: Mapping[str, Any]) -> tuple[str, str]:
+    return _MESSAGES if all(name in value for name in _MESSAGES) and "chosen" not in value else _PAIR
 
 
 def _without_beginning(chosen: Any, rejected: Any) -> tuple[Any, Any, Any]:

@@ -81,7 +81,10 @@ PAGE = {
 }
 SELECTION = {name: _filter(name, field) for name, field in FILTERS.items() if field.http}
 SELECTION |= {old: SELECTION[new]._replace(deprecated=True) for old, new in RENAMED.items()}
-EXPORT = {"format": Parameter(_format, {"type": "string", "enum": list(WRITERS), "default": "trace"}, "what to write")}
+EXPORT = {
+    "format": Parameter(_format, {"type": "string", "enum": list(WRITERS), "default": "trace"}, "what to write"),
+    "within": Parameter(str, {"type": "string", "enum": ["prompt"]}, "pair across policies too, in a format of pairs"),
+}
 
 
 def parameters_in(query: str, known: Mapping[str, Parameter]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from tunix_rt.formats.containers.encodings import AsUtf8
 from tunix_rt.formats.containers.json_documents import documents, is_document
 from tunix_rt.formats.containers.line_rows import event_rows, is_event_stream, line_rows
 from tunix_rt.formats.containers.pickles import refuse_pickle
+from tunix_rt.formats.containers.sqlite_files import MAGIC as SQLITE_MAGIC
 from tunix_rt.formats.rows.row import Rejection, Row
 
 # The largest row read, in bytes: room for a data set's row with dozens of long generations, well within memory.
@@ -122,6 +123,10 @@ class SourceFile:
     def _rows(self) -> Iterator[Row | Rejection]:
         head = self.head()
         refuse_pickle(self.path, head)
+        if head.startswith(SQLITE_MAGIC):
+            raise SourceInvalid(
+                f"{self.path}: is a SQLite database; save it, unpacked, as a file whose name ends in .db, and load that"
+            )
         if head.startswith(PARQUET_MAGIC):
             return parquet_rows(self.seekable(), self.path, MAX_ROW_BYTES, self.on_read)
         if head.startswith(zips.MAGIC):

@@ -1,16 +1,18 @@
 """What a reader found in a row, and the draft of a trace that is made of it."""
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from tunix_rt.errors import TraceInvalid
+from tunix_rt.formats.rows.common_meta import with_common_meta
 from tunix_rt.formats.rows.row import Draft, Row
 from tunix_rt.formats.rows.trace_fields import StepFields, accepted_fields
 from tunix_rt.formats.rows.typed_fields import rest_of
 from tunix_rt.model import Trace
 
+# The kind, in meta, of a solution whose answer is the expected one by itself: scoring it would say nothing.
+REFERENCE = "reference"
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -42,10 +44,11 @@ class Reader(Protocol):
         """
 
 
-def draft_of(found: Found, row: Row, format: str) -> Draft:
-    """The draft of what a reader found in a row of this format.
+def draft_of(found: Found, row: Row, format: str, *, is_alone: bool = True) -> Draft:
+    """The draft of what a reader found in a row of this format, with the facts that all sources share in its meta.
 
-    A text in the row's own field `source` is the source, else the name of the format. Raises TraceInvalid.
+    A text in the row's own field `source` is the source, else the name of the format. `is_alone` says
+    that no other trace was found in the row. Raises TraceInvalid.
     """
     meta = {"source": format} | {key: value for key, value in found.meta.items() if value is not None}
     extra, source = found.extra, row.value.get("source")
@@ -53,8 +56,9 @@ def draft_of(found: Found, row: Row, format: str) -> Draft:
         meta["source"] = source
         if extra.get("source") == source:
             extra = rest_of(extra, "source")
+    meta, extra = with_common_meta(meta, extra, _NOTHING if is_alone else row.value)
     if extra:
-        meta["extra"] = dict(extra)
+        meta["extra"] = extra
     try:
         return plain_draft(row, prompt=found.prompt, steps=found.steps, final_answer=found.answer, meta=meta)
     except TraceInvalid as error:
@@ -95,9 +99,4 @@ def found_in_judged_steps(
 
     The steps stay as they were judged; without a separate answer there is none, and the trace still counts as complete.
     """
-    return Found(prompt, steps, answer, {"step_labels": list(labels), "group": group_of(prompt), **meta}, extra)
-
-
-def group_of(prompt: str) -> str:
-    """What the samples of one prompt share where the source names no group: 16 digits of the prompt's digest."""
-    return hashlib.blake2b(prompt.encode(errors="replace"), digest_size=8).hexdigest()
+    return Found(prompt, steps, answer, {"step_labels": list(labels), **meta}, extra)

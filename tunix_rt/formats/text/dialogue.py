@@ -9,15 +9,14 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.formats.rows.found import Found, group_of
+from tunix_rt.formats.rows.found import Found
 from tunix_rt.formats.rows.trace_fields import StepFields
 from tunix_rt.formats.rows.typed_fields import first_text, maybe, rest_of
+from tunix_rt.formats.text.chat_templates import reply_in
 from tunix_rt.formats.text.messages import Turn, call_text, turn, turns_of
 from tunix_rt.formats.text.think_tags import parse_written, split_steps
 
 REDACTED = "(redacted by the provider)"
-# The words of the interfaces for: no room for more tokens.
-_CUT_SHORT = {"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"}
 # What a turn that is not the model's becomes in a rollout.
 _OTHER_ROLES = {"system": "system", "user": "user"}
 # Where the halves of an exchange are: in the row itself, as in a log, as in the batch files of the providers.
@@ -117,11 +116,9 @@ def found_in_answer(
         raise TraceInvalid(Problem(path, "has neither content nor reasoning nor a tool call"))
     steps = _Steps()
     text, is_cut = steps.take(answer, answer.written)
-    # Who calls a tool, or stops without a word, was not cut short.
-    is_cut = is_cut or not (text or answer.calls or (finish and not answer.written))
     meta = {
         **meta,
-        "truncated": True if is_cut or _cut_short(meta, finish) else None,
+        "truncated": True if is_cut else meta.get("truncated"),
         "finish_reason": finish,
         **prompt.meta,
         "tool_calls": answer.calls or None,
@@ -158,9 +155,7 @@ def found_in_rollout(
             steps.add("message", steps.take(one, one.without_calls().shown)[0])
             for call in one.calls:
                 steps.add("tool_call", call_text(call))
-    # Who calls a tool at the end was not cut short.
-    is_cut = is_cut or not (answer or (turns and turns[-1].calls)) or _cut_short(meta, meta.get("finish_reason"))
-    meta = {**meta, "truncated": True if is_cut else None, **prompt.meta}
+    meta = {**meta, "truncated": True if is_cut else meta.get("truncated"), **prompt.meta}
     return Found(prompt.text, steps.all, answer or None, meta, {**extra, **messages} if turns else extra)
 
 
@@ -170,11 +165,13 @@ def found_in_completion(value: Mapping[str, Any], *, meta: Mapping[str, Any], ex
     if "completion" not in value:
         raise TraceInvalid(Problem("completion", "missing"))
     completion = value["completion"]
+    if isinstance(completion, str):
+        completion = reply_in(completion, prompt.text)
     return found_in_rollout(
         prompt,
         [] if completion is None else turns_of(completion, "completion", role="assistant"),
         path="completion",
-        meta={"group": group_of(prompt.text), **meta},
+        meta=meta,
         extra=rest_of(extra, "prompt", "completion"),
         messages={"completion": completion},
     )
@@ -219,12 +216,12 @@ def system_turns(content: Any, path: str) -> list[Turn]:
     return [turn("system", content, path)]
 
 
-def sample_of(index: int, samples: Sequence[Any], response: Mapping[str, Any], prompt: Prompt) -> dict[str, Any]:
-    """What marks one of several answers: their group (the response's id if it has one), and its number."""
+def sample_of(index: int, samples: Sequence[Any], response: Mapping[str, Any]) -> dict[str, Any]:
+    """What marks one of several answers: their group, if the response has an id, and its number."""
     if len(samples) < 2:  # noqa: PLR2004 - one alone is no sample
         return {}
-    group = first_text(response, "id", "responseId", "response_id")[1]
-    return {"group": group or group_of(prompt.text), "sample": index}
+    group = first_text(response, "id", "responseId", "response_id", "gen_ai.response.id")[1]
+    return {"group": group, "sample": index}
 
 
 def left_of(value: Mapping[str, Any], *paths: tuple[str, ...]) -> dict[str, Any]:
@@ -240,10 +237,6 @@ def left_of(value: Mapping[str, Any], *paths: tuple[str, ...]) -> dict[str, Any]
                 continue
         left[name] = item
     return left
-
-
-def _cut_short(meta: Mapping[str, Any], finish: Any) -> bool:
-    return bool(meta.get("truncated")) or (isinstance(finish, str) and finish.lower() in _CUT_SHORT)
 
 
 class _Steps:

@@ -11,6 +11,10 @@ from typing import Any, Literal, NamedTuple
 from tunix_rt.errors import Problem, TraceInvalid
 from tunix_rt.formats.rows.meta_values import as_line
 from tunix_rt.formats.rows.typed_fields import each, field, first_text, maybe, rest_of, typed
+from tunix_rt.formats.text.chat_templates import split_turns
+from tunix_rt.formats.text.langchain import langchain_fields
+from tunix_rt.formats.text.only_text import only_text, refuse_unread
+from tunix_rt.json_values import parsed
 
 _ROLES = {
     "developer": "system",
@@ -24,7 +28,8 @@ _ROLES = {
     "function": "tool",
     "observation": "tool",
 }
-_REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
+# The plan before a call is Cohere's.
+_REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking", "tool_plan")
 _WRITTEN = {"text", "input_text", "output_text", "refusal"}
 _THOUGHT = {
     "thinking",
@@ -37,10 +42,18 @@ _THOUGHT = {
     "redacted_reasoning",
 }
 # A reasoning part with a summary beside its content has the reasoning itself in the content.
-_TEXT_FIELDS = ("thinking", "reasoning", "refusal", "text", "content", "summary")
+_TEXT_FIELDS = (
+    *("thinking", "reasoning", "refusal", "text", "value", "content", "input_text", "output_text", "summary"),
+)
+# What a message may have in the place of its content.
+_CONTENT_FIELDS = ("content", "parts", "text", "value", "output_text", "input_text")
 # What stands in the place of reasoning that the provider keeps to itself.
 _SEALS = {"encrypted_content", "data", "redacted_data", "signature", "thoughtSignature", "thought_signature"}
 _RESULTS = ("result", "response", "output")
+_MEDIA = (
+    *(*_RESULTS, "image", "audio", "video", "file", "document", "media", "blob", "url", "uri", "source", "input_"),
+    *("citation", "tool"),
+)
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
@@ -93,6 +106,10 @@ class Turn(NamedTuple):
 def turns_of(value: Any, path: str, *, role: str = "user") -> list[Turn]:
     """The turns in a list of messages; a text is what the one in this role said."""
     if isinstance(value, str):
+        # What the model wrote may have turns in it, by the marks of its chat template.
+        said = split_turns(value) if role == "assistant" and value.lstrip()[:1] in {"<", "["} else None
+        if said and len(said) > 1:
+            return [turn(one.role, one.text, path) for one in said]
         return [turn(role, value, path)]
     if not isinstance(value, list):
         raise TraceInvalid(Problem(path, "missing" if value is None else "must be a string or a list of messages"))
@@ -110,12 +127,20 @@ def speaker(role: str) -> str:
 
 
 def turn_of(value: Any, path: str) -> Turn:
-    """The turn of a message; TraceInvalid, with the path of the field, where a field is of a wrong type."""
+    """The turn of a message, also of one with `from` and `value`, as ShareGPT has them, and of LangChain's.
+
+    TraceInvalid, with the path of the field, where a field is of a wrong type, and where the message holds a text that
+    no rule takes.
+    """
     # Parquet gives every message the fields of all, null where it has none.
     fields = {name: item for name, item in typed(value, dict, path).items() if item is not None}
+    if "role" not in fields:
+        if isinstance(by := fields.get("from"), str) and "value" in fields:
+            return _said_by(by, fields, path, value)
+        fields = langchain_fields(fields)
     at = f"{path}."
     role = speaker(field(fields, "role", str, at=at))
-    content_field = "content" if "content" in fields else "parts"
+    content_field = next((name for name in _CONTENT_FIELDS if name in fields), "content")
     used = {"role", content_field, "tool_calls", "function_call", "refusal"}
     parts: list[Part] = []
     thoughts = {name: fields[name] for name in _REASONING_FIELDS if fields.get(name) not in _EMPTY}
@@ -140,45 +165,119 @@ def turn_of(value: Any, path: str) -> Turn:
     parts += [Part("call", "", call) for call in each({"tool_calls": calls}, "tool_calls", dict, at=at)]
     if (call := maybe(fields, "function_call", dict, at=at)) is not None:
         parts.append(Part("call", "", call))
+    if not parts:
+        refuse_unread(fields, path, besides=used)
     return Turn(role, parts, rest_of(fields, *used), value)
 
 
+def _said_by(by: str, fields: dict[str, Any], path: str, value: Any) -> Turn:
+    text = field(fields, "value", str, at=f"{path}.")
+    part = Part("call", "", _call_in(text)) if by == "function_call" else Part("text", text, {})
+    return Turn(speaker(by), [part], rest_of(fields, "from", "value"), value)
+
+
+def _call_in(text: str) -> dict[str, Any]:
+    """A tool call is JSON in the text, mostly."""
+    try:
+        call = parsed(text)
+    except (ValueError, RecursionError):
+        call = None
+    return call if isinstance(call, dict) else {"arguments": text}
+
+
 def parts_of(content: Any, path: str) -> list[Part]:
-    """The parts of a content: none, a text, or a list of parts."""
+    """The parts of a content: none, a text, a list of parts, or one part alone."""
     if content is None:
         return []
     if isinstance(content, str):
         return [Part("text", content, {})]
+    if isinstance(content, dict):
+        return _parts_in(content, path)
     if not isinstance(content, list):
         raise TraceInvalid(Problem(path, "must be a string or a list of parts"))
-    return [part_of(part, f"{path}.{n}") for n, part in enumerate(content)]
+    parts = [part_of(part, f"{path}.{n}") for n, part in enumerate(content)]
+    if parts and all(part.kind == "other" for part in parts):
+        for n, part in enumerate(parts):
+            if not _is_medium(part.rest):
+                refuse_unread(part.rest, f"{path}.{n}")
+    return parts
+
+
+def _parts_in(content: dict[str, Any], path: str) -> list[Part]:
+    """The parts of an object in the place of a content: its own parts, itself, or reasoning and the only text."""
+    if isinstance(content.get("parts"), list):
+        return parts_of(content["parts"], f"{path}.parts")
+    if "type" in content:
+        return parts_of([content], path)
+    fields = {name: item for name, item in content.items() if item is not None}
+    thoughts = [name for name in _REASONING_FIELDS if isinstance(fields.get(name), str)]
+    parts = [Part("reasoning", fields.pop(name), {}) for name in thoughts]
+    named = next((name for name in _TEXT_FIELDS if isinstance(fields.get(name), str)), None)
+    named = named or only_text(fields, path)
+    rest = rest_of(fields, *filter(None, [named]))
+    refuse_unread(rest, path)
+    if named or rest:
+        parts.append(Part("text", fields[named] if named else "", worthwhile(rest)))
+    return parts
 
 
 def part_of(value: Any, path: str) -> Part:
-    """The part, by its `type`; one of a type that says nothing here stays as it is."""
+    """The part, by its `type`; one of a type that says nothing here stays as it is.
+
+    Reasoning and text are read under any name that is the only one; TraceInvalid names the fields where there are more.
+    """
     if isinstance(value, str):
         return Part("text", value, {})
     fields = {name: item for name, item in typed(value, dict, path).items() if item is not None}
-    type_ = typed(fields.get("type", "text" if "text" in fields else "part"), str, f"{path}.type")
+    if "type" not in fields:
+        if (part := _bedrock_part(fields, path)) is not None:
+            return part
+        type_ = "text" if "text" in fields else "part"
+    else:
+        type_ = typed(fields["type"], str, f"{path}.type")
     if type_.endswith(("_call", "-call", "tool_use")):
         return Part("call", "", fields)
     if type_ not in _WRITTEN | _THOUGHT:
         return Part("other", "", fields)
-    named = next((name for name in _TEXT_FIELDS if fields.get(name) not in _EMPTY), "")
-    text = _joined(fields[named], f"{path}.{named}") if named else ""
-    rest = rest_of(fields, named)
+    named = next((name for name in _TEXT_FIELDS if fields.get(name) not in _EMPTY), None) or only_text(fields, path)
+    rest = rest_of(fields, *filter(None, [named]))
+    text = ""
+    if named:
+        text, beside = _with_rest(fields[named], f"{path}.{named}")
+        rest |= {named: beside} if beside else {}
     if type_ in _WRITTEN:
         return Part("text", text, rest if type_ == "refusal" else worthwhile(rest))
     sealed = not text.strip() and rest.keys() & _SEALS
     return Part("redacted" if sealed else "reasoning", text, worthwhile(rest))
 
 
+def _bedrock_part(fields: dict[str, Any], path: str) -> Part | None:
+    """A part of Bedrock's Converse, whose one field says what it is."""
+    if isinstance(fields.get("toolUse"), dict):
+        return Part("call", "", fields)
+    thought = fields.get("reasoningContent")
+    if not isinstance(thought, dict):
+        return None
+    if "redactedContent" in thought:
+        return Part("redacted", "", fields)
+    at = f"{path}.reasoningContent."
+    inner = maybe(thought, "reasoningText", dict, at=at)
+    inner, at = (thought, at) if inner is None else (inner, f"{at}reasoningText.")
+    return Part("reasoning", field(inner, "text", str, at=at), rest_of(inner, "text"))
+
+
+def _is_medium(fields: Mapping[str, Any]) -> bool:
+    """Whether a part is a picture, a file, or what a tool gave: these are shown by their names."""
+    kind = str(fields.get("type") or next(iter(fields), "")).lower()
+    return "modality" in fields or any(word in kind for word in _MEDIA)
+
+
 def call_text(call: Mapping[str, Any]) -> str:
     """A call of a tool as a step shows it: `search({"query": "…"})`."""
-    functions = (call.get(name) for name in ("function", "functionCall", "function_call"))
+    functions = (call.get(name) for name in ("function", "functionCall", "function_call", "toolUse"))
     inner = next((function for function in functions if isinstance(function, dict)), call)
     name = first_text(inner, "name", "function", "function_name")[1] or call.get("type") or "tools"
-    given = next((inner[name] for name in ("arguments", "args", "input", "tool_calls") if name in inner), None)
+    given = next((inner[name] for name in ("arguments", "args", "input", "tool_calls", "value") if name in inner), None)
     return f"{name}({'' if given is None else as_line(given)})"
 
 
@@ -198,6 +297,13 @@ def _joined(value: Any, path: str) -> str:
         for n, piece in enumerate(value)
     ]
     return ("\n\n" if path.endswith("summary") else "").join(pieces)
+
+
+def _with_rest(value: Any, path: str) -> tuple[str, dict[str, Any]]:
+    """A text, or that of an object that has it, with what else is in the object."""
+    if not isinstance(value, dict) or not (named := only_text(value, path)):
+        return _joined(value, path), {}
+    return value[named], worthwhile(rest_of(value, named))
 
 
 def _shown(part: Part) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from tunix_rt.formats.text.blocks import fenced
+from tunix_rt.formats.text.chat_templates import bare, turn_end
 from tunix_rt.formats.text.steps import split_steps
 
 __all__ = ["Written", "parse_written", "split_steps"]
@@ -14,17 +15,12 @@ __all__ = ["Written", "parse_written", "split_steps"]
 class Written(NamedTuple):
     """What a model wrote: its `reasoning`, its `answer` (None where it never came to one).
 
-    `cut` says that the tag around the answer is never closed: the answer may go on.
+    `cut` says that a tag is never closed: the reasoning, or the answer, may go on.
     """
 
     reasoning: str
     answer: str | None
     cut: bool = False
-
-    @property
-    def truncated(self) -> bool:
-        """Whether it stopped before the end of the answer."""
-        return self.answer is None or self.cut
 
 
 # The dialects: what opens and closes the reasoning, and the answer; in any case of letters.
@@ -56,13 +52,11 @@ _KINDS = {
 # Code in a line is passed over whole: a tag that it names is none. Without ASCII <anſwer> would be found, and unknown.
 _TAG = re.compile(r"`[^`\n]{1,200}`|" + "|".join(map(re.escape, _KINDS)), re.IGNORECASE | re.ASCII)
 _QUOTES = frozenset("\"'“”‘’«»„")
-# What some decoders leave at the end of a turn.
-_TURN_ENDS = (
-    *("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|END_OF_TURN_TOKEN|>", "<｜end▁of▁sentence｜>"),
-    *("<turn|>", "<end_of_turn>", "<eos>", "</s>"),
-)
 # Without a bound, a long line of tags would be read again for each of them.
 _INDENT = 8
+# Words that reasoning follows: a sentence, or the name of who speaks.
+_BEFORE_REASONING = re.compile(r"(?:[.!?。！？][\"'”’)*]*|\b(?:assistant|response|answer):)[^\S\n]*\Z", re.IGNORECASE)
+_BEFORE = 20
 _HARMONY = re.compile(
     r"(?<![`\"'])(?P<closing><\|(?:end|call|return)\|>\s*)?(?=<\|(?:start|channel)\|>)"
     r"(?:<\|start\|>(?P<role>[^<>|]{1,100}))?(?:<\|channel\|>(?P<channel>[^<>|]{1,100}))?"
@@ -74,17 +68,19 @@ _HARMONY_END = re.compile(r"<\|(?:end|call|return)\|>\s*\Z")
 def parse_written(text: str) -> Written:
     r"""Reasoning and answer of a completion, by the tags of its dialect; all is the answer where it has none.
 
-    It has tags where it begins with one that opens, or has one that closes what it never opened (the template did). A
-    tag that is quoted or stands in code is none. Nothing is lost but the tags and the white space around them: what
-    stands outside of the answer's tag, or between two blocks of reasoning, goes to the reasoning, a paragraph each.
+    It has tags where it begins with one that opens, or has one of reasoning at the beginning of a line or behind a
+    sentence, or one that closes what it never opened (the template did). A tag that is quoted or stands in code is
+    none. Nothing is lost but the tags, the marks of a chat template at both ends, and the white space around them: what
+    stands outside of the answer's tag, before or between blocks of reasoning, goes to the reasoning, a paragraph each.
 
     >>> parse_written("<think>27 × 20 − 27</think>513")
     Written(reasoning='27 × 20 − 27', answer='513', cut=False)
     >>> parse_written("27 × 20 − 27\n</think>\n<answer>513")
     Written(reasoning='27 × 20 − 27', answer='513', cut=True)
-    >>> parse_written("<think>27 × 20").truncated
-    True
+    >>> parse_written("<think>27 × 20")
+    Written(reasoning='27 × 20', answer=None, cut=True)
     """
+    text = bare(text)
     if not text.strip():
         return Written("", None)
     return _harmony(text) or _tagged(text) or Written("", text)
@@ -108,7 +104,7 @@ class _Part(NamedTuple):
 
 
 def _tagged(text: str) -> Written | None:
-    text = text[: _turn_end(text)]
+    text = text[: turn_end(text)]
     tags = list(_tags(text))
     if all(tag.pair != "<thought>" for tag in tags):
         # An <output> without its <Thought> is anybody's XML.
@@ -117,7 +113,7 @@ def _tagged(text: str) -> Written | None:
         return None
     begun = tags[0].opens and not text[: tags[0].start].strip()
     orphan = None if begun else _orphan(tags, len(text))
-    if not (begun or orphan):
+    if not (begun or orphan) and not (tags := _from_reasoning(text, tags)):
         return None
     closings = {tag.pair: place for place, tag in enumerate(tags) if not tag.opens}
     sure_closings = {tag.pair: place for place, tag in enumerate(tags) if not tag.opens and not tag.doubtful}
@@ -134,7 +130,7 @@ def _tagged(text: str) -> Written | None:
             taken = taken and (not tag.doubtful or place > sure_closings.get(tag.pair, -1))
         elif tag.opens:
             # In the middle of an answer only what begins a line is a tag, but for the answer's own with its end.
-            taken = content >= tag.start or _begins_line(text, tag.start)
+            taken = not parts or content >= tag.start or _begins_line(text, tag.start)
             taken = taken or (tag.answers and closings.get(tag.pair, -1) > place)
         else:
             taken = tag.answers and tag.end == len(text)
@@ -182,6 +178,24 @@ def _orphan(tags: list[_Tag], end: int) -> _Tag | None:
     return None
 
 
+def _from_reasoning(text: str, tags: list[_Tag]) -> list[_Tag]:
+    """The tags from the one on that opens the reasoning behind other words; none where these only mention tags.
+
+    It stands at the beginning of a line or behind a sentence; if it is never closed, alone on its line.
+    """
+    closings = {tag.pair: place for place, tag in enumerate(tags) if not tag.opens and not tag.doubtful}
+    for place, tag in enumerate(tags):
+        if not tag.opens or tag.answers or tag.doubtful:
+            continue
+        begins = _begins_line(text, tag.start)
+        if closings.get(tag.pair, -1) > place:
+            if begins or _BEFORE_REASONING.search(text, max(0, tag.start - _BEFORE), tag.start):
+                return tags[place:]
+        elif begins and text[tag.end : tag.end + 1] in {"\n", "\r"}:
+            return tags[place:]
+    return []
+
+
 def _part(tag: _Tag | None, text: str) -> _Part:
     return _Part("outside" if tag is None else "answer" if tag.answers else "reasoning", text.strip())
 
@@ -193,23 +207,11 @@ def _assembled(parts: list[_Part]) -> Written:
     chosen = answers[-1] if answers else last if parts[last].place == "outside" else None
     reasoning = "\n\n".join(part.text for place, part in enumerate(parts) if place != chosen and part.text)
     answer = None if chosen is None else parts[chosen].text or None
-    return Written(reasoning, answer, cut=answer is not None and chosen == last and parts[last].place == "answer")
+    return Written(reasoning, answer, cut=parts[last].place != "outside")
 
 
 def _content_from(text: str, position: int) -> int:
     return next((place for place in range(position, len(text)) if not text[place].isspace()), len(text))
-
-
-def _turn_end(text: str) -> int:
-    end = len(text)
-    while end:
-        if text[end - 1].isspace():
-            end -= 1
-        elif mark := next((mark for mark in _TURN_ENDS if text.endswith(mark, 0, end)), None):
-            end -= len(mark)
-        else:
-            break
-    return end
 
 
 def _begins_line(text: str, start: int) -> bool:
@@ -225,17 +227,21 @@ def _harmony(text: str) -> Written | None:
     first = text[: heads[0].start()].strip() if heads else text
     if first and not (heads and heads[0]["closing"]):
         return None
-    messages = [(False, first)]
+    messages, is_cut = [(False, first)], False
     for place, head in enumerate(heads):
         end = heads[place + 1].start() if place + 1 < len(heads) else len(text)
         body = _HARMONY_END.sub("", text[head.end() : end]).strip()
         role, channel = (head["role"] or "assistant").strip(), (head["channel"] or "final").strip()
         name, _, recipient = channel.partition(" ")
+        is_ended = _HARMONY_END.search(text, head.end(), end) is not None
         if name == "final" and role == "assistant":
             messages.append((True, body))
+            # What ends the model's turn is mostly left out.
+            is_cut = not (is_ended or body)
         else:
             told = " ".join(filter(None, [role.removeprefix("assistant").strip(), recipient, head["type"]]))
             messages.append((False, f"{told}\n{body}".strip()))
+            is_cut = not (is_ended or told)
     chosen = max((place for place, (final, _) in enumerate(messages) if final), default=None)
     reasoning = "\n\n".join(body for place, (_, body) in enumerate(messages) if place != chosen and body)
-    return Written(reasoning, None if chosen is None else messages[chosen][1] or None)
+    return Written(reasoning, None if chosen is None else messages[chosen][1] or None, is_cut)

@@ -38,6 +38,8 @@ _STORED = {
 _ROWS_AT_ONCE = 256
 _CHARS_AT_ONCE = 16 * 2**20
 _N_TAGS = 2
+# What `within` may be: samples of one prompt are paired, whatever their policy.
+_ANY_POLICY = "prompt"
 # A warning is about the line that called `TraceStore.export`, which is three calls above `_warn`.
 _CALLER = 4
 
@@ -48,6 +50,7 @@ class _Work(NamedTuple):
     session: Session
     filters: Filters
     tags: Tags
+    within: str | None
     tally: Tally
     advance: Callable[[int], object]
 
@@ -81,7 +84,8 @@ def _trace_batches(
 
 def _pair_batches(work: _Work, to_row: Callable[..., dict[str, Any] | None]) -> Iterator[pa.RecordBatch]:
     rows, n_chars = [], 0
-    for chosen, rejected in pairs(work.session, work.filters, work.tally, work.advance):
+    found = pairs(work.session, work.filters, work.tally, work.advance, across_policies=work.within is not None)
+    for chosen, rejected in found:
         row = to_row(chosen, rejected, work.tally)
         if row is not None:
             rows.append(row)
@@ -97,6 +101,7 @@ class ExportOptions(NamedTuple):
 
     format: str | None
     tags: Tags | None
+    within: str | None
     manifest: bool
     progress: Progress
 
@@ -119,9 +124,10 @@ def export(
     if writer is None:
         raise QueryInvalid(f"unknown export format {short(options.format)}; known are {', '.join(WRITERS)}")
     tags = _checked_tags(name, writer, options.tags)
+    _check_within(name, writer, options.within)
     begun = time.monotonic()
     with show_progress(options.progress, session.n_traces, "exporting") as advance:
-        work = _Work(session, filters, tags, Tally(), advance)
+        work = _Work(session, filters, tags, options.within, Tally(), advance)
 
         def write(file: Any) -> ExportReport:
             with HashedFile(file) as hashed:
@@ -146,7 +152,9 @@ def export(
         if file_path is None:
             with written_into(target) as file:
                 return replace(write(file), path=target)
-        given = {"tags": tags} if writer.takes_tags else {}
+        given: dict[str, Any] = {"tags": tags} if writer.takes_tags else {}
+        if options.within is not None:
+            given["within"] = options.within
         with replacing(file_path) as replacement:
             _check_ending(target, name, writer)
             report = replace(write(replacement.file), path=file_path)
@@ -191,6 +199,16 @@ def _counted(batches: Iterator[pa.RecordBatch], tally: Tally) -> Iterator[pa.Rec
     for batch in batches:
         tally.rows += len(batch)
         yield batch
+
+
+def _check_within(name: str, writer: Writer, within: Any) -> None:
+    if within is None:
+        return
+    if not writer.takes_pairs:
+        takers = ", ".join(name for name, one in WRITERS.items() if one.takes_pairs)
+        raise QueryInvalid(f"within={short(within)}: the format {name} makes no pairs; formats that do: {takers}")
+    if within != _ANY_POLICY:
+        raise QueryInvalid(f'within={short(within)}: must be "prompt", to pair across policies, or left out')
 
 
 def _checked_tags(name: str, writer: Writer, tags: Any) -> Tags:

@@ -19,14 +19,19 @@ from tunix_rt.store.query.scan import scan
 _CHUNK_PAIRS = 512
 _CHUNK_BYTES = 32 * 2**20
 
-# A group never spans two prompts, whatever meta.group says: a pair has one prompt. A trace with a verdict is
-# compared with verdicts, one that has only a reward with rewards.
+# Older versions stored in meta.group a digest of the prompt where the source had named no group: 16 digits.
+_NAMED_GROUP = "nullif(regexp_replace(meta ->> '$.group', '^[0-9a-f]{16}$', ''), '')"
+# A policy is a model at one point of its training.
+_POLICY = "meta ->> '$.source', meta ->> '$.model', coalesce(meta ->> '$.training_step', meta ->> '$.policy_version')"
+# A group that the source names stands for prompt and system; still it never spans two prompts, as a pair has one.
+_PROMPT = f"prompt, coalesce({_NAMED_GROUP}, meta ->> '$.system')"
+# A trace with a verdict is compared with verdicts, one that has only a reward with rewards.
 _JUDGED = f"""
 id::varchar as id,
 {TIME} as moment,
 n_chars + coalesce(strlen(meta), 0) as n_bytes,
 coalesce(final_answer, '') <> '' as answered,
-unhex(md5(md5(prompt) || coalesce(meta ->> '$.group', ''))) as prompt_group,
+unhex(md5(json_array({{of_group}})::varchar)) as prompt_group,
 json_type(meta, '$.correct') = 'BOOLEAN' as by_verdict,
 case
     when json_type(meta, '$.correct') = 'BOOLEAN' then (meta ->> '$.correct')::boolean::double
@@ -82,15 +87,20 @@ def pairs(
     filters: Filters,
     tally: Tally,
     advance: Callable[[int], object] = lambda _: None,
+    *,
+    across_policies: bool = False,
 ) -> Iterator[tuple[TraceRecord, TraceRecord]]:
     """Right and wrong samples of one prompt, the oldest right one first; each trace is in one pair at most.
 
-    The traces of a group have the same prompt and the same `meta["group"]`. Right is `meta["correct"]` true against
+    The traces of a group have the same prompt, the same system text or, where the source names one, the same
+    `meta["group"]`, and are of one policy: source, model, and training step or policy version; `across_policies` pairs
+    them whatever the policy. Right is `meta["correct"]` true against
     false; where there is no such verdict, the higher `meta["reward"]`. The k-th best is paired with the k-th worst, the
     older first among equals. It takes about 100 bytes of memory for each trace, and the texts of a chunk of pairs.
     `advance` is called with the number of traces that are done.
     """
-    judged = pa.Table.from_batches(scan(session, _JUDGED, filters, newest_first=False))
+    of_group = _PROMPT if across_policies else f"{_POLICY}, {_PROMPT}"
+    judged = pa.Table.from_batches(scan(session, _JUDGED.format(of_group=of_group), filters, newest_first=False))
     tally.traces += len(judged)
     with session.cursor() as cursor:
         cursor.register("judged", judged)
