@@ -50,14 +50,14 @@ def test_filters_are_set_from_python(front, filled):
     ("filters", "problem"),
     [
         ({"tekst": "x"}, "unknown filter tekst; the filters are text,"),
-        ({"min_steps": "many"}, "min_steps='many': must be a whole number"),
-        ({"since": "soon"}, "since='soon': must be a time"),
+        ({"min_steps": "many"}, 'min_steps="many": must be a whole number'),
+        ({"since": "soon"}, 'since="soon": must be a time'),
         ({"ids": "nonsense"}, "ids=.*: must be full ids"),
         ({"ids": 5}, "ids=5: must be full ids"),
         ({"where": "length("}, "is not a valid SQL expression"),
-        ({"where": "nonsense = 1"}, "where='nonsense = 1': .*nonsense"),
+        ({"where": "nonsense = 1"}, 'where="nonsense = 1": .*nonsense'),
         ({"where": "cast(prompt as int) = 1"}, "where=.*Conversion Error"),
-        ({"text": "\ud800"}, "text='.ud800': contains a lone surrogate"),
+        ({"text": "\ud800"}, 'text=".ud800": contains a lone surrogate'),
     ],
 )
 def test_filters_that_cannot_be_answered_are_not_taken(front, form, filters, problem):
@@ -206,4 +206,4 @@ def test_the_filters_that_a_form_has_a_field_for_come_from_the_table(front, stor
     assert {"source": "text", "model": "text", "run": "text", "training_step": "number"}.items() <= fields.items()
     form.do("find", filters={"model": "m", "run": "r", "training_step": 1.0})
     assert [row["preview"] for row in form.state["shown"]["rows"]] == ["1"]
-    assert "training_step='x': must be a number" in form.ask("find", filters={"training_step": "x"})["problem"]
+    assert 'training_step="x": must be a number' in form.ask("find", filters={"training_step": "x"})["problem"]

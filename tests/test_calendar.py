@@ -166,7 +166,7 @@ def test_a_browser_outlives_the_last_moment(full):
 
 
 def test_a_record_may_not_be_of_a_time_beyond_the_calendar():
-    with pytest.raises(ValueError, match="must lie in the years 1 to 9999 of UTC"):
+    with pytest.raises(ValueError, match="must be within the years 1 to 9999 in UTC"):
         rt.TraceRecord.model_validate(
             {
                 "id": "0" * 32,

@@ -50,7 +50,7 @@ def examples():
 
 def test_files_are_loaded_listed_and_shown(tmp_path):
     write("a.jsonl", ROW, ROW | {"prompt": "3 + 3?"})
-    assert call("load", "a.jsonl") == "2 added · 0 already there · 0 rejected\nfrom a.jsonl · format trace\n"
+    assert call("load", "a.jsonl") == "2 added · 0 already stored · 0 rejected\nfrom a.jsonl · format trace\n"
     assert rt.TraceStore(tmp_path / "default.duckdb").count() == 2
     listed = call("list")
     assert re.search(r"^2 traces, newest first\n\ncreated, UTC +prompt +answer", listed)
@@ -171,18 +171,18 @@ def test_the_old_name_of_a_filter_works_and_is_noted():
         result = CliRunner().invoke(app, [*words, "--version", "1.1"])
         assert len(rows(result.stdout)) == 9
         assert "the filter version is now trace_version" in result.stderr
-    assert "give one of the two" in said("list", "--version", "1.1", "--trace-version", "1.1", status=2)
+    assert "use only one of them" in said("list", "--version", "1.1", "--trace-version", "1.1", status=2)
 
 
 @pytest.mark.usefixtures("examples")
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["--training-step", "many"], "training_step='many': must be a number of at most 1.8e308"),
-        (["--training-step", "true"], "training_step='true': must be a number"),
-        (["--min-steps", "1.5"], "min_steps='1.5': must be a whole number"),
-        (["--since", "soon"], "since='soon': must be a time such as"),
-        (["--id", "0"], "ids=['0']: must be full ids"),
+        (["--training-step", "many"], 'training_step="many": must be a number of at most 1.8e308'),
+        (["--training-step", "true"], 'training_step="true": must be a number'),
+        (["--min-steps", "1.5"], 'min_steps="1.5": must be a whole number'),
+        (["--since", "soon"], 'since="soon": must be a time such as'),
+        (["--id", "0"], 'ids=["0"]: must be full ids'),
     ],
 )
 def test_a_filter_of_another_kind_is_a_wrong_call(words, why):
@@ -216,7 +216,7 @@ def test_long_lists_come_page_by_page_and_a_cursor_leads_on(store, make_trace):
 
 @pytest.mark.usefixtures("examples")
 def test_an_empty_list_says_so_beside_the_output(tmp_path):
-    assert said("list", "--text", "nowhere to be found") == "no trace is like that\n"
+    assert said("list", "--text", "nowhere to be found") == "no trace matches the filters\n"
     assert "no traces yet in" in said("list", "--store", rt.TraceStore(tmp_path / "new.duckdb").path)
     assert said("list", "--quiet", "--text", "nowhere to be found") == ""
 
@@ -268,7 +268,7 @@ def test_the_files_of_a_job_come_in_by_a_look():
     write("out/a.jsonl", ROW, end='\n{"prompt": "half a')
     told = call("watch", "out", "--once", status=1)
     assert re.match(
-        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC  1 added · 0 already there · 1 rejected · trace\n"
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC  1 added · 0 already stored · 1 rejected · trace\n"
         r"    out/a.jsonl, line 2: invalid JSON",
         told,
     )
@@ -312,7 +312,7 @@ def test_health_is_an_exit_status(tmp_path):
     assert (found["status"], found["store"]["n_traces"]) == ("healthy", 17)
     (down,) = rows(call("health", "--json", "--store", tmp_path / "none.duckdb", status=1))
     assert down["status"] == "down"
-    assert "no store is there" in said("health", "--store", tmp_path / "none.duckdb", status=1)
+    assert "there is no store" in said("health", "--store", tmp_path / "none.duckdb", status=1)
     (tmp_path / "text.duckdb").write_text("no store\n" * 1_000)
     assert (
         "is not a DuckDB file"
@@ -325,24 +325,24 @@ def test_health_is_an_exit_status(tmp_path):
     ("words", "status", "message"),
     [
         (["load"], 2, "name files, folders or patterns to load"),
-        (["load", "x", "--format", "nope"], 2, "unknown format 'nope'"),
+        (["load", "x", "--format", "nope"], 2, 'unknown format "nope"'),
         (["load", "x", "--map", "prompt"], 2, "--map prompt: must be TARGET=FIELD"),
         (["load", "x", "--map", "a=b"], 2, "mapping"),
         (["load", "x", "--known", "maybe"], 2, "--known"),
         (["load", "nowhere"], 1, "nowhere: no such file or folder"),
         (["list", "-n", "0"], 2, "--limit"),
-        (["list", "--after", "x"], 2, "after='x': is not a valid cursor"),
+        (["list", "--after", "x"], 2, 'after="x": is not a valid cursor'),
         (["list", "--meta", "reward"], 2, "reward: must be KEY=VALUE"),
-        (["list", "--since", "yesterday"], 2, "since='yesterday': must be a time"),
-        (["list", "--where", "selec"], 2, "where='selec'"),
-        (["list", "--store", "nope.duckdb"], 1, "nope.duckdb: no store is there; tunix-rt load --store nope.duckdb"),
+        (["list", "--since", "yesterday"], 2, 'since="yesterday": must be a time'),
+        (["list", "--where", "selec"], 2, 'where="selec"'),
+        (["list", "--store", "nope.duckdb"], 1, "nope.duckdb: there is no store; create one with: tunix-rt load"),
         (["list", "--store", "."], 1, "is a folder; name a file in it"),
-        (["show", "zz"], 1, "trace 'zz' not found"),
+        (["show", "zz"], 1, "trace zz not found"),
         (["show", "0000"], 1, "trace 0000 not found in"),
         (["show", "0"], 1, "id 0 is ambiguous: 17 ids begin with it"),
-        (["export", "-", "--format", "nope"], 2, "unknown export format 'nope'"),
+        (["export", "-", "--format", "nope"], 2, 'unknown export format "nope"'),
         (["export", "nowhere/x.jsonl"], 1, "nowhere/x.jsonl: cannot be written"),
-        (["export", "x.jsonl", "--tags", "<a>", "</a>"], 2, "the format trace takes no tags"),
+        (["export", "x.jsonl", "--tags", "<a>", "</a>"], 2, "the format trace does not accept tags"),
         (["watch", ".", "--every", "-1"], 2, "every=-1.0: must be a number of seconds above 0"),
         (["nonsense"], 2, "No such command 'nonsense'"),
     ],
@@ -361,7 +361,7 @@ def test_what_every_command_takes_may_stand_before_it_or_behind_it(store, make_t
     for words in (["--store", store.path, "--json", "list"], ["list", "--json", "--store", store.path]):
         assert len(rows(call(*words))) == 1
     words = ["--read-only", "load", "--examples", "--store", store.path]
-    assert "is open with read_only=True" in said(*words, status=1)
+    assert "is open with --read-only" in said(*words, status=1)
 
 
 def test_a_published_store_is_read_and_not_changed(store, make_trace, tmp_path):
@@ -372,7 +372,7 @@ def test_a_published_store_is_read_and_not_changed(store, make_trace, tmp_path):
     assert len(rows(call("list", "--json", *there))) == 1
     assert "1 trace" in call("list", *there)
     assert len(rows(call("export", "-", *there))) == 1
-    assert "is open with read_only=True; open it without" in said("load", "--examples", *there, status=1)
+    assert "is open with --read-only; open it without" in said("load", "--examples", *there, status=1)
     assert not list(tmp_path.glob("published.[jl]*"))
 
 
@@ -419,10 +419,10 @@ def test_lists_and_reports_fit_the_terminal(columns):
 
 def test_a_file_in_another_encoding_is_loaded_by_its_name():
     Path("t.jsonl").write_bytes(json.dumps(ROW | {"prompt": "naïve"}, ensure_ascii=False).encode("latin-1"))
-    assert 'as in encoding="windows-1252"' in said("load", "t.jsonl", status=1)
+    assert "as in --encoding windows-1252" in said("load", "t.jsonl", status=1)
     assert call("load", "t.jsonl", "--encoding", "latin-1").startswith("1 added")
     assert rt.TraceStore().latest().payload.prompt == "naïve"
-    assert "encoding='rot13': is not an encoding of text files" in said(
+    assert 'encoding="rot13": is not an encoding of text files' in said(
         "load", "t.jsonl", "--encoding", "rot13", status=2
     )
 

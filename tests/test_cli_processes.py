@@ -85,7 +85,7 @@ def test_a_training_script_pipes_its_traces_in():
     put, said = run_in_shell(
         f"{sys.executable} train.py | tunix-rt load - && tunix-rt list -n 2 --json && tunix-rt show"
     )
-    assert put.startswith("3 added · 0 already there · 0 rejected\nfrom standard input · format trace\n{")
+    assert put.startswith("3 added · 0 already stored · 0 rejected\nfrom standard input · format trace\n{")
     assert put.count('"cursor"') == 2
     assert "\nPrompt\n  2?\n" in put
     assert said == ""
@@ -132,7 +132,7 @@ def test_exit_statuses_reach_the_shell():
     assert "1 rejected" in run("load", "bad.jsonl", status=1)[0]
     assert run("list", "--nonsense", status=2)[0] == ""
     assert run("list", "--after", "nonsense", status=2)[1].startswith(
-        "tunix-rt: after='nonsense': is not a valid cursor"
+        'tunix-rt: after="nonsense": is not a valid cursor'
     )
 
 
@@ -147,7 +147,7 @@ def test_an_interrupted_load_keeps_what_was_committed_and_says_so():
         process.send_signal(signal.SIGINT)
         put, said = process.communicate(timeout=PATIENCE)
     assert (process.returncode, put) == (130, "")
-    (added,) = re.match(r"tunix-rt: interrupted; <LoadReport: (\S+) added, .*> before this; ", said).groups()
+    (added,) = re.match(r"tunix-rt: interrupted; stopped after (\S+) added, .* rejected; ", said).groups()
     assert int(added.replace(",", "")) == store.count() < MANY
 
 
@@ -173,7 +173,9 @@ def test_a_watch_tells_each_look_that_brought_something_and_ends(sign, status):
     assert process.stderr.readline() == "watching out every 0.05 s; Ctrl-C ends it\n"
     for n in range(2):
         Path(f"out/{n}.jsonl").write_text(row(n))
-        assert re.fullmatch(r"\S+ \S+ UTC  1 added · 0 already there · 0 rejected · trace\n", process.stdout.readline())
+        assert re.fullmatch(
+            r"\S+ \S+ UTC  1 added · 0 already stored · 0 rejected · trace\n", process.stdout.readline()
+        )
     process.send_signal(sign)
     put, said = process.communicate(timeout=PATIENCE)
     assert (process.returncode, put) == (status, "")
@@ -248,7 +250,7 @@ def test_a_terminal_gets_no_control_character_and_no_parquet(make_trace):
         assert status == 0
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", shown), words
     shown, status = on_terminal("export", "-", "--format", "parquet")
-    assert (status, "Parquet is nothing for a terminal" in shown) == (1, True)
+    assert (status, "Parquet cannot be written to a terminal" in shown) == (1, True)
 
 
 def test_help_has_no_colour_where_none_is_wanted():

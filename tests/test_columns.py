@@ -20,12 +20,12 @@ BAD = {
     "before year 1": (pa.array([1, -FAR, None], pa.timestamp("ms")), "a timestamp[ms] that cannot be read"),
     "date": (pa.array([1, 2**30, None], pa.date32()), "a date32[day] that cannot be read"),
     "duration": (pa.array([1, FAR, None], pa.duration("s")), "a duration[s] that cannot be read"),
-    "zone": (pa.array([None, 1, None], pa.timestamp("us", "Mars/Phobos")), "unknown time zone 'Mars/Phobos'"),
+    "zone": (pa.array([None, 1, None], pa.timestamp("us", "Mars/Phobos")), 'unknown time zone "Mars/Phobos"'),
     "text": (NOT_UTF8, "a string that cannot be read: UnicodeDecodeError"),
     "words": (pa.DictionaryArray.from_arrays(pa.array([0, 1, 2]), NOT_UTF8), "a dictionary<values=string"),
     "within a list": (pa.array([[1], [1, FAR], None], pa.list_(pa.timestamp("us"))), "a list<item: timestamp[us]>"),
     "within a map": (pa.array([None, [("a", FAR)], []], pa.map_(pa.string(), pa.timestamp("us"))), "a map<string"),
-    "NUL": (pa.array(["a", "\0", ""]), "holds a NUL character"),
+    "NUL": (pa.array(["a", "\0", ""]), "contains a NUL character"),
     "a field twice": (
         pa.StructArray.from_arrays(
             [pa.array([1, 2, 3]), pa.array([1, 2, 3])], names=["a", "a"], mask=pa.array([True, False, True])
@@ -109,7 +109,7 @@ def test_a_column_that_occurs_twice_is_told_by_name(store, tmp_path):
     table = table_of(pa.array([1, 2])).append_column("x", pa.array([3, 4]))
     (tmp_path / "a.csv").write_text("question,answer,x,x\nHow many?,#### 5,1,2\n")
     for given in [*containers(table), tmp_path / "a.csv"]:
-        with pytest.raises(rt.SourceInvalid, match="two columns have the name 'x'; rename one of them"):
+        with pytest.raises(rt.SourceInvalid, match='two columns have the name "x"; rename one of them'):
             store.load(given)
     pq.write_table(table_of(pa.array([1, 2])), tmp_path / "b.parquet")
     report = store.load(tmp_path)

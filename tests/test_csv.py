@@ -112,7 +112,7 @@ def test_bad_rows_are_told_with_the_line_they_begin_on_and_stop_nothing(store):
         "has 1 cells; the header has 2",
         "has 3 cells; the header has 2",
     ]
-    assert "holds a lone surrogate" in report.rejected[2].reason
+    assert "contains a lone surrogate" in report.rejected[2].reason
 
 
 def test_what_stands_before_an_open_quote_is_loaded_and_the_rest_told(store):

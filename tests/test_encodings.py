@@ -115,7 +115,7 @@ def test_what_is_no_encoding_of_files_is_refused(store, name):
 
 
 def test_what_has_no_encoding_takes_none(store):
-    with pytest.raises(rt.QueryInvalid, match="encoding='cp1252': only files and bytes have an encoding; leave it out"):
+    with pytest.raises(rt.QueryInvalid, match='encoding="cp1252": only files and bytes have an encoding; leave it out'):
         store.load(TEXTS, encoding="windows-1252")
     assert counts(store.load(TEXTS, encoding="utf-8")) == (4, 0, 0)
     # Parquet says itself how its texts are written.

@@ -62,7 +62,7 @@ def test_any_traces_come_back_as_they_went(tmp_path_factory, many):
     for name in ("out.jsonl", "out.parquet"):
         store.export(folder / name)
         other = rt.TraceStore(folder / f"{name}.duckdb")
-        assert repr(other.load(folder / name)) == f"<LoadReport: {len(many)} added, 0 already there, 0 rejected>"
+        assert repr(other.load(folder / name)) == f"<LoadReport: {len(many)} added, 0 already stored, 0 rejected>"
         assert list(other.records(newest_first=False)) == records
         assert other.load(folder / name).added == 0
 
@@ -83,14 +83,14 @@ def test_what_cannot_be_written_is_told_and_what_stood_there_stays(full, tmp_pat
         full.export(full.path)
     with pytest.raises(rt.ExportFailed, match=r"nowhere/out\.jsonl: cannot be written"):
         full.export(tmp_path / "nowhere" / "out.jsonl")
-    with pytest.raises(rt.QueryInvalid, match="unknown export format 'csv'; known are trace, parquet"):
+    with pytest.raises(rt.QueryInvalid, match='unknown export format "csv"; known are trace, parquet'):
         full.export(tmp_path / "out.csv", format="csv")
     for odd in ({}, ["trace"], 3, 10**5_000, ""):
         with pytest.raises(rt.QueryInvalid, match=r"unknown export format .*; known are trace, parquet"):
             full.export(tmp_path / "out", format=odd)
     path = tmp_path / "out.jsonl"
     path.write_text("precious\n")
-    with pytest.raises(rt.QueryInvalid, match="where='nonsense'"):
+    with pytest.raises(rt.QueryInvalid, match='where="nonsense"'):
         full.export(path, where="nonsense")
     assert path.read_text() == "precious\n"
     assert [file.name for file in tmp_path.iterdir() if "partial" in file.name] == []

@@ -511,12 +511,12 @@ def test_where_a_manifest_cannot_be_written_the_file_stays_as_it_was(store, make
 
 @pytest.mark.parametrize("tags", ["<think>", ("<think>",), ("", "</think>"), ("<a>", 1), ("<a>", " "), ("\ud800", "b")])
 def test_tags_are_two_texts(store, tmp_path, tags):
-    with pytest.raises(rt.QueryInvalid, match="must be two texts"):
+    with pytest.raises(rt.QueryInvalid, match="must be two strings"):
         store.export(tmp_path / "out.jsonl", format="prompt_completion", tags=tags)
 
 
 def test_tags_go_with_formats_that_have_some(store, tmp_path):
-    with pytest.raises(rt.QueryInvalid, match=r"messages takes no tags; .*: preference, prompt_completion"):
+    with pytest.raises(rt.QueryInvalid, match=r"messages does not accept tags; .*: preference, prompt_completion"):
         store.export(tmp_path / "out.jsonl", format="messages", tags=("<a>", "</a>"))
 
 

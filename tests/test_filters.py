@@ -150,14 +150,14 @@ def test_filters_that_are_none_are_not_asked(full):
     [
         ({"txt": "a"}, "unknown filter txt; the filters are text, source, model, run, training_step, since, until"),
         ({"text": 3}, "text=3: must be a string"),
-        ({"source": b"x"}, "source=b'x': must be a string"),
-        ({"since": "yesterday"}, "since='yesterday': must be a time such as 2026-01-31"),
+        ({"source": b"x"}, "source=an object of type bytes: must be a string"),
+        ({"since": "yesterday"}, 'since="yesterday": must be a time such as 2026-01-31'),
         ({"until": 5}, "until=5: must be a time such as 2026-01-31"),
-        ({"min_steps": "3"}, "min_steps='3': must be a whole number"),
-        ({"max_steps": True}, "max_steps=True: must be a whole number"),
+        ({"min_steps": "3"}, 'min_steps="3": must be a whole number'),
+        ({"max_steps": True}, "max_steps=true: must be a whole number"),
         ({"min_chars": 1.5}, "min_chars=1.5: must be a whole number"),
-        ({"max_chars": "9"}, "max_chars='9': must be a whole number"),
-        ({"meta": "x"}, "meta='x': must be keys with values, such as {\"reward\": 1"),
+        ({"max_chars": "9"}, 'max_chars="9": must be a whole number'),
+        ({"meta": "x"}, 'meta="x": must be keys with values, such as {"reward": 1'),
         ({"meta": {"a": float("nan")}}, "must be a JSON value"),
         ({"meta": {"a": object()}}, "must be a JSON value"),
         ({"meta": {"a": [10**5_000]}}, "must be a JSON value"),
@@ -215,7 +215,7 @@ def test_a_training_step_is_a_number(full, value):
 def test_a_time_may_be_a_duration_ago_as_text(full):
     assert len(found(full, since="90m")) == len(found(full, since="2h", until="0m")) == 5
     assert found(full, until="1d") == found(full, until="999999999d") == []
-    with pytest.raises(rt.QueryInvalid, match=r"since='2 h': must be a time such as 2026-01-31, .*, or 2h for"):
+    with pytest.raises(rt.QueryInvalid, match=r"since=\"2 h\": must be a time such as 2026-01-31, .*, or 2h for"):
         full.count(since="2 h")
 
 
@@ -228,7 +228,7 @@ def test_the_filter_version_is_now_trace_version(full):
         with pytest.deprecated_call() as warned:
             call(version="1.1")
         assert {one.filename for one in warned} == {__file__}
-    with pytest.raises(rt.QueryInvalid, match="version and trace_version: give one of the two"):
+    with pytest.raises(rt.QueryInvalid, match="version and trace_version: use only one of them"):
         full.count(version="1.1", trace_version="1.1")
     assert full.count(version=None) == 4
 

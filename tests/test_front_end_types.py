@@ -62,7 +62,7 @@ def properties(typedef):
 
 def actions(form):
     members = {name: member for one in reversed(form.mro()) for name, member in vars(one).items()}
-    found = {name: member for name, member in members.items() if hasattr(member, "asked")}
+    found = {name: member for name, member in members.items() if hasattr(member, "action_mode")}
     return {name: set(inspect.signature(method).parameters) - {"self", "buffer"} for name, method in found.items()}
 
 

@@ -169,5 +169,5 @@ def test_a_disk_fills_up_during_a_load(full, tmp_path):
     told = told_by(begin + LOAD, path, tmp_path)
     said, _, note = told[0].partition("|")
     assert said == f"{path}: the disk is full"
-    assert note.endswith("before this; loading the same again adds only the missing traces")
+    assert note.endswith("rejected; loading the same again adds only the missing traces")
     assert told[1:] == ["1", "True True 301", "301"]

@@ -74,7 +74,7 @@ def test_rediai_is_off_unless_it_is_configured():
 def test_a_mock_is_healthy_and_says_that_it_is_one():
     found = rediai_health(rt.Settings(rediai_mode="mock"))
     assert found.to_dict() == {"status": "healthy", "mode": "mock"}
-    assert str(found) == "healthy (mock: nothing was asked)"
+    assert str(found) == "healthy (mock: no request was made)"
 
 
 def test_rediai_is_asked_at_its_path(service):
@@ -121,7 +121,7 @@ def test_who_speaks_no_http_is_told():
         thread.start()
         found = rediai_health(real(f"http://127.0.0.1:{server.getsockname()[1]}"))
         thread.join()
-    assert found.error == "Connection failed: what answered speaks no HTTP (BadStatusLine)"
+    assert found.error == "Connection failed: the answer is not HTTP (BadStatusLine)"
 
 
 @contextmanager
@@ -180,10 +180,10 @@ def test_a_body_without_end_is_not_waited_for():
     ("answer", "error"),
     [
         (b"HTTP/1.1 301 Moved\r\nLocation: http://[::nowhere\r\n\r\n", "HTTP 301"),
-        (b"HTTP/1.1 200 " + b"x" * 100_000, "Connection failed: what answered speaks no HTTP (LineTooLong)"),
-        (b"HTTP/1.1 abc\r\n\r\n", "Connection failed: what answered speaks no HTTP (BadStatusLine)"),
-        (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200, "Connection failed: what answered speaks no HTTP (HTTPException)"),
-        (b"", "Connection failed: what answered speaks no HTTP (RemoteDisconnected)"),
+        (b"HTTP/1.1 200 " + b"x" * 100_000, "Connection failed: the answer is not HTTP (LineTooLong)"),
+        (b"HTTP/1.1 abc\r\n\r\n", "Connection failed: the answer is not HTTP (BadStatusLine)"),
+        (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200, "Connection failed: the answer is not HTTP (HTTPException)"),
+        (b"", "Connection failed: the answer is not HTTP (RemoteDisconnected)"),
     ],
 )
 def test_odd_answers_are_told(answer, error):
@@ -271,7 +271,7 @@ def test_health_tells_of_the_store_and_of_the_services(store, make_trace):
     assert rt.health(store).store.n_in_journal == 0
     lines = str(found).splitlines()
     assert lines[0].split() == ["health", "healthy"]
-    assert "3 traces waited for this look" in str(found)
+    assert "3 traces waited for this check" in str(found)
     assert "RediAI" not in str(found)
     assert "healthy" in found._repr_html_()
 

@@ -234,7 +234,7 @@ def test_no_report_or_result_lets_a_text_act_in_a_terminal(store):
 @pytest.mark.parametrize("kind", [rt.SourceInvalid, RuntimeError])
 def test_no_log_of_a_form_lets_a_text_act(store, caplog, kind):
     form = rt.UploadForm(store)
-    with form.telling():
+    with form.reporting():
         try:
             raise ValueError(ACTS)  # noqa: TRY301
         except ValueError as cause:

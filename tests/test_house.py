@@ -173,7 +173,7 @@ def test_examples_are_found_and_valid():
     assert rt.examples.get("multiplication").final_answer == "513"
     assert rt.examples.get("truncated").final_answer is None
     assert len(rt.examples.get("collatz").steps) > 100
-    with pytest.raises(rt.TraceNotFound, match="example 'nope' not found; there are binary_search"):
+    with pytest.raises(rt.TraceNotFound, match='example "nope" not found; there are binary_search'):
         rt.examples.get("nope")
 
 

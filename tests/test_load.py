@@ -108,7 +108,7 @@ def test_known_add_adds_everything_again(store):
     store.export(export)
     assert counts(store.load(export, known="add")) == (6, 0, 0)
     assert len({record.id for record in store.records()}) == 12
-    with pytest.raises(rt.QueryInvalid, match="known='all'"):
+    with pytest.raises(rt.QueryInvalid, match='known="all"'):
         store.load(path, known="all")
 
 
@@ -154,23 +154,23 @@ def test_the_same_record_twice_in_a_file_is_stored_once(store):
         ('{"prompt": "\\ud800"}', None, "invalid JSON at line 2, column"),
         ('["not", "an", "object"]', None, "must be an object, not a list"),
         ('{"steps": ["s"], "final_answer": "a"}', "prompt", "missing"),
-        ('{"prompt": "p", "steps": [], "final_answer": "a"}', "steps", "must hold at least one step"),
+        ('{"prompt": "p", "steps": [], "final_answer": "a"}', "steps", "must have at least one step"),
         ('{"prompt": "p", "steps": ["s"], "final_answer": "a", "x": 1}', "x", "unknown field"),
         ('{"prompt": 3, "steps": ["s"], "final_answer": "a"}', "prompt", "must be a string, not a number"),
-        ('{"prompt": "a\\u0000b", "steps": ["s"], "final_answer": "a"}', "prompt", "holds a NUL character"),
+        ('{"prompt": "a\\u0000b", "steps": ["s"], "final_answer": "a"}', "prompt", "contains a NUL character"),
         (
             '{"prompt": "p", "steps": ["", ""], "final_answer": "a"}',
             "steps.0.content",
             "must not be empty (and 1 more)",
         ),
-        ('{"prompt": "p", "steps": ["s"], "final_answer": "a", "meta": {"x": 1e999}}', "meta.x", "inf is no JSON"),
+        ('{"prompt": "p", "steps": ["s"], "final_answer": "a", "meta": {"x": 1e999}}', "meta.x", "inf is not a JSON"),
         ('{"prompt": "p", "steps": ["s"], "final_answer": "a", "id": "7"}', "id", "UUID"),
         ('{"prompt": "p", "steps": ["s"], "final_answer": "a", "created_at": "soon"}', "created_at", "datetime"),
         ('{"prompt": "p", "steps": ["s"], "final_answer": "a", "created_at": "2026-01-01"}', "created_at", "timezone"),
         (
             '{"prompt": "p", "steps": ["s"], "final_answer": "a", "created_at": "0001-01-01T00:00:00+14:00"}',
             "created_at",
-            "must lie in the years 1 to 9999 of UTC",
+            "must be within the years 1 to 9999 in UTC",
         ),
         (
             '{"prompt": "' + "p" * 2_000_000 + '", "steps": [], "final_answer": null, "trace_version": "1.1"}',
@@ -302,7 +302,7 @@ def test_a_format_can_be_insisted_on(store):
     assert counts(store.load(path, format="gsm8k")) == (1, 0, 0)
     report = store.load(path, format="trace")
     assert counts(report) == (0, 0, 1)
-    with pytest.raises(rt.SourceInvalid, match=r"unknown format 'gsm9k'; known are gsm8k_solutions, .*, trace"):
+    with pytest.raises(rt.SourceInvalid, match=r"unknown format \"gsm9k\"; known are gsm8k_solutions, .*, trace"):
         store.load(path, format="gsm9k")
     for odd in ({}, ["gsm8k"], 3, 10**5_000):
         with pytest.raises(rt.SourceInvalid, match=r"unknown format .+; known are gsm8k_solutions, .*, trace"):
@@ -314,7 +314,7 @@ def test_a_format_can_be_insisted_on(store):
 def test_only_the_first_rejections_are_kept_and_all_are_counted(store):
     report = store.load(write("t.jsonl", lines([ROW] + [{"steps": n} for n in range(1_500)])))
     assert (report.rejected_count, len(report.rejected)) == (1_500, 1_000)
-    assert repr(report) == "<LoadReport: 1 added, 0 already there, 1,500 rejected>"
+    assert repr(report) == "<LoadReport: 1 added, 0 already stored, 1,500 rejected>"
 
 
 def test_an_interrupted_load_keeps_what_was_committed_and_says_how_much(store, monkeypatch):
@@ -333,7 +333,7 @@ def test_an_interrupted_load_keeps_what_was_committed_and_says_how_much(store, m
         with pytest.raises(KeyboardInterrupt) as caught:
             store.load(path)
     (note,) = caught.value.__notes__
-    assert note.startswith("<LoadReport: 20 added, 0 already there, 0 rejected> before this; loading the same again")
+    assert note.startswith("stopped after 20 added, 0 already stored, 0 rejected; loading the same again")
     assert store.count() == 20
     assert counts(store.load(path)) == (25, 20, 0)
 
@@ -370,9 +370,7 @@ def test_what_the_function_raises_stops_the_load(store, monkeypatch):
         store.load(path, progress=stop)
     added = store.count()
     assert 400 <= added < 2_000
-    assert caught.value.__notes__[0].startswith(
-        f"<LoadReport: {added:,} added, 0 already there, 0 rejected> before this"
-    )
+    assert caught.value.__notes__[0].startswith(f"stopped after {added:,} added, 0 already stored, 0 rejected; ")
     assert counts(store.load(path)) == (2_000 - added, added, 0)
 
 

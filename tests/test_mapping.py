@@ -171,11 +171,12 @@ def test_a_text_that_is_none_is_told_by_the_name_of_its_field(store):
     [
         (
             {"question": "prompt"},
-            "known are prompt, final_answer, steps, reasoning, completion, messages, rows and meta.KEY (the",
+            'unknown target "question"; known are prompt, final_answer, steps, reasoning, completion, messages, rows and '
+            "meta.KEY (the",
         ),
-        ({"prompt": "q", "meta": "m"}, "unknown target 'meta'"),
-        ({"prompt": "q", "meta.": "m"}, "unknown target 'meta.'"),
-        ({"prompt": "q", "meta.a..b": "m"}, "unknown target 'meta.a..b'"),
+        ({"prompt": "q", "meta": "m"}, 'unknown target "meta"'),
+        ({"prompt": "q", "meta.": "m"}, 'unknown target "meta."'),
+        ({"prompt": "q", "meta.a..b": "m"}, 'unknown target "meta.a..b"'),
         ({"prompt": "q", 3: "m"}, "unknown target 3"),
         ({"prompt": 3}, 'prompt must name a field of the row, or be {"value": …} for what is always the same, not 3'),
         ({"prompt": ""}, "always the same, not ''"),
@@ -188,7 +189,7 @@ def test_a_text_that_is_none_is_told_by_the_name_of_its_field(store):
         ({}, "names no part of a trace"),
         ({"rows": "results"}, "names no part of a trace"),
         ({"meta.a": "a"}, "names no part of a trace"),
-        ("question", "mapping='question': must be a dictionary"),
+        ("question", 'mapping="question": must be a dictionary'),
         ({"prompt": "q", "steps": "s", "reasoning": "r"}, "steps cannot be combined with reasoning"),
         ({"prompt": "q", "completion": "c", "final_answer": "a"}, "completion cannot be combined with final_answer"),
         ({"prompt": "q", "meta.a": "a", "meta.a.b": "b"}, "meta.a cannot be set"),
@@ -202,7 +203,7 @@ def test_a_mapping_that_is_none_is_told_before_anything_is_read(store, mapping, 
 
 
 def test_a_mapping_is_a_format_of_its_own(store):
-    with pytest.raises(rt.QueryInvalid, match=r"`format` cannot be combined with `mapping`, .* format='trace'"):
+    with pytest.raises(rt.QueryInvalid, match=r"`format` cannot be combined with `mapping`, .* format=\"trace\""):
         store.load([OUTSIDE], format="trace", mapping={"prompt": "question"})
 
 

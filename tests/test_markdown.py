@@ -371,7 +371,7 @@ def test_what_is_too_much_shows_as_it_stands_and_that_is_said_once():
     markup = render.trace_html(a_trace("p", steps, "**last**"), text="markdown")
     assert "<strong>last</strong>" in markup
     seen = Reader(markup).text
-    (said,) = re.findall(r"too long to be shown as Markdown throughout: ([\d,]+) characters", seen)
+    (said,) = re.findall(r"too long for Markdown: ([\d,]+) characters", seen)
     plain = "".join(re.findall(r'<div class="trt-prose" dir="auto">(.*?)</div>', markup))
     assert int(said.replace(",", "")) == len(plain)
     assert markup.count("<strong>") - 1 + plain.count("**") // 2 == 200 * 100

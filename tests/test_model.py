@@ -50,7 +50,7 @@ def test_a_trace_is_frozen_and_equal_by_value():
         ({"final_answer": ""}, "final_answer: must not be empty"),
         ({"final_answer": "x" * 50_001}, "final_answer: 50,001 characters; at most 50,000"),
         ({"final_answer": None}, "final_answer: must be a string"),
-        ({"steps": []}, "steps: must hold at least one step"),
+        ({"steps": []}, "steps: must have at least one step"),
         ({"steps": ["x"] * 1_001}, "steps: 1,001 steps; at most 1,000"),
         ({"steps": "abc"}, "steps: must be a list of steps, not a string"),
         ({"steps": None}, "steps: must be a list of steps, not null"),
@@ -74,12 +74,12 @@ def test_a_trace_is_frozen_and_equal_by_value():
         ({"meta": {"a": -(10**4_300)}}, "meta.a: a number of more than 4,300 digits; write it as a string"),
         ({"trace_version": ""}, "trace_version: must not be empty"),
         ({"trace_version": "v" * 65}, "trace_version: 65 characters; at most 64"),
-        ({"prompt": "a\0b"}, "prompt: holds a NUL character (U+0000, at character 2)"),
-        ({"steps": ["a", "\0"]}, "steps.1.content: holds a NUL character"),
-        ({"meta": {"a": {"b": "\0"}}}, "meta.a.b: holds a NUL character"),
-        ({"meta": {"k\0": 1}}, r"meta.'k\x00': holds a NUL character"),
-        ({"prompt": "ab\ud800"}, "prompt: holds a lone surrogate (U+D800, at character 3)"),
-        ({"meta": {"a": ["\udfff"]}}, "meta.a.0: holds a lone surrogate (U+DFFF, at character 1)"),
+        ({"prompt": "a\0b"}, "prompt: contains a NUL character (U+0000, at character 2)"),
+        ({"steps": ["a", "\0"]}, "steps.1.content: contains a NUL character"),
+        ({"meta": {"a": {"b": "\0"}}}, "meta.a.b: contains a NUL character"),
+        ({"meta": {"k\0": 1}}, r'meta."k\u0000": contains a NUL character'),
+        ({"prompt": "ab\ud800"}, "prompt: contains a lone surrogate (U+D800, at character 3)"),
+        ({"meta": {"a": ["\udfff"]}}, "meta.a.0: contains a lone surrogate (U+DFFF, at character 1)"),
     ],
 )
 def test_each_bad_field_is_named_by_its_path(fields, told):
@@ -106,7 +106,7 @@ def test_a_missing_and_an_unknown_field_are_named():
     with pytest.raises(rt.TraceInvalid) as caught:
         rt.Trace.from_dict({"prompt": "p", "steps": ["s"], "answer": "a"})
     assert [str(p) for p in caught.value.problems] == [
-        "final_answer: missing; every trace has it",
+        "final_answer: missing; every trace needs it",
         "answer: unknown field; a trace has trace_version, prompt, steps, final_answer, meta",
     ]
 
@@ -125,7 +125,7 @@ def test_meta_nested_beyond_reason_is_refused():
     for _ in range(5_000):
         inner["a"] = {}
         inner = inner["a"]
-    assert problems(meta=deep) == ["meta.a.a.a.a.a.a.a…: nested too deeply, or holds itself"]
+    assert problems(meta=deep) == ["meta.a.a.a.a.a.a.a…: nested too deeply, or contains itself"]
 
 
 def test_a_step_alone_is_checked_too():

@@ -121,7 +121,9 @@ def test_a_watch_says_why_there_is_nothing_to_watch(store):
 @pytest.mark.usefixtures("unusual")
 @pytest.mark.parametrize("path", ["folder", ".", Path(), "folder/", "pipe", "/dev/null", "new.duckdb/"])
 def test_a_store_is_a_file_and_nothing_else(path):
-    with pytest.raises(rt.StoreUnusable, match=r": is a (folder|named pipe|device); name a file|: ends as the path of"):
+    with pytest.raises(
+        rt.StoreUnusable, match=r": is a (folder|named pipe|device); name a file|: is the path of a folder"
+    ):
         rt.TraceStore(path)
 
 
@@ -133,7 +135,7 @@ def test_nobody_is_given_none(store):
 
 def test_an_empty_path_is_not_the_working_folder_but_a_dot_is(store):
     write("t.jsonl", lines(rows(2)))
-    with pytest.raises(rt.SourceInvalid, match="'': is an empty path"):
+    with pytest.raises(rt.SourceInvalid, match='"": is an empty path'):
         store.load("")
     assert counts(store.load(".")) == counts(rt.TraceStore("other.duckdb").load(Path())) == (2, 0, 0)
 
@@ -172,14 +174,16 @@ def test_a_store_and_a_file_may_have_any_name_that_the_system_gives(name, tmp_pa
 @pytest.mark.skipif(os.sep == "\\", reason="a backslash is a slash there")
 def test_a_store_is_not_put_elsewhere_by_a_backslash(tmp_path):
     for place in ("a\\b.duckdb", "a\\b/c.duckdb"):
-        with pytest.raises(rt.StoreUnusable, match="holds a backslash, which DuckDB takes for a slash"):
+        with pytest.raises(rt.StoreUnusable, match="contains a backslash, which DuckDB reads as a slash"):
             rt.TraceStore(tmp_path / place)
     Path("a\\b").mkdir()
     Path("link").symlink_to("a\\b")
-    with pytest.raises(rt.StoreUnusable, match="holds a backslash"):
+    with pytest.raises(rt.StoreUnusable, match="contains a backslash"):
         rt.TraceStore("link/c.duckdb")
     Path("a?b").mkdir()
-    with pytest.raises(rt.StoreUnusable, match="is in a folder with a question mark, where DuckDB finds no log; name"):
+    with pytest.raises(
+        rt.StoreUnusable, match="has a question mark in the name of its folder, so DuckDB cannot find its log; rename"
+    ):
         rt.TraceStore("a?b/c.duckdb")
     # It is a name like another for everything else.
     write("a\\b.jsonl", lines(rows(1)))
@@ -195,7 +199,7 @@ def test_no_two_stores_share_a_journal():
     with pytest.raises(rt.StoreUnusable, match=r"plain\.duckdb: would share its journal with the store .*plain;"):
         rt.TraceStore("plain.duckdb")
     for name in ("runs.journal", "runs.lock", "new.journal", "runs.duckdb.wal", "runs.journal-wal"):
-        with pytest.raises(rt.StoreUnusable, match="ends as a file that a store keeps beside its own"):
+        with pytest.raises(rt.StoreUnusable, match="has the ending of the files that a store creates beside its own"):
             rt.TraceStore(name)
     # A program beside the store of its traces.
     write("train", "#!/bin/sh\n")
@@ -244,7 +248,7 @@ def test_the_setting_goes_through_the_gate_too(monkeypatch):
         monkeypatch.setenv("TUNIX_RT_DATABASE", path)
         with pytest.raises(rt.SettingsInvalid, match=f"^TUNIX_RT_DATABASE=…: .*{told}"):
             rt.Settings()
-    with pytest.raises(rt.SettingsInvalid, match="is not a path but a value of type int"):
+    with pytest.raises(rt.SettingsInvalid, match="must be a path, not a value of type int"):
         rt.Settings(database=3)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tunix_rt as rt
-from tunix_rt.widgets.json_position import place_of
+from tunix_rt.widgets.json_position import position_of
 
 TEXT = """\
 {
@@ -40,7 +40,7 @@ def at(found):
     ],
 )
 def test_a_field_is_found_by_its_path(path, rest):
-    assert at(place_of(TEXT, path)) == rest
+    assert at(position_of(TEXT, path)) == rest
 
 
 @pytest.mark.parametrize(
@@ -56,44 +56,44 @@ def test_a_field_is_found_by_its_path(path, rest):
     ],
 )
 def test_a_field_that_is_missing_is_where_it_should_be(path, rest):
-    assert at(place_of(TEXT, path)) == rest
+    assert at(position_of(TEXT, path)) == rest
 
 
 def test_a_field_that_should_not_be_there_has_the_place_of_its_key():
-    assert at(place_of(TEXT, "steps.1.kontent", of_key=True)) == '"kontent": [7]}'
-    assert at(place_of(TEXT, "steps.1.content", of_key=True)) == '{"i": 1, "kontent": [7]}'
+    assert at(position_of(TEXT, "steps.1.kontent", of_key=True)) == '"kontent": [7]}'
+    assert at(position_of(TEXT, "steps.1.content", of_key=True)) == '{"i": 1, "kontent": [7]}'
 
 
 def test_the_problems_of_a_trace_have_places():
     with pytest.raises(rt.TraceInvalid) as caught:
         rt.Trace.from_json(TEXT)
-    places = {problem.field: place_of(TEXT, problem.field) for problem in caught.value.problems}
+    places = {problem.field: position_of(TEXT, problem.field) for problem in caught.value.problems}
     assert places["steps.1.kontent"][0] == places["steps.1.content"][0] == 4
     assert places["final_answer"] == (1, 1, 0)
 
 
 @pytest.mark.parametrize("text", ["", "{", "{'a': 1}", '{"a": 1} 2', "\ufeff{}", "[" * 100_000, '{"a":' * 100_000])
 def test_what_is_no_document_has_no_places(text):
-    assert place_of(text, "a") is None
+    assert position_of(text, "a") is None
 
 
 def test_a_document_may_be_deep_and_a_path_long():
     for depth in (50, 150, 5_000):
         text = '{"a":' * depth + "1" + "}" * depth
-        place = place_of(text, ".".join("a" * depth))
+        place = position_of(text, ".".join("a" * depth))
         assert place in {None, (1, 5 * depth + 1, 5 * depth)}
         assert place or depth > 150
-    assert place_of("{}", "." * 1_000_000) == (1, 1, 0)
-    assert place_of(json.dumps({"." * 1_000_000: 1}), "." * 1_000_000)[2] > 1_000_000
+    assert position_of("{}", "." * 1_000_000) == (1, 1, 0)
+    assert position_of(json.dumps({"." * 1_000_000: 1}), "." * 1_000_000)[2] > 1_000_000
 
 
 def test_of_a_key_that_stands_there_twice_the_last_counts():
-    assert place_of('{"a": 1, "a": {"b": 2}, "c": 3}', "a.b") == (1, 21, 20)
+    assert position_of('{"a": 1, "a": {"b": 2}, "c": 3}', "a.b") == (1, 21, 20)
 
 
 def test_a_number_of_any_length_has_a_place():
     text = f'{{"i": {"9" * (sys.get_int_max_str_digits() + 1)}}}'
-    assert place_of(text, "i") == (1, 7, 6)
+    assert position_of(text, "i") == (1, 7, 6)
 
 
 def paths(value, prefix=()):
@@ -120,16 +120,16 @@ def test_the_value_at_the_place_is_the_value_at_the_path(document, indent, ascii
     for path, value in paths(document):
         values.setdefault(".".join(path), []).append(value)
     for path, possible in values.items():
-        line, column, offset = place_of(text, path)
+        line, column, offset = position_of(text, path)
         assert json.JSONDecoder().raw_decode(text, offset)[0] in possible
         assert (line, column) == (text[:offset].count("\n") + 1, len(text[:offset].rpartition("\n")[2]) + 1)
-        key = place_of(text, path, of_key=True)[2]
+        key = position_of(text, path, of_key=True)[2]
         assert key == offset or path.endswith(json.JSONDecoder().raw_decode(text, key)[0])
 
 
 @given(st.text(alphabet='{}[]",:0a. \n\\', max_size=40), st.text(alphabet="0a.", max_size=5))
 def test_no_text_and_no_path_fails(text, path):
-    found = place_of(text, path)
+    found = position_of(text, path)
     try:
         json.loads(text)
     except ValueError:

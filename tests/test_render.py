@@ -514,7 +514,7 @@ def test_an_empty_page_says_what_to_do(filters, hint):
 def test_a_report_says_what_was_added_and_why_a_row_was_not():
     report = a_report([a_rejected(), a_rejected(line=None, field=None, reason="not JSON")])
     for shown in render.report_text(report), Reader(render.report_html(report)).text:
-        assert "12,345 added · 3 already there · 2 rejected" in shown
+        assert "12,345 added · 3 already stored · 2 rejected" in shown
         assert "steps.3.content" in shown
         assert "not JSON" in shown
         assert "report.rejected" not in shown

@@ -253,7 +253,7 @@ VERIFIERS = {"example_id": 1, "prompt": "p", "completion": "c", "reward": 1.0}
         ("trl_completions", TRL | {"step": "soon"}, "step", "must be a number"),
         ("verifiers", VERIFIERS | {"reward": [1]}, "reward", "must be a number"),
         ("verifiers", VERIFIERS | {"is_truncated": "yes"}, "is_truncated", "must be true or false"),
-        ("verifiers", VERIFIERS | {"completion": "a\0b"}, "final_answer", "holds a NUL character (U+0000"),
+        ("verifiers", VERIFIERS | {"completion": "a\0b"}, "final_answer", "contains a NUL character (U+0000"),
         ("verl", {"input": 3, "output": "o", "score": 1}, "input", "must be a string"),
         ("verl", {"input": "i", "output": "o", "score": {}}, "score", "must be a number"),
         ("nemo_rl", {"rewards": 1}, "content", "missing"),

@@ -88,13 +88,13 @@ def test_what_is_no_id_is_told_so(client, id):
     for reply in (client.get(f"/traces/{id}"), client.delete(f"/traces/{id}")):
         ((location, field, message),) = faults(reply)
         assert (location, field) == (["path", "id"], "id")
-        assert "is no id" in message
+        assert "is not a valid id" in message
 
 
 def test_a_trace_is_deleted_by_its_whole_id(client, served):
     created = post_many(client, 3)[1]["id"]
     ((_, _, message),) = faults(client.delete(f"/traces/{created[:20]}"))
-    assert "give the whole id" in message
+    assert "give its full id" in message
     reply = client.delete(f"/traces/{created}")
     assert (reply.status_code, reply.content) == (204, b"")
     assert client.get(f"/traces/{created}").status_code == 404
@@ -200,7 +200,7 @@ def test_the_old_name_of_a_filter_still_works(client):
         assert reply.headers["Warning"] == '299 - "the filter version is now trace_version"'
         assert "Warning" not in client.get(path, params={"trace_version": "1.0"}).headers
     ((_, _, message),) = faults(client.get("/traces", params={"version": "1.0", "trace_version": "1.0"}))
-    assert "give one of the two" in message
+    assert "use only one of them" in message
 
 
 def test_lists_and_exports_take_the_filters_of_the_store(client):
@@ -246,8 +246,8 @@ def test_lists_and_exports_take_the_filters_of_the_store(client):
 def test_a_bad_trace_is_told_field_by_field(client):
     bad = {"prompt": "p", "steps": [{"i": 0, "type": "s", "content": ""}, {"i": 1, "type": "s"}], "answer": "a"}
     found = faults(client.post("/traces", json=bad))
-    assert (["body", "steps", 1, "content"], "steps.1.content", "missing; every trace has it") in found
-    assert (["body", "final_answer"], "final_answer", "missing; every trace has it") in found
+    assert (["body", "steps", 1, "content"], "steps.1.content", "missing; every trace needs it") in found
+    assert (["body", "final_answer"], "final_answer", "missing; every trace needs it") in found
     assert (["body", "answer"], "answer") in [fault[:2] for fault in found]
 
     empty = TRACE | {"steps": [{"i": 0, "type": "s", "content": ""}]}
@@ -316,7 +316,7 @@ def test_a_field_that_no_reply_can_hold_is_told_by_its_escape(client):
     body = b'{"prompt": "p", "steps": ["s"], "final_answer": "a", "meta": {"\\ud800": {"b": "\\udfff", "c": NaN}}}'
     for path, sent, at in (("/traces", body, ""), ("/traces/batch", b"[%b]" % body, "0.")):
         told = faults(client.post(path, content=sent))
-        assert [field for _, field, _ in told] == [f"{at}meta.'\\ud800'", f"{at}meta.\\ud800.b"]
+        assert [field for _, field, _ in told] == [f'{at}meta."\\ud800"', f"{at}meta.\\ud800.b"]
 
 
 @pytest.mark.parametrize(
@@ -477,7 +477,7 @@ def test_bodies_that_are_not_asked_for_are_passed_over(client):
 def test_a_packed_body_is_refused(client):
     reply = client.post("/traces", content=b"\x1f\x8b", headers={"Content-Encoding": "gzip"})
     assert reply.status_code == 415
-    assert "packed" in reply.json()["detail"]
+    assert "compressed" in reply.json()["detail"]
 
 
 def test_other_methods_are_told_which_there_are(client):

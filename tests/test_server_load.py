@@ -268,7 +268,7 @@ def test_bad_settings_are_told_and_jupyter_starts_all_the_same(tmp_path):
         ):
             assert (reply.status_code, reply.json()) == (503, {"detail": told})
         assert "TUNIX_RT_POOL_SIZE=0: must be a whole number from 1 to 50" in served.log
-        assert "TUNIX_RT_REDIAI_BASE_URL=…: must be scheme, host, port and path alone" in served.log
+        assert "TUNIX_RT_REDIAI_BASE_URL=…: must have only a scheme, host, port and path" in served.log
         assert hidden not in served.log
         assert "Traceback" not in served.log
 

@@ -97,7 +97,7 @@ def test_a_bad_generation_does_not_lose_the_others(store):
     assert [trace.meta["sample"] for trace in traces] == [0]
     assert told(report) == [
         ("generations.1", "must be a string, not null"),
-        ("final_answer", "holds a NUL character (U+0000, at character 1), which no store keeps; remove it"),
+        ("final_answer", "contains a NUL character (U+0000, at character 1), which cannot be stored; remove it"),
         ("correctness_math_verify.3", "must be true or false"),
     ]
 

@@ -315,7 +315,7 @@ def test_a_generator_that_raises_midway_leaves_what_was_committed(store, monkeyp
 
     with pytest.raises(ConnectionError, match="the actor is gone") as caught:
         store.load(rollouts())
-    assert caught.value.__notes__[0].startswith("<LoadReport: 20 added, 0 already there, 0 rejected> before this")
+    assert caught.value.__notes__[0].startswith("stopped after 20 added, 0 already stored, 0 rejected; ")
     assert store.count() == 20
 
 

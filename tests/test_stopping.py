@@ -157,8 +157,8 @@ def test_an_interrupt_of_the_kernel_ends_a_click_that_waits_for_the_store(store,
     store.close()
 
     def interrupt_when_at_work():
-        while form._turn.acquire(blocking=False):
-            form._turn.release()
+        while form._action_lock.acquire(blocking=False):
+            form._action_lock.release()
             time.sleep(0.01)
         signal.raise_signal(signal.SIGINT)
 

@@ -88,7 +88,7 @@ def test_delete_by_ids_or_by_filters_says_how_many(store, make_trace):
     with pytest.raises(rt.TraceNotFound):
         store.delete(records[3].id, records[0].id)
     for nothing in ({}, {"source": None}):
-        with pytest.raises(rt.QueryInvalid, match="give either ids or filters"):
+        with pytest.raises(rt.QueryInvalid, match="pass either ids or filters"):
             store.delete(**nothing)
     with pytest.raises(rt.QueryInvalid, match="either ids or filters"):
         store.delete(records[3].id, source="odd")

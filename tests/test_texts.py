@@ -60,5 +60,7 @@ def test_the_style_can_stand_once_in_a_page():
 
 
 def test_another_way_is_refused_and_the_ways_are_named():
-    with pytest.raises(ValueError, match="text='html' is no way to show a text; there are typeset, plain, markdown"):
+    with pytest.raises(
+        ValueError, match="text=html is not a way to show a text; choose one of typeset, plain, markdown"
+    ):
         render.trace_html(a_trace(), text="html")

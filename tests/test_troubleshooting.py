@@ -77,4 +77,4 @@ def test_messages_are_read_as_they_are_said(store):
     texts = {said.text for said in SAID}
     for behind_a_name in ("from … to …", "must be a string, not …", "cells; the header has"):
         assert any(behind_a_name in text for text in texts), behind_a_name
-    assert "One thing after the other: wait until the running load is done, or cancel it." in texts
+    assert "Another load is running. Wait until it is done, or cancel it." in texts

@@ -25,7 +25,7 @@ def test_a_file_arrives_in_chunks_and_is_loaded(front, form, store):
     assert (report.source, report.added, form.picture()) == ("hundred.jsonl", 100, report)
     (shown,) = front(form).state["shown_reports"]
     assert (shown["n_added"], shown["n_rejected"], len(shown["ids"])) == (100, 0, 10)
-    assert "100 added · 0 already there · 0 rejected" in shown["html"]
+    assert "100 added · 0 already stored · 0 rejected" in shown["html"]
     assert "hundred.jsonl" in shown["html"]
     front(form).do("show", id=shown["ids"][0])
     assert form.record.payload.prompt == "0?"
@@ -55,7 +55,7 @@ def test_what_is_known_is_added_again_where_that_is_asked(front, form, store):
     assert [(report.added, report.already_stored) for report in form.reports] == [(2, 0), (1, 2)]
     send(end, "a.jsonl", lines(1, 2), known="add")
     assert store.count() == 5
-    assert send(end, "a.jsonl", lines(1), known="nonsense")["problem"].startswith("known='nonsense': must be")
+    assert send(end, "a.jsonl", lines(1), known="nonsense")["problem"].startswith('known="nonsense": must be')
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_part_that_is_lost_is_told(front, form):
     end.do("begin", name="a.jsonl", size=300)
     end.do("receive", b"x" * 100, at=0)
     reply = end.ask("receive", b"x" * 100, at=200)
-    assert reply["problem"] == "a.jsonl: a part was lost on the way, at byte 100; upload it again"
+    assert reply["problem"] == "a.jsonl: a part was lost during the upload, at byte 100; upload it again"
     assert end.ask("receive", b"x" * 100, at=0)["failed"]
     end.do("cancel")
     # Why the file did not come is still told.
@@ -93,7 +93,7 @@ def test_a_file_of_which_the_end_is_missing_is_told(front, form, store):
     end.do("begin", name="a.jsonl", size=300)
     end.do("receive", b"x" * 100, at=0)
     assert end.ask("load_received")["problem"] == "a.jsonl: 100 of 300 bytes arrived; upload it again"
-    assert end.ask("receive", b"x" * 100, at=100)["problem"] == "no file is on its way; choose it again"
+    assert end.ask("receive", b"x" * 100, at=100)["problem"] == "no file is being uploaded; choose it again"
     assert store.count() == 0
 
 
@@ -134,7 +134,7 @@ def test_a_file_is_cancelled_while_it_arrives(front, form, store, temporary):
     end.do("receive", lines(1), at=0)
     end.do("cancel")
     assert list(temporary.iterdir()) == []
-    assert end.ask("receive", lines(2), at=len(lines(1)))["problem"] == "no file is on its way; choose it again"
+    assert end.ask("receive", lines(2), at=len(lines(1)))["problem"] == "no file is being uploaded; choose it again"
     assert end.ask("load_received")["failed"]
     assert store.count() == 0
     assert send(end, "a.jsonl", lines(1, 2))["problem"] == ""
@@ -173,4 +173,4 @@ form.close()
 
 def test_a_disk_that_fills_up_while_a_file_arrives_is_told(tmp_path, temporary):
     said = told_by(FULL, tmp_path / "runs.duckdb", temporary)
-    assert said == ["", "", "a.jsonl: cannot be kept while it is uploaded (File too large)", " 1", "0"]
+    assert said == ["", "", "a.jsonl: cannot be saved during the upload (File too large)", " 1", "0"]

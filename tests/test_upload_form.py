@@ -53,12 +53,12 @@ def test_every_example_can_be_uploaded(front, form, store):
         front(form).do("upload")
     assert store.count() == len(rt.examples.names())
     reply = front(form).ask("load_example", name="../../etc/passwd")
-    assert "example '../../etc/passwd' not found; there are binary_search" in reply["problem"]
+    assert 'example "../../etc/passwd" not found; there are binary_search' in reply["problem"]
 
 
 def test_fetching_before_anything_was_uploaded_is_refused(front, form):
     reply = front(form).ask("fetch")
-    assert (reply["failed"], reply["problem"]) == (True, "nothing was uploaded yet; upload a trace first")
+    assert (reply["failed"], reply["problem"]) == (True, "nothing has been uploaded yet; upload a trace first")
 
 
 @pytest.mark.parametrize("text", ["", " \n\t"])
@@ -87,8 +87,8 @@ EMOJI = '{"prompt": "😀😀",\n "steps": ["s"], "final_answer": 4}'
         ("{", None, "invalid JSON at line 1, column 1: EOF", (1, 1)),
         ('{"prompt": "p", "steps": ["s"], "final_answer": 4}', "final_answer", "must be a string, not", (1, 49)),
         ('{\n "prompt": "p",\n "steps": [{"i": 0, "type": "t"}],\n "final_answer": "a"\n}', "steps.0.content",
-         "missing; every trace has it", (3, 12)),
-        ('\n\n{"prompt": "p", "steps": ["s"]}', "final_answer", "missing; every trace has it", (3, 1)),
+         "missing; every trace needs it", (3, 12)),
+        ('\n\n{"prompt": "p", "steps": ["s"]}', "final_answer", "missing; every trace needs it", (3, 1)),
         (EMOJI, "final_answer", "must be a string, not a number", (2, 34)),
         ('["not a trace"]', None, "must be an object, not a list", None),
     ],

@@ -51,7 +51,7 @@ def test_a_load_is_cancelled_and_what_was_stored_stays_and_is_said(front, form, 
     n_stored = store.count()
     assert 30 <= n_stored < 500
     assert reply["problem"] == (
-        f"a.jsonl: cancelled. <LoadReport: {n_stored} added, 0 already there, 0 rejected> before this; "
+        f"a.jsonl: cancelled after {n_stored} added, 0 already stored, 0 rejected; "
         "loading the same again adds only the missing traces"
     )
     assert seen[0]["name"] == "a.jsonl"
@@ -138,7 +138,7 @@ def test_a_file_of_no_known_format_is_told_in_lines(front, form):
     assert said[0] == "a.jsonl: of no known format; its fields are q"
     assert said[-2] == "or name its format with format="
     assert form.proposals == []
-    assert said[-1].startswith("<LoadReport: 0 added")
+    assert said[-1].startswith("stopped after 0 added")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_file_of_no_known_format_is_told_in_lines(front, form):
 def test_a_path_that_leads_nowhere_is_told(front, form, path):
     reply = front(form).ask("load_path", path=path)
     assert reply["failed"]
-    assert "mistake in the program" not in reply["problem"]
+    assert "bug in tunix_rt" not in reply["problem"]
     assert form.progress == {}
     assert form.reports == []
 

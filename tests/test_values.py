@@ -166,9 +166,9 @@ REFUSED = {
     "generator": ((i for i in range(3)), "meta.x", "must be a JSON value, not a generator"),
     "complex": (np.complex64(1j), "meta.x", "must be a JSON value, not a complex"),
     "fraction": (Fraction(1, 3), "meta.x", "must be a JSON value, not a Fraction"),
-    "cycle": (cycle(), "meta.x.0.again.0.again.0.again…", "nested too deeply, or holds itself"),
-    "two keys": ({"a": {1: "a", "1": "b"}}, "meta.x.a", "two keys are '1' as text; rename one of them"),
-    "tuple key": ({(1, 2): 3}, "meta.x", "a key must be text or a number, not a tuple"),
+    "cycle": (cycle(), "meta.x.0.again.0.again.0.again…", "nested too deeply, or contains itself"),
+    "two keys": ({"a": {1: "a", "1": "b"}}, "meta.x.a", 'two keys are "1" when written as strings; rename one of them'),
+    "tuple key": ({(1, 2): 3}, "meta.x", "a key must be a string or a number, not a tuple"),
     "far Arrow duration": (
         {"a": pa.scalar(2**62, pa.duration("s"))},
         "meta.x.a",
@@ -182,9 +182,9 @@ REFUSED = {
     "key of 10**5000": ({10**5_000: 1}, "meta.x", "a key of more than 4,300 digits; write it as a string"),
     "key of -10**4300": ({-(10**4_300): 1}, "meta.x", "a key of more than 4,300 digits; write it as a string"),
     "Decimal": (Decimal("1e1000000"), "meta.x", "a number of more than 4,300 digits; write it as a string"),
-    "surrogate": (np.str_("a\ud800"), "meta.x", "holds a lone surrogate (U+D800, at character 2)"),
-    "NUL": ({"b": PurePosixPath("a\0")}, "meta.x.b", "holds a NUL character"),
-    "NUL key": ({"b\0": 1}, "meta.x.'b\\x00'", "holds a NUL character"),
+    "surrogate": (np.str_("a\ud800"), "meta.x", "contains a lone surrogate (U+D800, at character 2)"),
+    "NUL": ({"b": PurePosixPath("a\0")}, "meta.x.b", "contains a NUL character"),
+    "NUL key": ({"b\0": 1}, 'meta.x."b\\u0000"', "contains a NUL character"),
 }
 
 
@@ -360,7 +360,7 @@ def test_nan_and_infinities_in_a_json_text_become_null_and_a_number_that_is_too_
     assert (report.added, report.rejected_count) == (0, 1)
     assert (report.rejected[0].field, report.rejected[0].reason) == (
         "meta.extra.x.3",
-        "inf is no JSON number; use null or a string",
+        "inf is not a JSON number; use null or a string",
     )
     report = store.load(TEXTS[container](row % '[NaN, 1e400, "Infinity"]'))
     assert report.rejected[0].field == "meta.extra.x.1"

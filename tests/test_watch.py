@@ -243,7 +243,7 @@ def test_formats_are_told_or_insisted_on_for_each_file(store, runs):
     [
         ({"every": 0}, "every=0: must be a number of seconds above 0"),
         ({"every": float("nan")}, "every=nan: must be"),
-        ({"every": "2s"}, "every='2s': must be"),
+        ({"every": "2s"}, 'every="2s": must be'),
         ({"stop": 3}, "stop=3: must be a function without arguments or a threading.Event"),
         ({"format": "trace", "mapping": {"prompt": "q"}}, "`format` cannot be combined with `mapping`"),
     ],

@@ -54,7 +54,7 @@ def test_the_files_of_a_running_job_are_shown_as_they_come(watch, store):
     until_added(form, 300)
     assert ended(writer) == 0
     until_shown(form, n_files=5, waiting=[], missing="")
-    assert "<b>300 added · 0 already there · 0 rejected</b>" in form.shown["html"]
+    assert "<b>300 added · 0 already stored · 0 rejected</b>" in form.shown["html"]
     assert form.shown["last_at"]
     # The newest ones are those that came last.
     assert [row["preview"] for row in form.shown["rows"]] == [f"4, {n}?" for n in range(59, 54, -1)]
@@ -79,7 +79,7 @@ def test_what_is_wrong_and_what_waits_is_told(watch, runs):
     form = watch()
     until_shown(form, n_files=2, waiting=["half.json"])
     html = form.shown["html"]
-    assert "1 added · 0 already there · 2 rejected" in html
+    assert "1 added · 0 already stored · 2 rejected" in html
     assert "bad.jsonl" in html
     assert "config.json" in html
     assert "{broken}" in html
@@ -223,7 +223,7 @@ def test_the_picture_tells_what_came_and_follows(watch, runs):
         form.close()
         settled()
     picture = captured.outputs[-1].data
-    assert picture["text/plain"].startswith("2 added · 0 already there · 1 rejected\nfrom runs · format trace\n")
+    assert picture["text/plain"].startswith("2 added · 0 already stored · 1 rejected\nfrom runs · format trace\n")
     assert "2?" in picture["text/plain"]
     assert "2 traces, newest first" in picture["text/html"]
     assert f"trt-saved-{form.picture_id}" in picture["text/html"]

@@ -5,7 +5,7 @@
     ├── TraceInvalid      (ValueError)    not a trace: bad JSON, a missing, unknown or ill-typed field
     │   └── TraceTooLarge                 the whole trace is larger than `trace_max_bytes`
     ├── TraceNotFound     (LookupError)   no stored trace has this id
-    │   └── IdAmbiguous                   several stored traces have ids that begin so
+    │   └── IdAmbiguous                   several stored traces have ids that begin with these digits
     ├── QueryInvalid      (ValueError)    a limit, an offset, a cursor, a filter or SQL that cannot be answered
     ├── SourceInvalid     (ValueError)    a file or folder to load that is missing, empty or of no known format
     ├── MemoryLimitReached (MemoryError)  more memory is needed for this than `memory_limit` allows
@@ -14,7 +14,7 @@
         ├── StoreBusy     (TimeoutError)  another process or too many threads hold it for longer than `pool_timeout`
         ├── StoreDamaged                  a file of the store is broken, or holds fewer traces than were acknowledged
         ├── StoreFull                     the disk is full
-        └── StoreReadOnly                 a change was asked of a store that was opened for reading only
+        └── StoreReadOnly                 a call would change a store that was opened for reading only
 
 Each message says what happened, to which trace, line or file, and what to do about it. Names, keys and SQL in it come
 from anywhere, so control characters are shown as symbols wherever an error is printed; `args` holds the text as it is.
@@ -58,7 +58,7 @@ class SettingsInvalid(TunixRTError, ValueError):
 
 
 class Problem(NamedTuple):
-    """One thing wrong with a trace: the path of the field (`steps.3.content`, or None for the whole) and the reason.
+    """One thing wrong with a trace: the path of the field (`steps.3.content`, None for all of it) and the reason.
 
     `position` is where a text stops being JSON: its line and column, in characters from 1.
     """
@@ -82,14 +82,14 @@ class Problem(NamedTuple):
 
 
 class TraceInvalid(TunixRTError, ValueError):
-    """What was given is not a trace; `problems` holds every field at fault with its path and the reason."""
+    """The value is not a valid trace; `problems` has every invalid field with its path and the reason."""
 
     def __init__(self, *problems: Problem) -> None:
         self.problems = problems
         super().__init__("\n".join(map(str, problems)))
 
     def within(self, path: str) -> Self:
-        """The same error for a trace that stands at `path` in something larger."""
+        """The same error for a trace at `path` in something larger."""
         self.problems = tuple(
             problem._replace(field=f"{path}.{problem.field}" if problem.field else path) for problem in self.problems
         )
@@ -119,7 +119,7 @@ class IdAmbiguous(TraceNotFound):
 
 
 class QueryInvalid(TunixRTError, ValueError):
-    """A question to the store that it cannot answer: a limit, an offset, a cursor, a filter or SQL."""
+    """A query that the store cannot answer: an invalid limit, offset, cursor, filter or SQL."""
 
 
 class SourceInvalid(TunixRTError, ValueError):
@@ -148,7 +148,7 @@ class SourceInvalid(TunixRTError, ValueError):
 
 
 class MemoryLimitReached(TunixRTError, MemoryError):
-    """What was asked needs more memory than `memory_limit` allows, even in the smallest pieces."""
+    """The call needs more memory than `memory_limit` allows, even in the smallest pieces."""
 
     def __new__(cls, *args: Any) -> Self:  # noqa: D102 - as any
         # MemoryError's own, which a copy would call, refuses a class whose first base is another one.
@@ -156,7 +156,7 @@ class MemoryLimitReached(TunixRTError, MemoryError):
 
 
 class ExportFailed(TunixRTError, OSError):
-    """A file that cannot be written; what stood there before is untouched."""
+    """A file that cannot be written; the file that was there before is unchanged."""
 
 
 class StoreUnusable(TunixRTError, OSError):
@@ -186,8 +186,8 @@ class StoreDamaged(StoreUnusable):
 
 
 class StoreFull(StoreUnusable):
-    """The disk is full; what was acknowledged before is safe, and work goes on when there is room."""
+    """The disk is full; what was acknowledged before is safe, and work continues when there is space."""
 
 
 class StoreReadOnly(StoreUnusable):
-    """A change was asked of a store that was opened with `read_only=True`."""
+    """A call would change a store that was opened with `read_only=True`."""

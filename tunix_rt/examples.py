@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tunix_rt.errors import TraceNotFound
 from tunix_rt.model import Trace
+from tunix_rt.validation import short
 
 # A wheel carries the folder inside the package; in a checkout it is the repository's own.
 _HERE = Path(__file__).parent
@@ -27,9 +28,9 @@ def names() -> list[str]:
 
 
 def path(name: str) -> Path:
-    """The file of an example; TraceNotFound where there is none of this name."""
+    """The file of an example; TraceNotFound if there is no example of this name."""
     if name not in names():
-        raise TraceNotFound(f"example {name!r} not found; there are {', '.join(names())}")
+        raise TraceNotFound(f"example {short(name)} not found; there are {', '.join(names())}")
     return _FOLDER / f"{name}.json"
 
 

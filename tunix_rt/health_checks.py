@@ -1,6 +1,6 @@
 """Health: the store, and the services that are configured beside it.
 
-RediAI is the one such service: HTTP, with a path that says whether it is well.
+RediAI is the only such service: HTTP, with a path for its health.
 """
 
 import socket
@@ -23,9 +23,9 @@ TIMEOUT_SECONDS = 5
 
 @dataclass(frozen=True)
 class ServiceHealth:
-    """A service that was asked: its `mode` ("off", "mock", "real"), its status, and the error where it is down.
+    """The health of a service: its `mode` ("off", "mock", "real"), its status, and the error where it is down.
 
-    In mode "mock" nobody was asked: it is healthy, and says that it is a mock.
+    In mode "mock" no request is made: it is always healthy, and is shown as a mock.
     """
 
     name: str
@@ -39,26 +39,26 @@ class ServiceHealth:
 
     def __str__(self) -> str:
         said = f"{self.status}: {self.error}" if self.error else self.status
-        return f"{said} (mock: nothing was asked)" if self.mode == "mock" else said
+        return f"{said} (mock: no request was made)" if self.mode == "mock" else said
 
 
 @render.shows_facts
 @dataclass(frozen=True)
 class Health:
-    """What was found: the store, and the services; shows itself."""
+    """The health of the store and of the services; shows itself."""
 
     store: StoreHealth
     services: tuple[ServiceHealth, ...]
 
     @property
     def status(self) -> Status:
-        """Of the store; degraded also where a service is down."""
+        """The status of the store; degraded also where a service is down."""
         if self.store.status == "healthy" and any(service.status == "down" for service in self.services):
             return "degraded"
         return self.store.status
 
     def to_dict(self) -> dict[str, Any]:
-        """All that is known, for JSON."""
+        """All of it, for JSON."""
         return {
             "status": self.status,
             "store": self.store.to_dict(),
@@ -67,11 +67,11 @@ class Health:
 
     @property
     def facts(self) -> list[tuple[str, str]]:
-        """What is known besides the store's own numbers, by name, in words."""
+        """The facts besides the store's own numbers, as names and texts."""
         store = self.store
         facts = [] if store.error is None else [("error", store.error)]
         if store.n_in_journal is not None:
-            waiting = f"{render.count(store.n_in_journal, 'trace')} waited for this look"
+            waiting = f"{render.count(store.n_in_journal, 'trace')} waited for this check"
             facts.append(("journal", waiting if store.n_in_journal else "empty"))
         if store.disk_free_bytes is not None:
             facts.append(("room on disk", render.size(store.disk_free_bytes)))
@@ -92,10 +92,10 @@ class Health:
 
 
 def health(store: TraceStore | None = None) -> Health:
-    """Looks at the store (default: the one of the settings) and asks the services that are configured.
+    """Checks the store (default: the one of the settings) and the configured services.
 
-    Takes as long as a read of the store, and 5 s for a service that does not answer. Never raises: what is wrong, be it
-    with the settings, is in the result.
+    Takes as long as a read of the store, and up to 5 s for a service that does not answer. Never raises: problems, also
+    those of the settings, are in the result.
     """
     settings: Settings | None = store.settings if store else None
     try:
@@ -107,7 +107,7 @@ def health(store: TraceStore | None = None) -> Health:
 
 
 def rediai_health(settings: Settings) -> ServiceHealth:
-    """Whether RediAI answers with a 2xx within 5 s in all; asked again after `rediai_health_cache_ttl_seconds`.
+    """Whether RediAI answers with a 2xx within 5 s in all; checked again after `rediai_health_cache_ttl_seconds`.
 
     The errors: `HTTP <code>` (redirects are not followed), `Timeout after 5s`, `Connection refused`, or
     `Connection failed: <why>`.
@@ -118,7 +118,7 @@ def rediai_health(settings: Settings) -> ServiceHealth:
         return ServiceHealth("RediAI", "mock", "healthy")
     url = f"{settings.rediai_base_url}{settings.rediai_health_path}"
     called_at = time.monotonic()
-    # Callers that come while it is being asked wait for that answer, which is newer than their call.
+    # Calls during a request wait for its answer, which is newer than they are.
     with _asking:
         answered_at, found = _found.get(url, (0.0, None))
         if found is None or (
@@ -135,7 +135,7 @@ _found: dict[str, tuple[float, ServiceHealth]] = {}
 
 
 class _Staying(HTTPRedirectHandler):
-    """A page to log in, elsewhere, does not say that the service is well."""
+    """Does not follow redirects: a login page elsewhere does not show that the service is healthy."""
 
     def http_error_302(self, *_: Any, **__: Any) -> None:
         """No request, wherever it leads: the redirect is the answer."""
@@ -144,7 +144,7 @@ class _Staying(HTTPRedirectHandler):
 
 
 class _Call(HTTPHandler, HTTPSHandler):
-    """One request, in a thread of its own, which can be ended from outside at any point but the look-up of the name."""
+    """One request in its own thread, which can be ended at any time except during the look-up of the host name."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -157,9 +157,9 @@ class _Call(HTTPHandler, HTTPSHandler):
         """What is wrong with the answer, after 5 s at the latest; None if nothing."""
         self._thread.start()
         self._thread.join(TIMEOUT_SECONDS)
-        # Read now: it is the time-out's as long as there is no answer.
+        # Read now: without an answer it is still the time-out.
         error, connection = self.error, self._connection
-        # However slowly the other side sends, its next byte finds nobody.
+        # Closed, so that a slow sender cannot keep it open.
         if connection is not None and connection.sock is not None:
             with suppress(OSError):
                 connection.sock.shutdown(socket.SHUT_RDWR)
@@ -185,9 +185,9 @@ class _Call(HTTPHandler, HTTPSHandler):
             error.close()
             return f"HTTP {error.code}"
         except HTTPException as error:
-            return f"Connection failed: what answered speaks no HTTP ({type(error).__name__})"
+            return f"Connection failed: the answer is not HTTP ({type(error).__name__})"
         except OSError as error:
-            # URLError wraps what the socket said; what comes after the connection was made comes as it is.
+            # URLError wraps the errors of the socket; those after the connection was made come unwrapped.
             reason = error.reason if isinstance(error, URLError) else error
             if isinstance(reason, TimeoutError):
                 return f"Timeout after {TIMEOUT_SECONDS}s"

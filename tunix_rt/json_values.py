@@ -1,4 +1,4 @@
-"""The values that JSON has: made of those that numpy, pandas, Arrow and Python's own libraries have.
+"""Conversion to JSON values, from those of numpy, pandas, Arrow and Python's own libraries.
 
 Every foreign value comes in by `plain`, whether it is given to `Trace`, `add`, `load` or a filter, and every JSON text
 that is not read by pydantic by `parsed`. NaN and infinities are null behind both.
@@ -27,14 +27,14 @@ from tunix_rt.errors import Problem, TraceInvalid
 
 # As deep as the parser of JSON goes; a deeper value would end in Python's own limit.
 _MAX_DEPTH = 200
-# A sequence of which each item took two bytes would be more than any row: `range(10**12)` is none to make a list of.
+# At two bytes an item, a longer sequence is larger than any row: `range(10**12)` must not become a list.
 _MAX_ITEMS = 2**25
 # Python writes, and reads, no integers of more digits.
 _MAX_DIGITS = sys.int_info.default_max_str_digits
 _TOO_LARGE = 10**_MAX_DIGITS
 _KEYS_TOLD = 8
 _UNCHANGED = frozenset({str, int, bool, type(None)})
-# How numpy, torch, JAX, pandas, polars and Arrow hand out what they hold as values of Python.
+# The methods with which numpy, torch, JAX, pandas, polars and Arrow convert to Python values.
 _UNPACKING = ("tolist", "to_list", "as_py", "item")
 # numpy's units that are finer than Python's times.
 _FINE_UNITS = ("[ns]", "[ps]", "[fs]", "[as]")
@@ -82,7 +82,7 @@ def _plain(value: Any, depth: int) -> Any:
     if kind is float:
         return value if math.isfinite(value) else None
     if depth > _MAX_DEPTH:
-        raise _refusal("nested too deeply, or holds itself")
+        raise _refusal("nested too deeply, or contains itself")
     if kind is dict:
         return _object(value.items(), depth)
     if kind is list or kind is tuple:
@@ -111,7 +111,9 @@ def _object(items: Iterable[tuple[Any, Any]], depth: int) -> dict[str, Any]:
     for key, item in items:
         name = key if type(key) is str else _name(key)
         if name in result:
-            raise _refusal(f"two keys are {name!r} as text; rename one of them")
+            raise _refusal(
+                f"two keys are {json.dumps(name, ensure_ascii=False)} when written as strings; rename one of them"
+            )
         try:
             result[name] = item if type(item) in _UNCHANGED else _plain(item, depth + 1)
         except TraceInvalid as error:
@@ -122,7 +124,7 @@ def _object(items: Iterable[tuple[Any, Any]], depth: int) -> dict[str, Any]:
 def _name(key: Any) -> str:
     name = _plain(key, 0)
     if isinstance(name, dict | list):
-        raise _refusal(f"a key must be text or a number, not a {type(key).__name__}")
+        raise _refusal(f"a key must be a string or a number, not a {type(key).__name__}")
     if isinstance(name, int) and abs(name) >= _TOO_LARGE:
         raise _refusal(f"a key of more than {_MAX_DIGITS:,} digits; write it as a string")
     return name if isinstance(name, str) else json.dumps(name)
@@ -180,7 +182,7 @@ def _converted(value: Any, depth: int) -> Any:  # noqa: C901, PLR0911, PLR0912 -
 
 
 def _order(value: Any) -> tuple[Any, ...]:
-    """A place for each value of a set: numbers, texts, then all others."""
+    """The sort key of a value in a set: numbers, then texts, then all others."""
     if isinstance(value, str):
         return 1, value
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -197,7 +199,7 @@ def _number(value: Decimal) -> int | float | None:
         return int(value)
     number = float(value)
     if math.isinf(number):
-        raise _refusal("a number beyond 1.8e308, where doubles end; write it as a string")
+        raise _refusal("a number beyond 1.8e308, the largest that a double holds; write it as a string")
     return number
 
 

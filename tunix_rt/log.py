@@ -22,6 +22,6 @@ def logger(name: str) -> logging.Logger:
 def _made_visible(record: logging.LogRecord) -> bool:
     record.msg, record.args = visible(record.getMessage()), ()
     if record.exc_info and record.exc_info[0]:
-        # Formatters take the text that is there; what was raised stays for handlers that look at it.
+        # Formatters use the text that is there; the exception stays for handlers that need it.
         record.exc_text = visible(_FORMATTER.formatException(record.exc_info))
     return True

@@ -30,30 +30,30 @@ from tunix_rt.formats import READABLE
 from tunix_rt.model import Trace, TraceRecord
 from tunix_rt.store import LoadReport, Page, SqlResult, StoreInfo, TraceStore
 from tunix_rt.store.filters import FILTERS, RENAMED, filters_in, flag_of
-from tunix_rt.text_options import in_flags, mapping_in, unquoted
+from tunix_rt.text_options import as_options, mapping_in, unquoted
 
 if TYPE_CHECKING:
     from tunix_rt.widgets import FolderWatch, TraceApp
 
 _COMPLETED_IDS = 20
-_MAP_HELP = "which field of a row is what, such as prompt=question, or meta.model:=toy-1b; may be repeated"
+_MAP_HELP = "map a field by hand, such as prompt=question, or set a constant: meta.model:=toy-1b; may be repeated"
 _OWN_LINE = re.compile(
     r"^\s*(?:\w+\s*=\s*)?%%?(trace_store|trace_load|trace_watch|trace_sql|trace_app|traces|trace)\s(.*)$", re.DOTALL
 )
 
 
-def _says_mistakes(magic: Callable[..., Any]) -> Callable[..., Any]:
-    """A mistake becomes a line under the cell, or few that are made to be read, and not a traceback."""
+def _reports_errors(magic: Callable[..., Any]) -> Callable[..., Any]:
+    """Shows an error as a line or a few under the cell, without a traceback."""
 
     @functools.wraps(magic)
-    def told(*args: Any, **options: Any) -> Any:
+    def reported(*args: Any, **options: Any) -> Any:
         try:
             return magic(*args, **options)
         except TunixRTError as error:
-            said = in_flags(str(error), error.mappings) if isinstance(error, SourceInvalid) else _one_line(error)
-            raise UsageError(said) from None
+            message = str(error) if isinstance(error, SourceInvalid) else _one_line(error)
+            raise UsageError(as_options(message, getattr(error, "mappings", ()))) from None
 
-    return told
+    return reported
 
 
 def _one_line(error: TunixRTError) -> str:
@@ -86,7 +86,7 @@ class TraceMagics(Magics):
 
     @property
     def store(self) -> TraceStore:
-        """The store that the magics speak to; opened at the first use."""
+        """The store that the magics use; opened at the first use."""
         if self._store is None:
             self._store = TraceStore(self.database or None)
         return self._store
@@ -99,7 +99,7 @@ class TraceMagics(Magics):
         help="a path, or the name of a TraceStore in this notebook; used from now on",
     )
     @line_magic
-    @_says_mistakes
+    @_reports_errors
     def trace_store(self, line: str) -> StoreInfo:
         """Shows which store the magics use, and its numbers.
 
@@ -114,16 +114,16 @@ class TraceMagics(Magics):
 
     @magic_arguments()
     @argument("sources", nargs="*", type=unquoted, help="files, folders or patterns such as runs/*.jsonl")
-    @argument("--format", help="insist on a format; by default the content tells")
+    @argument("--format", help="read as this format; by default it is detected")
     @argument("--map", action="append", metavar="TARGET=FIELD", help=_MAP_HELP)
-    @argument("--known", choices=("skip", "add"), default="skip", help="what to do with traces that are already there")
+    @argument("--known", choices=("skip", "add"), default="skip", help="what to do with traces that are already stored")
     @argument("--encoding", help="the encoding of text files, such as windows-1252; by default UTF-8")
     @argument("--split", choices=("turn",), help="make a trace of each turn of the user in an agent's session")
     @argument("--examples", action="store_true", help="load the examples that ship with the package")
     @line_magic
-    @_says_mistakes
+    @_reports_errors
     def trace_load(self, line: str) -> LoadReport | list[LoadReport]:
-        """Loads traces from files into the store; the report says what was added, known and rejected.
+        """Loads traces from files; the report shows what was added, already stored and rejected.
 
         %trace_load rollouts.jsonl
         %trace_load rollouts.jsonl --map prompt=question --map final_answer=choices.0.text --map meta.reward=score
@@ -137,19 +137,21 @@ class TraceMagics(Magics):
         reports = [self.store.load(source, **how, **of_files) for source in options.sources]
         if options.examples:
             reports.append(self.store.load(examples.folder(), **how))
-            # Where a package lies on this machine says nothing to the reader of a notebook.
+            # The package's path on this machine is of no use to the reader of a notebook.
             reports[-1].source = "the examples that ship with tunix_rt"
+        for report in reports:
+            report.rejected = [row._replace(reason=as_options(row.reason)) for row in report.rejected]
         return reports[0] if len(reports) == 1 else reports
 
     @magic_arguments()
-    @argument("path", type=unquoted, help="a folder, a file or a pattern such as runs/*.jsonl, there or not yet")
-    @argument("--every", type=float, default=2.0, help="seconds from look to look")
-    @argument("--format", help="insist on a format; by default the content tells")
+    @argument("path", type=unquoted, help="a folder, a file or a pattern such as runs/*.jsonl; it may not exist yet")
+    @argument("--every", type=float, default=2.0, help="seconds between two checks")
+    @argument("--format", help="read as this format; by default it is detected")
     @argument("--map", action="append", metavar="TARGET=FIELD", help=_MAP_HELP)
     @line_magic
-    @_says_mistakes
+    @_reports_errors
     def trace_watch(self, line: str) -> "FolderWatch":
-        """Loads the files of a running job as they appear and grow, and shows what came; the result is a FolderWatch.
+        """Loads the files of a running job as they appear and grow, and shows the new traces; returns a FolderWatch.
 
         %trace_watch outputs/completions
         """
@@ -161,13 +163,13 @@ class TraceMagics(Magics):
         return FolderWatch(self.store, options.path, **how)
 
     @magic_arguments()
-    @argument("-n", "--limit", type=int, default=20, help="how many, 1–100")
-    @argument("--offset", type=int, default=0, help="leave out so many of the newest")
-    @argument("--after", help="the cursor of a page (its .next): what comes behind it")
-    @argument("--before", help="the cursor of a page (its .previous): what comes in front of it")
+    @argument("-n", "--limit", type=int, default=20, help="how many traces, 1–100")
+    @argument("--offset", type=int, default=0, help="skip this many of the newest")
+    @argument("--after", help="the cursor of a page (its .next): the traces after it")
+    @argument("--before", help="the cursor of a page (its .previous): the traces before it")
     @_filter_arguments
     @line_magic
-    @_says_mistakes
+    @_reports_errors
     def traces(self, line: str) -> Page:
         """Lists stored traces, newest first; the result is a Page.
 
@@ -179,7 +181,7 @@ class TraceMagics(Magics):
         return self.store.page(**where, **filters_in(given))
 
     @line_cell_magic
-    @_says_mistakes
+    @_reports_errors
     def trace(self, line: str, cell: str | None = None) -> TraceRecord:
         """Shows one stored trace; as a cell magic it stores the trace that the cell holds as JSON.
 
@@ -199,7 +201,7 @@ class TraceMagics(Magics):
     @magic_arguments()
     @argument("-n", "--limit", type=int, default=20, help="traces on a page, 1–100")
     @line_magic
-    @_says_mistakes
+    @_reports_errors
     def trace_app(self, line: str) -> "TraceApp":
         """Shows the forms: browse, read and upload the traces of the store; the result is a TraceApp.
 
@@ -214,7 +216,7 @@ class TraceMagics(Magics):
     @magic_arguments()
     @argument("--out", metavar="NAME", help="also put the result into this variable")
     @cell_magic
-    @_says_mistakes
+    @_reports_errors
     def trace_sql(self, line: str, cell: str) -> SqlResult:
         """Runs the cell as one reading SQL statement over the table `traces`; the result has .arrow() and .df().
 
@@ -229,7 +231,7 @@ class TraceMagics(Magics):
 
     @context_matcher(identifier="tunix_rt")
     def completions(self, context: CompletionContext) -> SimpleMatcherResult:
-        """Flags, ids, sources and formats behind our own magics."""
+        """Completes flags, ids, sources and formats of these magics."""
         found = _OWN_LINE.match(context.text_until_cursor)
         if found is None:
             return SimpleMatcherResult(completions=[])
@@ -264,7 +266,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """Called by `%unload_ext tunix_rt`: takes away the magics and their completions."""
+    """Called by `%unload_ext tunix_rt`: removes the magics and their completions."""
     magics = shell.magics_manager.registry.pop(TraceMagics.__name__, None)
     if magics is None:
         return

@@ -1,7 +1,7 @@
 """The trace: a prompt, the ordered steps of reasoning, a final answer.
 
 Two formats share one model. `1.0` is strict: every part is there and bounded. `1.1` is for what models really emit: the
-final answer may be null (a rollout cut short), the steps may be none (an answer without reasoning), and only
+final answer may be null (a truncated rollout), the steps may be empty (an answer without reasoning), and only
 `trace_max_bytes` bounds the texts. Any `trace_version` other than "1.1" is held to the rules of 1.0.
 """
 
@@ -66,7 +66,7 @@ class Step(_Part):
 
 
 def _plain_fields(given: Mapping[Any, Any]) -> dict[str, Any]:
-    """Foreign values as JSON has them, but for the steps that are `Step` already."""
+    """Foreign values as JSON values, except steps that already are `Step`."""
     fields: dict[str, Any] = plain({name: value for name, value in given.items() if name != "steps"})
     if "steps" in given:
         fields["steps"] = _plain_steps(given["steps"])
@@ -85,7 +85,7 @@ def _plain_steps(steps: Any) -> Any:
 
 
 def _number_plain_steps(steps: Any) -> Any:
-    """Plain strings become steps of type "step", numbered by their place."""
+    """Plain strings become steps of type "step", numbered by their position."""
     if not isinstance(steps, Iterable) or isinstance(steps, str | bytes | Mapping):
         return steps
     steps = tuple(steps)
@@ -146,14 +146,14 @@ class Trace(_Part):
 
     @classmethod
     def from_dict(cls, value: Any) -> Self:
-        """The trace in a dictionary shaped like the JSON; TraceInvalid where it is none."""
+        """The trace in a dictionary shaped like the JSON; TraceInvalid if it is not valid."""
         if isinstance(value, cls):
             return value
         return cls.from_plain(_plain_fields(value) if isinstance(value, Mapping) else plain(value))
 
     @classmethod
     def from_plain(cls, value: Any) -> Self:
-        """The trace in the value of a JSON text; TraceInvalid where it is none, or holds a number beyond doubles."""
+        """The trace in the value of a JSON text; TraceInvalid if it is not valid, or has a number beyond doubles."""
         try:
             return cls.model_validate(value)
         except ValidationError as error:
@@ -161,13 +161,13 @@ class Trace(_Part):
 
     @classmethod
     def from_json(cls, text: str | bytes, *, first_line: int = 1) -> Self:
-        """The trace in a JSON text; TraceInvalid with line (counted from `first_line`) and column where it is none."""
+        """The trace in a JSON text; TraceInvalid, with line (from `first_line`) and column, if it is not valid."""
         value = None
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
             invalid = trace_invalid(error, text, first_line=first_line, known=_KNOWN)
-        # NaN and infinities become null; to tell them from a number that is too large, the text is read once more.
+        # NaN and infinities become null; the text is parsed again to distinguish them from numbers that are too large.
         if has_constants(text):
             with suppress(ValueError, RecursionError):
                 value = parsed(text)
@@ -176,7 +176,7 @@ class Trace(_Part):
         return cls.from_plain(value)
 
     def to_json(self) -> str:
-        """The trace as one line of JSON, its fields in the order of the format, `meta` left out when there is none."""
+        """The trace as one line of JSON, its fields in the order of the format, without `meta` if it is None."""
         return self.model_dump_json(exclude=None if self.meta is not None else {"meta"})
 
     @property
@@ -199,7 +199,7 @@ class Trace(_Part):
         limits = LIMITS_1_0
         yield from out_of_bounds("prompt", self.prompt, limits["prompt"])
         if not self.steps:
-            yield Problem("steps", 'must hold at least one step; trace_version "1.1" accepts none')
+            yield Problem("steps", 'must have at least one step; trace_version "1.1" accepts an empty list')
         elif len(self.steps) > limits["steps"]:
             yield Problem(
                 "steps", f'{len(self.steps):,} steps; at most {limits["steps"]:,}; trace_version "1.1" accepts more'
@@ -239,7 +239,7 @@ def in_utc(time: datetime) -> datetime:
     try:
         return time.astimezone(UTC)
     except OverflowError:
-        raise PydanticCustomError("time", "must lie in the years 1 to 9999 of UTC") from None
+        raise PydanticCustomError("time", "must be within the years 1 to 9999 in UTC") from None
 
 
 @render.shows_itself(
@@ -258,7 +258,7 @@ class TraceRecord(BaseModel):
 
 
 def trace_of(given: Any) -> Trace:
-    """The trace in a trace, a record or a dictionary like either; also of a class that a reload has left behind."""
+    """The trace in a trace, a record or a dictionary like either; also of a class from before a module reload."""
     if isinstance(given, Trace):
         return given
     fields = given if isinstance(given, Mapping) else plain(given)

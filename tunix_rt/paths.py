@@ -1,10 +1,11 @@
-"""The one gate for paths: what a caller names becomes a Path on this machine, or one error that says why it cannot.
+"""The one gate for paths: a path from a caller becomes a Path on this machine, or one error with the reason.
 
 `error` is the class to raise: SourceInvalid for what is loaded or watched, ExportFailed for what is written,
 StoreUnusable for a store. Python raises seven classes of errors for bad paths, and other ones in other versions.
 """
 
 import errno
+import json
 import os
 import re
 import stat
@@ -23,7 +24,7 @@ _URL = re.compile(
 )
 # What a store puts beside its file has a longer name: `.NAME.4194304.140737488355328.new-journal`.
 _ROOM = 48
-# Standard input under the names that the system has for it; no other device ends.
+# The names of standard input; no other device ends.
 _OPEN_FILES = re.compile(r"/dev/(stdin|fd/\d+)|/proc/(self|\d+)/fd/\d+")
 _KINDS = {
     stat.S_IFBLK: "a device",
@@ -46,30 +47,32 @@ class PathInvalid(ValueError):
 
 
 def checked_path(given: Any) -> Path:
-    """The path that somebody named, with `~` expanded; PathInvalid where it cannot be one of this machine."""
+    """The path with `~` expanded; PathInvalid if it cannot be a path on this machine."""
     if not isinstance(given, str | PathLike):
-        raise PathInvalid(f"is not a path but a value of type {type(given).__name__}; give a text or a pathlib.Path")
+        raise PathInvalid(
+            f"must be a path, not a value of type {type(given).__name__}; pass a string or a pathlib.Path"
+        )
     text = os.fspath(given)
     if not isinstance(text, str):
-        raise PathInvalid("is a path of bytes; give a text, as os.fsdecode(path) makes of it")
+        raise PathInvalid("is a path as bytes; pass a string, such as os.fsdecode(path)")
     if not text:
         raise PathInvalid('is an empty path; name a file or a folder ("." is the working folder)')
     if "\0" in text:
-        raise PathInvalid("holds a NUL character, which no path can")
+        raise PathInvalid("contains a NUL character, which a path cannot have")
     if _URL.match(text):
         raise PathInvalid(
             f"is a URL, and tunix_rt reads and writes local files only; download it first, or mount it as a folder "
             f"(for a file of that name, put {os.curdir}{os.sep} in front)"
         )
     if text.startswith(MEMORY):
-        raise PathInvalid(f'is not a file; only a store is opened so, as TraceStore("{MEMORY}")')
+        raise PathInvalid(f'is not a file; only a store can have this name: TraceStore("{MEMORY}")')
     try:
         os.fsencode(text)
         return Path(text).expanduser()
     except UnicodeEncodeError:
-        raise PathInvalid("holds characters that no file name of this system can") from None
+        raise PathInvalid("contains characters that file names on this system cannot have") from None
     except RuntimeError as error:
-        raise PathInvalid(f"has no such home folder ({error})") from None
+        raise PathInvalid(f"there is no such home folder ({error})") from None
 
 
 def local_path(given: Any, error: type[TunixRTError]) -> Path:
@@ -81,7 +84,7 @@ def local_path(given: Any, error: type[TunixRTError]) -> Path:
 
 
 def status_of(path: Path, error: type[TunixRTError]) -> os.stat_result | None:
-    """What is at the path, links followed, None where there is nothing; `error` where nobody can say."""
+    """What is at the path, links followed, None if there is nothing; raises `error` if it cannot be reached."""
     try:
         return path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -99,20 +102,20 @@ def size_of(path: Path) -> int:
 
 
 def kind_of(status: os.stat_result) -> str | None:
-    """What is there instead of a file, in words; None for a file."""
+    """The kind of what is not a file, in words; None for a file."""
     return _KINDS.get(stat.S_IFMT(status.st_mode))
 
 
 def is_endless(path: Path, status: os.stat_result) -> bool:
-    """Whether reading it makes no sense or never ends: a device or a socket, but not what standard input is."""
+    """Whether reading it never ends or makes no sense: a device or a socket, except standard input."""
     return kind_of(status) in ("a device", "a socket") and not _OPEN_FILES.fullmatch(str(path))
 
 
 def target_path(given: Any, error: type[TunixRTError] = ExportFailed) -> Path:
-    """The absolute path of a file to write, there or not; `error` where no file can have it."""
+    """The absolute path of a file to write, which need not exist; raises `error` if no file can have it."""
     path = local_path(given, error)
     if os.fspath(given).endswith(("/", os.sep)):
-        raise error(f"{given}: ends as the path of a folder does; name a file in it")
+        raise error(f"{given}: is the path of a folder; name a file in it")
     try:
         path = path.absolute()
     except OSError as fault:
@@ -122,21 +125,21 @@ def target_path(given: Any, error: type[TunixRTError] = ExportFailed) -> Path:
 
 
 def store_target(given: Any, error: type[TunixRTError] = ExportFailed) -> Path:
-    """The absolute path of a store's file to write, there or not; `error` where no store can have it."""
+    """The absolute path of a store's file to write, which need not exist; raises `error` if no store can have it."""
     path = target_path(given, error)
     try:
         path.with_name(path.name + "x" * _ROOM).lstat()
     except OSError as fault:
         if fault.errno == errno.ENAMETOOLONG:
             raise error(
-                f"{path}: the name is too long, for a store keeps files with longer names beside its own; shorten it "
-                f"by {_ROOM} characters"
+                f"{path}: the name is too long, because a store creates files with longer names beside its own; "
+                f"shorten it by {_ROOM} characters"
             ) from None
     return path
 
 
 def store_path(given: Any) -> Path:
-    """The absolute path of a store's file, there or not; StoreUnusable where no store can be."""
+    """The absolute path of a store's file, which need not exist; StoreUnusable if no store can have it."""
     path = store_target(given, StoreUnusable)
     status = status_of(path, StoreUnusable)
     if status is not None and (kind := kind_of(status)):
@@ -144,18 +147,21 @@ def store_path(given: Any) -> Path:
         raise StoreUnusable(f"{path}: is {kind}; name a file{' in it' * bool(example)}{example}")
     for real in {str(path), os.path.realpath(path)}:
         if os.sep != "\\" and "\\" in real:
-            raise StoreUnusable(f"{real}: holds a backslash, which DuckDB takes for a slash; name the store otherwise")
+            raise StoreUnusable(f"{real}: contains a backslash, which DuckDB reads as a slash; choose another name")
         if "?" in os.path.dirname(real):  # noqa: PTH120
             raise StoreUnusable(
-                f"{real}: is in a folder with a question mark, where DuckDB finds no log; name the folder otherwise"
+                f"{real}: has a question mark in the name of its folder, so DuckDB cannot find its log; "
+                "rename the folder"
             )
         if any("\ud800" <= character <= "\udfff" for character in real):
-            raise StoreUnusable(f"{_shown(real)}: is not valid UTF-8, which DuckDB needs; name the store otherwise")
+            raise StoreUnusable(f"{_shown(real)}: is not valid UTF-8, which DuckDB needs; choose another name")
     if _BESIDE.fullmatch(path.name):
-        raise StoreUnusable(f"{path}: ends as a file that a store keeps beside its own; name another one")
+        raise StoreUnusable(
+            f"{path}: has the ending of the files that a store creates beside its own; choose another name"
+        )
     twin = path.with_name(path.stem if path.suffix == ".duckdb" else f"{path.name}.duckdb")
     if twin.name != path.name and _holds_duckdb(twin):
-        raise StoreUnusable(f"{path}: would share its journal with the store {twin}; name another file")
+        raise StoreUnusable(f"{path}: would share its journal with the store {twin}; choose another name")
     return path
 
 
@@ -172,24 +178,24 @@ def is_of_store(path: Path) -> bool:
 
     Such files are not opened to find out: closing them would drop the locks that DuckDB and SQLite have on them here.
     """
-    # Texts and os.path: a watch asks this of thousands of files every other second, and a Path takes twice as long.
+    # Texts and os.path: a watch checks thousands of files every other second, and a Path takes twice as long.
     text = os.path.realpath(path) if os.path.islink(path) else str(path)  # noqa: PTH114
     return _is_database(text) or _is_beside_store(text)
 
 
 def is_beside_store(path: Path) -> bool:
-    """Whether it is a file that a store keeps beside its own, or will: it need not be there."""
+    """Whether it is a file that a store keeps beside its own; it need not exist yet."""
     return _is_beside_store(str(path))
 
 
 def log_of(path: Path) -> Path:
-    """Where DuckDB has the write-ahead log of a file; it takes what is behind a question mark for something else."""
+    """The path of the write-ahead log that DuckDB uses for a file; it treats a question mark in a name specially."""
     name, mark, rest = path.name.partition("?")
     return path.with_name(f"{name}.wal{mark}{rest}")
 
 
 def is_unfinished(path: Path) -> bool:
-    """Whether it is what a store or an export writes before it takes its place."""
+    """Whether it is the temporary file of a store or an export."""
     return path.name.startswith(".") and path.name.endswith((".new", ".partial"))
 
 
@@ -229,4 +235,6 @@ def _holds_duckdb(path: Path) -> bool:
 
 def _shown(given: Any) -> str:
     text = os.fspath(given) if isinstance(given, PathLike) else given
-    return text if isinstance(text, str) and text else repr(text)
+    return (
+        text if isinstance(text, str) and text else json.dumps(text) if isinstance(text, str) else type(text).__name__
+    )

@@ -93,14 +93,14 @@ class Settings(BaseSettings):
         except ValidationError:
             raise ValueError("must be a URL that begins with http:// or https://") from None
         if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("must be scheme, host, port and path alone, without user, password, query and fragment")
+            raise ValueError("must have only a scheme, host, port and path: no user, password, query or fragment")
         return str(parts).rstrip("/")
 
     @field_validator("rediai_health_path")
     @classmethod
     def _check_path(cls, path: str) -> str:
         if not _PATH.fullmatch(path):
-            raise ValueError("must begin with / and hold neither spaces nor ?, # or what is not ASCII")
+            raise ValueError("must begin with / and contain only ASCII characters, without spaces, ? and #")
         return path
 
 
@@ -114,7 +114,7 @@ def _words(fault: Any) -> str:
     if field is not None and is_choice:
         return f"{shown}: must be one of {', '.join(get_args(field.annotation))}"
     if field is not None and field.annotation is ByteSize:
-        return f"{shown}: must be a number of bytes, or one such as 512MB or 2GB, from {MEMORY_LIMIT_LEAST:,}"
+        return f"{shown}: must be a number of bytes, or a size such as 512MB or 2GB, of at least {MEMORY_LIMIT_LEAST:,}"
     if field is None or not is_number:
         return f"{shown}: {fault['msg'].removeprefix('Value error, ')}"
     bounds = {key: getattr(bound, key) for bound in field.metadata for key in ("ge", "le") if hasattr(bound, key)}

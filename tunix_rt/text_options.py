@@ -1,11 +1,43 @@
 """Options that come as text, behind a magic or a command: what they mean."""
 
 import json
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tunix_rt.errors import QueryInvalid
+
+# How messages name the options of a call: `mapping={"prompt": "question"}`, `encoding="utf-16"`, `format=`.
+_MAPPING = re.compile(r"\bmapping=(\{[^{}]*\})")
+_OPTION = re.compile(r"\b(encoding|format|known)=(?:\"([\w.-]+)\"(?: or \"([\w.-]+)\")?|(?=,| |$))", re.MULTILINE)
+
+
+def as_options(message: str, mappings: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The message with its advice in the language of a shell or a magic: `--map` instead of `mapping=`.
+
+    `mappings` are those that the message names.
+
+    >>> as_options('save it as UTF-8, or pass encoding="utf-16"')
+    'save it as UTF-8, or pass --encoding utf-16'
+    >>> as_options('say which fields hold what: mapping={"prompt": "question", "reasoning": "cot"}')
+    'say which fields hold what: --map prompt=question --map reasoning=cot'
+    """
+    for mapping in mappings:
+        message = message.replace(mapping_text(mapping), map_flags(mapping))
+    return _OPTION.sub(_flag, _MAPPING.sub(_example, message))
+
+
+def _example(found: re.Match[str]) -> str:
+    try:
+        return map_flags(json.loads(found[1]))
+    except ValueError:
+        return found[0]
+
+
+def _flag(found: re.Match[str]) -> str:
+    name, value, other = found.groups()
+    return f"--{name}" + (f" {value}" if value else "") + (f" or {other}" if other else "")
 
 
 def unquoted(word: str) -> str:
@@ -14,7 +46,7 @@ def unquoted(word: str) -> str:
 
 
 def meta_in(pairs: Iterable[str]) -> dict[str, Any]:
-    """What KEY=VALUE pairs ask of meta: values are JSON, or else texts; QueryInvalid where one is no pair.
+    """The meta filter of KEY=VALUE pairs: values are JSON, or else strings; QueryInvalid where one is not a pair.
 
     >>> meta_in(["correct=true", "model=toy-1b"])
     {'correct': True, 'model': 'toy-1b'}
@@ -23,9 +55,9 @@ def meta_in(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def mapping_in(pairs: Iterable[str] | None) -> dict[str, Any] | None:
-    """The mapping that TARGET=FIELD pairs say, none for none; QueryInvalid where one is no pair, or comes twice.
+    """The mapping of TARGET=FIELD pairs, None without pairs; QueryInvalid for one that is not a pair or comes twice.
 
-    Several fields are a list as JSON has it; behind := stands a value that is always the same, JSON or else a text.
+    Several fields are a JSON list; := sets a constant, which is JSON or else a text.
 
     >>> mapping_in(["prompt=question", 'completion=["a", "b"]', "meta.model:=toy-1b"])
     {'prompt': 'question', 'completion': ['a', 'b'], 'meta.model': {'value': 'toy-1b'}}
@@ -34,7 +66,7 @@ def mapping_in(pairs: Iterable[str] | None) -> dict[str, Any] | None:
     for name, field in _split("--map", "TARGET=FIELD, such as prompt=question", pairs or ()):
         target = name.removesuffix(":")
         if target in mapping:
-            raise QueryInvalid(f"--map {name}={field}: {target} is mapped to {mapping[target]} already")
+            raise QueryInvalid(f"--map {name}={field}: {target} is already mapped to {mapping[target]}")
         fields = _value(field) if field.startswith("[") else field
         mapping[target] = {"value": _value(field)} if name.endswith(":") else fields
     return mapping or None
@@ -51,17 +83,10 @@ def map_flags(mapping: Mapping[str, Any]) -> str:
     >>> map_flags({"prompt": ["ask", "with"], "meta.model": {"value": "toy-1b"}})
     '--map \'prompt=["ask", "with"]\' --map meta.model:=toy-1b'
     """
-    return " ".join(f"--map {shlex.quote(_flag(target, given))}" for target, given in mapping.items())
+    return " ".join(f"--map {shlex.quote(_pair(target, given))}" for target, given in mapping.items())
 
 
-def in_flags(said: str, mappings: Sequence[Mapping[str, Any]]) -> str:
-    """What an error says, with its mappings as they are written on a command line."""
-    for mapping in mappings:
-        said = said.replace(mapping_text(mapping), map_flags(mapping))
-    return said.replace("format with format=", "format with --format")
-
-
-def _flag(target: str, given: Any) -> str:
+def _pair(target: str, given: Any) -> str:
     if isinstance(given, dict):
         value = given["value"]
         return f"{target}:={value if isinstance(value, str) and _value(value) == value else json.dumps(value)}"

@@ -1,9 +1,14 @@
 """What can be wrong with a trace, in words that name the field by its path and say what is allowed."""
 
+import json
 import math
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, time, timedelta
+from numbers import Number
+from pathlib import PurePath
+from uuid import UUID
 
 from pydantic import JsonValue, ValidationError
 from pydantic_core import ErrorDetails
@@ -17,10 +22,13 @@ _MAX_DIGITS = sys.int_info.default_max_str_digits
 _MOST = 10**_MAX_DIGITS
 _SMALL = 2**63
 _VALUE_CHARS = 300
+# Shown by their text, and by the names of their types.
+_TEXTS = (date, time, timedelta, PurePath, UUID)
+_PLAIN_TYPES = {"dict", "list", "tuple", "set", "frozenset", "generator"}
 _REASONS = {
-    "missing": "missing; every trace has it",
+    "missing": "missing; every trace needs it",
     "string_type": "must be a string, not {given}",
-    "string_unicode": "must be text that UTF-8 can hold",
+    "string_unicode": "must be valid UTF-8 text",
     "int_type": "must be an integer, not {given}",
     "int_from_float": "must be an integer, not {given}",
     "greater_than_equal": "must be at least {ge}, not {input}",
@@ -121,7 +129,7 @@ def unstorable(path: str, text: str) -> Iterator[Problem]:
     if "\0" in text:
         place = text.index("\0")
         yield Problem(
-            path, f"holds a NUL character (U+0000, at character {place + 1:,}), which no store keeps; remove it"
+            path, f"contains a NUL character (U+0000, at character {place + 1:,}), which cannot be stored; remove it"
         )
     if not text.isascii():
         try:
@@ -129,7 +137,9 @@ def unstorable(path: str, text: str) -> Iterator[Problem]:
         except UnicodeEncodeError as error:
             found = f"U+{ord(text[error.start]):04X}"
             yield Problem(
-                path, f"holds a lone surrogate ({found}, at character {error.start + 1:,}), which is no text; remove it"
+                path,
+                f"contains a lone surrogate ({found}, at character {error.start + 1:,}), which is not valid text; "
+                "remove it",
             )
 
 
@@ -145,14 +155,14 @@ def not_json(value: JsonValue, path: str, depth: int = 0) -> Iterator[Problem]:
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             # Asked here first: a generator and a path for each item took half of the time.
             if isinstance(key, str) and not storable(key):
-                yield from unstorable(f"{path}.{key!r}", key)
+                yield from unstorable(f"{path}.{short(key)}", key)
             if not _is_json(item):
                 yield from not_json(item, f"{path}.{key}", depth + 1)
 
 
 def _unfit(value: JsonValue, path: str) -> Iterator[Problem]:
     if isinstance(value, float) and not math.isfinite(value):
-        yield Problem(path, f"{value} is no JSON number; use null or a string")
+        yield Problem(path, f"{value} is not a JSON number; use null or a string")
     elif isinstance(value, int) and not -_MOST < value < _MOST:
         yield Problem(path, f"a number of more than {_MAX_DIGITS:,} digits; write it as a string")
 
@@ -168,9 +178,29 @@ def _is_json(item: JsonValue) -> bool:
 
 
 def short(value: object) -> str:
-    """A value in a message, not too long."""
+    """A value in a message, not too long: as JSON where JSON has it, else its type in a word.
+
+    >>> short("gsm8k"), short([1, None]), short({1, 2}), short(object())
+    ('"gsm8k"', '[1, null]', 'a set', 'an object of type object')
+    """
     try:
-        text = repr(value)
+        # JSON has no Decimal and no number of numpy.
+        text = str(value) if isinstance(value, Number) and not isinstance(value, bool) else _as_json(value)
     except Exception:  # noqa: BLE001 - an integer of 5,000 digits, a class with a fault of its own
-        return f"<{type(value).__name__}>"
+        return _type_of(value)
     return text if len(text) <= _VALUE_CHARS else f"{text[:_VALUE_CHARS]}…"
+
+
+def _as_json(value: object) -> str:
+    if value is None or isinstance(value, str | bool | list | tuple | dict):
+        text = json.dumps(value, ensure_ascii=False, default=_type_of)
+        # A lone surrogate, which no message can hold, is shown by its escape.
+        return text.encode(errors="backslashreplace").decode()
+    return json.dumps(str(value), ensure_ascii=False) if isinstance(value, _TEXTS) else _type_of(value)
+
+
+def _type_of(value: object) -> str:
+    if callable(value) and hasattr(value, "__name__"):
+        return "a class" if isinstance(value, type) else "a function"
+    kind = type(value)
+    return f"a {kind.__name__}" if kind.__name__ in _PLAIN_TYPES else f"an object of type {kind.__name__}"

@@ -64,7 +64,7 @@ def test_hostile_text_stays_text_in_every_form_and_view(start_jupyter, path, tmp
         )
         expect(upload.get_by_text("unknown field")).to_be_visible()
         app.locator("input[type=file]").set_input_files(file)
-        expect(upload.get_by_text("0 added · 1 already there · 1 rejected")).to_be_visible(timeout=30_000)
+        expect(upload.get_by_text("0 added · 1 already stored · 1 rejected")).to_be_visible(timeout=30_000)
         upload.get_by_role("textbox", name="File, folder or pattern").fill(EVIL[0])
         upload.get_by_role("button", name="Load", exact=True).click()
         expect(upload.get_by_role("alert").get_by_text("no such file or folder")).to_be_visible()

@@ -65,7 +65,7 @@ def test_hostile_traces_stay_text_in_every_view(start_jupyter, tmp_path, picture
     with jupyter.open("hostile.ipynb") as page:
         jupyter.run_all(page)
         expect(page.locator(".trt")).to_have_count(8, timeout=60_000)
-        expect(page.get_by_text("1 added · 0 already there · 1 rejected")).to_be_visible()
+        expect(page.get_by_text("1 added · 0 already stored · 1 rejected")).to_be_visible()
         page.locator(".trt details").evaluate_all("all => all.forEach(one => { one.open = true; })")
         assert page.locator(".trt script, .trt img, .trt iframe, .trt a, .trt svg, .trt [onerror]").count() == 0
         assert page.get_by_text("<img src=x onerror='window.__ran=1'>").count() > 5

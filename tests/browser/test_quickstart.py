@@ -21,14 +21,14 @@ def test_the_quickstart_runs_and_shows_what_it_tells(start_jupyter, picture, app
     with jupyter.open(QUICKSTART.name, width=width) as page:
         shown = page.locator(".trt")
         # What was saved is shown before anything has run.
-        expect(shown.get_by_text("17 added · 0 already there · 0 rejected")).to_be_visible()
+        expect(shown.get_by_text("17 added · 0 already stored · 0 rejected")).to_be_visible()
         page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
         expect(shown).to_have_count(0)
         jupyter.run_all(page)
         expect(shown).to_have_count(11, timeout=60_000)
-        expect(shown.get_by_text("17 added · 0 already there · 0 rejected")).to_be_visible()
-        expect(shown.get_by_text("1 added · 0 already there · 3 rejected")).to_be_visible()
-        expect(shown.get_by_text("must hold at least one step")).to_be_visible()
+        expect(shown.get_by_text("17 added · 0 already stored · 0 rejected")).to_be_visible()
+        expect(shown.get_by_text("1 added · 0 already stored · 3 rejected")).to_be_visible()
+        expect(shown.get_by_text("must have at least one step")).to_be_visible()
         # Mathematics is set; a price stays a price.
         expect(shown.locator("mjx-container").first).to_be_visible()
         expect(shown.get_by_text("4 × $12 = $48")).to_be_visible()

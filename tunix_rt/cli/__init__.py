@@ -1,10 +1,10 @@
 """`tunix-rt`, the command line: load, list, show, export, watch, the store and its health.
 
-Standard output has what was asked for, standard error what is said about it. Exit status: 0 where all went well; 1
+Results go to standard output, messages to standard error. Exit status: 0 where all went well; 1
 where something was rejected, is damaged, missing, busy or not healthy; 2 where the call or a setting is wrong; 130
-after Ctrl-C; 141 where whoever read the output went away.
+after Ctrl-C; 141 where the reader of the output was closed.
 
-Only what a command needs is imported when it runs, so that `--help` and completion are there at once.
+Each command imports what it needs when it runs, so that `--help` and completion are fast.
 """
 
 from typing import Annotated
@@ -22,8 +22,8 @@ __all__ = ["app"]
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 
-def _tell_version(asked: bool) -> None:  # noqa: FBT001 - so it is called
-    if asked:
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - so it is called
+    if wanted:
         print(f"tunix_rt {__version__}")  # noqa: T201
         raise typer.Exit
 
@@ -34,7 +34,7 @@ def every(
     *,
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version and end.")
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and end.")
     ] = False,
     call: Call,
 ) -> None:
@@ -45,4 +45,4 @@ def every(
 
 for run in (load, list_, show, export, watch, health):
     command(app)(run)
-app.add_typer(store, name="store", help="Look after the store: numbers, checks, copies, order, schema.")
+app.add_typer(store, name="store", help="Maintain the store: numbers, checks, backups, order, schema.")

@@ -1,4 +1,4 @@
-"""What the commands share: the options that each of them takes, and how each of them ends."""
+"""What the commands share: their common options, and how each of them ends."""
 
 import inspect
 import os
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tunix_rt.cli.output import put, put_json, ready_streams, tell
+from tunix_rt.cli.output import put, put_json, ready_streams, write_message
 from tunix_rt.errors import QueryInvalid, SettingsInvalid, StoreUnusable, TunixRTError
 from tunix_rt.paths import MEMORY, local_path, status_of
+from tunix_rt.text_options import as_options
 
 if TYPE_CHECKING:
     from tunix_rt.store import TraceStore
@@ -28,7 +29,7 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Call(Options):
-    """One call of the command: which store it is about, and how it answers."""
+    """One call of the command: its store, and the form of its output."""
 
     store: Annotated[
         Path | None,
@@ -47,11 +48,11 @@ class Call(Options):
     ] = False
     quiet: Annotated[
         bool,
-        typer.Option("--quiet", "-q", help="Say nothing of what went well; no progress.", rich_help_panel=_PANEL),
+        typer.Option("--quiet", "-q", help="Print only results and problems; no progress.", rich_help_panel=_PANEL),
     ] = False
 
     def over(self, before: "Call") -> "Call":
-        """This call, with what was said before the command's name."""
+        """This call, with the options that were given before the command's name."""
         return Call(
             store=self.store or before.store,
             read_only=self.read_only or before.read_only,
@@ -60,34 +61,36 @@ class Call(Options):
         )
 
     def open_store(self, *, new: bool = False) -> "TraceStore":
-        """The store; one that is named and not there is made only where it may be `new`."""
+        """The store; a named one that does not exist is created only where it may be `new`."""
         from tunix_rt.store import TraceStore
 
         path = self.store and str(self.store) != MEMORY and local_path(self.store, StoreUnusable)
         if path and not new and status_of(path, StoreUnusable) is None:
-            raise StoreUnusable(f"{self.store}: no store is there; tunix-rt load --store {self.store} FILE makes one")
+            raise StoreUnusable(
+                f"{self.store}: there is no store; create one with: tunix-rt load --store {self.store} FILE"
+            )
         return TraceStore(self.store, read_only=self.read_only)
 
     def answer(self, data: Any, text: str) -> None:
-        """Puts out what was asked for: the data with --json, else the text."""
+        """Writes the result: the data with --json, else the text."""
         if self.json:
             put_json(data)
         else:
             put(text)
 
     def report(self, data: Any, text: str, *, well: bool = True) -> None:
-        """Puts out how it went; with --quiet, which is for people, not if it went well."""
+        """Writes the report of the call; with --quiet only where something went wrong."""
         if self.json or not (self.quiet and well):
             self.answer(data, text)
 
     def note(self, text: str) -> None:
-        """Says something beside what was asked for."""
+        """Writes a note beside the result."""
         if not self.quiet:
-            tell(text)
+            write_message(text)
 
 
 def command(app: typer.Typer) -> Callable[[Callable[..., int | None]], None]:
-    """Makes a function a command of the app, named as it is; it gives the exit status, None for 0."""
+    """Registers a function as a command of the app, under its name; it returns the exit status, None for 0."""
 
     def register(run: Callable[..., int | None]) -> None:
         filled = expanded(run)
@@ -107,7 +110,7 @@ def command(app: typer.Typer) -> Callable[[Callable[..., int | None]], None]:
 
 
 def expanded(run: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, taking one by one what each parameter that is a group of Options is made of."""
+    """The function with each parameter that is a group of Options replaced by the options of the group."""
     parameters = inspect.signature(run).parameters.values()
     groups: dict[str, Any] = {
         each.name: each.annotation
@@ -139,7 +142,7 @@ def expanded(run: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _declare(function: Any, parameters: list[inspect.Parameter]) -> None:
-    """Lets the function say, to whoever asks for its signature, that it takes these parameters by keyword."""
+    """Gives the function a signature with these parameters, keyword-only."""
     named = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
     function.__signature__ = inspect.Signature(named)
     function.__annotations__ = {each.name: each.annotation for each in named}
@@ -151,19 +154,20 @@ def _ending() -> Iterator[None]:
     try:
         yield
     except TunixRTError as error:
-        _tell(str(error), error)
+        _report_error(str(error), error)
         raise typer.Exit(USAGE if isinstance(error, QueryInvalid | SettingsInvalid) else FAILED) from None
     except KeyboardInterrupt as interrupt:
-        _tell("interrupted", interrupt)
+        _report_error("interrupted", interrupt)
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         # What is still in the buffer would be written, in vain and with a complaint, at the end of Python.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(NO_READER) from None
     except OSError as error:
-        _tell(str(error), error)
+        _report_error(str(error), error)
         raise typer.Exit(FAILED) from None
 
 
-def _tell(message: str, error: BaseException) -> None:
-    tell("; ".join([f"tunix-rt: {message}", *getattr(error, "__notes__", [])]))
+def _report_error(message: str, error: BaseException) -> None:
+    advice = as_options(message).replace("read_only=True", "--read-only")
+    write_message("; ".join([f"tunix-rt: {advice}", *getattr(error, "__notes__", [])]))

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from tunix_rt.store import TraceStore
 
 _IDS = 100
-# Shells evaluate what they are offered, and a source is whatever a file said: others are not offered, nor any prompt.
+# Shells evaluate completions, and a source is any text of a file: only plain ones are offered, and no prompts.
 _PLAIN = re.compile(r"[\w./@+-]+")
-# Nobody waits longer at Tab.
+# Tab must not wait longer.
 _SECONDS = 1
 
 
 def _store(context: typer.Context) -> "TraceStore | None":
-    """The store of the call that is being typed, if it is there: looking makes none."""
+    """The store of the call that is being typed, if it exists; completion creates none."""
     from tunix_rt.paths import status_of, store_path
     from tunix_rt.settings import Settings
     from tunix_rt.store import TraceStore
@@ -41,7 +41,7 @@ def ids(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def sources(context: typer.Context, incomplete: str) -> list[str]:
-    """The sources of the traces that are there."""
+    """The sources of the stored traces."""
     try:
         store = _store(context)
         found = [source for source, _ in store.info().sources if source] if store else []
@@ -51,14 +51,14 @@ def sources(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def formats_in(incomplete: str) -> list[str]:
-    """The formats that load."""
+    """The formats that can be loaded."""
     from tunix_rt.formats import READABLE
 
     return [name for name in READABLE if name.startswith(incomplete)]
 
 
 def formats_out(incomplete: str) -> list[str]:
-    """The formats that are written."""
+    """The formats that can be written."""
     from tunix_rt.formats import WRITERS
 
     return [name for name in WRITERS if name.startswith(incomplete)]

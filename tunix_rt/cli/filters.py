@@ -14,12 +14,12 @@ _COMPLETED = {"source": sources}
 
 
 class Filters(Options):
-    """What to let through; the options are those of its signature."""
+    """The filters of a command; the options are those of its signature."""
 
     def __init__(self, **given: Any) -> None:
         self._given = given
 
-    def asked(self) -> dict[str, Any]:
+    def values(self) -> dict[str, Any]:
         """The filters that were given, as the calls of a store take them."""
         return with_new_names(filters_in(self._given))
 

@@ -1,4 +1,4 @@
-"""The commands that look after a store: store info, verify, backup, compact, migrate; and health."""
+"""The commands that maintain a store: store info, verify, backup, compact, migrate; and health."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -14,7 +14,7 @@ store = typer.Typer(no_args_is_help=True)
 
 @command(store)
 def info(call: Call) -> None:
-    """Say which store it is, and its numbers."""
+    """Show the path of the store and its numbers."""
     from tunix_rt.render import info_text
 
     found = call.open_store().info()
@@ -34,28 +34,28 @@ def backup(
     call: Call,
     path: Annotated[str, typer.Argument(metavar="PATH", help="A new file; one that is there is left as it is.")],
 ) -> None:
-    """Copy the store as it is at one moment, while others go on; prints the path of the copy."""
+    """Copy the store while others use it, as it is at one moment; prints the path of the copy."""
     copy = call.open_store().backup(path)
     call.report({"path": copy}, str(copy))
 
 
 @command(store)
 def compact(call: Call) -> None:
-    """Put the traces back into the order of time, so that lists are fast again; others go on meanwhile."""
+    """Sort the stored traces by time again, so that lists are fast; others can use the store meanwhile."""
     done = call.open_store().compact(progress=not call.quiet)
     call.report(asdict(done), str(done))
 
 
 @command(store)
 def migrate(*, call: Call, to: Annotated[int, typer.Option(help="The schema version that it knows.")]) -> None:
-    """Bring the store to an older schema, for an older tunix_rt; whatever opens it with this one brings it up again."""
+    """Convert the store to an older schema, for an older tunix_rt; opening it with this version upgrades it again."""
     store = call.open_store()
     store.migrate(to=to)
     call.report({"path": store.path, "schema_version": to}, f"{store.path}: schema version {to}")
 
 
 def health(call: Call) -> int:
-    """Say whether the store and the configured services are healthy; the exit status is 0 only if they are."""
+    """Check the store and the configured services; the exit status is 0 only if all are healthy."""
     from tunix_rt.health_checks import health as look
 
     try:

@@ -12,10 +12,9 @@ import typer
 
 from tunix_rt.cli.command import FAILED, Call
 from tunix_rt.cli.completing import formats_in
-from tunix_rt.cli.output import columns, tell
+from tunix_rt.cli.output import columns, write_message
 from tunix_rt.errors import SourceInvalid
-from tunix_rt.render.characters import visible
-from tunix_rt.text_options import in_flags, mapping_in
+from tunix_rt.text_options import as_options, mapping_in
 
 if TYPE_CHECKING:
     from tunix_rt.store import LoadReport
@@ -37,7 +36,7 @@ def _checked_format(name: str | None) -> str | None:
 Format = Annotated[
     str | None,
     typer.Option(
-        help="Insist on a format; by default the content tells.",
+        help="Read as this format; by default it is detected.",
         callback=_checked_format,
         autocompletion=formats_in,
         metavar="NAME",
@@ -59,8 +58,8 @@ def _checked_encoding(name: str | None) -> str | None:
 Map = Annotated[
     list[str] | None,
     typer.Option(
-        help="Say by hand which field is what: prompt=question, meta.reward=score; behind := stands what is always the "
-        "same: meta.model:=toy-1b. May be repeated.",
+        help="Map fields by hand: prompt=question, meta.reward=score; := sets a constant: meta.model:=toy-1b. May be "
+        "repeated.",
         metavar="TARGET=FIELD",
     ),
 ]
@@ -75,7 +74,7 @@ def load(
     format: Format = None,
     map: Map = None,
     known: Annotated[
-        Literal["skip", "add"], typer.Option(help="What to do with traces that are already there.")
+        Literal["skip", "add"], typer.Option(help="What to do with traces that are already stored.")
     ] = "skip",
     encoding: Annotated[
         str | None,
@@ -91,9 +90,9 @@ def load(
     examples: Annotated[bool, typer.Option("--examples", help="Load the traces that ship with tunix_rt.")] = False,
     call: Call,
 ) -> int:
-    """Load traces from files of any known format; what is already there is not added again.
+    """Load traces from files of any known format; traces that are already stored are not added again.
 
-    Rows that are no traces stop nothing: they are told with file, line, field and reason, and make the exit status 1.
+    Invalid rows do not stop the load: they are reported with file, line, field and reason, and the exit status is 1.
     """
     from tunix_rt.render import report_text
 
@@ -108,10 +107,11 @@ def load(
             report = store.load(source, **how, progress=not call.quiet)
         except SourceInvalid as error:
             # One file that is something else does not stop the others.
-            tell(visible(f"tunix-rt: {in_flags(str(error), error.mappings)}"))
+            write_message(f"tunix-rt: {as_options(str(error), getattr(error, 'mappings', ()))}")
             failed = True
             continue
         report.source = name
+        report.rejected = [row._replace(reason=as_options(row.reason)) for row in report.rejected]
         failed |= bool(report.rejected_count)
         text = report_text(report, columns=columns(), rest="--json")
         call.report(_report_data(report), f"\n{text}" if place else text, well=not report.rejected_count)
@@ -130,9 +130,9 @@ def _named_sources(sources: list[str], *, examples: bool) -> Iterator[tuple[str,
 
 
 class _StandardInput:
-    """What is piped in; Ctrl-C, which also ends the program in front of the pipe, is an end like any other.
+    """Standard input; Ctrl-C, which also ends the program before the pipe, ends it like an end of file.
 
-    So what that program had written is stored, and the load can be told to have been interrupted.
+    So what that program had written is stored, and the load is reported as interrupted.
     """
 
     name = "standard input"
@@ -141,7 +141,7 @@ class _StandardInput:
         self.interrupted = False
 
     def read(self, size: int) -> bytes:
-        """At most so many bytes, as they come; none at the end."""
+        """Up to `size` bytes, as they arrive; empty at the end."""
         if self.interrupted:
             return b""
         try:
@@ -170,17 +170,17 @@ def _report_data(report: "LoadReport") -> dict[str, Any]:
 def watch(
     *,
     path: Annotated[
-        str, typer.Argument(metavar="PATH", help="A file, a folder or a pattern in quotes, there or not yet.")
+        str, typer.Argument(metavar="PATH", help="A file, a folder or a pattern in quotes; it may not exist yet.")
     ],
     format: Format = None,
     map: Map = None,
-    every: Annotated[float, typer.Option(help="Seconds between two looks.")] = 2.0,
-    once: Annotated[bool, typer.Option("--once", help="Look once, take what there is, and end.")] = False,
+    every: Annotated[float, typer.Option(help="Seconds between two checks.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Check once, load what is there, and end.")] = False,
     call: Call,
 ) -> int:
-    """Load the files of a running job as they appear and grow; a line for each look that brought something.
+    """Load the files of a running job as they appear and grow; prints a line for each check that found something.
 
-    Ctrl-C ends it at once; SIGTERM after a last look, which also takes what is not whole.
+    Ctrl-C ends it at once; SIGTERM after a last check, which also loads incomplete last lines.
     """
     stop = threading.Event()
     if once:

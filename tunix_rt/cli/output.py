@@ -1,4 +1,4 @@
-"""What goes out: data to standard output, messages to standard error, and nothing that a terminal would obey."""
+"""Output: data to standard output, messages to standard error, without characters that control a terminal."""
 
 import contextlib
 import io
@@ -10,15 +10,15 @@ from typing import Any, cast
 
 from tunix_rt.errors import ExportFailed
 
-# So many columns where nobody knows how many there are; fewer than the other number hold no table.
+# Columns where the width is unknown, and the fewest in which a table fits.
 _COLUMNS, _FEWEST = 100, 40
 
 
 def ready_streams() -> None:
-    """Makes the three standard streams such that nothing fails at their edge."""
+    """Prepares the three standard streams, so that closed ones and unknown characters raise no errors."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            # Closed by who started this; the next file that is opened would take its number.
+            # Closed by the parent process; the next file that is opened would take its number.
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, closefd=False))
     # A terminal that knows no Unicode shows the numbers of its characters.
     cast("io.TextIOWrapper", sys.stdout).reconfigure(errors="backslashreplace")
@@ -30,27 +30,27 @@ def put(text: str) -> None:
 
 
 def put_json(value: Any) -> None:
-    """Writes the value as a line of JSON, in ASCII: it is the same in every encoding, and no terminal obeys it."""
+    """Writes the value as a line of JSON, in ASCII: it is the same in every encoding and cannot control a terminal."""
     print(json.dumps(value, default=str))  # noqa: T201
 
 
-def tell(message: str) -> None:
+def write_message(message: str) -> None:
     """Writes a message to standard error."""
     from tunix_rt.render import visible
 
     with contextlib.suppress(OSError):
-        # Where both go to one file, the message stands behind what was put out before it.
+        # Where both go to one file, the message comes after earlier output.
         sys.stdout.flush()
     print(visible(message), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def columns() -> int:
-    """How wide the terminal is; 100 where standard output is none."""
+    """The width of the terminal; 100 where standard output is not one."""
     return max(_FEWEST, shutil.get_terminal_size((_COLUMNS, 0)).columns)
 
 
 def on_terminal() -> bool:
-    """Whether somebody reads standard output."""
+    """Whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
@@ -62,11 +62,11 @@ class Screen(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        """Shows whole lines of text; ExportFailed for what is none."""
+        """Shows complete lines of text; ExportFailed for Parquet."""
         from tunix_rt.render import visible
 
         lines = bytes(data)
         if lines.startswith(b"PAR1"):
-            raise ExportFailed("-: Parquet is nothing for a terminal; name a file, or put a pipe behind it")
+            raise ExportFailed("-: Parquet cannot be written to a terminal; name a file, or pipe the output")
         sys.stdout.write(visible(lines.decode()))
         return len(lines)

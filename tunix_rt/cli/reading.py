@@ -1,4 +1,4 @@
-"""The commands that give traces: list, show, export."""
+"""The commands that read traces: list, show, export."""
 
 import sys
 import warnings
@@ -22,33 +22,33 @@ _PAGE = 100
 
 def list_(
     *,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 20,
-    everything: Annotated[bool, typer.Option("--all", help="All there are.")] = False,
-    offset: Annotated[int, typer.Option(min=0, help="Leave out so many of the newest.")] = 0,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many traces.")] = 20,
+    everything: Annotated[bool, typer.Option("--all", help="List all traces.")] = False,
+    offset: Annotated[int, typer.Option(min=0, help="Skip this many of the newest.")] = 0,
     after: Annotated[
-        str | None, typer.Option(help="What comes behind a cursor that a list told.", metavar="CURSOR")
+        str | None, typer.Option(help="List the traces after this cursor of an earlier list.", metavar="CURSOR")
     ] = None,
     filters: Filters,
     call: Call,
 ) -> None:
     """List stored traces, newest first.
 
-    With --json each trace is a line, and its "cursor" leads on from it.
+    With --json each trace is a line; use its "cursor" with --after to continue from it.
     """
     from tunix_rt.render import page_text
     from tunix_rt.store.query.page import Cursor
 
     with _warnings_noted(call):
-        asked = filters.asked()
+        given = filters.values()
     store = call.open_store()
-    for page in _pages(store, None if everything else limit, offset, after, asked):
+    for page in _pages(store, None if everything else limit, offset, after, given):
         if call.json:
             for one in page:
                 put_json(one.model_dump(mode="json") | {"cursor": str(Cursor(one.created_at, one.id))})
         elif page.records:
             put(page_text(page, columns=columns(), more=""))
-        elif asked or offset or after:
-            call.note("no trace is like that")
+        elif given or offset or after:
+            call.note("no trace matches the filters")
         else:
             call.note(f"no traces yet in {store.path}; tunix-rt load FILE adds some")
     if page.next and not call.json:
@@ -56,11 +56,11 @@ def list_(
 
 
 def _pages(
-    store: "TraceStore", wanted: int | None, offset: int, after: str | None, asked: dict[str, Any]
+    store: "TraceStore", wanted: int | None, offset: int, after: str | None, given: dict[str, Any]
 ) -> Iterator["Page"]:
-    """Pages with so many traces together, one after the other as they are asked for; None for all there are."""
+    """Pages, read one by one, with `wanted` traces in all; None for all traces."""
     while True:
-        page = store.page(limit=min(wanted or _PAGE, _PAGE), offset=offset, after=after, **asked)
+        page = store.page(limit=min(wanted or _PAGE, _PAGE), offset=offset, after=after, **given)
         yield page
         if wanted is not None:
             wanted -= len(page)
@@ -79,7 +79,7 @@ def show(
     ] = "latest",
     call: Call,
 ) -> None:
-    """Show one trace, whole."""
+    """Show one trace in full."""
     from tunix_rt.render import trace_text
 
     store = call.open_store()
@@ -107,7 +107,7 @@ def export(
     ] = None,
     tags: Annotated[
         tuple[str, str] | None,
-        typer.Option(help="What stands around the reasoning, such as <think> </think>.", metavar="BEGIN END"),
+        typer.Option(help="The tags around the reasoning, such as <think> </think>.", metavar="BEGIN END"),
     ] = None,
     within: Annotated[
         str | None,
@@ -115,21 +115,23 @@ def export(
     ] = None,
     manifest: Annotated[
         bool,
-        typer.Option("--manifest/--no-manifest", help="Write .NAME.manifest.json beside it, which says what is in it."),
+        typer.Option(
+            "--manifest/--no-manifest", help="Write .NAME.manifest.json beside it, which describes the contents."
+        ),
     ] = True,
     filters: Filters,
     call: Call,
 ) -> None:
     """Write traces, oldest first, to a file or to standard output: for exchange, or for a trainer."""
     with _warnings_noted(call):
-        asked = filters.asked()
+        given = filters.values()
     options = {
         "format": format,
         "tags": tags,
         "within": within,
         "manifest": manifest,
         "progress": not call.quiet,
-        **asked,
+        **given,
     }
     store = call.open_store()
     if path == _STDOUT:
@@ -144,7 +146,7 @@ def export(
 
 @contextmanager
 def _warnings_noted(call: Call) -> Iterator[None]:
-    """At the end, notes what was warned of meanwhile."""
+    """At the end, prints the warnings as notes."""
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         yield

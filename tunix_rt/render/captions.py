@@ -1,4 +1,4 @@
-"""The words around what is shown, the same in HTML and in plain text."""
+"""The captions around what is shown, the same in HTML and in plain text."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -25,13 +25,13 @@ def n_chars(trace: TraceShape) -> int:
 
 
 def source_of(trace: TraceShape) -> str | None:
-    """Where the trace comes from, when its meta says so."""
+    """The source of the trace, if its meta has one."""
     source = (trace.meta or {}).get("source")
     return one_line(source, _FILTER) if isinstance(source, str) and source.strip() else None
 
 
 def stored_facts(id: UUID | None, created_at: datetime | None) -> list[tuple[str, str]]:
-    """What the store knows of a trace, exactly."""
+    """The stored id and time of a trace, exactly."""
     facts = [("id", str(id))] if id else []
     return [*facts, ("created_at", utc_exact(created_at))] if created_at else facts
 
@@ -72,23 +72,23 @@ def _filter(value: object) -> str:
 
 def report_headline(report: ReportShape) -> str:
     """The counts of a load."""
-    return f"{report.added:,} added · {report.already_stored:,} already there · {report.rejected_count:,} rejected"
+    return f"{report.added:,} added · {report.already_stored:,} already stored · {report.rejected_count:,} rejected"
 
 
 def report_passed_over(report: ReportShape) -> str:
-    """How many files were not read because they are of trace stores, to be put behind what was."""
+    """How many files were skipped because they belong to trace stores, to append to the source."""
     n = len(report.passed_over)
     return f" · {count(n, 'file')} of trace stores passed over" if n else ""
 
 
 def report_files(report: ReportShape) -> list[str]:
-    """The files that the rejected rows come from, when a reader needs to be told."""
+    """The files of the rejected rows, if they are not obvious from the report's source."""
     files = list(dict.fromkeys(row.file for row in report.rejected))
     return files if files != [report.source] else []
 
 
 def reason_parts(reason: str) -> tuple[str, str]:
-    """What a row was rejected for, in a line; and the details behind it, indented lines that may be none."""
+    """Why a row was rejected, in one line; and the details, which may be empty."""
     lines = reason.splitlines()
     details = [line.strip() for line in lines if line.startswith("  ")]
     return "; ".join(line.strip() for line in lines if not line.startswith("  ")), "\n".join(details)
@@ -124,12 +124,12 @@ def _taken(given: Any) -> str:
 
 
 def report_samples(report: ReportShape) -> Sequence[TraceShape]:
-    """The traces to check by eye; of the package's own format nothing was guessed."""
+    """The traces to check by eye; none for the package's own format, where nothing is guessed."""
     return () if report.format == _OWN_FORMAT else report.samples
 
 
 def report_more(report: ReportShape, rest: str = "report.rejected") -> str:
-    """How many rejected rows are not shown, and where they are, or nothing."""
+    """How many rejected rows are not shown, and where they are; empty if all are shown."""
     more = report.rejected_count - min(len(report.rejected), REJECTED_SHOWN)
     if more <= 0:
         return ""

@@ -1,4 +1,4 @@
-"""Values of a SQL result as they stand in a cell."""
+"""Values of a SQL result as they are shown in a cell."""
 
 import re
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Cell(NamedTuple):
 
     text: str
     whole: str = ""
-    """The whole value when `text` is only a part of it."""
+    """The full value when `text` is only a part of it."""
     css: str = ""
 
 

@@ -13,7 +13,7 @@ _ACTING = re.compile(
     "|[\x00-\x08\x0b-\x1f\x7f-\x9f\u180e\u200b-\u200d\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
-# Between letters of Persian or Hindi, and in an emoji, they do their work; behind ASCII, or in a row, they only hide.
+# Between letters of Persian or Hindi, and in an emoji, they are needed; after ASCII, or in a row, they only hide.
 _JOINERS = "\u200c\u200d"
 _PICTURES = 0x2400  # the Unicode block that holds a picture for each C0 control
 _DELETE, _DELETE_PICTURE = 0x7F, "\u2421"
@@ -76,7 +76,7 @@ def _character_width(character: str) -> int:
 
 
 def fit(text: str, columns: int) -> str:
-    """The start of the text that a terminal shows in so many columns, cut with an ellipsis.
+    """The start of the text that fits into the columns of a terminal, cut with an ellipsis.
 
     >>> fit("日本語", 5), fit("abc", 3)
     ('日本…', 'abc')
@@ -92,7 +92,7 @@ def fit(text: str, columns: int) -> str:
 
 
 def folded(line: str, columns: int) -> list[str]:
-    """The line in lines of at most so many columns, broken at spaces where there are any.
+    """The line, folded into lines that fit into the columns, at spaces where possible.
 
     >>> folded("a line to fold", 8), folded("日本語", 4)
     (['a line', 'to fold'], ['日本', '語'])
@@ -110,7 +110,7 @@ def folded(line: str, columns: int) -> list[str]:
 
 
 def _reach(line: str, start: int, columns: int) -> int:
-    """The end of the part from `start` that so many columns hold; of one character at least."""
+    """The end of the part from `start` that fits into the columns; at least one character."""
     part = line[start : start + columns]
     if part.isascii():
         return start + len(part)

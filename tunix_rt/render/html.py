@@ -10,8 +10,7 @@ from uuid import UUID
 
 from markupsafe import Markup, escape
 
-from tunix_rt.render import captions as wording
-from tunix_rt.render import cells
+from tunix_rt.render import captions, cells
 from tunix_rt.render.characters import one_line, visible
 from tunix_rt.render.humanize import count, prefix_length, utc, utc_exact
 from tunix_rt.render.outline import outline
@@ -50,7 +49,7 @@ def trace_html(
     style out, for a page that has it once, from `style()`.
     """
     if text not in _TEXTS:
-        raise ValueError(f"text={text!r} is no way to show a text; there are {', '.join(_TEXTS)}")
+        raise ValueError(f"text={text} is not a way to show a text; choose one of {', '.join(_TEXTS)}")
     setter = _TEXTS[text]()
     # The answer first: when a trace has more formulas than are set, it is the one that must be readable.
     answer = setter.passage(trace.final_answer) if trace.final_answer else None
@@ -65,14 +64,14 @@ def trace_html(
         id=str(id) if id else None,
         created_at=created_at,
         version=trace.trace_version,
-        source=wording.source_of(trace),
+        source=captions.source_of(trace),
         n_steps=len(trace.steps),
-        n_chars=wording.n_chars(trace),
+        n_chars=captions.n_chars(trace),
         prompt=prompt,
         folds=folds,
         answer=answer,
-        truncated=wording.TRUNCATED,
-        stored=wording.stored_facts(id, created_at),
+        truncated=captions.TRUNCATED,
+        stored=captions.stored_facts(id, created_at),
         meta=meta,
         n_left_plain=setter.n_left_plain,
         style=style() if text == "markdown" and styled else _style("style") if styled else "",
@@ -85,15 +84,15 @@ def style() -> str:
 
 
 def _as_json(setter: AsItStands, value: object) -> Passage:
-    return setter.code(wording.as_json(value, indent=2 if isinstance(value, dict | list) else None))
+    return setter.code(captions.as_json(value, indent=2 if isinstance(value, dict | list) else None))
 
 
 def page_html(page: PageShape) -> Markup:
-    """The page as a table, newest first, with ids long enough to tell its traces apart; or what to do when empty."""
+    """The page as a table, newest first, with ids long enough to be distinct; or what to do when it is empty."""
     return _render(
         "page",
-        caption=wording.page_caption(page) if page.records else None,
-        empty=wording.page_empty(page),
+        caption=captions.page_caption(page) if page.records else None,
+        empty=captions.page_empty(page),
         rows=page.records,
         answer_chars=_ANSWER,
         prefix=prefix_length(record.id for record in page.records),
@@ -102,22 +101,22 @@ def page_html(page: PageShape) -> Markup:
 
 
 def report_html(report: ReportShape, *, styled: bool = True) -> Markup:
-    """What a load did: the counts, some traces to check, the first 20 rejected rows with line, field and reason."""
+    """The report of a load: counts, some traces to check, the first 20 rejected rows with line, field and reason."""
     return _render(
         "report",
-        headline=wording.report_headline(report),
+        headline=captions.report_headline(report),
         source=report.source,
         format=report.format,
-        passed_over=wording.report_passed_over(report),
-        tells_file=bool(wording.report_files(report)),
-        mappings=wording.report_mappings(report),
-        help=wording.report_help(report),
-        samples=wording.report_samples(report),
-        samples_caption=wording.SAMPLES,
+        passed_over=captions.report_passed_over(report),
+        tells_file=bool(captions.report_files(report)),
+        mappings=captions.report_mappings(report),
+        help=captions.report_help(report),
+        samples=captions.report_samples(report),
+        samples_caption=captions.SAMPLES,
         answer_chars=_ANSWER,
-        rows=(rows := report.rejected[: wording.REJECTED_SHOWN]),
+        rows=(rows := report.rejected[: captions.REJECTED_SHOWN]),
         tells_field=any(row.field for row in rows),
-        more=wording.report_more(report),
+        more=captions.report_more(report),
         **_style_of(styled),
     )
 
@@ -130,10 +129,10 @@ def facts_html(facts: Sequence[tuple[str, str]]) -> Markup:
 def info_html(info: InfoShape, *, more: Sequence[tuple[str, str]] = (), styled: bool = True) -> Markup:
     """The store in a few lines (`more` are facts to add to them), with its ten most frequent sources as bars."""
     most = max((n for _, n in info.sources), default=0) or 1
-    shown = info.sources[: wording.SOURCES_SHOWN]
+    shown = info.sources[: captions.SOURCES_SHOWN]
     return _render(
         "info",
-        facts=[*wording.info_facts(info), *more],
+        facts=[*captions.info_facts(info), *more],
         bars=[{"name": name, "n": n, "percent": max(1, round(100 * n / most))} for name, n in shown],
         n_more=len(info.sources) - len(shown),
         **_style_of(styled),
@@ -141,7 +140,7 @@ def info_html(info: InfoShape, *, more: Sequence[tuple[str, str]] = (), styled: 
 
 
 def table_html(table: TableShape) -> Markup:
-    """A SQL result: the rows that it carries, numbers to the right, NULL told apart, types in the headers' titles."""
+    """A SQL result: its rows, numbers to the right, NULL marked, types in the headers' titles."""
     columns = cells.columns(table)
     return _render(
         "table",
@@ -150,12 +149,12 @@ def table_html(table: TableShape) -> Markup:
             [cells.cell(value, is_number=column.is_number) for column, value in zip(columns, row, strict=True)]
             for row in table.rows
         ],
-        caption=wording.table_caption(table),
+        caption=captions.table_caption(table),
     )
 
 
 def note_html(text: str) -> Markup:
-    """A sentence in place of what there is not."""
+    """A sentence in place of missing content."""
     return _render("note", text=text)
 
 
@@ -195,7 +194,7 @@ def _environment() -> "Environment":
         "lines": _lines,
         "one_line": one_line,
         "path": _path,
-        "reason_parts": wording.reason_parts,
+        "reason_parts": captions.reason_parts,
         "thousands": "{:,}".format,
         "utc": utc,
         "utc_exact": utc_exact,

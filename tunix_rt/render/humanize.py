@@ -1,4 +1,4 @@
-"""Numbers, sizes, times and ids as a reader wants them."""
+"""Numbers, sizes, times and ids for people."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -61,7 +61,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 def prefix_length(ids: Iterable[UUID]) -> int:
-    """Characters that tell these ids apart, in whole groups of the written form.
+    """How many characters make these ids distinct, in complete groups of the written form.
 
     At least the three groups that hold a UUIDv7's time to the microsecond, so that pages made alike look alike.
 

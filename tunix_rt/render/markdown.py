@@ -80,7 +80,7 @@ _LANGUAGE = Markup('<small class="trt-lang"><bdi>{}</bdi></small>')
 _BLOCK_OF_CODE = Markup('<div class="trt-code">{}<pre dir="ltr"><code>{}</code></pre></div>')
 _INLINE = Markup('<span class="mathjax_process tex2jax_process" dir="ltr">{}</span>')
 _DISPLAY = Markup('<div class="trt-tex mathjax_process tex2jax_process" dir="ltr">{}</div>')
-# A `<p>` ends where a `<div>` begins, so a paragraph with a formula on lines of its own is none.
+# A `<p>` ends where a `<div>` begins, so a paragraph with a formula on its own lines is not a `<p>`.
 _PARAGRAPH = Markup('<p dir="auto">'), Markup("</p>")
 _PARAGRAPH_WITH_DISPLAY = Markup('<div class="trt-p" dir="auto">'), Markup("</div>")
 _DEFINITION = Markup('<p class="trt-quiet">[{}]: {}{}</a> {}</p>')
@@ -131,7 +131,7 @@ class _Page:
                 yield from self._text(token.content)
             elif token.type == "inline":
                 yield from self.pieces(token.children or [])
-            # A formula in lines of its own stands apart by itself: the line end after it would only widen the gap.
+            # A formula on its own lines is already set apart: the line end after it would only widen the gap.
             elif not token.hidden and not (token.type == "softbreak" and self._after_display):
                 self._after_display = False
                 if token.type in _FIXED:
@@ -161,7 +161,7 @@ class _Page:
         return any(each.is_set and each.segment.kind is Kind.DISPLAY for each in found)
 
     def _source(self, content: str) -> str:
-        """What stands in code and in attributes, with the formulas as they were written."""
+        """The text of code and attributes, with the formulas as they were written."""
         return visible(_MARKED.sub(lambda match: self._formulas[int(match[1])].segment.source, content))
 
     def _element(self, token: Token, following: Sequence[Token]) -> Iterator[str]:
@@ -222,7 +222,7 @@ def _parser() -> MarkdownIt:
 
 
 def _deep(state: StateBlock, start: int, _end: int, silent: bool) -> bool:  # noqa: FBT001  as the parser calls it
-    """A line that lies too deep to be taken apart is a paragraph as it stands."""
+    """A line that is nested too deeply to be parsed is shown as a plain paragraph."""
     if silent or state.level < _DEEPEST:
         return False
     state.line = start + 1

@@ -13,10 +13,10 @@ _OPEN_STEPS = 40  # the same three screens when the steps are short
 _CLOSED_STEPS = 40  # rows on about one screen; from there on whole ranges of steps fold
 _FOLD = 50
 _PEEK = 90
-# From here on a step tells its length; below, one look tells it.
+# From this length on a step shows it; shorter steps show it by themselves.
 _WORTH_TELLING = 400
 
-# Told by word, by shape and by colour, for readers who see only some of them. The word that becomes a class comes from
+# Shown by word, by shape and by colour, for readers who see only some of them. The word that becomes a class comes from
 # here, never from a trace. The shapes are in the fonts of every system and have no colourful emoji form.
 _GLYPHS = {
     "parse": "◇",

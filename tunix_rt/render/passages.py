@@ -43,7 +43,7 @@ class Passage(NamedTuple):
 
     blocks: list[Block]
     rest: list[Block]
-    """What follows the cut; empty when the text is shown whole."""
+    """The text after the cut; empty when all of it is shown."""
     n_rest: int
     """Characters of the source that follow the cut."""
 
@@ -52,7 +52,7 @@ class AsItStands:
     """Makes the passages of one output with nothing in them set apart."""
 
     n_left_plain = 0
-    """Characters that show as they stand because there are too many to show otherwise."""
+    """Characters that are shown as plain text because there are too many to render."""
 
     def passage(self, text: str) -> Passage:
         """The text, made visible, as one block of prose; beyond 3,000 characters cut like any other."""
@@ -60,7 +60,7 @@ class AsItStands:
         return _passage([Segment(Kind.PROSE, text, text)], len(text))
 
     def value(self, text: str) -> Passage:
-        """A text of meta, which nobody wrote to be laid out, in the same way; never as Markdown."""
+        """A text of meta, in the same way; never as Markdown, because it was not written as such."""
         return self.passage(text)
 
     def code(self, text: str) -> Passage:
@@ -69,7 +69,7 @@ class AsItStands:
 
 
 class Typesetter(AsItStands):
-    """Makes the passages of one output; after 500 formulas and code blocks texts show as they stand."""
+    """Makes the passages of one output; after 500 formulas and code blocks texts are shown as plain text."""
 
     def __init__(self) -> None:
         self._left = _MOST_SET
@@ -83,7 +83,7 @@ class Typesetter(AsItStands):
 
 
 class MarkdownSetter(AsItStands):
-    """Makes the passages of one output as Markdown; after 150,000 characters texts show as they stand."""
+    """Makes the passages of one output as Markdown; after 150,000 characters texts are shown as plain text."""
 
     def __init__(self) -> None:
         self._left = _MOST_MARKDOWN
@@ -91,7 +91,7 @@ class MarkdownSetter(AsItStands):
         self._values = Typesetter()
 
     def passage(self, text: str) -> Passage:
-        """The text, made visible, as Markdown; a long one in two parts, each rendered by itself."""
+        """The text, made visible, as Markdown; a long one in two parts that are rendered separately."""
         text = visible(text)
         found = segments(text, most=len(text))
         if len(text) <= LONG:
@@ -136,7 +136,7 @@ def _blocks(found: list[Segment]) -> list[Block]:
             blocks.append(Block([], tex=segment.text))
         else:
             text = segment.text
-            # A block stands apart by itself: the line ends around it would only widen the gap.
+            # A block is already set apart: the line ends around it would only widen the gap.
             if blocks and not blocks[-1].prose:
                 text = text.lstrip(" \n" if blocks[-1].tex else "\n")
             if n + 1 < len(found) and found[n + 1].kind in {Kind.CODE, Kind.DISPLAY}:
@@ -150,7 +150,7 @@ def _blocks(found: list[Segment]) -> list[Block]:
 
 
 def _cut_markdown(found: list[Segment], at: int) -> tuple[list[Segment], list[Segment]]:
-    """The segments before and after a place near `at`, best between blocks; code that is cut is fenced twice."""
+    """The segments before and after a cut near `at`, if possible between blocks; code that is cut is fenced twice."""
     head, rest = _cut(found, at, signs=("\n\n", "\n", " "))
     if len(head) + len(rest) > len(found) and rest[0].kind is Kind.CODE:
         fence = head[-1].source.partition("\n")[0]
@@ -159,7 +159,7 @@ def _cut_markdown(found: list[Segment], at: int) -> tuple[list[Segment], list[Se
 
 
 def _cut(found: list[Segment], at: int, *, signs: Sequence[str] = ("\n", " ")) -> tuple[list[Segment], list[Segment]]:
-    """The segments before and after a place near `at`; a formula is never cut, code is cut between its lines."""
+    """The segments before and after a cut near `at`; a formula is never cut, code only between its lines."""
     taken = 0
     for n, segment in enumerate(found):
         if taken + len(segment.source) <= at:
@@ -185,7 +185,7 @@ def _break_point(text: str, at: int, signs: Sequence[str]) -> int:
         end = text.rfind(sign, max(0, at - _SEARCHED), at)
         if end >= 0:
             return end + len(sign)
-    # Between a letter and its accents, or inside a joined emoji, is no place to cut.
+    # Never cut between a letter and its accents, or inside a joined emoji.
     while 0 < at < len(text) and unicodedata.category(text[at]) in {"Mn", "Me", "Cf", "Sk"}:
         at -= 1
     return at

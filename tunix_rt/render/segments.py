@@ -18,7 +18,7 @@ from tunix_rt.render.tex import is_plain
 
 
 class Kind(StrEnum):
-    """What a stretch of a text is; a formula stands in its line or on lines of its own, or is shown as its source."""
+    """The kind of a part of a text; a formula is inline or on its own lines, or is shown as its source."""
 
     PROSE = "prose"
     CODE = "code"
@@ -32,10 +32,10 @@ class Segment(NamedTuple):
 
     kind: Kind
     text: str
-    """What is shown: of code what stands between the fences, of mathematics the TeX with `\\(…\\)` or `\\[…\\]`."""
+    """What is shown: for code the text between the fences, for mathematics the TeX with `\\(…\\)` or `\\[…\\]`."""
     source: str
     language: str = ""
-    """Of code, what the opening fence says."""
+    """For code, the language on the opening fence."""
 
 
 # A fence opens with three or more backticks or tildes at the start of a line and closes with at least as many, as in
@@ -94,7 +94,7 @@ def _prose(source: str) -> Segment:
 
 
 def _set_apart(text: str) -> Iterator[tuple[Segment, int]]:
-    """Code and formulas, each with the place where it starts."""
+    """Code and formulas, each with the position where it starts."""
     start = 0
     if "```" in text or "~~~" in text:
         for match in _FENCE.finditer(text):

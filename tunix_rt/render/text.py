@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from tunix_rt.render import captions as wording
-from tunix_rt.render import cells
+from tunix_rt.render import captions, cells
 from tunix_rt.render.characters import fit, folded, one_line, visible, width
 from tunix_rt.render.humanize import count, prefix_length, utc
 from tunix_rt.render.passages import LONG, SHOWN
@@ -31,8 +30,8 @@ def trace_text(
 ) -> str:
     """The trace as lines; of a text over 3,000 characters the first 2,000, and of many steps the first 100.
 
-    What is left out is said, with where to find it; `whole` leaves nothing out. Lines are as long as they are stored,
-    or folded where there are only so many `columns`.
+    A note shows what is left out and where to find it; `whole` leaves nothing out. Lines keep their length,
+    or folded to `columns`.
 
     >>> from types import SimpleNamespace as Any
     >>> steps = [Any(i=0, type="compute", content="1 + 1 = 2")]
@@ -51,41 +50,41 @@ def trace_text(
       2
     """
     head = [f"{utc(created_at)} UTC"] if created_at else []
-    head.extend(filter(None, [wording.source_of(trace)]))
+    head.extend(filter(None, [captions.source_of(trace)]))
     head += [
         count(len(trace.steps), "step"),
-        count(wording.n_chars(trace), "character"),
+        count(captions.n_chars(trace), "character"),
         f"format {trace.trace_version}",
     ]
 
-    def told(text: str, where: str, by: int = 2) -> list[str]:
+    def body(text: str, where: str, by: int = 2) -> list[str]:
         return _indented(text if whole else _shortened(text, where), by, columns)
 
     lines = [f"Trace {id}" if id else "Trace", *_indented(" · ".join(head), 0, columns), "", "Prompt"]
-    lines += told(trace.prompt, "trace.prompt")
+    lines += body(trace.prompt, "trace.prompt")
     lines += ["", "Steps"]
     n_shown = len(trace.steps) if whole else _STEPS_SHOWN
     for n, step in enumerate(trace.steps[:n_shown]):
         lines += ["", f"  [{step.i}] {step.type}"] if n else [f"  [{step.i}] {step.type}"]
-        lines += told(step.content, f"trace.steps[{n}].content", 6)
+        lines += body(step.content, f"trace.steps[{n}].content", 6)
     if not trace.steps:
         lines.append("  no steps")
     if len(trace.steps) > n_shown:
         lines += ["", f"  … {count(len(trace.steps) - n_shown, 'more step')} in trace.steps"]
     lines += ["", "Answer"]
-    lines += told(trace.final_answer or wording.TRUNCATED, "trace.final_answer")
+    lines += body(trace.final_answer or captions.TRUNCATED, "trace.final_answer")
     if trace.meta:
         lines += ["", "Meta"]
         for name, value in trace.meta.items():
-            shown = value if isinstance(value, str) else wording.as_json(value)
-            lines += told(f"{name}: {shown}", "trace.meta")
+            shown = value if isinstance(value, str) else captions.as_json(value)
+            lines += body(f"{name}: {shown}", "trace.meta")
     return _clean(lines)
 
 
 def page_text(page: PageShape, *, columns: int = COLUMNS, more: str = "more: page.next_page()") -> str:
-    """The page as aligned columns, newest first; or what to do when it is empty. `more` stands where more follows."""
+    """The page as aligned columns, newest first; or what to do when it is empty. `more` is shown if there are more."""
     if not page.records:
-        return visible(wording.page_empty(page))
+        return visible(captions.page_empty(page))
     prefix = prefix_length(record.id for record in page.records)
     table = {
         "created, UTC": [utc(record.created_at) for record in page.records],
@@ -102,7 +101,7 @@ def page_text(page: PageShape, *, columns: int = COLUMNS, more: str = "more: pag
     room = columns - others - prompt
     if room < min(_NARROWEST, widths["answer"]):
         del table["answer"]
-        # In 80 columns, too, the prompt tells the traces apart.
+        # In 80 columns, too, the prompts are long enough to be distinct.
         for name in ("chars", "source"):
             if columns - others + len(_GAP) < prompt:
                 others -= widths[name] + len(_GAP)
@@ -112,52 +111,52 @@ def page_text(page: PageShape, *, columns: int = COLUMNS, more: str = "more: pag
     right = {n for n, name in enumerate(table) if name in ("steps", "chars")}
     firm = {n for n, name in enumerate(table) if name != "prompt"}
     rows = list(zip(*table.values(), strict=True))
-    lines = [wording.page_caption(page), "", *_table(list(table), rows, right=right, firm=firm, columns=columns)]
+    lines = [captions.page_caption(page), "", *_table(list(table), rows, right=right, firm=firm, columns=columns)]
     if page.next is not None and more:
         lines += ["", more]
     return _clean(lines)
 
 
 def report_text(report: ReportShape, *, columns: int = COLUMNS, rest: str = "report.rejected") -> str:
-    """What a load did: the counts, some traces to check, the first 20 rejected rows with line, field and reason.
+    """The report of a load: the counts, some traces to check, the first 20 rejected rows with line, field and reason.
 
     `rest` says where the other rejected rows are.
     """
-    lines = [wording.report_headline(report)]
-    told = f" · format {report.format}" if report.format else ""
-    lines.append(f"from {report.source}{told}{wording.report_passed_over(report)}")
-    lines += [one_line(told, 10 * columns) for told in wording.report_mappings(report)]
-    if samples := wording.report_samples(report):
+    lines = [captions.report_headline(report)]
+    read_as = f" · format {report.format}" if report.format else ""
+    lines.append(f"from {report.source}{read_as}{captions.report_passed_over(report)}")
+    lines += [one_line(mapping, 10 * columns) for mapping in captions.report_mappings(report)]
+    if samples := captions.report_samples(report):
         rows = [
             [one_line(trace.prompt, columns), f"{len(trace.steps):,}", one_line(trace.final_answer or "–", _SAMPLE)]
             for trace in samples
         ]
-        lines += ["", *_table([wording.SAMPLES, "steps", "answer"], rows, right={1}, firm={1, 2}, columns=columns)]
-    tells_file = bool(wording.report_files(report))
-    for row in report.rejected[: wording.REJECTED_SHOWN]:
+        lines += ["", *_table([captions.SAMPLES, "steps", "answer"], rows, right={1}, firm={1, 2}, columns=columns)]
+    tells_file = bool(captions.report_files(report))
+    for row in report.rejected[: captions.REJECTED_SHOWN]:
         where = [one_line(row.file, columns)] if tells_file else []
         where += [] if row.line is None else [f"line {row.line:,}"]
         where += [row.field] if row.field else []
         lines += ["", "  " + (", ".join(where) or "somewhere in the file")]
-        lines += _indented(wording.reason_parts(row.reason)[0], 4, columns)
+        lines += _indented(captions.reason_parts(row.reason)[0], 4, columns)
         lines += ["    " + fit(one_line(visible(row.text), columns), columns - 4)] if row.text else []
-    for told in wording.report_help(report):
-        lines += ["", *_indented(told, 0, columns)]
-    more = wording.report_more(report, rest)
+    for help_text in captions.report_help(report):
+        lines += ["", *_indented(help_text, 0, columns)]
+    more = captions.report_more(report, rest)
     return _clean([*lines, "", more] if more else lines)
 
 
 def report_line(report: ReportShape, *, at: datetime, columns: int = COLUMNS) -> str:
-    """What a look at a running job's files brought, as a line of a log; below it the first 20 rejected rows."""
-    lines = [f"{utc(at)} UTC  {wording.report_headline(report)} · {report.format}"]
-    for row in report.rejected[: wording.REJECTED_SHOWN]:
+    """The result of one check of a running job's files, as a line of a log; below it the first 20 rejected rows."""
+    lines = [f"{utc(at)} UTC  {captions.report_headline(report)} · {report.format}"]
+    for row in report.rejected[: captions.REJECTED_SHOWN]:
         where = [row.file, *([] if row.line is None else [f"line {row.line:,}"]), *([row.field] if row.field else [])]
         lines += _indented(f"{', '.join(where)}: {row.reason}", 4, columns)
     return _clean(lines)
 
 
 def facts_text(facts: Sequence[tuple[str, str]]) -> str:
-    """What is known of something, a line for each fact: its name and its value.
+    """Facts, a line for each: its name and its value.
 
     >>> print(facts_text([("store", "runs.duckdb"), ("traces read", "7,473")]))
     store        runs.duckdb
@@ -173,8 +172,8 @@ def _fact_lines(facts: Sequence[tuple[str, str]]) -> list[str]:
 
 def info_text(info: InfoShape, *, columns: int = COLUMNS, compact: str = "store.compact()") -> str:
     """The store in a few lines, with its ten most frequent sources as bars; `compact` is how it is compacted."""
-    lines = _fact_lines(wording.info_facts(info, compact))
-    shown = info.sources[: wording.SOURCES_SHOWN]
+    lines = _fact_lines(captions.info_facts(info, compact))
+    shown = info.sources[: captions.SOURCES_SHOWN]
     if shown:
         most = max(n for _, n in info.sources) or 1
         rows = [
@@ -208,7 +207,7 @@ def table_text(table: TableShape) -> str:
     moments = {n for n, column in enumerate(columns) if column.type.startswith(("TIMESTAMP", "DATE"))}
     shown = [row[:n_columns] for row in rows]
     lines = _table(header[:n_columns], shown, right=right, firm=right | moments)
-    return _clean([*lines, wording.table_caption(table, n_columns)])
+    return _clean([*lines, captions.table_caption(table, n_columns)])
 
 
 def _fitting(grid: Sequence[Sequence[str]]) -> int:

@@ -18,30 +18,30 @@ from tunix_rt.server.error_status import detail_of, status_of
 from tunix_rt.server.store_threads import ServedStore
 
 _RETRY_AFTER_SECONDS = 5
-# Of a refused body at most so many bytes are read, for at most so many seconds; then the connection is closed.
+# Up to N bytes of a refused body are read, for up to N seconds; then the connection is closed.
 _PASSED_BYTES = 64 * 2**20
 _PASSED_SECONDS = 10.0
-# The name under which all methods go that HTTP does not have; it has no code of its own.
+# The name for all methods that are not in HTTP; there is no code for it.
 _NO_METHOD = "UNKNOWN"
 
 
 @stream_request_body
 class Route(APIHandler):
-    """A route under Jupyter's rules: nothing of a body is taken from whom they refuse, or where it is too large.
+    """A route under Jupyter's rules: no body is read from clients that they refuse, or if it is too large.
 
     `root` is the path of the API, without the slash at its end.
     """
 
     auth_resource = "tunix_rt"
-    # So that these too are refused when it is known who asks.
+    # So that these are refused only after the client was identified.
     SUPPORTED_METHODS = (*APIHandler.SUPPORTED_METHODS, "TRACE", "QUERY", _NO_METHOD)
     trace = query = unknown = RequestHandler._unimplemented_method  # noqa: SLF001
 
     def initialize(self, served: ServedStore, root: str) -> None:
-        """What the extension gives to each request."""
+        """Receives the extension's objects for a request."""
         self.served, self.root = served, root
         if self.request.method not in self.SUPPORTED_METHODS:
-            # Tornado would refuse it before it is known who asks.
+            # Tornado would refuse it before the client was identified.
             self.request.method = _NO_METHOD
         self._refused: asyncio.TimerHandle | None = None
         self._body = bytearray()
@@ -49,25 +49,25 @@ class Route(APIHandler):
         self._n_received = 0
 
     def body_max_bytes(self) -> int:
-        """The largest body of a POST; what comes with other methods is passed over."""
+        """The largest body of a POST; a body with other methods is ignored."""
         return 0
 
     @property
     def body(self) -> bytes:
-        """The whole body."""
+        """The complete body."""
         return bytes(self._body)
 
     def set_default_headers(self) -> None:
-        """Jupyter's, and that nobody keeps a reply."""
+        """Jupyter's headers, and that replies are not cached."""
         super().set_default_headers()
         self.set_header("Cache-Control", "no-store")
 
     def decode_argument(self, value: bytes, name: str | None = None) -> str:  # noqa: ARG002
-        """A part of the path; what is no UTF-8 is no id, which its route says when it is known who asks."""
+        """A part of the path; one that is not UTF-8 is refused as an invalid id after the client was identified."""
         return value.decode(errors="replace")
 
     async def prepare(self) -> None:  # type: ignore[override]
-        """Admits the request or refuses it, when its headers are there and its body is not."""
+        """Admits or refuses the request, after its headers and before its body."""
         try:
             await self.admit()
             self._body_max_bytes = self._checked_body()
@@ -75,8 +75,8 @@ class Route(APIHandler):
             self._refuse(error)
 
     async def admit(self) -> None:
-        """Raises HTTPError for whom Jupyter would refuse, and for a method that is not there."""
-        # Host, user, XSRF and origin; a user that is not known is refused by us, whatever Jupyter's default is.
+        """Raises HTTPError for clients that Jupyter refuses, and for an unknown method."""
+        # Host, user, XSRF and origin; an unknown user is refused here, whatever Jupyter's default is.
         await super().prepare()
         method = str(self.request.method)
         if self.current_user is None:
@@ -88,7 +88,7 @@ class Route(APIHandler):
             raise MethodUnknown(405)
 
     def data_received(self, chunk: bytes) -> None:
-        """A piece of the body; one of unknown length is refused where it becomes too large."""
+        """A piece of the body; a body of unknown length is refused when it becomes too large."""
         self._n_received += len(chunk)
         if self._refused is not None:
             if self._n_received > _PASSED_BYTES:
@@ -100,12 +100,12 @@ class Route(APIHandler):
             self._body += chunk
 
     def send_json(self, content: Any, status: int = 200) -> None:
-        """Ends the reply with this content: a model, what JSON knows, or bytes of JSON."""
+        """Ends the reply with this content: a model, a JSON value, or bytes of JSON."""
         self.set_status(status)
         self.finish(content if isinstance(content, bytes) else to_json(content))
 
     def send_error(self, status_code: int = 500, **given: Any) -> None:
-        """Ends the reply as a failure; those of the package have a status of their own."""
+        """Ends the reply as a failure; each error of the package has its own status."""
         error = given.get("exc_info", (None, None))[1]
         super().send_error(status_of(error) if isinstance(error, TunixRTError) else status_code, **given)
 
@@ -126,7 +126,7 @@ class Route(APIHandler):
         return to_json({"detail": detail})
 
     def _refuse(self, error: HTTPError | TunixRTError) -> None:
-        """Replies at once, and ends the request when what the client is still sending has passed by.
+        """Replies at once, and ends the request when the rest of its body has been read and dropped.
 
         A connection that is closed while the client sends may take the reply with it.
         """
@@ -136,7 +136,7 @@ class Route(APIHandler):
         body = self._error_body(self.get_status(), error)
         length = self._content_length()
         if "Expect" in self.request.headers or length is None or length > _PASSED_BYTES:
-            # Nothing comes, or too much.
+            # The client sends nothing, or too much.
             self.set_header("Connection", "close")
             self.finish(body)
             return
@@ -152,23 +152,23 @@ class Route(APIHandler):
             self.finish()
 
     def on_finish(self) -> None:
-        """Nothing is left to wait for."""
+        """The request is complete."""
         if self._refused is not None:
             self._refused.cancel()
 
     def on_connection_close(self) -> None:
-        """The same where the client is gone."""
+        """The client has disconnected."""
         super().on_connection_close()
         self.on_finish()
 
     def _content_length(self) -> int | None:
-        """How many bytes the body is said to have, 0 where that is left open; None where it is not a valid number."""
+        """The Content-Length of the body, 0 without one; None if it is not a valid number."""
         said = self.request.headers.get("Content-Length", "0")
-        # Python reads no numbers of more than 4,300 digits.
+        # Python does not parse numbers of more than 4,300 digits.
         return int(said) if re.fullmatch(r"\d{1,18}", said, re.ASCII) else None
 
     def _checked_body(self) -> int | None:
-        """The largest body to take, None to take none; HTTPError for one that is not taken, as its headers say."""
+        """The largest body to read, None for no body; HTTPError if its headers show that it is refused."""
         length = self._content_length()
         if length is None:
             raise HTTPError(400, "Content-Length must be a number of bytes, of at most 18 digits")
@@ -178,7 +178,7 @@ class Route(APIHandler):
         if length > maximum:
             raise _too_large(f"{length:,}", maximum)
         if self.request.headers.get("Content-Encoding", "identity") != "identity":
-            raise HTTPError(415, "a packed body is not taken; send it as it is")
+            raise HTTPError(415, "a compressed body is not accepted; send it uncompressed")
         return maximum
 
     def log_exception(
@@ -187,14 +187,14 @@ class Route(APIHandler):
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """Errors that say themselves what to do are one line of the log, and none where the client is at fault."""
+        """Errors with advice are one line of the log; errors of the client are not logged."""
         if not isinstance(value, TunixRTError):
             super().log_exception(typ, value, tb)
         elif status_of(value) >= HTTPStatus.INTERNAL_SERVER_ERROR:
             self.log.warning("%s %s: %s", self.request.method, self.request.path, value)
 
     def _implements(self, method: str) -> bool:
-        # Jupyter asks in the same way.
+        # Jupyter checks it in the same way.
         return getattr(type(self), method.lower()) is not RequestHandler._unimplemented_method  # noqa: SLF001
 
 

@@ -11,7 +11,7 @@ from tunix_rt.store import TraceStore
 MAX_BATCH = 1_000
 # A thousand traces of 32 KB.
 MAX_BATCH_BYTES = 32 * 2**20
-# A text that does not end goes to the end of the body, or it would be looked for from each of its quotes.
+# A string that does not end goes to the end of the body, or the search would start again from each of its quotes.
 _TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+'
 _TEXTS = re.compile(_TEXT, re.DOTALL)
 # Up to the next sign that counts: between traces a comma too, within them only brackets that hold brackets or texts.
@@ -22,9 +22,9 @@ _ARRAY = re.compile(rb"[ \t\n\r]*\[")
 
 
 def add_batch(store: TraceStore, body: bytes) -> BatchCreated:
-    """Stores the traces of a batch, all or none; TraceInvalid names the bad ones by their index in it.
+    """Stores the traces of a batch, all or none; TraceInvalid names the invalid ones by their index.
 
-    Of each trace only its row is kept: as objects of Python, 32 MiB of small values take 700 MB and more.
+    Only the row of each trace is kept: as Python objects, 32 MiB of small values take 700 MB and more.
     """
     created: list[Created] = []
     rows = []
@@ -37,7 +37,7 @@ def add_batch(store: TraceStore, body: bytes) -> BatchCreated:
             too_large = too_large or error.within(f"traces.{index}")
         except TraceInvalid as error:
             if error.problems[0].position is not None:
-                # What comes after a fault of the JSON means nothing.
+                # After a syntax error, the rest has no meaning.
                 raise
             problems += error.within(str(index)).problems
         else:
@@ -67,7 +67,7 @@ def _trace(body: bytes, start: int, end: int) -> Trace:
 def elements(body: bytes, trace_max_bytes: int) -> list[tuple[int, int]]:
     """Where the elements of a JSON array begin and end; whether they are valid is seen when each of them is read.
 
-    The whole array at once would take 45 times its size in memory, and keep all other threads from running meanwhile.
+    Parsing the array at once would take 45 times its size in memory, and block all other threads meanwhile.
     """
     begin = _ARRAY.match(body)
     if begin is None:
@@ -90,13 +90,13 @@ def elements(body: bytes, trace_max_bytes: int) -> list[tuple[int, int]]:
 
 
 def _end_of(body: bytes, start: int, trace_max_bytes: int, index: int) -> int:
-    """The position of the comma or bracket behind an element."""
+    """The position of the comma or bracket after an element."""
     at = counted = start
     depth = n_outside = 0
     while (found := (_WITHIN if depth else _BETWEEN).match(body, at)) and found[0]:
         sign, at = found[1], found.end()
         if at - start > trace_max_bytes:
-            # A trace is stored as it came, but for its texts, where one letter may come as six.
+            # A trace is stored as it was sent, except its strings, where one letter may be sent as six.
             n_outside += len(_TEXTS.sub(b"", body[counted:at]))
             counted = at
             if n_outside > trace_max_bytes:

@@ -33,7 +33,7 @@ class RequestInvalid(QueryInvalid):
 
 # More problems of one body than this are reported once these are fixed.
 _MOST_PROBLEMS = 100
-# The first that fits; all others are the server's own trouble.
+# The first that fits; all other errors are the server's.
 _STATUS = {
     BatchInvalid: 400,
     TraceTooLarge: 413,
@@ -49,18 +49,18 @@ _STATUS = {
 
 
 def status_of(error: TunixRTError) -> int:
-    """The status of the reply to a request that failed so."""
+    """The status of the reply for this error."""
     return next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
 
 
 def detail_of(error: TunixRTError) -> str | list[dict[str, Any]]:
-    """What went wrong: a list of `{loc, field, msg}` where parts of the request are at fault, otherwise a text."""
+    """The detail of the error: a list of `{loc, field, msg}` if parts of the request are not valid, else a text."""
     if isinstance(error, RequestInvalid):
         return _faults(error.place, error.problems)
     if isinstance(error, TraceInvalid) and not isinstance(error, BatchInvalid | TraceTooLarge):
         return _faults("body", error.problems)
     if isinstance(error, SettingsInvalid):
-        # Settings are the server's own business, values and all.
+        # Settings and their values are not shown to clients.
         return "the settings of the server are not valid; its log names the variable and what is allowed"
     return str(error)
 
@@ -83,5 +83,5 @@ def _location(field: str | None) -> list[str | int]:
 
 
 def _text(text: str) -> str:
-    """The text without lone surrogates, which a key may hold and no reply can."""
+    """The text without lone surrogates, which a key may contain and a reply cannot."""
     return text.encode(errors="backslashreplace").decode()

@@ -23,7 +23,7 @@ class TraceServer(ExtensionApp):
         try:
             settings = self.served.settings
         except SettingsInvalid as error:
-            # In one line: a traceback would say no more.
+            # In one line: a traceback would add nothing.
             self.log.error(  # noqa: TRY400
                 "tunix_rt: no store is served: %s", "; ".join(str(error).splitlines())
             )
@@ -38,7 +38,7 @@ class TraceServer(ExtensionApp):
         self.handlers.extend((f"/{API}{path}", route, given) for path, route in routes.ROUTES.items())
 
     async def stop_extension(self) -> None:
-        """Ends the exports that are on their way, and gives the file up."""
+        """Ends the running exports, and closes the store."""
         await self.served.stop()
 
     @property

@@ -68,7 +68,7 @@ def document(root: str) -> dict[str, Any]:
 
 
 def _new_trace() -> dict[str, Any]:
-    """What may be sent: format 1.1, or 1.0 under whatever name; steps also as plain strings."""
+    """The trace of a request: format 1.1, or 1.0 under any name; steps may be plain strings."""
     strict, loose = _with_plain_steps(json_schema("1.0")), _with_plain_steps(json_schema("1.1"))
     strict["properties"]["trace_version"] = {
         "type": "string",

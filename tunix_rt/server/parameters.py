@@ -13,7 +13,7 @@ from tunix_rt.store.filter_values import MAX_WHOLE_NUMBER, OBJECT, WHOLE_NUMBER
 from tunix_rt.store.filters import FILTERS, RENAMED, FilterField, Filters, with_new_names
 from tunix_rt.store.query.page import MAX_LIMIT, PageRequest, whole_number
 
-# Jupyter's own, which any request may have.
+# Jupyter's parameters, which any request may have.
 _JUPYTERS = {"token", "_xsrf", "no_track_activity"}
 
 
@@ -60,12 +60,12 @@ def _object(text: str) -> Any:
     try:
         return from_json(text, allow_inf_nan=False)
     except ValueError as error:
-        raise QueryInvalid(f"meta={text!r}: is not valid JSON ({error})") from None
+        raise QueryInvalid(f"meta={text}: is not valid JSON ({error})") from None
 
 
 def _format(text: str) -> str:
     if text not in WRITERS:
-        raise QueryInvalid(f"format={text!r}: unknown; known are {', '.join(WRITERS)}")
+        raise QueryInvalid(f"format={text}: unknown; known are {', '.join(WRITERS)}")
     return text
 
 
@@ -88,7 +88,7 @@ EXPORT = {
 
 
 def parameters_in(query: str, known: Mapping[str, Parameter]) -> dict[str, Any]:
-    """The values of the parameters in the query of a URL; RequestInvalid names all that are unknown or mean nothing."""
+    """The values of the parameters in the query of a URL; RequestInvalid names all that are unknown or invalid."""
     try:
         given = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError as error:

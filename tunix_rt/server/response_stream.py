@@ -1,4 +1,4 @@
-"""A reply that is written by a thread, as fast as its client takes it."""
+"""A reply that is written by a thread, as fast as its client reads it."""
 
 import asyncio
 import io
@@ -7,14 +7,14 @@ from typing import Any
 from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
-# So much of a reply is in memory.
+# How much of a reply is in memory.
 _PIECE_BYTES = 2**20
-# A client that reads nothing for longer than this would keep a thread from others.
+# A client that reads nothing for longer than this would block a thread.
 _PATIENCE_SECONDS = 60.0
 
 
 class ReplyStream(io.RawIOBase):
-    """The body of a reply as an open file; writing raises OSError: the client is gone, or takes nothing for 60 s."""
+    """The body of a reply as an open file; writing raises OSError if the client is gone, or reads nothing for 60 s."""
 
     def __init__(self, reply: RequestHandler) -> None:
         self._reply = reply
@@ -27,7 +27,7 @@ class ReplyStream(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        """Sends a piece of the bytes, and says how many; called in a thread."""
+        """Sends a piece of the bytes, and returns how many; called in a thread."""
         piece = memoryview(data).cast("B")[:_PIECE_BYTES]
         asyncio.run_coroutine_threadsafe(self._send(bytes(piece)), self._loop).result()
         return len(piece)
@@ -38,7 +38,7 @@ class ReplyStream(io.RawIOBase):
             self._gone.set_result(None)
 
     def cut(self) -> None:
-        """Closes the connection, so that the client sees that this is not the end; called in the event loop."""
+        """Closes the connection, so that the client sees that the reply is incomplete; called in the event loop."""
         if not self._gone.done():
             self._gone.set_result(None)
             self._reply.detach().close()
@@ -47,7 +47,7 @@ class ReplyStream(io.RawIOBase):
         if not self._gone.done():
             self.begun = True
             self._reply.write(piece)
-            # What is flushed into a connection that closes meanwhile may stay undone for ever.
+            # A flush into a connection that closes meanwhile may never complete.
             flushed = asyncio.ensure_future(self._reply.flush())
             await asyncio.wait((flushed, self._gone), timeout=_PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if flushed.done() and not self._gone.done():

@@ -1,4 +1,4 @@
-"""What the routes reply, as models: the replies are made of them, and so is their description."""
+"""The replies of the routes as models, from which replies and their description are made."""
 
 from datetime import datetime
 from typing import Any, Literal, Self
@@ -53,7 +53,7 @@ class TraceList(BaseModel):
 
 
 class ServiceReply(BaseModel):
-    """A service beside the store: whether it is well, and the error where it is not."""
+    """A service beside the store: whether it is healthy, and the error if it is not."""
 
     status: Literal["healthy", "down", "off"]
     mode: Literal["off", "mock", "real"]
@@ -69,7 +69,7 @@ class HealthReply(BaseModel):
 
 
 class Fault(BaseModel):
-    """A part of the request that is not valid: its location, and what is wrong with it."""
+    """A part of the request that is not valid: its location and the reason."""
 
     loc: list[str | int]
     field: str | None

@@ -79,32 +79,32 @@ class OneTrace(Route):
 
     @authenticated
     async def get(self, given: str) -> None:
-        """The trace with this id, or with the only id that begins so."""
+        """The trace with this id, or with the only id that begins with these digits."""
         _digits(given)
         parameters_in(self.request.query, {})
         self.send_json(await self.served.read(lambda store: store.get(given).model_dump_json().encode()))
 
     @authenticated
     async def delete(self, given: str) -> None:
-        """Deletes it; half an id is not enough for that."""
+        """Deletes it; this needs the full id."""
         if len(_digits(given)) < _ID_DIGITS:
-            raise RequestInvalid("path", Problem("id", f"{given!r}: to delete, give the whole id"))
+            raise RequestInvalid("path", Problem("id", f"{given}: to delete a trace, give its full id"))
         parameters_in(self.request.query, {})
-        # Somebody else may delete it between the look for it and the deletion.
+        # Another client may delete it between the search and the deletion.
         if not await self.served.read(lambda store: store.delete(given)):
-            raise TraceNotFound(f"trace {given!r} not found")
+            raise TraceNotFound(f"trace {given} not found")
         self.set_status(204)
         self.finish()
 
 
 class Export(Route):
-    """A selection of the traces as a file, oldest first, sent as it is read."""
+    """The traces that pass the filters as a file, oldest first, sent while they are read."""
 
     stream: ReplyStream | None = None
 
     @authenticated
     async def get(self) -> None:
-        """The file; where it fails in the middle, the connection is cut."""
+        """The file; after an error in the middle, the connection is closed."""
         options = {"format": "trace"} | _selected(self, EXPORT)
         container = WRITERS[options["format"]].container
         self.set_header("Content-Type", container.media_type)
@@ -117,7 +117,7 @@ class Export(Route):
             self.log.info("tunix_rt: an export ended early: %s", error)
             stream.cut()
         except Exception as error:
-            # Half a file must not look like a complete one.
+            # An incomplete file must not look complete.
             if not stream.begun:
                 raise
             self.log_exception(type(error), error, error.__traceback__)
@@ -133,27 +133,27 @@ class Export(Route):
 
 
 class Health(Route):
-    """Whether the store can do its work, and the services beside it."""
+    """The health of the store and of the services."""
 
-    # Who looks after the server shall not keep it awake.
+    # Monitoring must not keep the server from shutting down when idle.
     _track_activity = False
 
     @authenticated
     async def get(self) -> None:
-        """What was found; 503 where the store is down."""
+        """The health; 503 if the store is down."""
         parameters_in(self.request.query, {})
         found = HealthReply.model_validate((await self.served.health()).to_dict())
         self.send_json(found.model_dump_json(exclude_unset=True).encode(), 503 if found.status == "down" else 200)
 
 
 class RediAI(Route):
-    """Whether RediAI is well."""
+    """The health of RediAI."""
 
     _track_activity = False
 
     @authenticated
     async def get(self) -> None:
-        """What it said, at most `rediai_health_cache_ttl_seconds` ago."""
+        """Its answer, at most `rediai_health_cache_ttl_seconds` old."""
         parameters_in(self.request.query, {})
         found = await self.served.service()
         self.send_json(ServiceReply.model_validate(found.to_dict()).model_dump_json(exclude_unset=True).encode())
@@ -173,10 +173,10 @@ class Nothing(Route):
     """All other paths: a client without access does not learn that they do not exist."""
 
     async def admit(self) -> None:
-        """Raises HTTPError for everybody."""
+        """Raises HTTPError for all requests."""
         await super().admit()
         if self.request.method != "OPTIONS":
-            raise HTTPError(404, f"there is no such route; {self.root}/openapi.json tells which there are")
+            raise HTTPError(404, f"there is no such route; {self.root}/openapi.json lists the routes")
 
     def _implements(self, method: str) -> bool:  # noqa: ARG002
         return True
@@ -185,7 +185,7 @@ class Nothing(Route):
 def _digits(given: str) -> str:
     digits = given.replace("-", "").lower()
     if not re.fullmatch(r"[0-9a-f]{1,32}", digits):
-        raise RequestInvalid("path", Problem("id", f"{given!r}: is no id, which is 32 hexadecimal digits"))
+        raise RequestInvalid("path", Problem("id", f"{given}: is not a valid id, which has 32 hexadecimal digits"))
     return digits
 
 

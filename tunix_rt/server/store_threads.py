@@ -16,24 +16,24 @@ from tunix_rt.store import TraceStore
 
 _Found = TypeVar("_Found")
 
-# Those that wait for the disk meet there, and are committed together; with 32 of them pages took twice as long. Each
+# Adds that wait for the disk are committed together; with 32 threads pages took twice as long. Each
 # holds a body of at most `_SMALL_BYTES`.
 _N_ADDERS = 8
 _SMALL_BYTES = 64 * 2**10
-# Larger bodies take many times their size while they are taken apart.
+# Larger bodies take many times their size while they are parsed.
 _N_LARGE_ADDERS = 4
 # Each keeps a batch of rows in memory for as long as its client reads; further exports wait.
 _N_EXPORTERS = 4
 # Checks of the health of the store and of RediAI, which must not wait for other work.
 _N_LOOKERS = 8
-# The server waits at most so many seconds for work when it ends: what was acknowledged is on disk.
+# The server waits up to N seconds for work when it ends: what was acknowledged is on disk.
 _LAST_WORK_SECONDS = 2.0
 # What is not folded when the server stops is safe in the journal.
 _LAST_FOLD_SECONDS = 2
 
 
 class _Rooms(NamedTuple):
-    """Each kind of work has threads of its own: adds go on while all readers wait for the file."""
+    """Each kind of work has its own threads: adds continue while all readers wait for the file."""
 
     readers: Threads
     adders: Threads
@@ -61,23 +61,23 @@ class ServedStore:
         return _Rooms(*map(Threads, (n_readers, _N_ADDERS, _N_LARGE_ADDERS, _N_EXPORTERS, _N_LOOKERS)))
 
     async def read(self, work: Callable[[TraceStore], _Found]) -> _Found:
-        """What the work finds in the store."""
+        """The result of work that reads the store."""
         return await self._in(self._threads.readers, work)
 
     async def add(self, body: bytes, work: Callable[[TraceStore], _Found]) -> _Found:
-        """The result of work that takes this body apart and adds its traces."""
+        """The result of work that parses this body and adds its traces."""
         threads = self._threads
         return await self._in(threads.adders if len(body) <= _SMALL_BYTES else threads.large_adders, work)
 
     async def health(self) -> Health:
-        """What `tunix_rt.health` finds; the work of others is not waited for."""
+        """The result of `tunix_rt.health`; does not wait for other work."""
         settings = self.settings
 
         def look() -> Health:
             try:
                 store = self._open(settings)
             except TunixRTError:
-                # It reports what is wrong as well, and is called in the same way.
+                # It reports the error too.
                 store = None
             return health(store)
 
@@ -85,7 +85,7 @@ class ServedStore:
         return found
 
     async def service(self) -> ServiceHealth:
-        """What RediAI says."""
+        """The health of RediAI."""
         settings = self.settings
         found: ServiceHealth = await self._threads.lookers.run(lambda: rediai_health(settings))
         return found
@@ -99,7 +99,7 @@ class ServedStore:
             self._streams.discard(stream)
 
     async def stop(self) -> None:
-        """Ends the streams, waits for the rest for a moment, and gives the file up if it is free."""
+        """Ends the streams, waits a moment for other work, and closes the store if it is free."""
         for stream in list(self._streams):
             stream.cut()
         if "_threads" in vars(self):

@@ -43,7 +43,7 @@ class Threads:
                 future.add_done_callback(self._unfinished.discard)
 
     async def end(self, seconds: float) -> bool:
-        """Refuses what has not begun, waits this long for the rest, and says whether all of it is done."""
+        """Refuses work that has not begun, waits up to `seconds` for the rest, and returns whether all is done."""
         self._ended = True
         while True:
             try:
@@ -66,7 +66,7 @@ class Threads:
 
     @staticmethod
     def _do(future: "Future[Any]", work: Callable[[], Any]) -> None:
-        # In a frame of its own, which keeps neither the work nor its result until the next one comes.
+        # In its own frame, which does not keep the work and its result until the next work.
         try:
             result = work()
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
@@ -76,4 +76,4 @@ class Threads:
 
 
 def _ending() -> StoreBusy:
-    return StoreBusy("the server is ending; nothing was done. Ask again when it is back")
+    return StoreBusy("the server is shutting down; nothing was done. Try again when it is back")

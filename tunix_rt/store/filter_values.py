@@ -28,7 +28,7 @@ _NUMBER = re.compile(r"-?[0-9]{1,1000}(\.[0-9]{1,1000})?([eE][+-]?[0-9]{1,3})?")
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of value. `read` leaves a text that it cannot read as it is, for `check` to refuse it.
+    """A kind of value. `read` returns a text that it cannot read unchanged, so that `check` refuses it.
 
     `repeated` is true where an option may be given several times: `read` then takes a list of texts. `schema` is its
     JSON Schema, `input` the field that forms have for it: text, count, number or time.
@@ -87,7 +87,9 @@ def _string(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise QueryInvalid(f"{name}={shown(value)}: must be a string")
     if not is_text(value):
-        raise QueryInvalid(f"{name}={value!r}: contains a lone surrogate, which is not valid text and is in no trace")
+        raise QueryInvalid(
+            f"{name}={shown(value)}: contains a lone surrogate, which is not valid text and is in no trace"
+        )
     return value
 
 
@@ -139,14 +141,14 @@ def _expression(name: str, value: Any) -> str:
         try:
             n_statements = len(duckdb.extract_statements(query))
         except duckdb.Error as error:
-            raise QueryInvalid(f"{name}={expression!r}: is not a valid SQL expression: {error}") from None
+            raise QueryInvalid(f"{name}={shown(expression)}: is not a valid SQL expression: {error}") from None
         if n_statements != 1 or not expression.strip():
-            raise QueryInvalid(f"{name}={expression!r}: must be one SQL expression")
+            raise QueryInvalid(f"{name}={shown(expression)}: must be one SQL expression")
     return expression
 
 
 def plain_value(name: str, value: Any) -> Any:
-    """The value as one that JSON has; QueryInvalid where there is none."""
+    """The value as a JSON value; QueryInvalid if it has none."""
     from tunix_rt.json_values import plain
 
     try:

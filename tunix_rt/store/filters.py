@@ -1,6 +1,6 @@
 """What to select: one table of filters for every call, the command line, the magics, HTTP and the forms.
 
-A filter is one field of `FilterArgs`. Whatever takes or lists filters is made from that table.
+A filter is one field of `FilterArgs`. Everything that accepts or lists filters is made from that table.
 """
 
 import json
@@ -110,10 +110,12 @@ def _meta_value(key: str, wanted: Any, paths: list[str]) -> Condition:
         wanted = plain(given)
         text = json.dumps(wanted, ensure_ascii=False, separators=(",", ":"))
     except (TraceInvalid, ValueError):
-        raise QueryInvalid(f"meta={{{key!r}: {shown(given)}}}: must be a JSON value") from None
+        raise QueryInvalid(f"meta={{{shown(key)}: {shown(given)}}}: must be a JSON value") from None
     if wanted is None and given is not None:
         # `delete` would otherwise find every trace that lacks the key.
-        raise QueryInvalid(f"meta={{{key!r}: {shown(given)}}}: must be a JSON value; None finds null and missing keys")
+        raise QueryInvalid(
+            f"meta={{{shown(key)}: {shown(given)}}}: must be a JSON value; None finds null and missing keys"
+        )
     if wanted is None:
         return Condition(f"coalesce(json_type({found}), 'NULL') = 'NULL'")
     if isinstance(wanted, int | float) and not isinstance(wanted, bool):
@@ -122,7 +124,7 @@ def _meta_value(key: str, wanted: Any, paths: list[str]) -> Condition:
         try:
             number = float(wanted)
         except OverflowError:
-            raise QueryInvalid(f"meta={{{key!r}: …}}: must be a number of at most 1.8e308") from None
+            raise QueryInvalid(f"meta={{{shown(key)}: …}}: must be a number of at most 1.8e308") from None
         return Condition(f"({is_number} and try_cast({found} as double) = ?::double)", (number,))
     return Condition(f"{found}::varchar = json(?)::varchar", (text,))
 
@@ -142,7 +144,7 @@ class InForm(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class FilterField:
-    """A filter: what it lets through in one line, the kind of its values, and what one means in SQL.
+    """A filter: its help in one line, the kind of its values, and its condition in SQL.
 
     `sql` is a comparison with one `?`, or makes the conditions from a checked value. `flag` is the option where it is
     not the filter's name; `form` is None where a form has no field of its own for it.
@@ -286,12 +288,12 @@ class FilterRow(NamedTuple):
 
 
 def filter_rows() -> list[FilterRow]:
-    """Every filter, in order: its name, the type of its value, and what it lets through."""
+    """Every filter, in order: its name, the type of its value, and which traces pass it."""
     return [FilterRow(name, field.kind.name, field.help) for name, field in FILTERS.items()]
 
 
 def filters_in(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The filters among the options of a command or a magic, whose values are texts; None and empty lists are none."""
+    """The filters among the options of a command or a magic, as texts; None and empty lists are left out."""
     return {
         name: FILTERS[RENAMED.get(name, name)].kind.read(text)
         for name, text in options.items()
@@ -304,7 +306,7 @@ def with_new_names(given: Mapping[str, Any]) -> dict[str, Any]:
     renamed = {name: new for name, new in RENAMED.items() if given.get(name) is not None}
     for name, new in renamed.items():
         if given.get(new) is not None:
-            raise QueryInvalid(f"{name} and {new}: give one of the two; {name} is the old name of {new}")
+            raise QueryInvalid(f"{name} and {new}: use only one of them; {name} is the old name of {new}")
         warnings.warn(
             f"the filter {name} is now {new}; the old name will be removed in the next release",
             DeprecationWarning,
@@ -314,7 +316,7 @@ def with_new_names(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _callers() -> int:
-    """The `stacklevel`, for who calls this, of the first caller outside the package, and of the cell of a magic."""
+    """The `stacklevel`, for the caller of this, of the first caller outside the package or of the cell of a magic."""
     level = 1
     frame = sys._getframe(1)  # noqa: SLF001 - what `warnings` itself uses
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("tunix_rt", "IPython"):
@@ -332,7 +334,7 @@ class Filters:
         unknown = [name for name in given if name not in FILTERS and name not in RENAMED]
         if unknown:
             raise QueryInvalid(f"unknown filter {', '.join(unknown)}; the filters are {', '.join(FILTERS)}")
-        # An iterator could not be read a second time by those who show the filters.
+        # An iterator could not be read again to show the filters.
         self.given: dict[str, Any] = {
             name: list(value) if isinstance(value, Iterator) else value
             for name, value in with_new_names(given).items()
@@ -346,20 +348,22 @@ class Filters:
         return bool(self.conditions)
 
     @contextmanager
-    def told(self, cursor: "duckdb.DuckDBPyConnection", path: Path, *, changing: bool = False) -> Iterator[None]:
-        """Around the query: what fails in it because of the filters is QueryInvalid, not an error of DuckDB.
+    def query_errors(
+        self, cursor: "duckdb.DuckDBPyConnection", path: Path, *, changing: bool = False
+    ) -> Iterator[None]:
+        """Around the query: an error that the filters cause is QueryInvalid, not an error of DuckDB.
 
         A `where` reads in a READ ONLY transaction, or in the one that is `changing` the store, whose file is `path`.
         """
         import duckdb
 
-        from tunix_rt.store.engine.statement import asked, check_expression
+        from tunix_rt.store.engine.statement import check_expression, query_errors
         from tunix_rt.store.engine.statement import shown as all_shown
 
         if not self:
             yield
             return
-        with asked(all_shown(self.given), path):
+        with query_errors(all_shown(self.given), path):
             if "where" not in self.given:
                 yield
                 return
@@ -375,7 +379,7 @@ class Filters:
                     cursor.rollback()
 
     def begin_anew(self, cursor: "duckdb.DuckDBPyConnection") -> None:
-        """After a query within `told` that had too little memory: a failed transaction takes no other."""
+        """After a query within `query_errors` that had too little memory: a failed transaction takes no other."""
         import duckdb
 
         if "where" in self.given:
@@ -385,12 +389,12 @@ class Filters:
 
 
 def id_range(id: UUID | str) -> tuple[UUID, UUID]:
-    """The lowest and the highest id that begin with these digits; TraceNotFound where they are none."""
+    """The lowest and the highest id that begin with these digits; TraceNotFound if they are not hexadecimal."""
     try:
         text = str(id)
     except Exception:  # noqa: BLE001 - nested too deep, or a foreign value with a fault of its own
         text = shown(id)
     digits = text.strip().replace("-", "").lower()
     if not digits or len(digits) > _UUID_DIGITS or set(digits) - set("0123456789abcdef"):
-        raise TraceNotFound(f"trace {text!r} not found: an id is up to {_UUID_DIGITS} hexadecimal digits")
+        raise TraceNotFound(f"trace {text} not found: an id has up to {_UUID_DIGITS} hexadecimal digits")
     return UUID(digits.ljust(_UUID_DIGITS, "0")), UUID(digits.ljust(_UUID_DIGITS, "f"))

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from tqdm.auto import tqdm
 
-# A bar for what is over in a moment only flickers.
+# A bar for short work would only flicker.
 _AFTER_SECONDS = 1.0
 
 Progress = bool | Callable[[int, int], object]
@@ -31,7 +31,7 @@ def show_progress(progress: Progress, total: int, name: str, *, unit: str = " tr
     if callable(progress):
         yield Advance(lambda done: progress(done, total))
         return
-    # None: no bar where standard error is no terminal, as in a training job's log.
+    # None: no bar if standard error is not a terminal, as in a training job's log.
     with tqdm(
         total=total or None,
         desc=name,

@@ -1,4 +1,4 @@
-"""The trace store: what every notebook, script and form of the package talks to."""
+"""The trace store, which every notebook, script and form of the package uses."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -93,7 +93,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         return record
 
     def add_many(self, traces: Iterable[Trace | TraceRecord | Mapping[str, Any]]) -> list[TraceRecord]:
-        """Stores traces, all or none, as `add` does; TraceInvalid names the index of the bad one. For more: `load`."""
+        """Stores traces, all or none, as `add` does; TraceInvalid names the index of an invalid one. See `load`."""
         new: list[tuple[TraceRecord, NewRow]] = []
         for index, trace in enumerate(traces):
             try:
@@ -162,7 +162,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
             return find(cursor, id, store=self.path)
 
     def latest(self, **filters: Unpack[FilterArgs]) -> TraceRecord:
-        """The newest trace, of those that pass the filters; TraceNotFound where there is none."""
+        """The newest trace that passes the filters; TraceNotFound if there is none."""
         with self._searching(Filters(**filters)) as search:
             newest = search.newest_record()
         if newest is None:
@@ -201,12 +201,12 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         """
         selection = Filters(**filters)
         if bool(trace_ids) == bool(selection):
-            raise QueryInvalid('delete: give either ids or filters; where="true" deletes everything')
+            raise QueryInvalid('delete: pass either ids or filters; where="true" deletes everything')
         if trace_ids:
             with self._session.transaction() as cursor:
                 return delete(cursor, trace_ids, store=self.path)
         clause, values = where(*selection.conditions)
-        with self._session.transaction() as cursor, selection.told(cursor, self._session.path, changing=True):
+        with self._session.transaction() as cursor, selection.query_errors(cursor, self._session.path, changing=True):
             return int(cursor.execute(f"delete from traces{clause}", values).fetchall()[0][0])
 
     def scan(
@@ -319,5 +319,5 @@ class TraceStore(AbstractContextManager["TraceStore"]):
 
     @contextmanager
     def _searching(self, selection: Filters) -> Iterator[Search]:
-        with self._session.cursor(reusable=True) as cursor, selection.told(cursor, self._session.path):
+        with self._session.cursor(reusable=True) as cursor, selection.query_errors(cursor, self._session.path):
             yield Search(cursor, self._session.time_index(cursor), selection)

@@ -29,8 +29,8 @@ class TraceBrowser(Form):
     """Traces, newest first, with search, filters, pages and live mode; `selected` is the trace of the chosen row.
 
     `filters` are those of `store.page` and may be set at any time. `page` is the Page that is shown, `first_place` how
-    many traces are newer than its first, `n_found` how many the filters let through (both -1 while that is counted),
-    `n_new` how many came since the list was made.
+    many traces are newer than its first, `n_found` how many pass the filters (both -1 while they are counted),
+    `n_new` how many were added since the list was made.
     """
 
     filters = Dict().tag(sync=True)
@@ -54,7 +54,7 @@ class TraceBrowser(Form):
         self._point: int | Literal["end"] = 0
         self._behind_point = 0
         given = _as_json(filters)
-        # Before there is a widget: filters that are not valid leave none behind.
+        # Before the widget is created, so that invalid filters leave none behind.
         page = self.store.page(limit=limit, **given)
         super().__init__(filters=given, filter_fields=_fields())
         self._show_newest(page)
@@ -75,7 +75,7 @@ class TraceBrowser(Form):
         try:
             self.find(self.filters)
         except BaseException:
-            # Filters that cannot be answered are not kept, so that they are always those of the list.
+            # Invalid filters are not kept: `filters` are always those of the list.
             self.filters = self.page.filters
             raise
 
@@ -86,7 +86,7 @@ class TraceBrowser(Form):
 
     @action()
     def find(self, filters: dict[str, Any]) -> None:
-        """Shows the newest of the traces that the filters let through."""
+        """Shows the newest traces that pass the filters."""
         page = self.store.page(limit=self.limit, **_as_json(filters))
         self.page = page
         self.filters = page.filters
@@ -105,7 +105,7 @@ class TraceBrowser(Form):
 
     @action()
     def next(self) -> None:
-        """Shows the page behind the one that is shown: older traces."""
+        """Shows the next page: older traces."""
         page = self.picture()
         if page.next is None:
             return
@@ -113,19 +113,19 @@ class TraceBrowser(Form):
         if found.records:
             self._show(found, behind=self._behind_point + len(page))
         else:
-            # What was behind has been deleted.
+            # The older traces have been deleted.
             page.next = None
             self._show(page, behind=self._behind_point)
 
     @action()
     def previous(self) -> None:
-        """Shows the page in front of the one that is shown: newer traces."""
+        """Shows the previous page: newer traces."""
         page = self.picture()
         if page.previous is None:
             return
         found = page.previous_page()
         if len(found) < self.limit:
-            # Less than a page is newer: the newest page, whole.
+            # Less than a page is newer: show the complete newest page.
             self.first()
         else:
             self._show(found, behind=self._behind_point - len(found))
@@ -140,7 +140,7 @@ class TraceBrowser(Form):
         end = day + timedelta(days=1)
         found = self.store.page(limit=self.limit, after=cursor_at(end), **self.filters)
         if not found.records:
-            raise QueryInvalid(f"no trace is as old as {date}; the list stays where it is")
+            raise QueryInvalid(f"no trace is as old as {date}; the list was not moved")
         self._show(found, point=_NOT_KNOWN)
         self._count(newer_than=end)
 
@@ -150,12 +150,12 @@ class TraceBrowser(Form):
         try:
             self.selected_id = id
         except TraceNotFound:
-            # Gone since the list was made: it is not shown as the one that was chosen before.
+            # Deleted since the list was made: do not show the trace that was chosen before.
             self.selected_id = ""
             raise
 
     @action()
-    def watch(self, live: bool) -> None:  # noqa: FBT001 - it comes by name
+    def watch(self, live: bool) -> None:  # noqa: FBT001 - passed by name
         """Switches live mode: the front end then calls `look` every two seconds."""
         self.live = live
         if live:
@@ -164,31 +164,31 @@ class TraceBrowser(Form):
     @action(aside=True, watch=True)
     def look(self) -> None:
         """Counts what is newer than the list, without moving it."""
-        # Nothing is newer than the last moment that there is.
+        # Nothing is newer than the last possible time.
         n_new = 0
         if self._newest != LAST_TIME:
             since = None if self._newest is None else self._newest + _MICROSECOND
             n_new = self.store.count(**self._from(since))
-        with self._turn:
+        with self._action_lock:
             self.n_new = n_new
 
     @action()
     def move(self, by: int, start: str | None = None) -> None:
-        """Chooses the row below the chosen one (`by` 1) or above it (-1); where the page ends, on the next page.
+        """Chooses the row below the chosen one (`by` 1) or above it (-1), on the next page where this one ends.
 
         `start` is the row that counts as chosen.
         """
         page, before, start = self.picture(), self._ids(), start or self.selected_id
         at = before.index(start) + by if start in before else 0
         for row in before[at:] if by > 0 else before[at::-1] if at >= 0 else ():
-            # One that is gone since the list was made is passed over.
+            # Skips traces that were deleted since the list was made.
             with suppress(TraceNotFound):
                 self.selected_id = row
                 return
         if by < 0 and page.previous is not None:
             self.previous()
             now = self._ids()
-            # The newest page is shown whole, so it may hold rows of the page before.
+            # The newest page is always complete, so it may have rows of the page before.
             self.selected_id = now[now.index(before[0]) - 1] if before[0] in now[1:] else (now or [""])[-1]
         elif by > 0:
             self.next()
@@ -215,7 +215,7 @@ class TraceBrowser(Form):
         self._count()
 
     def _show(self, page: Page, *, point: int | Literal["end", "as before"] = "as before", behind: int = 0) -> None:
-        """Shows a page that begins so many traces behind a point in the list."""
+        """Shows a page that begins `behind` traces after a point in the list."""
         if point != "as before":
             self._point = point
         self._behind_point = behind
@@ -234,17 +234,17 @@ class TraceBrowser(Form):
         return point if point == _NOT_KNOWN else max(point + self._behind_point, 0)
 
     def _count(self, *, newer_than: datetime | None = None) -> None:
-        """Counts in the background: a rare word in a million traces takes a second. The last one asked for wins."""
+        """Counts in the background: a rare word in a million traces takes a second. The latest request wins."""
         wanted = self._count_wanted = object()
         filters, newer = self.filters, None if newer_than is None else self._from(newer_than)
 
         def count() -> None:
-            with self._counting, self.telling(watch="count"):
+            with self._counting, self.reporting(watch="count"):
                 if self._count_wanted is not wanted:
                     return
                 n_found = self.store.count(**filters)
                 n_newer = None if newer is None else self.store.count(**newer)
-                with self._turn:
+                with self._action_lock:
                     if self._count_wanted is wanted:
                         if n_newer is not None and self._point == _NOT_KNOWN:
                             self._point = n_newer
@@ -257,7 +257,7 @@ class TraceBrowser(Form):
 
 
 def _as_json(filters: Mapping[str, Any]) -> dict[str, Any]:
-    """The filters so that the front end can show them and send them back; QueryInvalid where they are none."""
+    """The filters in a form that the front end can show and send back; QueryInvalid if they are not valid."""
     return {name: _plain(name, value) for name, value in Filters(**filters).given.items()}
 
 
@@ -280,7 +280,7 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def row_of(record: TraceSummary) -> dict[str, Any]:
-    """A row as the front end shows it; what would act in a text is made visible here."""
+    """A row as the front end shows it; control characters are made visible here."""
     return {
         "id": str(record.id),
         "at": render.utc_exact(record.created_at),

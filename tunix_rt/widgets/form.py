@@ -1,8 +1,8 @@
-"""What all forms share: the front end, the actions it asks for, failures told where they happened, the saved picture.
+"""What all forms share: the front end, its actions, errors shown in the form, the saved picture.
 
-A front end (`static/*.js`) shows the synchronised traits and asks for actions by name; an action is a method marked
-with `@action`. What it raises is shown in the form and logged: the notebook shows nothing of it. The hosts call actions
-from a thread of their own, beside the cells that run.
+A front end (`static/*.js`) shows the synchronised traits and requests actions by name; an action is a method marked
+with `@action`. Its errors are shown in the form and logged, because the notebook does not show them. The hosts call
+actions from their own thread, while cells run.
 """
 
 import threading
@@ -27,14 +27,14 @@ from tunix_rt.store import TraceStore
 
 log = logger("tunix_rt.widgets")
 
-_MISTAKE = "(this is a mistake in the program; the log has more)"
+_MISTAKE = "(this is a bug in tunix_rt; the log has the details)"
 _INTERRUPTED = "interrupted"
 _STATIC = Path(__file__).parent / "static"
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def front_end(*names: str) -> str:
-    """The module of a form: what all forms share, the parts it is made of, the last of which is rendered."""
+    """The JavaScript module of a form: what all forms share, then its parts, of which the last is rendered."""
     parts = [(_STATIC / f"{name}.js").read_text(encoding="utf-8") for name in ("form", *names)]
     return "\n".join([*parts, f"export default {{ render: shownBy({names[-1]}Form) }};\n"])
 
@@ -45,27 +45,27 @@ def style() -> str:
 
 
 def action(*, aside: bool = False, watch: bool = False) -> Callable[[_Method], _Method]:
-    """Marks a method that the front end may ask for, and that Python may call as well: one at a time in a form.
+    """Marks a method that the front end may request, and that Python may call too; one at a time in a form.
 
-    `aside` runs it in a thread of its own, beside the others; `watch` is for what the form asks again and again by
-    itself. It may give a dictionary, which goes back with the reply, its value of bytes as a buffer.
+    `aside` runs it in its own thread, beside the others; `watch` is for requests that the form repeats by
+    itself. It may return a dictionary, which is sent with the reply; a value of bytes is sent as a buffer.
     """
 
     def mark(method: _Method) -> _Method:
         @wraps(method)
-        def in_turn(self: "Form", *args: Any, **options: Any) -> Any:
-            with self._turn:
+        def one_at_a_time(self: "Form", *args: Any, **options: Any) -> Any:
+            with self._action_lock:
                 return method(self, *args, **options)
 
-        marked: Any = method if aside else in_turn
-        marked.asked = _Asked(aside, watch)
+        marked: Any = method if aside else one_at_a_time
+        marked.action_mode = _Mode(aside, watch)
         return cast("_Method", marked)
 
     return mark
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Mode:
     """How an action runs."""
 
     aside: bool
@@ -81,14 +81,14 @@ class Note:
 
 
 class Form(anywidget.AnyWidget):
-    """The base of the forms; `problem` is what failed last, as the form shows it."""
+    """The base of the forms; `problem` is the last error, as the form shows it."""
 
     problem = Unicode().tag(sync=True)
     picture_id = Unicode().tag(sync=True)
     _css: ClassVar[str] = style()
 
     def __init__(self, **traits: Any) -> None:
-        self._turn = threading.RLock()
+        self._action_lock = threading.RLock()
         self._pictured: object | None = None
         self._watch_failed = ""
         super().__init__(**traits)
@@ -98,73 +98,73 @@ class Form(anywidget.AnyWidget):
 
     @abstractmethod
     def picture(self) -> object:
-        """What a reader without a kernel sees in place of the form: an object that shows itself as HTML."""
+        """What is shown without a kernel in place of the form: an object that shows itself as HTML."""
 
     def close(self) -> None:
-        """Takes the form away; what it was shown as in a saved notebook stays."""
-        # Python closes also what could not be made, which has none.
+        """Removes the form; its picture in a saved notebook stays."""
+        # Python also closes a form whose constructor failed; it has no layout.
         layout = self.layout if self.comm is not None else None
         super().close()
         if layout is not None:
             layout.close()
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Takes what the front end has set."""
-        with self._turn, self.telling():
+        """Applies traits that the front end has set."""
+        with self._action_lock, self.reporting():
             super().set_state(sync_data)
 
     @contextmanager
-    def telling(self, *, watch: str = "") -> Iterator[list[str]]:
-        """Around an action: what fails is shown in the form, logged, and put into the list that this gives.
+    def reporting(self, *, watch: str = "") -> Iterator[list[str]]:
+        """Around an action: an error is shown in the form, logged, and added to the yielded list.
 
-        The success of what the form does by itself, named by `watch`, takes no other failure away than its own.
+        A success of what the form does by itself, named by `watch`, clears only its own errors.
         """
-        told: list[str] = []
+        problems: list[str] = []
         if not watch:
             self.problem = self._watch_failed = ""
         try:
-            yield told
+            yield problems
         except KeyboardInterrupt:
-            # An interrupt of the kernel ends what a click waits for; the form says so, and works on.
-            told.append(_INTERRUPTED)
+            # An interrupt of the kernel ends the action of a click; the form shows that and continues to work.
+            problems.append(_INTERRUPTED)
             self.problem, self._watch_failed = _INTERRUPTED, watch
             raise
         except Exception as error:
             known = isinstance(error, TunixRTError)
             problem = str(error) if known else f"{type(error).__name__}: {error} {_MISTAKE}"
-            told.append(render.visible(problem))
-            # What fails again and again by itself is logged once.
-            if not watch or told[0] != self.problem:
+            problems.append(render.visible(problem))
+            # A repeated failure of a repeated action is logged once.
+            if not watch or problems[0] != self.problem:
                 if known:
                     log.warning("%s: %s", type(self).__name__, error)
                 else:
                     log.exception("%s: an action failed", type(self).__name__)
-            self.problem, self._watch_failed = told[0], watch
+            self.problem, self._watch_failed = problems[0], watch
         else:
             if watch and self._watch_failed == watch:
                 self.problem = self._watch_failed = ""
 
-    def _answer(self, _form: object, asked: Mapping[str, Any], buffers: Sequence[memoryview]) -> None:
-        name = str(asked.get("do"))
+    def _answer(self, _form: object, request: Mapping[str, Any], buffers: Sequence[memoryview]) -> None:
+        name = str(request.get("do"))
         method = getattr(type(self), name, None)
-        how = getattr(method, "asked", _Asked(aside=False, watch=False))
+        mode = getattr(method, "action_mode", _Mode(aside=False, watch=False))
 
         def answer() -> None:
-            said: dict[str, Any] = {"failed": True}
-            told: list[str] = []
+            result: dict[str, Any] = {"failed": True}
+            problems: list[str] = []
             try:
-                with self.telling(watch=name if how.watch else "") as told:
-                    if method is None or not hasattr(method, "asked"):
-                        raise QueryInvalid(f"no such action: {name!r}")
-                    given = dict(asked.get("args", {})) | ({"buffer": buffers[0]} if buffers else {})
-                    said = method(self, **given) or {}
+                with self.reporting(watch=name if mode.watch else "") as problems:
+                    if method is None or not hasattr(method, "action_mode"):
+                        raise QueryInvalid(f"no such action: {name}")
+                    given = dict(request.get("args", {})) | ({"buffer": buffers[0]} if buffers else {})
+                    result = method(self, **given) or {}
             finally:
-                # Also where the user interrupted it: the front end waits.
-                parts = [value for value in said.values() if isinstance(value, bytes)]
-                plain = {name: value for name, value in said.items() if not isinstance(value, bytes)}
-                self.send({**plain, "id": asked.get("id"), "problem": "".join(told)}, buffers=parts or None)
+                # Also after an interrupt: the front end waits for the reply.
+                parts = [value for value in result.values() if isinstance(value, bytes)]
+                plain = {name: value for name, value in result.items() if not isinstance(value, bytes)}
+                self.send({**plain, "id": request.get("id"), "problem": "".join(problems)}, buffers=parts or None)
 
-        if how.aside:
+        if mode.aside:
             threading.Thread(target=answer, name=f"tunix_rt-{name}").start()
         else:
             answer()
@@ -174,7 +174,7 @@ class Form(anywidget.AnyWidget):
 
     def _ipython_display_(self, **_: Any) -> None:
         # Two outputs: the living form, and a picture of it for readers without a kernel. In one output the host would
-        # choose the form, and then say that it finds no model.
+        # choose the form, and then report that it finds no model.
         if self.comm is not None:
             bundle: Any = self._repr_mimebundle_()
             data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
@@ -184,7 +184,7 @@ class Form(anywidget.AnyWidget):
         display(_Saved(self._pictured, self.picture_id), display_id=self.picture_id)
 
     def _save_picture(self) -> None:
-        """Brings the pictures up to date, wherever the form is shown; one that is the same is not sent again."""
+        """Updates the pictures wherever the form is shown; an equal one is not sent again."""
         if self._pictured is not None and (picture := self.picture()) != self._pictured:
             self._pictured = picture
             update_display(_Saved(picture, self.picture_id), display_id=self.picture_id)
@@ -205,7 +205,7 @@ class _Saved:
 
 
 class OpeningForm(Form):
-    """Opens a trace of `store`: `on_open` is called with its id; where there is none, the form itself shows it.
+    """Opens a trace of `store`: calls `on_open` with its id; without `on_open` the form itself shows it.
 
     `record` is the trace that was opened last.
     """
@@ -217,7 +217,7 @@ class OpeningForm(Form):
 
     @action()
     def show(self, id: str) -> None:
-        """Shows a stored trace: where `on_open` says, or else in the form."""
+        """Shows a stored trace: by `on_open`, or else in the form."""
         self.record = self.store.get(id)
         if self.on_open is not None:
             self.on_open(id)

@@ -12,11 +12,11 @@ from tunix_rt.widgets.form import Form, Note, action, front_end
 
 
 class StoreStatus(Form):
-    """A line about the store, all its numbers behind a click; made anew every 30 s while it is shown.
+    """A line about the store, with all its numbers after a click; updated every 30 s while it is visible.
 
     `state` is "healthy", "busy" (another process holds the store for too long), "compaction due", "disk nearly full",
     "service down" (RediAI, where it is configured) or "unusable"; `info` holds the numbers as they were seen last, and
-    `health` all that was found.
+    `health` the complete result.
     """
 
     state = Unicode("unusable")
@@ -32,12 +32,12 @@ class StoreStatus(Form):
         self.refresh()
 
     def picture(self) -> object:
-        """The numbers as they were seen last."""
+        """The latest numbers."""
         return self.info or Note(f"{self.store.path}: {self.state}")
 
     @action(aside=True)
     def refresh(self) -> None:
-        """Looks at the store, and at the services."""
+        """Checks the store and the services."""
         self.health = found = health(self.store)
         info = found.store.info
         self.state = found.store.state

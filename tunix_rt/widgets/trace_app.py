@@ -50,8 +50,8 @@ class TraceApp(Form):
         return self.browser.picture()
 
     def close(self) -> None:
-        """Takes the forms away."""
-        # Python closes also what could not be made.
+        """Removes the forms."""
+        # Python also closes a form whose constructor failed.
         if self.comm is not None:
             for part in (self.browser, self.viewer, self.upload, self.status):
                 part.close()
@@ -62,12 +62,12 @@ class TraceApp(Form):
 
     def _open(self, id: UUID | str) -> None:
         self.browser.selected_id = str(id)
-        # Chosen before, and another one read since.
+        # It may have been chosen before, and another trace opened since.
         self.viewer.record = self.browser.selected
 
     def _refresh(self) -> None:
-        # A list that cannot be made now says so itself.
-        with self.browser.telling():
+        # If the list cannot be updated, it shows the error itself.
+        with self.browser.reporting():
             self.browser.first()
         self.status.refresh()
 

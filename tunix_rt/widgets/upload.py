@@ -1,4 +1,4 @@
-"""Traces in, as a form: JSON in an editor, files from the user's computer, paths on the kernel's machine."""
+"""The upload form: JSON in an editor, files from the user's computer, paths on the kernel's machine."""
 
 import json
 import os
@@ -21,13 +21,13 @@ from tunix_rt.paths import local_path
 from tunix_rt.store import LoadReport, TraceStore
 from tunix_rt.store.ingest.load import Known
 from tunix_rt.widgets.form import Note, OpeningForm, action, front_end
-from tunix_rt.widgets.json_position import place_of
+from tunix_rt.widgets.json_position import position_of
 from tunix_rt.widgets.proposal import Held
 
 _SHOWN_IDS = 10
 _KEPT_REPORTS = 20
 _PROGRESS_SECONDS = 0.1
-# To find the place of each takes a walk through the text; a thousand of them took 2.6 s.
+# Each position is found by a scan of the text; a thousand of them took 2.6 s.
 _SHOWN_PROBLEMS = 20
 
 
@@ -36,11 +36,11 @@ class _Cancelled(TunixRTError):
 
 
 class UploadForm(OpeningForm):
-    """Takes traces into the store: `text` is the JSON in the editor, `problems` what is wrong with it.
+    """Adds traces to the store: `text` is the JSON in the editor, `problems` its mistakes.
 
     `uploaded` is the id of the trace that was uploaded from the editor last, `record` the one that was fetched;
     `reports` are the LoadReports of the last files; `proposals` are the mappings that would load the last one where it
-    is of no known format. `on_added` is called when traces have come in.
+    is of no known format. `on_added` is called when traces were added.
     """
 
     examples = List(Unicode()).tag(sync=True)
@@ -62,7 +62,7 @@ class UploadForm(OpeningForm):
         super().__init__(examples=examples.names())
 
     def picture(self) -> object:
-        """What was uploaded last."""
+        """The last report or trace."""
         if self.reports:
             return self.reports[-1]
         return self.record or Note("The form to upload traces; run the cell to use it.")
@@ -79,7 +79,7 @@ class UploadForm(OpeningForm):
         place: dict[str, Any] = {}
         if found := _place(self.text, problem):
             line, column, at = found
-            # The editor counts as JavaScript does, in units of UTF-16.
+            # The editor counts like JavaScript, in units of UTF-16.
             place = {"line": line, "column": column, "at": len(self.text[:at].encode("utf-16-le", "replace")) // 2}
         field = problem.field and render.visible(problem.field)
         return {"field": field, "reason": render.visible(problem.reason), **place}
@@ -92,7 +92,7 @@ class UploadForm(OpeningForm):
 
     @action()
     def upload(self, text: str | None = None) -> None:
-        """Stores the trace in the editor, or in `text`, which goes there."""
+        """Stores the trace in the editor; `text` replaces the text of the editor first."""
         if text is not None:
             self.text = text
         if not self.text.strip():
@@ -106,12 +106,12 @@ class UploadForm(OpeningForm):
     def fetch(self) -> None:
         """Reads the uploaded trace back from the store, and shows it."""
         if not self.uploaded:
-            raise TraceNotFound("nothing was uploaded yet; upload a trace first")
+            raise TraceNotFound("nothing has been uploaded yet; upload a trace first")
         self.show(self.uploaded)
 
     @action()
     def begin(self, name: str, size: int) -> None:
-        """Makes ready for a file of so many bytes."""
+        """Prepares for a file of `size` bytes."""
         self._drop_incoming()
         self._drop_held()
         self._cancel = threading.Event()
@@ -119,9 +119,9 @@ class UploadForm(OpeningForm):
 
     @action()
     def receive(self, at: int, buffer: memoryview) -> None:
-        """Takes the part of the file that begins at this byte."""
+        """Receives the part of the file that begins at byte `at`."""
         if self._incoming is None:
-            raise SourceInvalid("no file is on its way; choose it again")
+            raise SourceInvalid("no file is being uploaded; choose it again")
         self._incoming.take(at, buffer)
 
     @action(aside=True)
@@ -129,7 +129,7 @@ class UploadForm(OpeningForm):
         """Loads the file that has arrived."""
         incoming, self._incoming = self._incoming, None
         if incoming is None:
-            raise SourceInvalid("no file is on its way; choose it again")
+            raise SourceInvalid("no file is being uploaded; choose it again")
         try:
             self._load(str(incoming.finish()), incoming.name, known, drop=incoming.drop)
         finally:
@@ -160,7 +160,7 @@ class UploadForm(OpeningForm):
 
     @action(watch=True)
     def cancel(self) -> None:
-        """Stops what is running; what has been added stays, and so does what is told of a failure."""
+        """Stops the running load; what has been added stays, and so does the message of an error."""
         self._cancel.set()
         self._drop_incoming()
         self._drop_held()
@@ -174,7 +174,7 @@ class UploadForm(OpeningForm):
         return {"rows": "".join(rows).encode(errors="replace")}
 
     def close(self) -> None:
-        """Takes the form away, and with it a file that has not arrived in full, or waits for a mapping."""
+        """Removes the form, and with it an incomplete upload, or a file that waits for a mapping."""
         self._drop_incoming()
         held: Held | None = getattr(self, "_held", None)
         if held is not None:
@@ -192,7 +192,7 @@ class UploadForm(OpeningForm):
     ) -> None:
         self._drop_held()
         told = 0.0
-        # Of this load: another one that begins meanwhile does not take the user's word back.
+        # The event of this load: another load that begins meanwhile does not undo the cancel.
         cancel = self._cancel
 
         def progress(done: int, total: int) -> None:
@@ -211,9 +211,12 @@ class UploadForm(OpeningForm):
         except TunixRTError as error:
             if isinstance(error, SourceInvalid) and mapping is None:
                 self._offer(source, name, known, error, drop)
-            # What was committed before stays, and the note says how much that is.
+            # What was committed before stays; the note says how much.
             notes = getattr(error, "__notes__", [])
-            said = ("\n" if "\n" in str(error) else ". ").join([str(error), *notes])
+            if isinstance(error, _Cancelled):
+                said = " ".join([str(error), *(note.removeprefix("stopped ") for note in notes)])
+            else:
+                said = ("\n" if "\n" in str(error) else "; ").join([str(error), *notes])
             raise type(error)(said.replace(source, name)) from None
         finally:
             self.progress = {}
@@ -223,7 +226,7 @@ class UploadForm(OpeningForm):
             row._replace(file=row.file.replace(source, name), reason=row.reason.replace(source, name))
             for row in report.rejected
         ]
-        with self._turn:
+        with self._action_lock:
             self.reports = [*self.reports, report][-_KEPT_REPORTS:]
             self.shown_reports = [_shown(one) for one in self.reports]
 
@@ -237,8 +240,8 @@ class UploadForm(OpeningForm):
 
     def _added(self) -> None:
         if self.on_added is not None:
-            # What has come in is in, whatever others do with the news.
-            with self.telling(watch="added"):
+            # The traces are stored, even if `on_added` fails.
+            with self.reporting(watch="added"):
                 self.on_added()
 
     def _drop_held(self) -> None:
@@ -248,7 +251,7 @@ class UploadForm(OpeningForm):
             held.drop()
 
     def _drop_incoming(self) -> None:
-        # Where the form could not be made, Python closes what there is of it.
+        # Python also closes a form whose constructor failed.
         incoming: IncomingFile | None = getattr(self, "_incoming", None)
         self._incoming = None
         if incoming is not None:
@@ -266,9 +269,9 @@ def _problems(text: str) -> tuple[Problem, ...]:
 
 
 def _place(text: str, problem: Problem) -> tuple[int, int, int] | None:
-    """Line and column from 1, and offset, of what is wrong."""
+    """Line and column (from 1) and offset of the problem."""
     if problem.field:
-        return place_of(text, problem.field, of_key=problem.reason.startswith("unknown field"))
+        return position_of(text, problem.field, of_key=problem.reason.startswith("unknown field"))
     if problem.position is None:
         return None
     line, column = problem.position
@@ -286,9 +289,9 @@ def _shown(report: LoadReport) -> dict[str, Any]:
 
 
 class IncomingFile:
-    """A file that arrives in chunks, in order; it lies in a folder of its own until it is dropped.
+    """A file that arrives in chunks, in order; it is stored in its own folder until it is dropped.
 
-    `name` is only for people: what it is called on disk is not up to the sender.
+    `name` is only shown: the sender does not choose the name on disk.
     """
 
     def __init__(self, name: str, size: int) -> None:
@@ -301,29 +304,29 @@ class IncomingFile:
             self.path = Path(self._folder.name) / "received"
             self._file: IO[bytes] = self.path.open("wb")
         except OSError as error:
-            raise SourceInvalid(f"{name}: cannot be kept while it is uploaded ({error.strerror})") from None
+            raise SourceInvalid(f"{name}: cannot be saved during the upload ({error.strerror})") from None
 
     def take(self, at: int, chunk: bytes | memoryview) -> None:
-        """Adds the chunk that begins at this byte; SourceInvalid where it is not the next one."""
+        """Adds the chunk that begins at byte `at`; SourceInvalid if it is not the next one."""
         if at != self._file.tell():
             raise SourceInvalid(
-                f"{self.name}: a part was lost on the way, at byte {self._file.tell():,}; upload it again"
+                f"{self.name}: a part was lost during the upload, at byte {self._file.tell():,}; upload it again"
             )
         try:
             self._file.write(chunk)
             self._file.flush()
         except OSError as error:
-            raise SourceInvalid(f"{self.name}: cannot be kept while it is uploaded ({error.strerror})") from None
+            raise SourceInvalid(f"{self.name}: cannot be saved during the upload ({error.strerror})") from None
 
     def finish(self) -> Path:
-        """The whole file; SourceInvalid where something is missing."""
+        """The complete file; SourceInvalid if a part is missing."""
         if self._file.tell() != self.size:
             raise SourceInvalid(f"{self.name}: {self._file.tell():,} of {self.size:,} bytes arrived; upload it again")
         return self.path
 
     def drop(self) -> None:
-        """Forgets the file."""
-        # On a full disk it fails once more to write what it could not write before.
+        """Deletes the file."""
+        # On a full disk, closing fails again to write the rest.
         with suppress(OSError):
             self._file.close()
         self._folder.cleanup()

@@ -32,7 +32,7 @@ class TraceViewer(Form):
     def __init__(self, store: TraceStore | None = None, trace: TraceRecord | UUID | str | None = None) -> None:
         self.store = store or TraceStore()
         self.on_move: Callable[[int], None] | None = None
-        # Before there is a widget: a trace that is not there leaves none behind.
+        # Before the widget is created, so that a missing trace leaves none behind.
         record = self.store.get(trace) if isinstance(trace, UUID | str) else trace
         super().__init__(shown={"empty": _EMPTY})
         self.record = record
@@ -61,7 +61,7 @@ class TraceViewer(Form):
 
     @action()
     def move(self, by: int) -> None:
-        """Asks the list, where there is one beside it, for the next trace (`by` 1) or the one before (-1)."""
+        """Shows the next trace of the list beside it (`by` 1) or the one before (-1), if there is a list."""
         if self.on_move is not None:
             self.on_move(by)
 
@@ -85,7 +85,7 @@ def _text(record: TraceRecord, part: str) -> str:
         **{f"steps.{place}": step.content for place, step in enumerate(trace.steps)},
     }
     if part not in texts:
-        raise QueryInvalid(f"part={part!r}: the trace has no such part")
+        raise QueryInvalid(f"part={part}: the trace has no such part")
     return texts[part]
 
 

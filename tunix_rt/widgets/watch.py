@@ -1,4 +1,4 @@
-"""A running job's folder as a form: what comes into it is loaded and shown as it comes."""
+"""A running job's folder as a form: new files and rows are loaded and shown."""
 
 import threading
 from collections.abc import Mapping
@@ -21,12 +21,12 @@ _SHOWN_WAITING = 5
 
 
 class FolderWatch(OpeningForm):
-    """Loads the files of a running job as they appear and grow, in a thread of its own, and shows what came.
+    """Loads the files of a running job as they appear and grow, in its own thread, and shows the new traces.
 
     It watches from the start until `stop()`, until it is closed, or until another one watches the same path into the
-    same store, as when its cell is run again; `start()` goes on where it stopped. `path` is a folder, a file or a
-    pattern, there or not yet. `report` is the LoadReport of all that came, `newest` the page of the last five traces;
-    `on_open` is called with the id of a trace to be shown. Raises what `TraceStore.watch` raises.
+    same store, such as when its cell is run again; `start()` continues where it stopped. `path` is a folder, a file or
+    a pattern; it need not exist yet. `report` is the LoadReport so far, `newest` the page of the last five traces;
+    `on_open` is called with the id of a trace to show. Raises what `TraceStore.watch` raises.
     """
 
     watching = Bool(default_value=False).tag(sync=True)
@@ -56,11 +56,11 @@ class FolderWatch(OpeningForm):
 
     @property
     def report(self) -> LoadReport:
-        """What came so far; `already_stored` are traces that the store held before, and there are no samples."""
+        """The report so far; `already_stored` are traces that were in the store before, and there are no samples."""
         return self._watch.total
 
     def picture(self) -> object:
-        """The report of what came, and the newest traces."""
+        """The report and the newest traces."""
         text, html = str(self.report), render.report_html(self.report)
         if self.newest is not None:
             text, html = f"{text}\n\n{self.newest}", html + render.page_html(self.newest)
@@ -68,7 +68,7 @@ class FolderWatch(OpeningForm):
 
     @action()
     def start(self) -> None:
-        """Watches, or goes on to."""
+        """Starts the watch, or continues it."""
         key = (self.store.path, self.path.absolute())
         before = self._watching.get(key)
         if before is not None and before is not self:
@@ -81,13 +81,13 @@ class FolderWatch(OpeningForm):
 
     @action()
     def stop(self) -> None:
-        """Ends the watch after the row that it is at; what came stays."""
+        """Ends the watch after the current row; what was added stays."""
         self._stop.set()
         self.watching = False
 
     def close(self) -> None:
-        """Ends the watch and takes the form away."""
-        # Python closes also what could not be made.
+        """Ends the watch and removes the form."""
+        # Python also closes a form whose constructor failed.
         if self.comm is not None:
             self.stop()
         super().close()
@@ -97,10 +97,10 @@ class FolderWatch(OpeningForm):
         def stopped() -> bool:
             return stop.is_set() or not threading.main_thread().is_alive()
 
-        # One that was stopped may still be at its last row.
+        # A thread that was stopped may still be at its last row.
         with self._at_work:
             while not stopped():
-                with self.telling(watch="look"):
+                with self.reporting(watch="look"):
                     try:
                         report = self._watch.poll(stopped=stopped)
                         self._note(report)
@@ -113,7 +113,7 @@ class FolderWatch(OpeningForm):
             self._last_at = datetime.now(UTC)
         if report.newest:
             self.newest = self.store.page(ids=self.report.newest)
-            # Which ids these are says nothing to the reader.
+            # The ids are of no use to the reader.
             self.newest.filters = {}
 
     def _show(self) -> None:
@@ -134,7 +134,7 @@ class FolderWatch(OpeningForm):
 
 @dataclass(frozen=True)
 class _Picture:
-    """What stands where the form was shown; two are equal where they look the same."""
+    """The picture of the form; two pictures are equal if they look the same."""
 
     text: str
     html: str

@@ -38,7 +38,7 @@ _one_at_a_time = threading.Lock()
 
 
 class Replacement:
-    """A file being written, which takes the place of `path` in the end, together with the one `beside` it.
+    """A file being written, which replaces `path` in the end, together with the one `beside` it.
 
     `beside` is a path and the new content of that file, None to remove it.
     """
@@ -83,11 +83,11 @@ def written_into(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def replacing(path: Path, *, new: bool = False) -> Iterator[Replacement]:
-    """A new file that takes the place of the file `path` when the block ends; ExportFailed where that cannot be.
+    """A new file that replaces the file `path` when the block ends; ExportFailed if that is not possible.
 
     Readers of `path` see the old content or the new one, both complete, also after a power cut. The mode of a file that
     is there is kept, and its owner where the system lets us; `new` refuses to replace one. Two that replace one file
-    both succeed: the later one stays, with what it put beside the file.
+    both succeed: the later one stays, with its manifest.
     """
     temporary: list[Path] = []
     try:
@@ -167,7 +167,7 @@ def _temporary(path: Path, there: os.stat_result | None, made: list[Path]) -> It
     """A new file beside `path`, so that the last step is a rename; no other process uses its name."""
     temporary = path.with_name(f".{path.name[:_NAME_CHARS]}.{secrets.token_hex(8)}.partial")
     mode = 0o666 if there is None else stat.S_IMODE(there.st_mode) & 0o666
-    # No one can read in it what the file's mode will hide.
+    # Nobody else can read it before it has the file's mode.
     descriptor = os.open(temporary, _NEW_FILE, mode)
     made.append(temporary)
     with os.fdopen(descriptor, "wb") as file:
@@ -185,7 +185,7 @@ def _keep_owner_and_mode(descriptor: int, there: os.stat_result) -> None:
 
 @contextmanager
 def _folder_alone(folder: Path) -> Iterator[None]:
-    """Nobody else replaces a file of the folder meanwhile; what was renamed is on disk afterwards."""
+    """Excludes other replacements in the folder; afterwards the renames are on disk."""
     descriptor = None
     if fcntl is not None:
         with suppress(OSError):

@@ -73,7 +73,7 @@ class Database:
     def cursor(self, *, reusable: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection to the attached file, for one thread; a `reusable` one serves again if the work went well.
 
-        Such work leaves nothing behind in it: no registered or temporary table, no transaction, no large result.
+        Such work must leave nothing in it: no registered or temporary table, no transaction, no large result.
         """
         running = self._running()
         cursor = self._spare_cursor() if reusable else None
@@ -97,7 +97,7 @@ class Database:
         return None
 
     def attach(self, deadline: float, gives_way: Callable[[], bool]) -> bool:
-        """Attaches the file, and makes it if it is not there; where that fails, nothing stays open.
+        """Attaches the file, and creates it if it does not exist; after an error nothing stays open.
 
         False where another program has it and `gives_way` ended the waiting.
         """
@@ -112,7 +112,7 @@ class Database:
             raise
 
     def is_current(self) -> bool:
-        """Whether the attached file and its log, if any, are those at their paths: what goes into others is lost."""
+        """Whether the attached file and its log, if any, are those at their paths: writes to other files are lost."""
         return not self.attached or (
             identity(self.path) == self._attached_file and (self._log is None or identity(self._log_path) == self._log)
         )
@@ -142,7 +142,7 @@ class Database:
                 self.merge_next = False
         except (duckdb.Error, RuntimeError) as error:
             self.shut()
-            # DuckDB's own way to say so.
+            # This is how DuckDB reports it.
             if str(error) == "Query interrupted":
                 raise KeyboardInterrupt from None
         if self.broken:
@@ -156,7 +156,7 @@ class Database:
         return log is not None and log == self._log
 
     def shut(self) -> None:
-        """Ends the DuckDB, and with it whatever it has open; the next attaching begins anew."""
+        """Ends the DuckDB and closes everything it has open; the next attach starts a new one."""
         for cursor in [*self._spare_cursors, self._duckdb]:
             if cursor is not None:
                 with suppress(duckdb.Error):
@@ -242,9 +242,9 @@ class Database:
         return True
 
     def _make(self) -> None:
-        """Makes the file beside its place and puts it there: a process that dies meanwhile leaves no half file.
+        """Creates the file under a temporary name and renames it: a process that dies meanwhile leaves no partial file.
 
-        Where another process, which knows nothing of a lock file that was deleted, has made one, that one stays.
+        If another process, which did not see a deleted lock file, has created one, that one stays.
         """
         new = self.path.with_name(f".{self.path.name}.{os.getpid()}.new")
         try:

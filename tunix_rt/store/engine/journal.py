@@ -1,4 +1,4 @@
-"""The journal: what was added and not yet folded into the DuckDB file, on disk the moment `add` returns.
+"""The journal: what was added and not yet folded into the DuckDB file, on disk when `add` returns.
 
 An SQLite database in WAL mode beside the DuckDB file takes durable rows from many processes at once, a hundred times as
 many as opening DuckDB for each would. It also keeps what the DuckDB file must hold: DuckDB opens silently when its
@@ -44,7 +44,7 @@ class _Batch:
 
 
 class Journal:
-    """The journal at `path`, made if it is not there; any thread may call it.
+    """The journal at `path`, created if it does not exist; any thread may call it.
 
     Raises StoreBusy, StoreFull, StoreDamaged or StoreUnusable where it cannot do its work.
 
@@ -94,7 +94,7 @@ class Journal:
 
     @property
     def newest(self) -> int:
-        """The number of the newest row that is not yet folded; 0 where there is none."""
+        """The number of the newest row that is not yet folded; 0 if there is none."""
         # Read from the lock file in a microsecond; the first call opens the journal, which may find it damaged.
         if self.file.is_open and self._queue.is_open:
             acknowledged = self._queue.acknowledged
@@ -144,7 +144,7 @@ class Journal:
                 else:
                     is_last = len(rows) - n_before < most
                 if not number:
-                    # A process that died between the two left the number behind.
+                    # A process died between the two and left the number behind.
                     self._queue.folded = max(self._queue.acknowledged, self._queue.folded)
             n_bytes += batch_bytes
         return number, rows
@@ -169,7 +169,7 @@ class Journal:
             connection.execute("update journal set store_id = ?, generation = ?, n_traces = ?, n_lost = 0", counts)
 
     def check(self) -> str | None:
-        """The faults that SQLite finds in the file; None if there are none."""
+        """The errors that SQLite finds in the file; None if there are none."""
         with self._read() as connection:
             found = [row[0] for row in connection.execute("pragma integrity_check(10)")]
         return None if found == ["ok"] else "; ".join(found)

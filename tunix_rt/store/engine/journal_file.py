@@ -126,7 +126,7 @@ class JournalFile:
         self._disconnect(cleanly=cleanly and is_current)
 
     def refuse_gone(self) -> None:
-        """Raises StoreDamaged, from now on at each call until the store is opened anew."""
+        """Raises StoreDamaged, from now on at each call until the store is opened again."""
         self.is_gone = True
         raise self._gone()
 
@@ -171,7 +171,7 @@ class JournalFile:
             os.close(guard)
 
     def _rescue(self) -> None:
-        """Writes out what is in a log that was deleted while it was open here, unless another one was made since."""
+        """Writes the log again if it was deleted while it was open here, unless another one was created since."""
         found = {path: identity(path) for path in self._files}
         is_gone = found.get(str(self._path)) != self._files.get(str(self._path))
         if self._connection and not is_gone and all(found[path] in (None, file) for path, file in self._files.items()):
@@ -182,7 +182,7 @@ class JournalFile:
 def _make_if_missing(path: Path) -> None:
     # In this order: another process that makes the journal at this moment makes its log later.
     if Path(f"{path}-wal").exists() and not path.exists():
-        # SQLite would mix what the log holds into a new journal.
+        # SQLite would apply the log to a new journal.
         raise sqlite3.DatabaseError("the file is missing, but its log exists")
     if not path.exists():
         _make(path)

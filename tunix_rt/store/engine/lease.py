@@ -210,7 +210,7 @@ class Lease:
         """Whether the file should be closed as soon as no thread works in it."""
         if self._database.broken or not self._database.is_current():
             return True
-        # A lease without the file is what a fork inside `keep` leaves, and no caretaker looks after it.
+        # A fork inside `keep` leaves a lease without the file, and no caretaker for it.
         return not self._kept and (
             not self._database.attached or not self._queue.is_current() or self._queue.someone_waits()
         )

@@ -56,7 +56,7 @@ class Holder(NamedTuple):
 class LockQueue:
     """This process's part in the queue for one store; only one of its threads may call it at a time.
 
-    Where there is no lock file that it may write (a read-only folder), or no locks, it always has the lease.
+    Without a lock file that it may write (a read-only folder), or without locks, it always has the lease.
     """
 
     # Replaced by a test, which has no macOS.
@@ -72,7 +72,7 @@ class LockQueue:
         self._identity: Identity | None = None
 
     def open(self, *, make: bool) -> None:
-        """Opens the lock file; with `make`, makes it if it is not there, and raises StoreUnusable where it cannot."""
+        """Opens the lock file; with `make`, creates it if it does not exist, and raises StoreUnusable if that fails."""
         self._make |= make
         if not HAS_LOCKS or self._file != _NONE:
             return
@@ -163,7 +163,7 @@ class LockQueue:
 
     @property
     def writer(self) -> int:
-        """The id of the process that has the write lock, or had it last; 0 where none ever had."""
+        """The id of the process that has the write lock, or had it last; 0 if none ever had it."""
         return self._number(_WRITER)
 
     @property

@@ -96,7 +96,7 @@ class ByteLocks:
 
 
 class FileLocks:
-    """Locks of whole files, one for each kind, where there are no open-file-description locks (macOS).
+    """Locks of files, one for each kind, where there are no open-file-description locks (macOS).
 
     One process at a time holds the file of the tickets; the others wait for it at the latch.
     """
@@ -141,9 +141,9 @@ class FileLocks:
 
 
 class Waiter:
-    """Waits for a lock in a thread of its own, so that the caller can give up, or be interrupted.
+    """Waits for a lock in its own thread, so that the caller can give up, or be interrupted.
 
-    Polling took eight processes that add twice the time: most of their polls came too early, and all of them too late.
+    With polling, eight processes that add took twice the time: most polls were too early, and all of them too late.
     """
 
     def __init__(self, locks: Locks, byte: int) -> None:

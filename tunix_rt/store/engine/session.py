@@ -47,7 +47,7 @@ class Session:
             finally:
                 # Where it could not be opened, the next TraceStore has not accepted anything.
                 self._files.accept_loss = False
-        # A file that is no store fails here, not at the first use.
+        # A file that is not a store fails here, not at the first use.
         with suppress(StoreBusy), self._files.lease.work(time.monotonic() + _FIRST_LOOK_SECONDS):
             pass
 
@@ -110,7 +110,7 @@ class Session:
         try:
             self._files.catch_up()
             newest = 0 if self._files.database.read_only else self._files.journal.newest
-            # Others are let in between two folds; what they fold need not be folded here.
+            # Other processes may use the file between two folds; what they fold need not be folded here.
             while newest:
                 with self._files.lease.work(deadline, reusable=reusable) as cursor:
                     if not self._files.journal.has_up_to(newest) or self._fold(cursor) >= newest:
@@ -148,7 +148,7 @@ class Session:
         with self.cursor() as cursor, self._files.changing:
             schema.migrate(cursor, to)
             if to < schema.SCHEMA_VERSION:
-                # An older package does not count changes: the store is taken as it is found when it comes back.
+                # An older package does not count changes: the store is accepted as it is when it is opened again.
                 self._files.journal.confirm(ExpectedCounts(None, 0, 0), folded=0)
         self.close_file()
 

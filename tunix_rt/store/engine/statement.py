@@ -44,7 +44,7 @@ _parsed: dict[str, duckdb.Statement] = {}
 
 _NAME = r'"function_name":"((?:[^"\\]|\\.)*)"'
 _FUNCTIONS = re.compile(_NAME)
-# Whatever a text says in quotes, its quotes are escaped in the JSON, so that it looks like none of these.
+# Quotes inside a string are escaped in the JSON, so a string cannot match these.
 _TABLE_FUNCTION = '"type":"TABLE_FUNCTION"'
 _TABLE_FUNCTIONS = re.compile(r'"function":\{"class":"FUNCTION",[^{}\[\]]*?' + _NAME)
 _CHANGES = re.compile(r'"type":"((?:INSERT|UPDATE|DELETE|MERGE)\w*)_QUERY_NODE"')
@@ -116,8 +116,8 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def asked(what: str, path: Path) -> Iterator[None]:
-    """Around a query that `what` shaped: what fails because of it is QueryInvalid; what the store's file did is not.
+def query_errors(what: str, path: Path) -> Iterator[None]:
+    """Around a query with input of the user (`what`): its errors are QueryInvalid; those of the store's file are not.
 
     `path` is the store's file.
     """
@@ -132,7 +132,7 @@ def asked(what: str, path: Path) -> Iterator[None]:
 
 
 def shown(filters: Mapping[str, object]) -> str:
-    """The filters in a message, none of them too long."""
+    """The filters in a message, each shortened."""
     return ", ".join(f"{name}={short(value)}" for name, value in filters.items())
 
 

@@ -3,7 +3,7 @@
 Rows are in the order of `created_at`, and DuckDB skips every row group outside a range of it: a query over the right
 range costs the same at ten thousand and at a million traces, at the newest page and at the oldest. The time index says
 which range that is, so closely that all its rows can be fetched and sorted here: DuckDB takes as long to sort and cut
-them as to read them. It is a hint: what is read is right whatever the index says, and fast when it is about right.
+them as to read them. It is a hint: results are correct whatever the index says, and fast when it is about right.
 """
 
 from bisect import bisect_left, bisect_right

@@ -97,7 +97,7 @@ def _pair_batches(work: _Work, to_row: Callable[..., dict[str, Any] | None]) -> 
 
 
 class ExportOptions(NamedTuple):
-    """What `TraceStore.export` takes beside the filters."""
+    """The options of `TraceStore.export` beside the filters."""
 
     format: str | None
     tags: Tags | None
@@ -216,9 +216,9 @@ def _checked_tags(name: str, writer: Writer, tags: Any) -> Tags:
         return THINK_TAGS
     if not writer.takes_tags:
         takers = ", ".join(name for name, one in WRITERS.items() if one.takes_tags)
-        raise QueryInvalid(f"tags={short(tags)}: the format {name} takes no tags; formats that take tags: {takers}")
+        raise QueryInvalid(f"tags={short(tags)}: the format {name} does not accept tags; the formats that do: {takers}")
     texts = tuple(tags) if isinstance(tags, tuple | list) else ()
     if len(texts) != _N_TAGS or not all(isinstance(tag, str) and tag.strip() and storable(tag) for tag in texts):
-        raise QueryInvalid(f'tags={short(tags)}: must be two texts, such as ("<reasoning>", "</reasoning>")')
+        raise QueryInvalid(f'tags={short(tags)}: must be two strings, such as ("<reasoning>", "</reasoning>")')
     begin, end = texts
     return begin, end

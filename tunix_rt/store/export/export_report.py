@@ -15,7 +15,7 @@ class ExportReport:
 
     `left_out` and `shortened` count traces by the reason; `size_bytes` and `sha256` are those of the file, `seconds` is
     how long it took. `path` is the file that was written (a link is followed), None for an open file that was passed;
-    `manifest` is the file beside it that says the same, None where there is none.
+    `manifest` is the file beside it with the same facts, None if none was written.
     """
 
     path: Path | None

@@ -15,7 +15,7 @@ from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.query.scan import scan
 
-# Read together. As texts of Python they take four times what they take in the file.
+# Read together. As Python strings they take four times their size in the file.
 _CHUNK_PAIRS = 512
 _CHUNK_BYTES = 32 * 2**20
 

@@ -1,4 +1,4 @@
-"""Bulk loading: files read, rows validated, and what is new stored, chunk by chunk, so that memory stays bounded."""
+"""Bulk loading: files are read, rows validated, and new traces stored, chunk by chunk, in bounded memory."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
@@ -65,7 +65,7 @@ def load(
     encoding: str | None,
     split: Split | None,
 ) -> LoadReport:
-    """Loads what `source` names or holds; see `TraceStore.load`."""
+    """Loads the source; see `TraceStore.load`."""
     session.refuse_read_only()
     if not (isinstance(known, str) and known in ("skip", "add")):
         raise QueryInvalid(f'known={short(known)}: must be "skip" (stored traces are not added again) or "add"')
@@ -109,7 +109,7 @@ def _listing(progress: Progress) -> Callable[[], object]:
 
 
 def insisted_format(format: str | None, mapping: Mapping[str, Any] | None) -> Format | None:
-    """The format that the caller insists on: the one with this name, or one made from a mapping; else None."""
+    """The format that the caller requires: the one with this name, or one made from a mapping; else None."""
     if mapping is None:
         return format_named(format)
     if format is not None:
@@ -160,8 +160,7 @@ def _everything_in(
         for path, why in refused:
             # A file of another kind, or one that has just vanished, does not stop the others of its folder.
             report.reject(rejected_source(path, why))
-            if isinstance(why, SourceInvalid):
-                report.refuse(str(path), why)
+            report.refuse(str(path), why)
 
 
 def _advance_from(advance: Advance, done: int, position: int) -> None:
@@ -169,7 +168,7 @@ def _advance_from(advance: Advance, done: int, position: int) -> None:
 
 
 class _Given(NamedTuple):
-    """What a row has of its own: the 16 bytes of its id, its time in microseconds since 1970, or both."""
+    """The id (16 bytes) or the time (microseconds since 1970) that a row brings, or both."""
 
     row: Row
     id: bytes | None
@@ -177,7 +176,7 @@ class _Given(NamedTuple):
 
 
 class _Chunk:
-    """Rows that are stored in one transaction, column by column: an object for each would cost more than what it holds.
+    """Rows that are stored in one transaction, column by column: one object for each row would take too much memory.
 
     `given` has, by index, the rows that brought an id or a time; the others get theirs when the chunk is complete.
     """
@@ -229,7 +228,7 @@ class _Chunk:
 class Loading:
     """Gathers drafts in chunks and stores them; counts in the report what was committed.
 
-    `duplicates` says which of them the store holds already; without them all are added.
+    `duplicates` finds those that are already stored; without it all are added.
     """
 
     def __init__(self, session: Session, report: LoadReport, *, duplicates: Duplicates | None) -> None:
@@ -241,12 +240,12 @@ class Loading:
 
     @contextmanager
     def noting(self) -> Iterator[None]:
-        """Adds a note of what was committed before to any error that ends the load early."""
+        """Adds a note with the counts so far to any error that ends the load early."""
         try:
             yield
         except BaseException as error:
             # An interrupt, `progress` that raises, a full disk, a busy store: what was committed stays.
-            error.add_note(f"{self.report!r} before this; loading the same again adds only the missing traces")
+            error.add_note(f"stopped after {self.report.counts}; loading the same again adds only the missing traces")
             raise
 
     def take(self, found: Draft | Rejection) -> None:
@@ -274,7 +273,7 @@ class Loading:
             self.store()
 
     def store(self) -> None:
-        """Stores what is new of the chunk."""
+        """Stores the new traces of the chunk."""
         chunk, self._chunk = self._chunk, _Chunk()
         if chunk.lines:
             chunk.complete(self._duplicates)

@@ -10,7 +10,7 @@ from uuid import UUID
 import pyarrow as pa
 
 from tunix_rt import render
-from tunix_rt.errors import SourceInvalid
+from tunix_rt.errors import QueryInvalid, SourceInvalid
 from tunix_rt.formats import Rejection, TraceFields
 from tunix_rt.model import Trace
 
@@ -81,9 +81,9 @@ class LoadReport:
         self.formats.append(format)
         self._note(mapping)
 
-    def refuse(self, file: str, why: SourceInvalid, *, is_claimed: bool = False) -> None:
+    def refuse(self, file: str, why: SourceInvalid | QueryInvalid, *, is_claimed: bool = False) -> None:
         """Nothing of this file could be read, though a format claimed it if `is_claimed`."""
-        if why.tried and len(self.tried) < KEPT_REJECTIONS:
+        if isinstance(why, SourceInvalid) and why.tried and len(self.tried) < KEPT_REJECTIONS:
             self.tried[file] = why.tried
             if is_claimed:
                 self.help[file] = why
@@ -125,6 +125,10 @@ class LoadReport:
         if len(self.rejected) < KEPT_REJECTIONS:
             self.rejected.append(rejection)
 
+    @property
+    def counts(self) -> str:
+        """The counts in words, for a message."""
+        return f"{self.added:,} added, {self.already_stored:,} already stored, {self.rejected_count:,} rejected"
+
     def __repr__(self) -> str:
-        counts = f"{self.added:,} added, {self.already_stored:,} already there, {self.rejected_count:,} rejected"
-        return f"<LoadReport: {counts}>"
+        return f"<LoadReport: {self.counts}>"

@@ -74,7 +74,7 @@ def _unpacks(path: Path, packing: str, check: Callable[[], object]) -> bool:
 
 
 def _after_last_line(file: IO[bytes], size: int, check: Callable[[], object]) -> int:
-    """Where the last complete line ends; 0 where there is none."""
+    """The end of the last complete line; 0 without one."""
     at = size
     while at > 0:
         check()

@@ -112,7 +112,7 @@ def _never() -> bool:
 
 
 class _Stopped(BaseException):
-    """The poll was stopped; no reader takes this for an error of the file."""
+    """The poll was stopped; readers do not treat it as an error of the file."""
 
 
 class _Poll(NamedTuple):
@@ -167,7 +167,7 @@ class Watch:
                 last = bool(self._stopped())
                 report = self.poll(last=last)
             except KeyboardInterrupt:
-                # The way to end a cell that watches; what was committed stays.
+                # An interrupt ends a cell that watches; what was committed stays.
                 return
             if report.added or report.rejected_count:
                 yield report
@@ -190,7 +190,7 @@ class Watch:
         return self.poll(last=last, stopped=stopped)
 
     def poll(self, *, last: bool = False, stopped: Callable[[], object] = _never) -> LoadReport:
-        """Loads complete new rows; the last poll also loads incomplete rows, and reports what is wrong with them.
+        """Loads complete new rows; the last poll also loads incomplete rows, and reports their errors.
 
         `stopped` is called whenever something was read, and ends the poll early; the next one continues.
         """

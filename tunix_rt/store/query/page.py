@@ -75,7 +75,7 @@ class Cursor(NamedTuple):
 
 
 def cursor_at(moment: datetime | date | str) -> str:
-    """The cursor in front of all traces created before this moment, which is given as the filter `until` is.
+    """The cursor before all traces created before this moment, which is given like the filter `until`.
 
     `page(after=…)` begins with the newest of them, and `page(before=…)` ends with the oldest of the others: a jump to a
     moment that leads both ways, where a filter would hide what is newer.
@@ -136,13 +136,13 @@ class Page:
         self._get_page = get_page
 
     def next_page(self) -> "Page":
-        """The page behind this one; QueryInvalid on the last."""
+        """The next page, with older traces; QueryInvalid on the last page."""
         if self.next is None:
             raise QueryInvalid("this is the last page; there is no next one")
         return self._get_page(after=self.next)
 
     def previous_page(self) -> "Page":
-        """The page in front of this one; QueryInvalid on the first."""
+        """The previous page, with newer traces; QueryInvalid on the first page."""
         if self.previous is None:
             raise QueryInvalid("this is the first page; there is no previous one")
         return self._get_page(before=self.previous)
@@ -198,7 +198,7 @@ class Search:
         return None
 
     def _newest(self, limit: int, *, offset: int, after: Cursor | None) -> list[tuple[Any, ...]]:
-        """At most `limit` rows, behind the cursor and behind `offset` further ones."""
+        """Up to `limit` rows, after the cursor and `offset` further rows."""
         until = after.created_at + timedelta(microseconds=1) if after and after.created_at < LAST_TIME else None
         if offset and not after:
             offset, until = self._skip(offset)
@@ -214,7 +214,7 @@ class Search:
         return found
 
     def _nearest(self, limit: int, *, before: Cursor) -> list[tuple[Any, ...]]:
-        """At most `limit` rows in front of the cursor, the nearest first."""
+        """Up to `limit` rows before the cursor, the nearest first."""
         found: list[tuple[Any, ...]] = []
         for window in self._index.windows_from(before.created_at, self._n_to_read(limit)):
             found += self._rows(window, limit - len(found), before=before)
@@ -261,7 +261,7 @@ class Search:
     def _rows(
         self, window: Window, limit: int, *, offset: int = 0, after: Cursor | None = None, before: Cursor | None = None
     ) -> list[tuple[Any, ...]]:
-        """At most `limit` rows of the window, behind `offset` ones: newest first, or oldest first before `before`."""
+        """Up to `limit` rows of the window, after `offset` rows: newest first, or oldest first before `before`."""
         if not self._filters and limit + offset < _MOST_UNSORTED:
             rows = self._fetch([*in_window(window)], f"limit {_MOST_UNSORTED}", _MOST_UNSORTED)
             if len(rows) < _MOST_UNSORTED:
@@ -345,7 +345,7 @@ def _cut(rows: list[tuple[Any, ...]], after: Cursor | None, before: Cursor | Non
 
 
 def whole_number(name: str, value: Any, least: int, most: int | None) -> None:
-    """Raises QueryInvalid where an option is no whole number between these bounds."""
+    """Raises QueryInvalid if an option is not a whole number between these bounds."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
         allowed = f"from {least} to {most}" if most is not None else f"of at least {least}"
         raise QueryInvalid(f"{name}={short(value)}: must be a whole number {allowed}")

@@ -16,7 +16,7 @@ from tunix_rt.store.filters import Condition, Filters, where
 _PIECE_ROWS = 32_768
 # Traces of 1 MB each would make gigabytes of such a piece.
 _PIECE_BYTES = 64 * 2**20
-# What a trace counts for where even measuring takes too much memory.
+# The assumed size of a trace if even measuring it takes too much memory.
 _LARGE_BYTES = 2**20
 # After this number of successful reads twice as many rows are tried: the large traces may have been passed.
 _READS_UNTIL_MORE = 8
@@ -102,7 +102,7 @@ def read(
         n_rows = 0
         span: tuple[Condition, ...] = ()
         try:
-            with session.cursor() as cursor, filters.told(cursor, session.path):
+            with session.cursor() as cursor, filters.query_errors(cursor, session.path):
                 if keys is None:
                     measure = f"select count(*), coalesce(sum({size}), 0) from traces{clause}"
                     n_rows, n_bytes = cursor.execute(measure, values).fetchall()[0]

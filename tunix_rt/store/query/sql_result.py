@@ -11,7 +11,7 @@ import pyarrow as pa
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid, TunixRTError
 from tunix_rt.store.engine.session import Session
-from tunix_rt.store.engine.statement import asked, check_query
+from tunix_rt.store.engine.statement import check_query, query_errors
 from tunix_rt.store.filter_values import is_text
 
 if TYPE_CHECKING:
@@ -75,13 +75,13 @@ class SqlResult:
 def run_sql(session: Session, query: str, parameters: Sequence[Any]) -> SqlResult:
     """Runs one reading statement; raises QueryInvalid if it is not valid, writes, or fails."""
     if not isinstance(query, str):
-        raise QueryInvalid(f"SQL: must be a text, not {type(query).__name__}")
+        raise QueryInvalid(f"SQL: must be a string, not {type(query).__name__}")
     if not is_text(query):
         raise QueryInvalid(
             "SQL: the text contains half of a surrogate pair, which cannot be written as UTF-8; remove it"
         )
     values = [_plain(value) for value in parameters]
-    with session.cursor() as cursor, asked("SQL", session.path):
+    with session.cursor() as cursor, query_errors("SQL", session.path):
         try:
             check_query(cursor, query)
             # The transaction refuses what cannot be seen in the text of a SELECT.

@@ -52,7 +52,7 @@ class StoreHealth:
 
 
 def check_health(session: Session, path: Path, info: Callable[[], StoreInfo]) -> StoreHealth:
-    """Looks at the store, which takes as long as a read, `pool_timeout` seconds at most; never raises."""
+    """Checks the store, which takes as long as a read, up to `pool_timeout` seconds; never raises."""
     found: StoreInfo | None = None
     n_in_journal: int | None = None
     free = _free_bytes(path)
@@ -88,5 +88,5 @@ def _free_bytes(path: Path) -> int | None:
     try:
         return shutil.disk_usage(path.parent).free
     except (OSError, ValueError):
-        # The folder is gone, its disk does not answer, or its name cannot be one: the read says whether that matters.
+        # The folder is gone, its disk does not answer, or its name is not valid: the read shows whether that matters.
         return None

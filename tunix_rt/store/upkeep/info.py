@@ -18,7 +18,7 @@ from tunix_rt.store.upkeep.compact import disorder, is_due
 class StoreInfo:
     """Which store, and its numbers: traces, bytes on disk, the oldest and newest time (UTC), and traces by source.
 
-    `compact_due` is true when so many traces are out of the order of time that pages have become slow.
+    `compact_due` is true when pages have become slow because many traces are not in the order of time.
     """
 
     path: str

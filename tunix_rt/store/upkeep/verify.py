@@ -18,7 +18,7 @@ from tunix_rt.store.query.scan import Pace, in_window, read
 _PIECE_ROWS = 8_192
 # As objects of Python they take several times the memory.
 _ROWS_AT_ONCE = 256
-# A reader reads no more of them.
+# Nobody reads more of them.
 _MOST_PROBLEMS = 100
 _COLUMNS = f"id::varchar as id, digest::varchar as digest, n_steps, n_chars, {TRACE_JSON} as json"
 _TWICE = "select count(*) - count(distinct id) from traces"
@@ -29,7 +29,7 @@ _ANY_SIZE = 2**62
 @render.shows_facts
 @dataclass(frozen=True)
 class VerifyReport:
-    """What `verify` found: how many traces were read, and what is wrong; `ok` where nothing is.
+    """The result of `verify`: how many traces were read, and what is wrong; `ok` if nothing is.
 
     `problems` has the first 100 in words, `n_problems` is how many there are.
     """

@@ -50,7 +50,7 @@ const LOOK_MS = 2000; // how often live mode looks for new traces
 function browserForm({ model, el, toolbarInto }) {
   /** @type {View<BrowserActions>} */
   const form = openView(model, el, { label: "Traces" });
-  // One search at a time, and of those that are asked meanwhile only the last.
+  // One search at a time; of the requests that come meanwhile only the last is sent.
   let latest = 0;
   let turn = Promise.resolve();
   /**
@@ -139,7 +139,7 @@ function browserForm({ model, el, toolbarInto }) {
   jump.addEventListener("change", () => jump.value && ask("jump", { date: jump.value }));
   const live = button("Live", () => {
     return form.ask("watch", { live: !model.get("live") });
-  }, { title: "Looks for new traces every 2 seconds; what you read stays where it is" });
+  }, { title: "Checks for new traces every 2 seconds; the list does not move" });
   live.prepend(h("span", { className: "trt-dot", "aria-hidden": "true" }));
   const tools = h("div", { className: "trt-toolbar", role: "toolbar", "aria-label": "Find traces" },
     search, more, field("Jump to", jump, "trt-inline"), live);
@@ -172,7 +172,7 @@ function browserForm({ model, el, toolbarInto }) {
     if (row) choose(row);
   }
 
-  // What is chosen is marked at once, and of many choices in a row (a held arrow key) only the last is opened.
+  // The chosen row is marked at once; of many choices in a row (a held arrow key) only the last is opened.
   let selected = model.get("selected_id");
   let choosing = false;
   let chosen = Promise.resolve();
@@ -209,7 +209,7 @@ function browserForm({ model, el, toolbarInto }) {
       row.setAttribute("aria-selected", String(row === its));
       row.tabIndex = row === (its ?? all[0]) ? 0 : -1;
     }
-    // By hand: scrollIntoView would move the notebook as well.
+    // Not by scrollIntoView, which would move the notebook as well.
     if (its) {
       const head = table.tHead?.offsetHeight ?? 0;
       if (its.offsetTop - head < list.scrollTop) list.scrollTop = its.offsetTop - head;
@@ -264,10 +264,10 @@ function browserForm({ model, el, toolbarInto }) {
     if (text) asked.text = text;
     else delete asked.text;
     for (const [name, input] of Object.entries(fields)) {
-      // Half a date, or half a number: what was asked before stands until it is whole.
+      // An incomplete date or number: the filter stays as it was until it is complete.
       if (input.validity.badInput) continue;
       if (input.value === "") delete asked[name];
-      // A moment that the field cannot show in full stays as it was given.
+      // A time that the field cannot show in full stays as it was given.
       else if (input.type === "datetime-local") {
         if (input.value !== seconds(asked[name])) asked[name] = `${input.value}Z`;
       } else asked[name] = input.type === "number" ? Number(input.value) : input.value;
@@ -313,7 +313,7 @@ function browserForm({ model, el, toolbarInto }) {
     const had = document.activeElement;
     turns.first.disabled = turns.previous.disabled = !previous;
     turns.next.disabled = turns.last.disabled = !next;
-    // A button that can no longer be pressed would keep the focus, and the keys, to itself.
+    // A disabled button would keep the focus, and receive the keys.
     if (had instanceof HTMLButtonElement && had.disabled) (next ? turns.next : turns.previous).focus();
     list.scrollTop = 0;
     mark();

@@ -1,4 +1,4 @@
-// What all forms share. The file of a form follows this one, and both are sent as one module: no build, nothing fetched.
+// What all forms share. The file of a form follows this one; both are sent as one module, without a build step.
 // The types are for `npm run check`; how the wire works is described in `form.py`.
 
 /**
@@ -23,7 +23,7 @@
  */
 
 /**
- * The host's registry of models; JupyterLab lends its MathJax with it.
+ * The host's registry of models; in JupyterLab it gives access to MathJax.
  * @typedef {object} WidgetManager
  * @property {(id: string) => Promise<Model<any>>} get_model
  * @property {{latexTypesetter?: {typeset: (node: Element) => void} | null}} [_rendermime]
@@ -84,7 +84,7 @@ function h(tag, properties = {}, ...children) {
     else element.setAttribute(name, value === true ? "" : String(value));
   }
   if (/^(a|button|input|select|summary|textarea)$/.test(tag) || "tabIndex" in properties) {
-    // Without this mark the notebook takes keys for its own: x cuts the cell.
+    // Without this mark the notebook would handle the keys: x cuts the cell.
     element.setAttribute("data-lm-suppress-shortcuts", "true");
   }
   element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
@@ -164,7 +164,7 @@ async function copy(text) {
   area.select();
   const copied = document.execCommand("copy");
   area.remove();
-  if (!copied) throw new Error("the browser did not let it be copied");
+  if (!copied) throw new Error("the browser did not allow copying");
 }
 
 /**
@@ -188,8 +188,8 @@ async function isAlive(model) {
 }
 
 /**
- * One view of a form: it asks the kernel and tells what failed, and forgets everything when it is closed.
- * `ask(action, args, buffers)` resolves to the kernel's reply, also where the action failed: `{ failed: true }`.
+ * One view of a form: it sends requests to the kernel, shows errors, and releases everything when it is closed.
+ * `ask(action, args, buffers)` resolves to the kernel's reply, also if the action failed: `{ failed: true }`.
  * @param {Model<any>} model
  * @param {HTMLElement} el
  * @param {{label: string}} options
@@ -258,7 +258,7 @@ function openView(model, el, { label }) {
   });
 
   /**
-   * Calls `act` every so many ms while the form can be seen, and when it comes back into sight.
+   * Calls `act` every `ms` milliseconds while the form is visible, and when it becomes visible again.
    * @param {number} ms
    * @param {() => void} act
    */

@@ -67,7 +67,7 @@ function uploadForm({ model, el }) {
   area.setAttribute("aria-describedby", problems.id);
   const send = button("Upload", () => {
     flush();
-    // Along with the question: the host keeps back traits while others are on their way.
+    // Sent with the request: the host delays traits while others are being sent.
     return form.ask("upload", { text: area.value });
   }, { className: "trt-first" });
   const fetchBack = button("Fetch", () => form.ask("fetch"));
@@ -96,7 +96,7 @@ function uploadForm({ model, el }) {
 
   function showText() {
     const text = model.get("text");
-    // What is too long for the editor stays there, though Python has nothing of it.
+    // A text that is too long stays in the editor, but is not sent to Python.
     if (text !== area.value && (text || !tooLong)) {
       tooLong = false;
       area.value = text;
@@ -107,7 +107,7 @@ function uploadForm({ model, el }) {
   function showProblems() {
     /** @type {EditorProblem[]} */
     const found = tooLong
-      ? [{ reason: `${n(area.value.length)} characters: more than the editor takes. Save it as a file, and upload that.` }]
+      ? [{ reason: `${n(area.value.length)} characters are too many for the editor. Save the text as a file, and upload the file.` }]
       : model.get("problems");
     problems.replaceChildren(...found.map(({ line, column, at = 0, field: inField, reason }) => h("li", {},
       line ? button(`line ${line}, column ${column}`, () => {
@@ -136,7 +136,7 @@ function uploadForm({ model, el }) {
   // Files.
   const picker = h("input", { type: "file", multiple: true, className: "trt-visually-hidden", tabIndex: -1, "aria-hidden": "true" });
   const pick = button("Choose files …", () => picker.click());
-  const drop = h("div", { className: "trt-drop" }, pick, h("span", {}, "or drop them here, of any size and format: JSON, JSON Lines, Parquet, CSV, .eval, also packed"), picker);
+  const drop = h("div", { className: "trt-drop" }, pick, h("span", {}, "or drop them here: JSON, JSON Lines, Parquet, CSV, .eval …, also compressed, of any size"), picker);
   picker.addEventListener("change", async () => {
     const files = [...(picker.files ?? [])];
     picker.value = "";
@@ -166,7 +166,7 @@ function uploadForm({ model, el }) {
   path.addEventListener("input", () => enableFiles());
   path.addEventListener("keydown", (event) => event.key === "Enter" && !take.disabled && take.click());
   const kept = h("input", { type: "checkbox" });
-  const known = h("label", { className: "trt-check", title: "Equal traces that the store already holds are added once more" }, kept, "add again what is already there");
+  const known = h("label", { className: "trt-check", title: "Traces that are already stored are added a second time" }, kept, "add again what is already stored");
 
   const bar = h("progress", { max: 1, value: 0, "aria-label": "Progress" });
   const doing = h("span", { className: "trt-place" });
@@ -192,7 +192,7 @@ function uploadForm({ model, el }) {
 
   /** @param {() => Promise<unknown>} act */
   async function working(act) {
-    if (busy) return form.tell("One thing after the other: wait until the running load is done, or cancel it.");
+    if (busy) return form.tell("Another load is running. Wait until it is done, or cancel it.");
     busy = true;
     cancelled = false;
     form.tell("");

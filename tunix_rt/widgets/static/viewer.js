@@ -3,7 +3,7 @@
 const MOST_FOUND = 1000; // places that a search within shows; more of them than anyone walks through
 const LINES_A_BLOCK = 200; // lines of JSON laid out together, and only when they come into sight
 
-/** The sign of a highlight is painted by the browser itself: the text is not touched. */
+/** A highlight is painted by the browser itself: the text is not changed. */
 const highlights = window.CSS?.highlights;
 
 /**
@@ -41,8 +41,8 @@ function viewerForm({ model, el }) {
   const wanted = h("input", { type: "search", className: "trt-find", placeholder: "Find in trace", "aria-label": "Find in this trace" });
   const found = h("span", { className: "trt-place", role: "status" });
   const toFound = [
-    button("↑", () => step(-1), { className: "trt-icon", title: "Previous place (Shift+Enter)", "aria-label": "Previous place" }),
-    button("↓", () => step(1), { className: "trt-icon", title: "Next place (Enter)", "aria-label": "Next place" }),
+    button("↑", () => step(-1), { className: "trt-icon", title: "Previous match (Shift+Enter)", "aria-label": "Previous match" }),
+    button("↓", () => step(1), { className: "trt-icon", title: "Next match (Enter)", "aria-label": "Next match" }),
   ];
   const folds = [
     button("Expand", () => fold(true), { title: "Expand all steps" }),
@@ -155,7 +155,7 @@ function viewerForm({ model, el }) {
   }
 
   /**
-   * Mathematics is set by the notebook's own MathJax, where the host lends it; elsewhere the TeX stays.
+   * Mathematics is rendered by the notebook's MathJax, if the host gives access to it; otherwise the TeX stays.
    * @param {Element} node
    */
   function typeset(node) {
@@ -177,7 +177,7 @@ function viewerForm({ model, el }) {
       const walk = document.createTreeWalker(page, NodeFilter.SHOW_TEXT);
       while (places.length < MOST_FOUND && walk.nextNode()) {
         const node = /** @type {Text} */ (walk.currentNode);
-        // The beginning of a closed step stands in its content again.
+        // The preview of a closed step is part of its content too.
         if (node.parentElement?.closest(".trt-copy, .trt-peek, style, mjx-container")) continue;
         for (const match of node.data.matchAll(pattern)) {
           const range = new StaticRange({ startContainer: node, startOffset: match.index, endContainer: node, endOffset: match.index + match[0].length });

@@ -12,7 +12,7 @@
  * @typedef {object} WatchShown
  * @property {string} path
  * @property {string} missing why it cannot be read yet, or ""
- * @property {number} every seconds between two looks
+ * @property {number} every seconds between two checks
  * @property {number} n_files
  * @property {string | null} last_at
  * @property {string[]} waiting files that are not complete yet
@@ -77,10 +77,10 @@ function watchForm({ model, el }) {
     const { path: name, missing, every, n_files, last_at, waiting, html, rows } = model.get("shown");
     path.textContent = name;
     facts.replaceChildren(
-      h("div", {}, n_files ? `${count(n_files, "file")} read` : "nothing has come yet",
-        ...(last_at ? [" · last came ", moment(last_at)] : []), ` · a look every ${n(every)} s`),
-      ...(missing ? [h("div", {}, `${missing}; it is waited for`)] : []),
-      ...(waiting.length ? [h("div", {}, `not whole yet: ${waiting.join(", ")}`)] : []),
+      h("div", {}, n_files ? `${count(n_files, "file")} read` : "no files yet",
+        ...(last_at ? [" · last new data ", moment(last_at)] : []), ` · a look every ${n(every)} s`),
+      ...(missing ? [h("div", {}, `${missing}; waiting for it`)] : []),
+      ...(waiting.length ? [h("div", {}, `not complete yet: ${waiting.join(", ")}`)] : []),
     );
     // Made by the package's own templates, which escape every text.
     const unfolded = [...report.querySelectorAll("details")].map((details) => details.open);
