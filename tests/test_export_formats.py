@@ -258,8 +258,8 @@ def test_the_derived_group_of_an_older_version_is_none(store, make_trace, export
 @pytest.mark.parametrize(
     ("format", "within", "message"),
     [
-        ("messages", "prompt", "within='prompt': the format messages makes no pairs; formats that do: preference"),
-        ("preference", "model", "within='model': must be \"prompt\", to pair across policies, or left out"),
+        ("messages", "prompt", 'within="prompt": the format messages makes no pairs; formats that do: preference'),
+        ("preference", "model", 'within="model": must be "prompt", to pair across policies, or left out'),
         ("preference", ["prompt"], 'must be "prompt"'),
     ],
 )

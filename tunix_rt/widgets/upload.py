@@ -147,7 +147,7 @@ class UploadForm(OpeningForm):
     @action(aside=True)
     def load_proposed(self, index: int) -> None:
         """Loads what no format fits by one of the `proposals`, from 0."""
-        with self._turn:
+        with self._action_lock:
             held = self._held
             if held is None or not 0 <= index < len(held.mappings):
                 raise QueryInvalid(f"index={index}: there is no such proposal; load the file again")
@@ -235,7 +235,7 @@ class UploadForm(OpeningForm):
         if refused.mappings:
             held = Held(source, name, known, refused.mappings, drop)
             shown = held.shown()
-            with self._turn:
+            with self._action_lock:
                 self._held, self.proposals = held, shown
 
     def _added(self) -> None:
