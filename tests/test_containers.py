@@ -267,7 +267,7 @@ def test_a_mapping_reaches_the_rows_inside(store):
     path = write("t.json", json.dumps({"run": 7, "data": [{"ask": "a", "said": "b"}]}))
     report = store.load(path, mapping={"prompt": "ask", "final_answer": "said"})
     assert counts(report) == (1, 0, 0)
-    assert store.latest().payload.meta["extra"] == {"run": 7}
+    assert store.latest().payload.meta["run"] == 7
     with pytest.raises(rt.SourceInvalid, match="its fields are run, ask, said"):
         store.load(path)
 

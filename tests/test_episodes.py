@@ -112,7 +112,7 @@ def test_a_trace_alone_and_an_episode_of_several_agents(store):
     assert [texts(one)[2] for one in found] == ["4", "4", "4"]
     assert [one.meta.get("truncated") for one in found] == [None, None, True]
     assert [one.meta.get("group") for one in found] == [None, "g7", "g7"]
-    assert (found[2].meta["reward"], found[2].meta.get("rewards")) == (1.0, None)
+    assert (found[2].meta["reward"], found[2].meta.get("rewards")) == (1.0, {"right": 1})
 
 
 def test_each_branch_is_a_trace_and_a_call_is_a_step(store):

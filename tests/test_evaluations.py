@@ -282,7 +282,7 @@ def test_simple_evals(store):
     assert texts(first) == ("2 + 2?", ["Two and two."], "4")
     meta = {"source": "simple_evals", "expected_answer": "x < 4", "parsed_answer": "4"}
     assert first.meta == meta | {"correct": True, "extra": {"example_level_metadata": {"id": "a"}}}
-    assert second.meta == meta | {"extra": {"score": "0.25"}}
+    assert second.meta == meta | {"reward": 0.25}
 
 
 def test_simple_evals_without_pictures(store):

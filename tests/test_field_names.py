@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import tunix_rt as rt
 from tests.data_sets import load, told
 from tunix_rt.formats.common_fields import proposals_for
-from tunix_rt.text_options import in_flags, map_flags, mapping_in, mapping_text
+from tunix_rt.text_options import as_options, map_flags, mapping_in, mapping_text
 
 
 def refused(store, *rows):
@@ -76,10 +76,6 @@ def refused(store, *rows):
             # The reasoning was cut out of the response, which still has it.
             {"prompt": "3 × 4?", "thinking": "So.", "response": "<think>So.</think>12"},
             {"prompt": "prompt", "completion": "response"},
-        ),
-        (
-            {"id": 1, "dialogue": [{"role": "user", "content": "3 × 4?"}, {"role": "assistant", "content": "12"}]},
-            {"messages": "dialogue"},
         ),
     ],
     ids=lambda value: "+".join(value) if "prompt" not in value else "",
@@ -178,7 +174,7 @@ def test_the_mapping_is_worded_for_the_command_line_and_comes_back_the_same():
     )
     pairs = ['prompt=["ask", "with"]', "completion=it's", 'meta.kind:="true"', "meta.n:=1"]
     assert mapping_in(pairs) == mapping
-    assert in_flags(f"try {mapping_text(mapping)}", [mapping]) == f"try {map_flags(mapping)}"
+    assert as_options(f"try {mapping_text(mapping)}", [mapping]) == f"try {map_flags(mapping)}"
 
 
 def test_a_format_that_reads_none_of_the_first_rows_gives_way(store):

@@ -284,7 +284,7 @@ def test_a_list_holds_several_samples_with_what_is_parallel_to_it(store):
     assert counts(report) == (3, 0, 0)
     traces = [record.payload for record in store.records(newest_first=False)]
     assert [trace.final_answer for trace in traces] == ["4", None, "5"]
-    assert [trace.meta.get("truncated") for trace in traces] == [None, True, None]
+    assert ["truncated" in trace.meta for trace in traces] == [False, False, False]
     assert [trace.meta["reward"] for trace in traces] == [1, 0, 0.5]
     assert [trace.meta["sample"] for trace in traces] == [0, 1, 2]
     assert all(trace.meta["tags"] == ["x", "y"] and trace.meta["extra"] == {"left": 1} for trace in traces)

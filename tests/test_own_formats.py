@@ -131,9 +131,9 @@ def test_a_format_registered_again_takes_the_place_of_the_first(store):
     [
         (Reader(), "must be given a Format, not "),
         (("ours", "ours", "a tuple", Reader()), "must be given a Format"),
-        (rt.formats.Format("messages", "ours", "taken", Reader()), "the name 'messages' must be one of your own"),
-        (rt.formats.Format("mapping", "ours", "taken", Reader()), "the name 'mapping' must be one of your own"),
-        (rt.formats.Format("Our Logs", "ours", "no name", Reader()), "the name 'Our Logs' must be one of your own"),
+        (rt.formats.Format("messages", "ours", "taken", Reader()), 'the name "messages" must be one of your own'),
+        (rt.formats.Format("mapping", "ours", "taken", Reader()), 'the name "mapping" must be one of your own'),
+        (rt.formats.Format("Our Logs", "ours", "no name", Reader()), 'the name "Our Logs" must be one of your own'),
         (rt.formats.Format(3, "ours", "no name", Reader()), "the name 3 must be one of your own"),
         (rt.formats.Format("ours", "ours", "nothing"), "has neither a reader nor a writer"),
         (rt.formats.Format("ours", "ours", "no reader", object()), "the reader of ours has no method misfit"),

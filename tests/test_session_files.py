@@ -29,7 +29,7 @@ def test_split_needs_sessions(store):
         store.load("chat.jsonl", split="turn")
     with pytest.raises(rt.QueryInvalid, match="the format atif has no sessions"):
         store.load("chat.jsonl", split="turn", format="atif")
-    with pytest.raises(rt.QueryInvalid, match="split='line': must be"):
+    with pytest.raises(rt.QueryInvalid, match='split="line": must be'):
         store.load("chat.jsonl", split="line")
     assert store.count() == 0
 

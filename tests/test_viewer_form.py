@@ -136,7 +136,7 @@ def test_an_answer_that_is_not_there_is_copied_as_nothing(front, store):
 def test_a_part_that_there_is_not_is_refused(front, form, part):
     reply = front(form).ask("text_of", part=part)
     assert reply["failed"]
-    assert reply["problem"] == f"part={part!r}: the trace has no such part"
+    assert reply["problem"] == f"part={part}: the trace has no such part"
 
 
 def test_hostile_text_never_becomes_markup(front, store, make_trace):

@@ -282,11 +282,15 @@ def _nested(values: Mapping[str, Sequence[Any]], depth: int = _MOST_NESTED) -> I
 
 
 def _by_length(fields: _Fields) -> Iterator[Proposal]:
-    """Where no name says anything: the longest text is what the model wrote, the first other one what it was asked."""
+    """Where the names do not say enough: the longest text is what the model wrote, and another one its prompt.
+
+    A field that has the name of a prompt is the prompt, unless it is the only text.
+    """
     texts = {name: sum(map(len, fields.values[name])) for name in fields.all_of("text")}
     if texts:
-        longest = max(texts, key=lambda name: texts[name])
-        others = [name for name in texts if name != longest]
+        prompts = fields.named(_PROMPTS, "text")
+        longest = max(texts, key=lambda name: (name not in prompts, texts[name]))
+        others = [name for name in (*prompts, *texts) if name != longest]
         yield Proposal({**({"prompt": others[0]} if others else {}), "completion": longest}, "perhaps")
 
 

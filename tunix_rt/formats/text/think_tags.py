@@ -80,10 +80,11 @@ def parse_written(text: str) -> Written:
     >>> parse_written("<think>27 × 20")
     Written(reasoning='27 × 20', answer=None, cut=True)
     """
-    text = bare(text)
-    if not text.strip():
+    bare_text = bare(text)
+    if not bare_text.strip():
         return Written("", None)
-    return _harmony(text) or _tagged(text) or Written("", text)
+    # The mark at the end of a channel says that it was not cut.
+    return _harmony(text) or _harmony(bare_text) or _tagged(bare_text) or Written("", bare_text)
 
 
 class _Tag(NamedTuple):
