@@ -2,7 +2,7 @@
 
 Sources: the messages of OpenAI and of the servers that speak its interface (vLLM, SGLang, DeepSeek, OpenRouter), whose
 reasoning is in `reasoning_content`, `reasoning` or `thinking`; the data sets of ShareGPT's shape, with LLaMA-Factory's
-additions; LangChain's messages as published files have them.
+additions, from its documentation; LangChain's messages as excerpts of published files have them.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,7 @@
 """Claude Code: the log of a session, an event a line; read as one row with all `events`.
 
-Source: no specification is published. The shape was read from published descriptions of files of versions 1.0 to 2.1
-(Huntehhh/claude-code-chat, alicoding/claude-parser, jwhenry28/claude-code-visualizer) and their examples.
+Source: no specification is published. The shape was read from excerpts of published programs that read these files
+(versions 1.0 to 2.1), not from complete files.
 """
 
 from collections import Counter

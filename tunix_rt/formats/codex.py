@@ -1,7 +1,7 @@
 """Codex: the log of a session (`rollout-….jsonl`), an event a line; read as one row with all `events`.
 
-Source: openai/codex, codex-rs/protocol, whose events published descriptions list with examples (kvsankar/agent-history,
-jnarowski/agentcmd). Before version 0.40 the items were in the lines themselves, without `payload`; both are read.
+Source: published descriptions of the events of openai/codex (codex-rs/protocol) with examples, not complete files.
+Before version 0.40 the items were in the lines themselves, without `payload`; both are read.
 """
 
 from collections import Counter

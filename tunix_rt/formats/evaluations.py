@@ -2,7 +2,8 @@
 
 Sources, the programs that write them: `evaluation/math_eval.py` of QwenLM/Qwen2.5-Math, whose shape ToRA and
 DeepSeek-Math share; `evaluate_from_local.py` of TIGER-AI-Lab/MMLU-Pro; `icl_base_inferencer.py` of
-open-compass/opencompass; `common.py` of openai/simple-evals. Of NeMo-Skills only documentation was found.
+open-compass/opencompass; `common.py` of openai/simple-evals, in an older version. Of NeMo-Skills only
+documentation was found.
 """
 
 import html

@@ -1,8 +1,7 @@
 """Gemini CLI and Qwen Code, which began as a fork of it: sessions as one document, or an event a line.
 
-Sources: google-gemini/gemini-cli, packages/core/src/services/chatRecordingTypes.ts; QwenLM/qwen-code,
-packages/core/src/services/chatRecordingService.ts and packages/cli/src/ui/utils/export/types.ts. A file of lines
-is read as one row with all `events`.
+Sources: google-gemini/gemini-cli, packages/core/src/services/chatRecordingTypes.ts. Of Qwen Code only documentation
+was found. A file of lines is read as one row with all `events`.
 """
 
 from abc import ABC, abstractmethod

@@ -1,7 +1,7 @@
 """HELM: the requests of a run and their results, the rows under `request_states` of `scenario_state.json`.
 
-Source: `adaptation/request_state.py`, `common/request.py` and `scenarios/scenario.py` of stanford-crfm/helm, which
-write it. The verdicts are in another file, `per_instance_stats.json`, so a trace has none.
+Source: `adaptation/request_state.py` and `common/request.py` of stanford-crfm/helm, which write it; the rest is from
+its documentation. The verdicts are in another file, `per_instance_stats.json`, so a trace has none.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,7 @@
 """Langfuse: a trace with its observations, exported as JSON whose inputs and outputs are often JSON inside of texts.
 
-Source: langfuse/langfuse, packages/shared (trace and observation), and published exports of its API. A row of an
-observation alone is a trace where the observation is a generation.
+Source: only the documentation of Langfuse's API (trace and observation). A row of an observation alone is a trace
+where the observation is a generation.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

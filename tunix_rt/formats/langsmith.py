@@ -1,7 +1,6 @@
 """LangSmith: runs as the client exports them, one a row, or as it sends them (`post` and `patch`).
 
-Source: langchain-ai/langsmith-sdk (schemas, POST /runs/batch) as published logs of its requests and descriptions of its
-exports show it.
+Source: only documentation, of langchain-ai/langsmith-sdk (schemas, POST /runs/batch) and of its exports.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

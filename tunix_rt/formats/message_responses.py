@@ -1,7 +1,6 @@
 """Responses with one message: of Bedrock's Converse, of Cohere's v2 chat, of Ollama's, and of any that is like these.
 
-The shapes of Bedrock and Cohere were read from their documentation, Ollama's from published files. A response that was
-kept without its request has an empty prompt.
+The shapes were read from documentation only. A response that was kept without its request has an empty prompt.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,7 @@
 """OpenHands: the history of a conversation, as rows with `history` (or `trajectory`), or an event a row or a line.
 
-Sources: All-Hands-AI/OpenHands (frontend/src/types/core, evaluation output) for events of `action` and `observation`;
-OpenHands/software-agent-sdk (openhands/sdk/event) for those with `kind`, such as ActionEvent.
+Sources: excerpts of All-Hands-AI/OpenHands (frontend/src/types/core) for events of `action` and `observation`; only the
+documentation of OpenHands/software-agent-sdk for those with `kind`, such as ActionEvent.
 """
 
 from collections import Counter

@@ -1,7 +1,8 @@
 """Messages as LangChain writes them, in the fields that other messages have.
 
 Their `type` says who speaks (`human`, `ai`, `tool`); written by `dumps` they are in `kwargs`, beside the name of their
-class, and by `messages_to_dict` in `data`. The shapes were read from published files.
+class, and by `messages_to_dict` in `data`. The shapes were read from excerpts of published files,
+`messages_to_dict` from documentation.
 """
 
 from typing import Any
