@@ -312,7 +312,7 @@ def test_the_notebook_of_the_forms_runs_and_shows_them(start_jupyter, picture, t
         expect(page.get_by_text("model not found").first).to_be_hidden()
         jupyter.run_all(page)
         expect(page.locator(".trt-form:not(.trt-app .trt-form)")).to_have_count(5, timeout=60_000)
-        expect(page.get_by_text("healthy").first).to_be_visible()
+        expect(page.get_by_text("healthy", exact=True).first).to_be_visible()
         expect(page.locator(".trt-saved:visible")).to_have_count(0)
         wide = "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.className)"
         assert page.locator(".trt-form, .trt-toolbar, .trt-scrolled").evaluate_all(wide) == []
