@@ -250,7 +250,7 @@ def test_a_named_group_stands_for_the_system_text(store, make_trace, exported):
 
 
 def test_the_derived_group_of_an_older_version_is_none(store, make_trace, exported):
-    store.add(sample(make_trace, "right", correct=True, group="9b86f3a1c04d25e7"))
+    store.add(sample(make_trace, "right", correct=True, group="0123abcd" * 2))
     store.add(sample(make_trace, "wrong", correct=False))
     assert exported("preference")[0] == [pair("right", "wrong")]
 
