@@ -31,7 +31,6 @@ _OF_TUNIX = {
     "total_reward": "reward",
     "status": "finish_reason",
 }
-_CUT_SHORT = {"MAX_STEPS_REACHED", "MAX_CONTEXT_LIMIT_REACHED", "TIMEOUT", "ENV_TIMEOUT"}
 _COUNT = re.compile(r"[0-9]{1,9}")
 # ATIF requires the agent's name and version, which a trace need not have.
 _UNKNOWN = "unknown"
@@ -111,7 +110,6 @@ def _of_tunix(value: Mapping[str, Any]) -> dict[str, Any]:
         "sample": int(sample) if isinstance(sample, str) and _COUNT.fullmatch(sample) else sample,
         "reward": number(value.get("total_reward"), "total_reward"),
         "finish_reason": status,
-        "truncated": True if status in _CUT_SHORT else None,
         "policy_version": versions.pop() if len(versions - {None}) == len(versions) == 1 else None,
     }
 

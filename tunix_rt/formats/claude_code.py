@@ -6,13 +6,13 @@ Source: no specification is published. The shape was read from excerpts of publi
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 from tunix_rt.errors import TraceInvalid
-from tunix_rt.formats.rows.found import Found
+from tunix_rt.formats.rows.found import Found, SessionReader
 from tunix_rt.formats.rows.meta_values import as_line
 from tunix_rt.formats.rows.row import Row
-from tunix_rt.formats.rows.typed_fields import each, lacking, rest_of
+from tunix_rt.formats.rows.typed_fields import each, rest_of
 from tunix_rt.formats.text.messages import call_text
 from tunix_rt.formats.text.sessions import Said, found_in_session, parts_left, text_in, told, without_abandoned
 
@@ -34,15 +34,10 @@ _COMMAND = ("<command-name>", "<command-message>")
 _SYNTHETIC = "<synthetic>"
 
 
-class ClaudeCodeReader:
+class ClaudeCodeReader(SessionReader):
     """`type` (user, assistant, summary, system), `message` of `role`, `content`; `uuid`, `parentUuid`, `sessionId`."""
 
-    def __init__(self, *, is_split: bool = False) -> None:
-        self._is_split = is_split
-
-    def by_turn(self) -> Self:
-        """The reader that gives a trace for each turn of the user."""
-        return type(self)(is_split=True)
+    program = "Claude Code"
 
     def is_event(self, value: Mapping[str, Any]) -> bool:
         """Whether a row is surely an event of such a session."""
@@ -54,15 +49,6 @@ class ClaudeCodeReader:
                 and not {"uuid", "parentUuid", "sessionId", "session_id"}.isdisjoint(value)
             )
         return (kind == "summary" and "leafUuid" in value) or (kind == "file-history-snapshot" and "messageId" in value)
-
-    def misfit(self, value: Mapping[str, Any]) -> str | None:
-        """None where the row has the events of a session."""
-        if missing := lacking(value, "events"):
-            return missing
-        events = value["events"] if isinstance(value["events"], list) else []
-        if any(isinstance(event, dict) and self.is_event(event) for event in events):
-            return None
-        return "events that are not those of Claude Code"
 
     def found(self, row: Row) -> Iterator[Found | TraceInvalid]:
         """A trace for each session in the row, or for each turn of the user in it."""

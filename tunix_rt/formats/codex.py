@@ -6,11 +6,11 @@ Before version 0.40 the items were in the lines themselves, without `payload`; b
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Any
 
-from tunix_rt.formats.rows.found import Found
+from tunix_rt.formats.rows.found import Found, SessionReader
 from tunix_rt.formats.rows.row import Row
-from tunix_rt.formats.rows.typed_fields import each, lacking, rest_of
+from tunix_rt.formats.rows.typed_fields import each, rest_of
 from tunix_rt.formats.text.response_items import is_item, said_in_item
 from tunix_rt.formats.text.sessions import Said, found_in_session, text_in
 
@@ -37,15 +37,10 @@ _BOOKKEEPING = {
 _INSTRUCTIONS = ("base_instructions", "instructions")
 
 
-class CodexReader:
+class CodexReader(SessionReader):
     """`timestamp`, `type` (session_meta, response_item, event_msg, turn_context, compacted) and `payload`."""
 
-    def __init__(self, *, is_split: bool = False) -> None:
-        self._is_split = is_split
-
-    def by_turn(self) -> Self:
-        """The reader that gives a trace for each turn of the user."""
-        return type(self)(is_split=True)
+    program = "Codex"
 
     def is_event(self, value: Mapping[str, Any]) -> bool:
         """Whether a row is surely an event of such a session."""
@@ -54,15 +49,6 @@ class CodexReader:
         return value.get("record_type") == "state" or (
             {"id", "timestamp", "instructions"} <= value.keys() and "type" not in value
         )
-
-    def misfit(self, value: Mapping[str, Any]) -> str | None:
-        """None where the row has the events of a session."""
-        if missing := lacking(value, "events"):
-            return missing
-        events = value["events"] if isinstance(value["events"], list) else []
-        if any(isinstance(event, dict) and self.is_event(event) for event in events):
-            return None
-        return "events that are not those of Codex"
 
     def found(self, row: Row) -> Iterator[Found]:
         """The one trace of the session, or one for each turn of the user."""

@@ -129,7 +129,7 @@ class _Stream:
         return bool(self._choices) and all(choice.get("finish_reason") for choice in self._choices.values())
 
     def add(self, value: Mapping[str, Any]) -> None:
-        """Takes a chunk in; raises TraceInvalid where it is none."""
+        """Adds a chunk; raises TraceInvalid if it is not valid."""
         self.n_chunks += 1
         choices = field(value, "choices", list)
         self._fields |= {name: item for name, item in rest_of(value, "choices").items() if item is not None}
@@ -174,7 +174,7 @@ def _gathered(rows: Iterable[Row | Rejection], name: str) -> Iterator[Row | Reje
 
 
 def _chunk(row: Row, name: str) -> dict[str, Any] | None:
-    """The fields of a row that is a chunk; None where it is none."""
+    """The fields of a row that is a chunk; None for any other row."""
     try:
         value = row.value
     except TraceInvalid:

@@ -4,12 +4,12 @@ Sources: google-gemini/gemini-cli, packages/core/src/services/chatRecordingTypes
 was found. A file of lines is read as one row with all `events`.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
-from tunix_rt.formats.rows.found import Found
+from tunix_rt.formats.rows.found import Found, SessionReader
 from tunix_rt.formats.rows.meta_values import as_line
 from tunix_rt.formats.rows.row import Row
 from tunix_rt.formats.rows.typed_fields import each, rest_of
@@ -29,19 +29,8 @@ class _Session(NamedTuple):
     extra: Mapping[str, Any]
 
 
-class _SessionReader(ABC):
+class _GeminiReader(SessionReader):
     """What the two have in common."""
-
-    def __init__(self, *, is_split: bool = False) -> None:
-        self._is_split = is_split
-
-    def by_turn(self) -> Self:
-        """The reader that gives a trace for each turn of the user."""
-        return type(self)(is_split=True)
-
-    @abstractmethod
-    def is_event(self, value: Mapping[str, Any]) -> bool:
-        """Whether a row is surely an event of such a session."""
 
     @abstractmethod
     def _is_message(self, value: Mapping[str, Any]) -> bool:
@@ -77,7 +66,7 @@ class _SessionReader(ABC):
         yield from found_in_session(said, by_turn=self._is_split, path=path, meta={}, extra=extra)
 
 
-class GeminiCliReader(_SessionReader):
+class GeminiCliReader(_GeminiReader):
     """`sessionId`, `messages` of `type` (user, gemini, info, …), `content`, `thoughts`, `toolCalls`; or its lines."""
 
     def is_event(self, value: Mapping[str, Any]) -> bool:
@@ -131,7 +120,7 @@ class GeminiCliReader(_SessionReader):
                 yield from _results(call.get("result"))
 
 
-class QwenCodeReader(_SessionReader):
+class QwenCodeReader(_GeminiReader):
     """`type` (user, assistant, tool_result, system), `message` of `role`, `parts`; `parentUuid`; `sessionId`."""
 
     def is_event(self, value: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from tunix_rt.formats.rows.meta_values import as_json, as_line
 from tunix_rt.formats.rows.row import Row
 from tunix_rt.formats.rows.typed_fields import each, first_text, rest_of
 from tunix_rt.formats.text.dialogue import found_in_answer, prompt_of
-from tunix_rt.formats.text.langchain_messages import as_chat
+from tunix_rt.formats.text.langchain import as_chat
 from tunix_rt.formats.text.messages import Turn, call_text, turn, turn_of
 from tunix_rt.formats.text.sessions import Said, found_in_session
 from tunix_rt.json_values import parsed

@@ -12,7 +12,7 @@ from tunix_rt.formats.rows.meta_values import as_json
 from tunix_rt.formats.rows.row import Row
 from tunix_rt.formats.rows.typed_fields import each, first_text, maybe, rest_of, typed
 from tunix_rt.formats.text.dialogue import Prompt, found_in_answer, found_in_rollout, prompt_of, sample_of
-from tunix_rt.formats.text.langchain_messages import as_chat
+from tunix_rt.formats.text.langchain import as_chat
 from tunix_rt.formats.text.messages import Turn, turn, turn_of
 from tunix_rt.json_values import parsed
 

@@ -6,9 +6,9 @@ documentation of OpenHands/software-agent-sdk for those with `kind`, such as Act
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Any
 
-from tunix_rt.formats.rows.found import Found
+from tunix_rt.formats.rows.found import Found, SessionReader
 from tunix_rt.formats.rows.meta_values import as_json, as_line
 from tunix_rt.formats.rows.row import Row
 from tunix_rt.formats.rows.typed_fields import each, field, first_text, maybe, rest_of, typed
@@ -23,15 +23,8 @@ _BOOKKEEPING = {
 _FINISHED = ("final_thought", "message", "thought")
 
 
-class OpenHandsReader:
+class OpenHandsReader(SessionReader):
     """`action` with `args`, `observation` with `content`, `source`; or `kind` (MessageEvent, ActionEvent, …)."""
-
-    def __init__(self, *, is_split: bool = False) -> None:
-        self._is_split = is_split
-
-    def by_turn(self) -> Self:
-        """The reader that gives a trace for each turn of the user."""
-        return type(self)(is_split=True)
 
     def is_event(self, value: Mapping[str, Any]) -> bool:
         """Whether a row is surely an event of such a history."""

@@ -1,14 +1,15 @@
 """What a reader found in a row, and the draft of a trace that is made of it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 from tunix_rt.errors import TraceInvalid
 from tunix_rt.formats.rows.common_meta import with_common_meta
 from tunix_rt.formats.rows.row import Draft, Row
 from tunix_rt.formats.rows.trace_fields import StepFields, accepted_fields
-from tunix_rt.formats.rows.typed_fields import rest_of
+from tunix_rt.formats.rows.typed_fields import lacking, rest_of
 from tunix_rt.model import Trace
 
 # The kind, in meta, of a solution whose answer is the expected one by itself: scoring it would say nothing.
@@ -44,15 +45,37 @@ class Reader(Protocol):
         """
 
 
-@runtime_checkable
-class SessionReader(Reader, Protocol):
-    """How the log of an agent's session becomes traces, also where each row of a file is one event of it."""
+class SessionReader(ABC):
+    """How the log of an agent's session becomes traces, also where each row of a file is one event of it.
 
+    It gives one trace for each session, or one for each turn of the user if it `is_split`.
+    """
+
+    program: ClassVar[str]
+
+    def __init__(self, *, is_split: bool = False) -> None:
+        self._is_split = is_split
+
+    def by_turn(self) -> Self:
+        """The reader that gives a trace for each turn of the user."""
+        return type(self)(is_split=True)
+
+    @abstractmethod
     def is_event(self, value: Mapping[str, Any]) -> bool:
         """Whether a row is surely an event of such a session: all rows of its file are one, with `events`."""
 
-    def by_turn(self) -> Self:
-        """The reader that gives a trace for each turn of the user, where this one gives one for each session."""
+    def misfit(self, value: Mapping[str, Any]) -> str | None:
+        """None where the row has the events of a session."""
+        if missing := lacking(value, "events"):
+            return missing
+        events = value["events"] if isinstance(value["events"], list) else []
+        if any(isinstance(event, dict) and self.is_event(event) for event in events):
+            return None
+        return f"events that are not those of {self.program}"
+
+    @abstractmethod
+    def found(self, row: Row) -> Iterator[Found | Draft | TraceInvalid]:
+        """The traces of a row, an error in place of each invalid one."""
 
 
 def draft_of(found: Found, row: Row, format: str, *, is_alone: bool = True) -> Draft:

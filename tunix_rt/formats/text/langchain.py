@@ -17,6 +17,8 @@ _ROLES = {
     "user": "user",
     "assistant": "assistant",
 }
+# Of the fields of a message, in a chat.
+_KEPT = ("content", "tool_calls", "reasoning_content", "name", "refusal")
 _EMPTY: tuple[Any, ...] = (None, "", [], {}, False)
 
 
@@ -30,12 +32,7 @@ def langchain_fields(message: dict[str, Any]) -> dict[str, Any]:
 
     What is empty is left out; reasoning and calls in `additional_kwargs` stand beside the content.
     """
-    inner, kind = message, message.get("type")
-    if kind == "constructor" and isinstance(message.get("kwargs"), dict):
-        inner, name = message["kwargs"], message.get("id")
-        kind = name[-1] if isinstance(name, list) and name else inner.get("type")
-    elif isinstance(message.get("data"), dict) and "content" in message["data"]:
-        inner = message["data"]
+    inner, kind = _inside(message)
     role = _role(kind)
     if role is None or "content" not in inner:
         return message
@@ -52,6 +49,41 @@ def langchain_fields(message: dict[str, Any]) -> dict[str, Any]:
             del fields["additional_kwargs"]
     fields.pop("type", None)
     return fields | {"role": role}
+
+
+def as_chat(message: Any) -> Any:
+    """The message with `role`, `content` and what a chat's message has besides; anything else as it is.
+
+    >>> as_chat({"type": "human", "content": "2 + 2?"})
+    {'role': 'user', 'content': '2 + 2?'}
+    """
+    if not isinstance(message, dict) or isinstance(message.get("role"), str):
+        return message
+    fields, kind = _inside(message)
+    role = "user" if kind == "chat" else _role(kind)
+    if role is None:
+        return message
+    chat = {name: fields[name] for name in _KEPT if fields.get(name) not in (None, [], "")}
+    beside = fields.get("additional_kwargs")
+    for name in ("tool_calls", "reasoning_content", "refusal", "function_call"):
+        if isinstance(beside, dict) and name not in chat and beside.get(name):
+            chat[name] = beside[name]
+    content = chat.get("content")
+    if "tool_calls" in chat and isinstance(content, list):
+        # Anthropic's content repeats the calls.
+        chat["content"] = [part for part in content if not (isinstance(part, dict) and part.get("type") == "tool_use")]
+    return {"role": role, "content": ""} | chat
+
+
+def _inside(message: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """The fields of a message in any of its three forms, and the word for who speaks."""
+    kind, arguments, data = message.get("type"), message.get("kwargs"), message.get("data")
+    if kind in ("constructor", None) and isinstance(arguments, dict):
+        name = message.get("id")
+        return arguments, name[-1] if isinstance(name, list) and name else arguments.get("type")
+    if isinstance(data, dict) and ("content" in data or "content" not in message):
+        return data, kind
+    return message, kind
 
 
 def _role(kind: Any) -> str | None:

@@ -27,7 +27,6 @@ _STEP_TYPES = {
     "call": "tool_call",
     "result": "observation",
 }
-_CUT_SHORT = {"length", "max_tokens", "max_output_tokens", "model_context_window_exceeded"}
 # A picture in base64 has megabytes; a path or an address is shorter.
 _MOST_CHARS_OF_A_PART = 10_000
 
@@ -183,7 +182,6 @@ def _found(said: Sequence[Said], meta: Mapping[str, Any], extra: Mapping[str, An
                 steps.add("message", text)
         else:
             steps.take(one)
-    is_cut = is_cut or (finish or "").lower() in _CUT_SHORT
     meta = {
         **meta,
         "model": models[-1] if models else meta.get("model"),
