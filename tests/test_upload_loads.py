@@ -184,7 +184,13 @@ UNKNOWN = b'{"question": "<b>27</b> \xc3\x97 19?", "answer": "513"}\n'
 
 def test_an_unknown_file_is_loaded_by_the_mapping_that_the_form_offers(front, form, store, temporary):
     end = front(form)
-    assert send(end, "a.jsonl", UNKNOWN)["failed"]
+    reply = send(end, "a.jsonl", UNKNOWN)
+    assert reply["failed"]
+    # In the words of the form, which has no `mapping=`.
+    assert reply["problem"].splitlines() == [
+        "a.jsonl: of no known format; its fields are question, answer",
+        "choose below what they are; nothing was added",
+    ]
     end.until(lambda state: len(state["proposals"]) == 2)
     first, second = end.state["proposals"]
     assert (first["name"], first["line"]) == ("a.jsonl", "prompt ← question, completion ← answer")

@@ -166,6 +166,28 @@ def test_a_file_of_30_mb_arrives_whole_with_its_progress(start_jupyter, path, tm
     assert rt.TraceStore(path).count() == 15_000
 
 
+@pytest.mark.parametrize(("theme", "width"), [("light", 1300), ("dark", 700)])
+def test_a_file_of_no_known_format_is_loaded_as_the_form_proposes(start_jupyter, picture, path, tmp_path, theme, width):
+    file = tmp_path / "unknown.jsonl"
+    file.write_text("".join(json.dumps({"question": f"{n} + {n}?", "answer": f"{2 * n}"}) + "\n" for n in range(3)))
+    jupyter = start_jupyter(theme=theme)
+    jupyter.write("forms.ipynb", APP.format(path=path))
+    with jupyter.open("forms.ipynb", width=width) as page:
+        app = show_app(jupyter, page)
+        app.get_by_role("button", name="Upload").click()
+        app.locator("input[type=file]").set_input_files(file)
+        expect(app.get_by_text("choose below what they are; nothing was added")).to_be_visible()
+        expect(app.get_by_text("mapping=")).to_have_count(0)
+        # The preview is as wide as what is around it.
+        preview = app.locator("details", has_text="The first trace, read this way").first
+        assert preview.bounding_box()["width"] > 0.9 * preview.locator("..").bounding_box()["width"]
+        picture(page, f"forms-proposals-{theme}-{width}")
+        app.get_by_role("button", name="Load this way").last.click()
+        expect(app.get_by_text("3 added · 0 already stored · 0 rejected")).to_be_visible()
+        expect(app.get_by_role("button", name="Load this way")).to_have_count(0)
+    assert rt.TraceStore(path).latest().payload.meta["expected_answer"] == "4"
+
+
 def test_a_running_upload_is_cancelled(start_jupyter, path, tmp_path):
     file = tmp_path / "rollouts.jsonl"
     row = json.dumps({"prompt": "p", "steps": ["x" * 2_000], "final_answer": "a"}) + "\n"

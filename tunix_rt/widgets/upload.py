@@ -24,6 +24,7 @@ from tunix_rt.widgets.form import Note, OpeningForm, action, front_end
 from tunix_rt.widgets.json_position import position_of
 from tunix_rt.widgets.proposal import Held
 
+_CHOOSE = "choose below what they are; nothing was added"
 _SHOWN_IDS = 10
 _KEPT_REPORTS = 20
 _PROGRESS_SECONDS = 0.1
@@ -206,14 +207,16 @@ class UploadForm(OpeningForm):
         try:
             report = self.store.load(source, known=known, progress=progress, mapping=mapping)
             refused = next(iter(report.help.values()), None)
-            if refused is not None and len(report.formats) == 1:
+            if refused is not None and refused.mappings and len(report.formats) == 1:
                 self._offer(source, name, known, refused, drop)
         except TunixRTError as error:
-            if isinstance(error, SourceInvalid) and mapping is None:
-                self._offer(source, name, known, error, drop)
             # What was committed before stays; the note says how much.
             notes = getattr(error, "__notes__", [])
-            if isinstance(error, _Cancelled):
+            if isinstance(error, SourceInvalid) and mapping is None and error.mappings:
+                self._offer(source, name, known, error, drop)
+                first_line, *_ = str(error).splitlines()
+                said = f"{first_line}\n{_CHOOSE}"
+            elif isinstance(error, _Cancelled):
                 said = " ".join([str(error), *(note.removeprefix("stopped ") for note in notes)])
             else:
                 said = ("\n" if "\n" in str(error) else "; ").join([str(error), *notes])
@@ -232,11 +235,10 @@ class UploadForm(OpeningForm):
 
     def _offer(self, source: str, name: str, known: Known, refused: SourceInvalid, drop: Callable[[], None]) -> None:
         """Offers the mappings that would load what no format fits."""
-        if refused.mappings:
-            held = Held(source, name, known, refused.mappings, drop)
-            shown = held.shown()
-            with self._action_lock:
-                self._held, self.proposals = held, shown
+        held = Held(source, name, known, refused.mappings, drop)
+        shown = held.shown()
+        with self._action_lock:
+            self._held, self.proposals = held, shown
 
     def _added(self) -> None:
         if self.on_added is not None:

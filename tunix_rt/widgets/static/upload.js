@@ -295,11 +295,11 @@ function uploadForm({ model, el }) {
 
   function showProposals() {
     proposals.replaceChildren(...model.get("proposals").map(({ name, line, html }, index) => {
-      const first = h("details", { open: index === 0 }, h("summary", {}, "The first trace, read so"));
+      const first = h("details", { open: index === 0 }, h("summary", {}, "The first trace, read this way"));
       // Made by the package's own templates, which escape every text.
       first.insertAdjacentHTML("beforeend", html);
-      const loadSo = button("Load so", () => working(() => form.ask("load_proposed", { index })), { title: `Load ${name} by this mapping` });
-      return h("div", { className: "trt-report" }, h("div", { className: "trt-row" }, h("code", { className: "trt-grow" }, line), loadSo), first);
+      const loading = button("Load this way", () => working(() => form.ask("load_proposed", { index })), { title: `Load ${name} by this mapping` });
+      return h("div", { className: "trt-report" }, h("div", { className: "trt-row" }, h("code", { className: "trt-grow" }, line), loading), first);
     }));
   }
 
