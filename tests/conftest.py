@@ -24,6 +24,9 @@ for name, examples in {"everyday": 50, "ci": 300, "weekly": 1_500}.items():
     hypothesis.settings.register_profile(name, deadline=None, max_examples=examples, derandomize=name == "ci")
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "everyday"))
 
+# For the notebooks: on a slow machine a load may take long enough for a bar, and their outputs were made without one.
+os.environ["TQDM_DELAY"] = "3600"
+
 # A shell has what it starts in the background, and all that this starts, ignore Ctrl-C, which tests send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -33,8 +36,8 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the settings, the `.env` or the store of whoever runs it."""
     # IPython's shell puts a module of its own in the place, from which no process can be spawned.
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
-    for name in os.environ:
-        if name.startswith("TUNIX_RT_"):
+    for name in list(os.environ):
+        if name.startswith(("TUNIX_RT_", "TQDM_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("TUNIX_RT_DATABASE", str(tmp_path / "default.duckdb"))
     work = tmp_path / "work"

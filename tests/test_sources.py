@@ -363,7 +363,7 @@ def test_a_data_frame(store, pd):
         "array": (np.arange(3), [0, 1, 2]),
         "moment": (np.datetime64("2026-01-01T00:00:00.5", "ns"), "2026-01-01T00:00:00.500000+00:00"),
         "moments": (np.array(["2026-01-01"], "M8[ns]"), ["2026-01-01T00:00:00+00:00"]),
-        "missing": ([pd.NA, pd.NaT, np.nan, np.datetime64("NaT")], [None] * 4),
+        "missing": ([pd.NA, pd.NaT, np.nan, np.datetime64("NaT", "s")], [None] * 4),
         "duration": (pd.Timedelta("1s"), 1.0),
     }
     frame = pd.DataFrame(

@@ -85,7 +85,7 @@ FOREIGN = {
     "datetime64": (np.datetime64("2026-01-02"), "2026-01-02T00:00:00+00:00"),
     "nanoseconds": (np.array(["2026-01-02T03:04:05.123456789"], "M8[ns]"), ["2026-01-02T03:04:05.123456+00:00"]),
     "timedelta64": (np.timedelta64(1_500, "ms"), 1.5),
-    "NaT": (np.datetime64("NaT"), None),
+    "NaT": (np.datetime64("NaT", "s"), None),
     "a scalar of its own": (Scalar(), 0.25),
     "infinity": ([math.inf, -math.inf, {"x": math.nan}], [None, None, {"x": None}]),
     "decimals": ([Decimal("1.50"), Decimal(10**30), Decimal("Infinity"), Decimal("sNaN")], [1.5, 10**30, None, None]),
@@ -218,7 +218,7 @@ def test_a_training_loop_hands_over_what_it_has(store):
     assert store.count(min_steps=np.int64(2), max_steps=np.uint8(2), meta={"reward": np.float32(0.5)}) == 1
     assert store.count(source=np.str_("none")) == 0
     assert store.count(ids=np.array([str(store.latest().id)])) == 1
-    for missing in (math.nan, -math.inf, np.float32("nan"), np.datetime64("NaT")):
+    for missing in (math.nan, -math.inf, np.float32("nan"), np.datetime64("NaT", "s")):
         with pytest.raises(rt.QueryInvalid, match="must be a JSON value; None finds null and missing keys"):
             store.delete(meta={"reward": missing})
     assert store.count(min_chars=-(10**400), max_chars=10**5_000) == 1
@@ -454,7 +454,7 @@ def test_a_value_is_refused_or_comes_back_as_the_same_json_whichever_way_it_goes
     assert json.dumps(back.meta) == json.dumps(record.payload.meta)
     same = plain(value)
     if isinstance(same, int) and abs(same) >= 2**1024:
-        with pytest.raises(rt.QueryInvalid, match="numbers are compared as doubles"):
+        with pytest.raises(rt.QueryInvalid, match="must be a number of at most 1.8e308"):
             drawn.count(ids=[record.id], meta={"x": value})
     elif same is not None:
         assert drawn.count(ids=[record.id], meta={"x": value}) == 1

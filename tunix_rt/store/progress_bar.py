@@ -1,5 +1,6 @@
 """The progress of a long call: a bar, or the caller's own function."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -31,6 +32,8 @@ def show_progress(progress: Progress, total: int, name: str, *, unit: str = " tr
     if callable(progress):
         yield Advance(lambda done: progress(done, total))
         return
+    # tqdm heeds its own TQDM_DELAY only where no delay is passed.
+    delay = {} if "TQDM_DELAY" in os.environ else {"delay": _AFTER_SECONDS}
     # None: no bar if standard error is not a terminal, as in a training job's log.
     with tqdm(
         total=total or None,
@@ -38,7 +41,7 @@ def show_progress(progress: Progress, total: int, name: str, *, unit: str = " tr
         unit=unit,
         unit_scale=True,
         leave=False,
-        delay=_AFTER_SECONDS,
         disable=None if progress else True,
+        **delay,
     ) as bar:
         yield Advance(lambda done: bar.update(done - bar.n))
