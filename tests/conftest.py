@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from tests.front_end import FrontEnd
     from tests.served import Served
 
-# No test asserts a time. How many examples are drawn HYPOTHESIS_PROFILE says; "ci" draws the same ones each time.
+CI = bool(os.environ.get("CI"))
+# No test asserts a time. How many examples are drawn HYPOTHESIS_PROFILE says; in CI they are the same each time.
 for name, examples in {"everyday": 50, "ci": 300, "weekly": 1_500}.items():
-    hypothesis.settings.register_profile(name, deadline=None, max_examples=examples, derandomize=name == "ci")
-hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "everyday"))
+    hypothesis.settings.register_profile(name, deadline=None, max_examples=examples, derandomize=CI)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if CI else "everyday"))
 
 # For the notebooks: on a slow machine a load may take long enough for a bar, and their outputs were made without one.
 os.environ["TQDM_DELAY"] = "3600"
@@ -111,7 +112,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Where `CI` is set nothing may be left out."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
+    if CI and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         reporter.write_line("tests were skipped, and CI leaves none out", red=True)
 
