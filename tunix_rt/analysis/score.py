@@ -23,7 +23,7 @@ REASONS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """What a scorer says of a trace: a number, a boolean or a label, or a `reason` (one of REASONS) why it says nothing.
+    """What a scorer says of a trace: a number, a boolean or a label, or a `reason` (of REASONS) why it says nothing.
 
     `answer` is what was extracted from the trace, `metadata` the evidence (for a flag: where, how often, in what unit).
     """
