@@ -13,8 +13,10 @@ import pyarrow.compute as pc
 _Z = 1.959963984540054
 _DRAWS = 2_000
 _SEED = 20_261_125
-# More items are not drawn at once (2,000 draws of 10,000 take 0.5 s): see `bootstrap`.
+# More items are not drawn (2,000 draws of 10,000 take half a second): see `bootstrap`.
 _MOST_DRAWN = 10_000
+_NUMBERS_AT_ONCE = 1_000_000
+_ROUNDING = 1e-9
 # Below this number of items a rate says less than its counts.
 FEWEST = 5
 
@@ -133,29 +135,30 @@ def mean(values: Sequence[float | None]) -> Estimate:
         share = wilson(len(known) * int(value), len(known))
         low, high = share.low, share.high
     else:
-        column = pa.array(known, pa.float64())
-        low, high = bootstrap(lambda drawn: pc.mean(column.take(drawn)).as_py(), len(known), value)
+        low, high = bootstrap([pa.array(known, pa.float64())], lambda means: means[0], value)
     return Estimate(value, low, high, len(known), left_out)
 
 
 def bootstrap(
-    statistic: Callable[[pa.Array], float | None], n: int, value: float | None
+    columns: Sequence[pa.Array], of: Callable[[Sequence[float]], float | None], value: float | None
 ) -> tuple[float, float] | tuple[None, None]:
-    """The 95 % interval of a statistic by the percentiles of 2,000 draws, always the same ones, of `n` items.
+    """The 95 % interval of a statistic by the percentiles of 2,000 draws of the items, always the same draws.
 
-    `statistic` is computed of the indices of the drawn items; `value` is that of all items. Over 10,000 items, 10,000
-    are drawn, and the interval shrinks by √(10,000/n) (the m-out-of-n bootstrap; Bickel et al. 1997). None, None below
-    5 items, or where the statistic of most draws is None.
+    `columns` have a number for each item, `of` computes the statistic of their means over the drawn items, and `value`
+    is that of all items. Over 10,000 items, 10,000 are drawn, and the interval shrinks by √(10,000/n) (the m-out-of-n
+    bootstrap; Bickel et al. 1997). None, None below 5 items, or where the statistic of half of the draws is None.
     """
+    n = len(columns[0]) if columns else 0
     if n < FEWEST or value is None:
         return None, None
     m = min(n, _MOST_DRAWN)
-    found = []
-    for draw in range(_DRAWS):
-        drawn = pc.cast(pc.floor(pc.multiply(pc.random(m, initializer=_SEED + draw), n)), pa.int64())
-        one = statistic(drawn)
-        if one is not None:
-            found.append(one)
+    found: list[float] = []
+    at_once = max(1, _NUMBERS_AT_ONCE // m)
+    for first in range(0, _DRAWS, at_once):
+        draws = min(at_once, _DRAWS - first)
+        drawn = pc.cast(pc.floor(pc.multiply(pc.random(m * draws, initializer=_SEED + first), n)), pa.int64())
+        means = [_means(column.take(drawn), m) for column in columns]
+        found += [one for one in map(of, zip(*means, strict=True)) if one is not None]
     if len(found) <= _DRAWS // 2:
         return None, None
     found.sort()
@@ -164,38 +167,32 @@ def bootstrap(
     return value + (low - value) * shrunk, value + (high - value) * shrunk
 
 
+def _means(drawn: pa.Array, m: int) -> list[float]:
+    """The mean of each run of `m` numbers."""
+    ends = pc.cumulative_sum(drawn).take(pa.array(range(m - 1, len(drawn), m))).to_pylist()
+    return [(end - begin) / m for begin, end in zip([0.0, *ends], ends, strict=False)]
+
+
 def kappa(counts: Mapping[tuple[Any, Any], int]) -> Estimate:
     """Cohen's kappa (1960) of a confusion table, {(label of a, label of b): items}, with a bootstrap interval.
 
     Its value is None where both always give the same single label: chance alone would agree as often.
     """
-    cells = [(pair, count) for pair, count in counts.items() if count]
-    n = sum(count for _, count in cells)
-    value = _kappa(dict(cells))
-    of_cell = pa.array([at for at, (_, count) in enumerate(cells) for _ in range(count)], pa.int32())
-
-    def of(drawn: pa.Array) -> float | None:
-        found = pc.value_counts(of_cell.take(drawn))
-        return _kappa({cells[one["values"].as_py()][0]: one["counts"].as_py() for one in found})
-
-    low, high = bootstrap(of, n, value)
-    return Estimate(value, low, high, n)
+    pairs = [pair for pair, count in counts.items() for _ in range(count)]
+    labels = list(dict.fromkeys(label for pair in counts for label in pair))
+    columns = [pa.array([float(a == b) for a, b in pairs], pa.float64())]
+    columns += [pa.array([float(pair[at] == label) for pair in pairs], pa.float64()) for label in labels for at in (0, 1)]
+    shares = [math.fsum(column.to_pylist()) / max(1, len(pairs)) for column in columns]
+    value = _kappa(shares) if pairs else None
+    low, high = bootstrap(columns, _kappa, value)
+    return Estimate(value, low, high, len(pairs))
 
 
-def _kappa(counts: Mapping[tuple[Any, Any], int]) -> float | None:
-    n = sum(counts.values())
-    if n == 0:
-        return None
-    of_a: dict[Any, int] = {}
-    of_b: dict[Any, int] = {}
-    for (a, b), count in counts.items():
-        of_a[a] = of_a.get(a, 0) + count
-        of_b[b] = of_b.get(b, 0) + count
-    by_chance = sum(count * of_b.get(label, 0) for label, count in of_a.items())
-    if by_chance == n * n:
-        return None
-    agreed = sum(count for (a, b), count in counts.items() if a == b)
-    return (agreed * n - by_chance) / (n * n - by_chance)
+def _kappa(shares: Sequence[float]) -> float | None:
+    """Of the share that agrees, and the shares of each label in `a` and in `b`."""
+    agreed, *of_labels = shares
+    by_chance = math.fsum(a * b for a, b in zip(of_labels[::2], of_labels[1::2], strict=True))
+    return None if 1 - by_chance < _ROUNDING else (agreed - by_chance) / (1 - by_chance)
 
 
 def mcnemar(only_a: int, only_b: int) -> float:

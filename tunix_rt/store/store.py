@@ -1,6 +1,6 @@
 """The trace store, which every notebook, script and form of the package uses."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from tunix_rt.store.query.find import delete, find
 from tunix_rt.store.query.page import Page, PageRequest, Search, whole_number
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.query.sql_result import SqlResult, run_sql
+from tunix_rt.store.scores.groups import Groups, groups
 from tunix_rt.store.upkeep.backup import backup
 from tunix_rt.store.upkeep.compact import Compaction, compact
 from tunix_rt.store.upkeep.health import StoreHealth, check_health
@@ -256,6 +257,16 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         """
         options = ExportOptions(format, tags, within, manifest, progress)
         return export(path, self._session, Filters(**filters), options, store=self.path)
+
+    def groups(self, by: str | Sequence[str] | None = None, **filters: Unpack[FilterArgs]) -> Groups:
+        """The samples of each prompt from each policy: how many are correct, what most answer, what they teach.
+
+        A policy is a source, a model, and a training step or policy version; it always separates. By default a group
+        has one prompt and system text, or is one that the source names (`meta.group`); `by` names other fields: `prompt`,
+        `system`, `group`, `run`, and those of the policy. A sample is correct as its current score of `answer` says,
+        else as `meta.correct` does. Raises QueryInvalid for another `by`.
+        """
+        return groups(self._session, Filters(**filters), by, self.page)
 
     def sql(self, query: str, *parameters: Any) -> SqlResult:
         """The result of one reading SQL statement over the table `traces`; `?` is a parameter.
