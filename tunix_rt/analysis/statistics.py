@@ -181,7 +181,9 @@ def kappa(counts: Mapping[tuple[Any, Any], int]) -> Estimate:
     pairs = [pair for pair, count in counts.items() for _ in range(count)]
     labels = list(dict.fromkeys(label for pair in counts for label in pair))
     columns = [pa.array([float(a == b) for a, b in pairs], pa.float64())]
-    columns += [pa.array([float(pair[at] == label) for pair in pairs], pa.float64()) for label in labels for at in (0, 1)]
+    columns += [
+        pa.array([float(pair[at] == label) for pair in pairs], pa.float64()) for label in labels for at in (0, 1)
+    ]
     shares = [math.fsum(column.to_pylist()) / max(1, len(pairs)) for column in columns]
     value = _kappa(shares) if pairs else None
     low, high = bootstrap(columns, _kappa, value)

@@ -29,6 +29,7 @@ from tunix_rt.store.query.find import delete, find
 from tunix_rt.store.query.page import Page, PageRequest, Search, whole_number
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.query.sql_result import SqlResult, run_sql
+from tunix_rt.store.scores.agreement import Agreement, agreement, disagreements
 from tunix_rt.store.scores.groups import Groups, groups
 from tunix_rt.store.upkeep.backup import backup
 from tunix_rt.store.upkeep.compact import Compaction, compact
@@ -267,6 +268,18 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         else as `meta.correct` does. Raises QueryInvalid for another `by`.
         """
         return groups(self._session, Filters(**filters), by, self.page)
+
+    def agreement(self, a: str, b: str, **filters: Unpack[FilterArgs]) -> Agreement:
+        """How two scorers agree: the confusion table with examples, kappa, and what a constant would reach.
+
+        Each is the name of a scorer (its current scores of complete traces) or a key of meta, such as `meta.correct`.
+        Booleans are compared with 0 and 1. Raises QueryInvalid for a scorer without scores, or more than 20 labels.
+        """
+        return agreement(self._session, a, b, Filters(**filters))
+
+    def disagreements(self, a: str, b: str, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> Page:
+        """A page of the traces to which two scorers give different labels, newest first; as `agreement`."""
+        return self.page(ids=disagreements(self._session, a, b, Filters(**filters)), limit=limit)
 
     def sql(self, query: str, *parameters: Any) -> SqlResult:
         """The result of one reading SQL statement over the table `traces`; `?` is a parameter.
