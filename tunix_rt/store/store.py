@@ -30,6 +30,7 @@ from tunix_rt.store.query.page import Page, PageRequest, Search, whole_number
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.query.sql_result import SqlResult, run_sql
 from tunix_rt.store.scores.agreement import Agreement, agreement, disagreements
+from tunix_rt.store.scores.flag_set import SetFlagReport, flag_set
 from tunix_rt.store.scores.groups import Groups, groups
 from tunix_rt.store.upkeep.backup import backup
 from tunix_rt.store.upkeep.compact import Compaction, compact
@@ -280,6 +281,17 @@ class TraceStore(AbstractContextManager["TraceStore"]):
     def disagreements(self, a: str, b: str, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> Page:
         """A page of the traces to which two scorers give different labels, newest first; as `agreement`."""
         return self.page(ids=disagreements(self._session, a, b, Filters(**filters)), limit=limit)
+
+    def flag_set(self, *names: str, progress: Progress = True, **filters: Unpack[FilterArgs]) -> SetFlagReport:
+        """Computes and stores the flags that compare the traces of a set; all by default. Returns a report.
+
+        `duplicate`: at least 0.8 of the 3-word shingles of steps and answer are those of an earlier trace with another
+        prompt; `same_in_group`: with the same prompt, system text and policy; `length_outlier`: the characters of steps
+        and answer are far from the median of source and model (modified z-score over 3.5, of at least 20 traces). They
+        are scores, with the other trace or the median in their metadata; `params` name the set, so that another set is
+        computed anew. Raises QueryInvalid for another flag.
+        """
+        return flag_set(self._session, names, Filters(**filters), progress)
 
     def sql(self, query: str, *parameters: Any) -> SqlResult:
         """The result of one reading SQL statement over the table `traces`; `?` is a parameter.
