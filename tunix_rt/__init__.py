@@ -14,6 +14,7 @@ from tunix_rt._version import __version__
 
 if TYPE_CHECKING:
     from tunix_rt import errors, examples, formats
+    from tunix_rt.analysis import Score
     from tunix_rt.errors import (
         ExportFailed,
         IdAmbiguous,
@@ -38,9 +39,11 @@ if TYPE_CHECKING:
     from tunix_rt.store import (
         Compaction,
         ExportReport,
+        FlagReport,
         LoadReport,
         Page,
         Rejection,
+        ScoreReport,
         SqlResult,
         StoreHealth,
         StoreInfo,
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
 # Where each public name lives. A name brings its module in when it is first used, so that a script pays for nothing
 # that it does not need.
 _HOMES = {
+    "analysis": "Score",
     "errors": (
         "ExportFailed IdAmbiguous MemoryLimitReached QueryInvalid SettingsInvalid SourceInvalid StoreBusy StoreDamaged "
         "StoreFull StoreReadOnly StoreUnusable TraceInvalid TraceNotFound TraceTooLarge TunixRTError"
@@ -63,7 +67,8 @@ _HOMES = {
     "trace_schema": "json_schema",
     "settings": "Settings",
     "store": (
-        "Compaction ExportReport LoadReport Page Rejection SqlResult StoreHealth StoreInfo TraceStore VerifyReport"
+        "Compaction ExportReport FlagReport LoadReport Page Rejection ScoreReport SqlResult StoreHealth StoreInfo "
+        "TraceStore VerifyReport"
     ),
     "widgets": "FolderWatch StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
 }
@@ -73,6 +78,7 @@ __all__ = [
     "Compaction",
     "ExportFailed",
     "ExportReport",
+    "FlagReport",
     "FolderWatch",
     "Health",
     "IdAmbiguous",
@@ -81,6 +87,8 @@ __all__ = [
     "Page",
     "QueryInvalid",
     "Rejection",
+    "Score",
+    "ScoreReport",
     "ServiceHealth",
     "Settings",
     "SettingsInvalid",

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from tunix_rt.store.ingest.load_report import LoadReport
     from tunix_rt.store.query.page import Page, cursor_at
     from tunix_rt.store.query.sql_result import SqlResult
+    from tunix_rt.store.scores.flags import FlagReport
+    from tunix_rt.store.scores.run import ScoreReport
     from tunix_rt.store.store import TraceStore
     from tunix_rt.store.upkeep.compact import Compaction
     from tunix_rt.store.upkeep.health import StoreHealth
@@ -19,9 +21,11 @@ if TYPE_CHECKING:
 _HOMES = {
     "Compaction": "tunix_rt.store.upkeep.compact",
     "ExportReport": "tunix_rt.store.export.export_report",
+    "FlagReport": "tunix_rt.store.scores.flags",
     "LoadReport": "tunix_rt.store.ingest.load_report",
     "Page": "tunix_rt.store.query.page",
     "Rejection": "tunix_rt.formats",
+    "ScoreReport": "tunix_rt.store.scores.run",
     "SqlResult": "tunix_rt.store.query.sql_result",
     "StoreHealth": "tunix_rt.store.upkeep.health",
     "StoreInfo": "tunix_rt.store.upkeep.info",
@@ -33,9 +37,11 @@ _HOMES = {
 __all__ = [
     "Compaction",
     "ExportReport",
+    "FlagReport",
     "LoadReport",
     "Page",
     "Rejection",
+    "ScoreReport",
     "SqlResult",
     "StoreHealth",
     "StoreInfo",

@@ -11,11 +11,12 @@ from tunix_rt.errors import IdAmbiguous, TraceNotFound
 from tunix_rt.model import TraceRecord
 from tunix_rt.store.engine.rows import ONE_RECORD_COLUMNS, to_one_record
 from tunix_rt.store.engine.statement import parsed
-from tunix_rt.store.filters import id_range
+from tunix_rt.store.filter_values import shown
 
 _FIND = f"select {ONE_RECORD_COLUMNS} from traces where id between ? and ?"
 _FIND_FIRST = f"{_FIND} limit 2"
-_DELETE = "delete from traces where id in (select unnest(?::uuid[])){} returning id"
+_UUID_DIGITS = 32
+_DELETE = "delete from traces where id in (select unnest(?::uuid[])){} returning id, epoch_us(created_at)"
 
 
 def find(cursor: duckdb.DuckDBPyConnection, id: UUID | str, *, store: Path) -> TraceRecord:
@@ -29,8 +30,8 @@ def find(cursor: duckdb.DuckDBPyConnection, id: UUID | str, *, store: Path) -> T
     return to_one_record(rows[0])
 
 
-def delete(cursor: duckdb.DuckDBPyConnection, ids: Sequence[UUID | str], *, store: Path) -> int:
-    """Deletes the traces with these ids, or with the only ids that begin so, and returns how many those were.
+def delete(cursor: duckdb.DuckDBPyConnection, ids: Sequence[UUID | str], *, store: Path) -> list[int]:
+    """Deletes the traces with these ids, or with the only ids that begin so, and returns their times in microseconds.
 
     Raises what `find` raises; the transaction that the caller has begun must then be rolled back.
     """
@@ -38,10 +39,11 @@ def delete(cursor: duckdb.DuckDBPyConnection, ids: Sequence[UUID | str], *, stor
     prefixes = [bound for low, high in ranges if low != high for bound in (low, high)]
     query = _DELETE.format(" or id between ? and ?" * (len(prefixes) // 2))
     exact = [low for low, high in ranges if low == high]
-    deleted = sorted(found for (found,) in cursor.execute(query, [exact, *prefixes]).fetchall())
+    found = cursor.execute(query, [exact, *prefixes]).fetchall()
+    deleted = sorted(trace_id for trace_id, _ in found)
     for each, (low, high) in zip(ids, ranges, strict=True):
         _require_one(each, bisect_right(deleted, high) - bisect_left(deleted, low), store)
-    return len(deleted)
+    return [created_at for _, created_at in found]
 
 
 def _require_one(id: UUID | str, n_found: int, store: Path) -> None:
@@ -49,3 +51,15 @@ def _require_one(id: UUID | str, n_found: int, store: Path) -> None:
         raise IdAmbiguous(f"id {id} is ambiguous: {n_found:,} ids begin with it; give more digits")
     if n_found == 0:
         raise TraceNotFound(f"trace {id} not found in {store}")
+
+
+def id_range(id: UUID | str) -> tuple[UUID, UUID]:
+    """The lowest and the highest id that begin with these digits; TraceNotFound if they are not hexadecimal."""
+    try:
+        text = str(id)
+    except Exception:  # noqa: BLE001 - nested too deep, or a foreign value with a fault of its own
+        text = shown(id)
+    digits = text.strip().replace("-", "").lower()
+    if not digits or len(digits) > _UUID_DIGITS or set(digits) - set("0123456789abcdef"):
+        raise TraceNotFound(f"trace {text} not found: an id has up to {_UUID_DIGITS} hexadecimal digits")
+    return UUID(digits.ljust(_UUID_DIGITS, "0")), UUID(digits.ljust(_UUID_DIGITS, "f"))
