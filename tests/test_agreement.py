@@ -115,5 +115,5 @@ def test_what_is_no_scorer_is_refused(judged, a, said):
 
 def test_measurements_are_not_labels(store, make_trace):
     store.add_many([make_trace(f"{n}?", meta={"reward": n / 7, "correct": True}) for n in range(21)])
-    with pytest.raises(rt.QueryInvalid, match="meta.reward: has 21 different values; labels are compared, up to 20"):
+    with pytest.raises(rt.QueryInvalid, match=r"meta\.reward: has 21 different values; labels are compared, up to 20"):
         store.agreement("meta.reward", "meta.correct")

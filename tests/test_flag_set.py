@@ -6,6 +6,8 @@ import random
 import pytest
 
 import tunix_rt as rt
+from tunix_rt.analysis import FLAGS
+from tunix_rt.store.scores.flag_set import SET_FLAGS as SET
 
 WORDS = [f"w{n}" for n in range(3_000)]
 
@@ -28,7 +30,10 @@ def trace(prompt, content, answer="513", **meta):
 
 def flagged(store, name):
     query = "select trace_id::varchar, metadata from scores where scorer = ? and value = 1 order by created_at"
-    return {one: json.loads(metadata) for one, metadata in zip(*store.sql(query, name).arrow().to_pydict().values())}
+    return {
+        one: json.loads(metadata)
+        for one, metadata in zip(*store.sql(query, name).arrow().to_pydict().values(), strict=True)
+    }
 
 
 def test_planted_near_copies_are_found_and_nothing_else(store):
@@ -37,8 +42,8 @@ def test_planted_near_copies_are_found_and_nothing_else(store):
     near = store.add_many(trace(f"other {n}?", with_changes(text(n), 4)) for n in range(20))
     same = store.add_many(trace(f"{n}?", with_changes(text(n), 4)) for n in range(20, 30))
     far = store.add_many(trace(f"far {n}?", with_changes(text(n), 20)) for n in range(30, 40))
-    report = store.flag_set("duplicate", "same_in_group")
-    assert (report.traces, report.scored, report.already_scored) == (100, 200, 0)
+    report = store.flag("duplicate", "same_in_group")
+    assert [(run.scored, run.already_scored) for run in report.runs] == [(100, 0), (100, 0)]
     across, inside = flagged(store, "duplicate"), flagged(store, "same_in_group")
     assert set(across) == {str(one.id) for one in near}
     assert set(inside) == {str(one.id) for one in same}
@@ -54,7 +59,7 @@ def test_copies_of_one_prompt_do_not_hide_those_of_another(store):
     store.add(trace("a?", text(1)))
     of_b = store.add(trace("b?", text(1)))
     again = store.add(trace("a?", text(1)))
-    store.flag_set("duplicate")
+    store.flag("duplicate")
     found = flagged(store, "duplicate")
     assert found[str(of_b.id)]["other"] == str(first.id)
     assert found[str(again.id)]["other"] == str(of_b.id)
@@ -64,7 +69,7 @@ def test_copies_of_one_prompt_do_not_hide_those_of_another(store):
 def test_another_policy_is_another_group_and_another_prompt_only_is_a_duplicate(store):
     store.add(trace("a?", text(1), training_step=1))
     store.add(trace("a?", text(1), training_step=2))
-    store.flag_set()
+    store.flag(*SET)
     assert (flagged(store, "duplicate"), flagged(store, "same_in_group")) == ({}, {})
 
 
@@ -74,7 +79,7 @@ def test_short_texts_are_compared_too(store, content):
         {"trace_version": "1.1", "prompt": prompt, "steps": [content] if content else [], "final_answer": None}
         for prompt in ("a?", "b?", "b?")
     )
-    store.flag_set("duplicate", "same_in_group")
+    store.flag("duplicate", "same_in_group")
     n = 0 if content == "" else 1
     assert len(flagged(store, "same_in_group")) == n
     assert len(flagged(store, "duplicate")) == 2 * n
@@ -82,24 +87,25 @@ def test_short_texts_are_compared_too(store, content):
 
 def test_a_second_time_scores_nothing_and_a_changed_set_anew(store):
     store.add_many(trace(f"{n}?", text(n % 3)) for n in range(6))
-    assert store.flag_set("duplicate").scored == 6
-    again = store.flag_set("duplicate")
-    assert (again.scored, again.already_scored, again.flags[0].count) == (0, 6, 3)
+    assert store.flag("duplicate").runs[0].scored == 6
+    again = store.flag("duplicate")
+    assert (again.runs[0].scored, again.runs[0].already_scored, again.flags[0].count) == (0, 6, 3)
     store.add(trace("7?", text(0)))
-    assert store.flag_set("duplicate").scored == 7
+    assert store.flag("duplicate").runs[0].scored == 7
     params = store.sql("select distinct params from scores").arrow()["params"].to_pylist()
     assert len(params) == 2
     assert {json.loads(one)["threshold"] for one in params} == {0.8}
     # Only part of the set: its flags are those of that part.
-    assert store.flag_set("duplicate", where="prompt >= '3'").flags[0].count == 1
+    assert store.flag("duplicate", where="prompt >= '3'").flags[0].count == 1
 
 
-def test_the_filters_that_read_flags_read_these(store):
-    store.add_many(trace(f"{n}?", text(1)) for n in range(3))
-    store.flag_set("duplicate")
-    assert store.sql("select sum(value)::int as n, count(*) as of from scores").arrow().to_pylist() == [
-        {"n": 2, "of": 3}
-    ]
+def test_the_filter_of_scores_reads_these(store):
+    first, *others = store.add_many(trace(f"{n}?", text(1)) for n in range(3))
+    store.flag("duplicate")
+    assert {one.id for one in store.page(score={"duplicate": True})} == {one.id for one in others}
+    assert [one.id for one in store.page(score={"duplicate": False})] == [first.id]
+    store.delete(others[0].id)
+    assert store.scores("duplicate").n_rows == 2
 
 
 def test_outliers_of_length_are_those_far_from_the_median(store):
@@ -107,7 +113,7 @@ def test_outliers_of_length_are_those_far_from_the_median(store):
     long = store.add(trace("long?", text(99, 3_000)))
     short = store.add(trace("short?", "hm"))
     store.add(trace("another model's", text(98, 3_000), model="other"))
-    store.flag_set("length_outlier")
+    store.flag("length_outlier")
     found = flagged(store, "length_outlier")
     assert set(found) == {str(long.id), str(short.id)}
     assert found[str(short.id)]["chars"] == len("hm") + len("513")
@@ -117,46 +123,36 @@ def test_outliers_of_length_are_those_far_from_the_median(store):
 def test_equal_lengths_have_no_outliers(store):
     store.add_many(trace(f"{n}?", "x" * 50) for n in range(30))
     store.add(trace("long?", "x" * 500))
-    assert store.flag_set("length_outlier").flags[0].count == 0
+    assert store.flag("length_outlier").flags[0].count == 0
 
 
-def test_the_report_shows_itself(store):
+def test_all_flags_are_those_of_one_trace_and_those_of_the_set(store):
     store.add_many(trace(f"{n}?", text(1)) for n in range(6))
     done = []
-    report = store.flag_set(progress=lambda n, of: done.append((n, of)))
-    assert done[-1] == (12, 12)
-    assert report.to_dict()["flags"][0] == {
-        "flag": "duplicate",
-        "count": 5,
-        "examples": report.flags[0].examples,
-    }
-    assert "0.833 [" in str(report)
-    assert report.flags[0].examples[0][:8] in report._repr_html_()
+    report = store.flag(progress=lambda n, of: done.append((n, of)))
+    assert (12, 12) in done
+    assert {run.scorer for run in report.runs} == {*FLAGS, *SET}
+    assert "83.3%" in str(store.flags("duplicate"))
 
 
 def test_an_empty_set(store):
-    report = store.flag_set()
-    assert (report.traces, report.scored, [one.count for one in report.flags]) == (0, 0, [0, 0, 0])
-    assert "too few to say" in str(report)
-
-
-def test_other_flags_are_refused(store):
-    with pytest.raises(rt.QueryInvalid, match='"loop": is not a flag over a set; there are duplicate, same_in_group'):
-        store.flag_set("loop")
+    report = store.flag(*SET)
+    assert [(run.scored, run.already_scored) for run in report.runs] == [(0, 0)] * 3
+    assert [one.count for one in report.flags] == [0, 0, 0]
 
 
 def test_a_store_for_reading_only_stays_as_it_is(filled):
     filled.close()
     with pytest.raises(rt.StoreReadOnly):
-        rt.TraceStore(filled.path, read_only=True).flag_set()
+        rt.TraceStore(filled.path, read_only=True).flag(*SET)
 
 
 def test_what_progress_raises_stops_the_work_and_stores_nothing(store):
     store.add(trace("a?", text(1)))
 
-    def stop(done, of):
+    def stop(*_):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        store.flag_set(progress=stop)
+        store.flag(*SET, progress=stop)
     assert store.sql("from scores").n_rows == 0

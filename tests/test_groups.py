@@ -103,7 +103,7 @@ def test_several_policies_are_split_and_never_pooled(store):
         groups = store.groups(by)
         assert len(groups) == 3
         assert "3, not pooled" in str(groups)
-        with pytest.raises(rt.QueryInvalid, match="3 policies .* not pooled; use by_policy"):
+        with pytest.raises(rt.QueryInvalid, match=r"3 policies .* not pooled; use by_policy"):
             groups.pass_at(1)
     by_step = {one.policies[0]["training_step"]: one.pass_at(1).value for one in store.groups().by_policy()}
     assert by_step == {"1": 0.5, "2": 1.0, "v3": 1.0}
@@ -192,5 +192,5 @@ def test_unknown_fields_are_refused_with_the_known_ones(store, by):
 @pytest.mark.parametrize("k", [0, -1, 1.5, "2", True])
 def test_k_is_a_whole_number(six, k):
     for rate in (six.groups().pass_at, six.groups().pass_all, six.groups().majority):
-        with pytest.raises(rt.QueryInvalid, match="k=.*: must be a whole number"):
+        with pytest.raises(rt.QueryInvalid, match=r"k=.*: must be a whole number"):
             rate(k)

@@ -53,6 +53,7 @@ WINGS = {
         "ingest",
         "export",
         "upkeep",
+        "judging",
         "store",
         "__init__",
     ],

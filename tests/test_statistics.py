@@ -65,7 +65,7 @@ def test_two_right_answers_both_win():
 
 
 def test_maj_at_k_of_a_hundred_samples_is_quick_and_certain():
-    assert maj_at_k({"a": 60, **{n: 1 for n in range(40)}}, ["a"], 100, 50) == pytest.approx(1.0)
+    assert maj_at_k({"a": 60, **dict.fromkeys(range(40), 1)}, ["a"], 100, 50) == pytest.approx(1.0)
     assert maj_at_k({"a": 50, "b": 50}, ["a"], 100, 50) == pytest.approx(0.5)
 
 

@@ -6,6 +6,7 @@
 %traces [-n 5] …        a page, newest first, with filters
 %trace ID               one trace, by id, by the beginning of its id, or `latest`
 %%trace                 the JSON in the cell becomes a trace
+%trace_groups           the samples of each prompt: how many are correct, what they teach
 %trace_app              the forms: browse, read, upload
 %%trace_sql             the SQL in the cell, over the table `traces`
 """
@@ -28,7 +29,7 @@ from tunix_rt import examples
 from tunix_rt.errors import SourceInvalid, TunixRTError
 from tunix_rt.formats import READABLE
 from tunix_rt.model import Trace, TraceRecord
-from tunix_rt.store import LoadReport, Page, SqlResult, StoreInfo, TraceStore
+from tunix_rt.store import Groups, LoadReport, Page, SqlResult, StoreInfo, TraceStore
 from tunix_rt.store.filters import FILTERS, RENAMED, filters_in, flag_of
 from tunix_rt.text_options import as_options, mapping_in, unquoted
 
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 _COMPLETED_IDS = 20
 _MAP_HELP = "map a field by hand, such as prompt=question, or set a constant: meta.model:=toy-1b; may be repeated"
 _OWN_LINE = re.compile(
-    r"^\s*(?:\w+\s*=\s*)?%%?(trace_store|trace_load|trace_watch|trace_sql|trace_app|traces|trace)\s(.*)$", re.DOTALL
+    r"^\s*(?:\w+\s*=\s*)?%%?(trace_store|trace_load|trace_watch|trace_sql|trace_app|trace_groups|traces|trace)\s(.*)$",
+    re.DOTALL,
 )
 
 
@@ -179,6 +181,22 @@ class TraceMagics(Magics):
         given = vars(parse_argstring(self.traces, line))
         where = {name: given[name] for name in ("limit", "offset", "after", "before")}
         return self.store.page(**where, **filters_in(given))
+
+    @magic_arguments()
+    @argument(
+        "--by", action="append", metavar="FIELD", help="a field that samples share, such as prompt; may be repeated"
+    )
+    @_filter_arguments
+    @line_magic
+    @_reports_errors
+    def trace_groups(self, line: str) -> Groups:
+        """Groups the samples of each prompt and policy, with pass@k and maj@k; the result has .df() and .page(index).
+
+        %trace_groups --source rollouts
+        groups = %trace_groups --by run --by prompt
+        """
+        given = vars(parse_argstring(self.trace_groups, line))
+        return self.store.groups(given.pop("by"), **filters_in(given))
 
     @line_cell_magic
     @_reports_errors

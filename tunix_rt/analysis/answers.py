@@ -10,8 +10,8 @@ from tunix_rt.analysis.numbers import Quantity, quantity
 from tunix_rt.analysis.score import Score, Texts
 from tunix_rt.analysis.truncation import cut_at_end
 
-# An answer stands near the end; all of a text is searched for tags only, which takes no regular expression.
-_NEAR_END = 20_000
+# An answer is near the end; only the tags of thinking are searched in all of a text.
+_NEAR_END = 50_000
 _CLOSE_THINK = ("</think>", "</thinking>", "</thought>", "</reasoning>", "<|end_of_thought|>", "[/THINK]", "◁/think▷")
 _OPEN_THINK = ("<think>", "<thinking>", "<thought>", "<reasoning>", "<|begin_of_thought|>", "[THINK]", "◁think▷")
 _LINE = re.compile(
@@ -36,7 +36,7 @@ _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")
 _MATH = re.compile(r"\$([^$\n]{1,300})\$|\\\(([^\n]{1,300}?)\\\)|\\\[([^\n]{1,300}?)\\\]")
 _A_NUMBER = re.compile(
     r"(?<![\w.])[-−]?[$€£]?[-−]?(?:\d{1,30} \d{1,9}/\d{1,9}|(?:\d{1,3}(?:,\d{3}){1,9}|\d{1,60})?(?:\.\d{1,60})?"
-    r"(?:/\d{1,30}|[eE][-+]?\d{1,2})?)(?<=\d)(?:\s?%)?"
+    r"(?:/\d{1,30}|[eE][-+]?\d{1,2})?)(?<=\d)(?!\d)(?:\s?%)?"
 )
 _STATES = re.compile(r"\d|\\[a-zA-Z]|(?<![\w'’])[A-Za-z](?![\w'’])")
 _END_OF_SENTENCE = re.compile(r"[.!?](?=\s|$)|;\s")
@@ -73,10 +73,11 @@ def stated(text: str, *, weak: bool = True) -> Stated | None:
     >>> stated("16 - 3 - 4 = 9\n9 * 2 = 18 dollars").layer
     'number'
     """
-    text = _behind_thinking(text)
+    text = _behind_thinking(text)[-_NEAR_END:]
     if (another := next_question(text)) is not None:
         text = text[:another]
-    found = next(_layers(text), None)
+    # All of a short line is an answer where it is the final one, and only then.
+    found = next((one for one in _layers(text) if weak or one.layer != "whole"), None)
     if found is not None or not weak:
         return found
     numbers = list(_A_NUMBER.finditer(text[-2_000:]))
@@ -108,19 +109,17 @@ def _layers(text: str) -> Iterator[Stated]:
         # A sentence or a formula in the tag is read as it would be without.
         within = next(_layers(inside), None) if inside else None
         yield Stated(within.answer if within else inside, "tag", text[closing + len("</answer>") :])
-    near = text[-_NEAR_END:]
-    yield from _boxed(near)
-    at = near.rfind("####")
-    if at >= 0 and (marked := near[at + 4 :].lstrip("#").strip()):
+    yield from _boxed(text)
+    at = text.rfind("####")
+    if at >= 0 and (marked := text[at + 4 :].lstrip("#").strip()):
         line, _, behind = marked.partition("\n")
         yield Stated(line.strip(), "mark", behind)
-    stripped = near.strip()
     lines = list(_LINE.finditer(stripped)) if ":" in stripped or "：" in stripped else []
     if lines and _STATES.search(lines[-1][1]):
         yield Stated(_reduced(lines[-1][1]), "line", stripped[lines[-1].end() :])
     if "\n" not in stripped and len(stripped) <= _MAX_ANSWER and _is_bare(stripped):
         yield Stated(stripped, "whole")
-    end = near[-4_000:]
+    end = text[-4_000:]
     for found in reversed(list(_SENTENCE.finditer(end)) if "answer" in end.lower() else []):
         object_, behind = _sentence_of(found[1])
         if _STATES.search(object_):
@@ -155,7 +154,7 @@ def _boxed(text: str) -> Iterator[Stated]:
 
 def _is_bare(text: str) -> bool:
     """Whether a line is an answer and no sentence: a number with a unit, a formula, a few words without a number."""
-    if not text:
+    if not text or "boxed" in text:
         return False
     if quantity(plain_text(text)) is not None or (len(text) <= _BARE_WORDS and not re.search(r"\d.*\s|\s.*\d", text)):
         return True
@@ -173,7 +172,7 @@ def _reduced(text: str) -> str:
     """What a statement comes to: the formula in it, what follows `=`, else its first number."""
     text = _MARK.sub("", text).strip().strip("*_").strip()
     bare = text.rstrip(".")
-    if quantity(plain_text(bare)) is not None:
+    if "=" not in bare and quantity(plain_text(bare)) is not None:
         return bare
     spans = [next(filter(None, found.groups())) for found in _MATH.finditer(text)]
     if len(spans) == 1 or (spans and len(set(spans)) == 1):
@@ -340,7 +339,9 @@ def answer(texts: Texts) -> Score:  # noqa: PLR0911 - one for each reason
         return Score(reason="unparsed_expected", explanation="meta.expected_answer is neither a text nor a number")
     found = own_statement(texts)
     if found is None:
-        return Score(reason="cut" if meta.get("truncated") is True else "no_answer")
+        line = (texts.final_answer or "").strip()
+        is_long = len(line) > _MAX_ANSWER and "\n" not in line
+        return Score(reason="cut" if meta.get("truncated") is True else "too_long" if is_long else "no_answer")
     if max(len(found.answer), len(expected)) > _MAX_ANSWER:
         return Score(reason="too_long", explanation=f"longer than {_MAX_ANSWER:,} characters")
     evidence = {"layer": found.layer, "expected": expected}

@@ -1,11 +1,14 @@
 """The other flags: what else goes wrong in a trace, each with its evidence."""
 
 import re
+from itertools import islice
 
 from tunix_rt.analysis.answers import answer, judged, next_question, own_statement, stated
 from tunix_rt.analysis.score import Score, Texts
 
 _KEPT = 80
+# Nobody needs to know of more; a megabyte of them took seconds to count.
+_COUNTED = 10_000
 
 
 def no_answer(texts: Texts) -> Score:
@@ -67,7 +70,7 @@ def foreign_script(texts: Texts, *, letters: int = 5, scripts: int = 2) -> Score
     text = "\n".join((*texts.steps, texts.final_answer or ""))
     if text.isascii() or _FOREIGN.search(text) is None:
         return Score(value=False)
-    foreign = "".join(_FOREIGN.findall(text))
+    foreign = "".join(found[0] for found in islice(_FOREIGN.finditer(text), _COUNTED))
     counts = {name: n for name, one in _OF_SCRIPT.items() if (n := len(one.findall(foreign)))}
     counts = {name: n for name, n in counts.items() if _OF_SCRIPT[name].search(texts.prompt) is None}
     if not counts or (max(counts.values()) < letters and len(counts) < scripts):
@@ -87,7 +90,7 @@ _REFUSES = re.compile(
 
 
 def refusal(texts: Texts, *, tail: int = 600) -> Score:
-    """Whether the last `tail` characters refuse or say that nothing can be determined, in words that the prompt lacks."""
+    """Whether the last `tail` characters refuse or say that nothing can be told, in words that the prompt lacks."""
     text = texts.final_answer or "\n".join(texts.steps[-1:])
     for found in _REFUSES.finditer(text[-tail:]):
         if found[0].lower() not in texts.prompt.lower():
@@ -107,8 +110,8 @@ def bad_encoding(texts: Texts) -> Score:
     text = "\n".join((*texts.steps, texts.final_answer or ""))
     if text.isascii() and text.isprintable():
         return Score(value=False)
-    found = list(_BAD.finditer(text))
-    if not found or len(found) <= len(_BAD.findall(texts.prompt)):
+    found = list(islice(_BAD.finditer(text), _COUNTED))
+    if not found or len(found) <= sum(1 for _ in islice(_BAD.finditer(texts.prompt), _COUNTED - 1)):
         return Score(value=False)
     shown = text[max(0, found[0].start() - 20) :][:_KEPT].encode("utf-8", "backslashreplace").decode()
     return Score(value=True, metadata={"count": len(found), "start": found[0].start(), "text": shown})

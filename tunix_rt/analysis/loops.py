@@ -96,9 +96,10 @@ def _seen(text: str, share: float, tail: int, packed_ratio: float) -> dict[str, 
     n_seen = sum(one in before for one in last)
     if n_seen < share * len(last):
         return None
-    # The unit: from where the last shingle was the time before to where it is now; its first time is the start.
-    places = [n for n, one in enumerate(shingles) if one == last[-1]]
-    unit = near[words[places[-2]][1] : words[places[-1]][1]] if len(places) > 1 else ""
+    # The unit: from where the last shingle of them was the time before to where it is now; its first time is the start.
+    again = next(one for one in reversed(last) if one in before)
+    places = [n for n, one in enumerate(shingles) if one == again]
+    unit = near[words[places[-2]][1] : words[places[-1]][1]]
     start = len(text) - len(near) + words[places[0]][1]
     return {**_evidence("N", unit, len(places), start), "share": round(n_seen / len(last), 3)}
 

@@ -1,10 +1,6 @@
 """`structure` and `length`: what needs no answer."""
 
-import re
-
 from tunix_rt.analysis.score import Score, Texts
-
-_WORD = re.compile(r"\S+")
 
 
 def structure(texts: Texts, *, steps: int = 10, step_chars: int = 500) -> Score:
@@ -22,5 +18,5 @@ def structure(texts: Texts, *, steps: int = 10, step_chars: int = 500) -> Score:
 def length(texts: Texts) -> Score:
     """The characters of the model's text, its steps and its answer together, without the prompt."""
     n_chars = sum(map(len, texts.steps)) + len(texts.final_answer or "")
-    words = sum(sum(1 for _ in _WORD.finditer(text)) for text in (*texts.steps, texts.final_answer or ""))
+    words = sum(len(text.split()) for text in (*texts.steps, texts.final_answer or ""))
     return Score(value=n_chars, metadata={"steps": len(texts.steps), "words": words})

@@ -23,7 +23,7 @@ FEWEST = 5
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value with its 95 % interval, from `n` items; `left_out` items had no value, such as prompts of under k samples.
+    """A value with its 95 % interval, from `n` items; `left_out` items had no value, as prompts of under k samples.
 
     `value` is None without any item; `low` and `high` are None below 5 items, where a face shows counts only.
 
@@ -200,7 +200,9 @@ def _kappa(shares: Sequence[float]) -> float | None:
 def mcnemar(only_a: int, only_b: int) -> float:
     """McNemar's exact two-sided p: items that only `a` got right, against those that only `b` did."""
     n, fewer = only_a + only_b, min(only_a, only_b)
-    return min(1.0, 2 * sum(math.comb(n, i) for i in range(fewer + 1)) / 2**n)
+    tail: int = sum(math.comb(n, i) for i in range(fewer + 1))
+    # Integers of any size: their quotient is exact to a double.
+    return min(1.0, 2 * tail / (1 << n))
 
 
 def paired(a: Sequence[float | None], b: Sequence[float | None]) -> Estimate:

@@ -26,7 +26,7 @@ _ANSWER_LINE = re.compile(
 )
 _LIST_ITEM = re.compile(r"[ \t]{0,8}(?:[-*•+]|\d{1,3}[.)]|[a-zA-Z][.)]|\|)[ \t]")
 _FENCE = re.compile(r"^[ \t]{0,3}(?:```|~~~)", re.MULTILINE)
-_SHORT_ANSWER = 80
+_SHORT_ANSWER, _SHORT_WORDS = 80, 8
 
 
 def unclosed_tag(text: str) -> str | None:
@@ -50,7 +50,7 @@ def cut_at_end(text: str, *, short_answer: int = _SHORT_ANSWER) -> str | None:  
 
     `tag`: one that is opened is never closed; `fence`: a block of code is never closed; `command`: it ends inside of
     `\frac{` or `\boxed{`, or in a backslash; `no_end_mark`: its last line ends in a word without a mark, and is neither
-    an answer of one line of at most `short_answer` characters nor an item of a list.
+    an answer of one line of at most `short_answer` characters and 8 words, nor an item of a list.
 
     >>> cut_at_end("So the number of eggs is \\boxed{1"), cut_at_end("First we add the"), cut_at_end("Paris")
     ('command', 'no_end_mark', None)
@@ -70,7 +70,8 @@ def cut_at_end(text: str, *, short_answer: int = _SHORT_ANSWER) -> str | None:  
     before, _, line = tail.rpartition("\n")
     if _ANSWER_LINE.match(line):
         return None
-    if not before.strip() and len(text.strip()) <= short_answer and not _is_open(line):
+    is_short = not before.strip() and len(text.strip()) <= short_answer and len(line.split()) <= _SHORT_WORDS
+    if is_short and not _is_open(line):
         return None
     if _LIST_ITEM.match(line) and _LIST_ITEM.match(before.rstrip().rpartition("\n")[2]) and not _is_open(line):
         return None

@@ -15,7 +15,7 @@ from tunix_rt._version import __version__
 from tunix_rt.cli.command import Call, command, expanded
 from tunix_rt.cli.keeping import health, store
 from tunix_rt.cli.loading import load, watch
-from tunix_rt.cli.reading import export, list_, show
+from tunix_rt.cli.reading import export, groups, list_, show
 
 __all__ = ["app"]
 
@@ -43,6 +43,6 @@ def every(
     context.obj = call
 
 
-for run in (load, list_, show, export, watch, health):
+for run in (load, list_, show, export, watch, groups, health):
     command(app)(run)
 app.add_typer(store, name="store", help="Maintain the store: numbers, checks, backups, order, schema.")

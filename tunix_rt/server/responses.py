@@ -52,6 +52,35 @@ class TraceList(BaseModel):
         return cls(data=list(page.records), pagination=pagination)
 
 
+class Rate(BaseModel):
+    """A rate over prompts with its 95 % interval; null below five prompts. `left_out` had too few samples."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    left_out: int
+
+
+class PolicyRates(BaseModel):
+    """A policy (source, model, training step or policy version) and its pass@1."""
+
+    source: str | None
+    model: str | None
+    training_step: str | None
+    pass_at_1: Rate
+
+
+class GroupList(BaseModel):
+    """How many groups and samples there are, groups by level, the policies, and the first 50 groups."""
+
+    groups: int
+    samples: int
+    levels: dict[str, int]
+    policies: list[PolicyRates]
+    data: list[dict[str, Any]]
+
+
 class ServiceReply(BaseModel):
     """A service beside the store: whether it is healthy, and the error if it is not."""
 

@@ -1,1 +1,1 @@
-"""What was said of traces: counted over groups, compared between scorers, and flags that need the whole set."""
+"""Scores: what was said of traces, the scorers that say it, and the reports."""

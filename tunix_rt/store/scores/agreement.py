@@ -13,7 +13,7 @@ from tunix_rt.store.engine.rows import TIME
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.query.scan import scan
-from tunix_rt.store.scores.current import CURRENT, scorers
+from tunix_rt.store.scores.current import CURRENT_OF_TRACES
 from tunix_rt.validation import short
 
 if TYPE_CHECKING:
@@ -38,9 +38,14 @@ case json_type({found})
 end
 """
 _SCORE_LABEL = f"""
-select trace_id, case lower(label) when 'true' then '1.0' when 'false' then '0.0' else coalesce(label, value::varchar) end
-    as label
-from ({CURRENT})
+select
+    trace_id,
+    case lower(label)
+        when 'true' then '1.0'
+        when 'false' then '0.0'
+        else coalesce(label, value::varchar)
+    end as label
+from ({CURRENT_OF_TRACES})
 """
 _LABELLED = f"""
 with of_a as ({_SCORE_LABEL}), of_b as ({_SCORE_LABEL})
@@ -70,9 +75,9 @@ class Cell(NamedTuple):
 class Agreement:
     """How two scorers `a` and `b` agree on the traces that both scored.
 
-    `cells` is the confusion table: their labels, how many traces, ids of three; `n` traces in all. `agreed` is the share
-    with equal labels, `kappa` Cohen's, which chance is taken out of, and `constant` what a scorer would reach that
-    always gives the label that is the most frequent of `b`: Estimates. `only_a` and `only_b` traces were scored by one.
+    `cells` is the confusion table: their labels, how many traces, ids of three; `n` traces in all. `agreed` is
+    the share with equal labels, `kappa` Cohen's, which chance is taken out of, and `constant` what a scorer would
+    reach that always gives the label that is the most frequent of `b`: Estimates. `only_a` and `only_b` traces were scored by one.
     """
 
     def __init__(self, a: str, b: str, cells: list[Cell], only_a: int, only_b: int) -> None:
@@ -191,7 +196,7 @@ def _of_meta(name: str) -> str:
 
 
 def _labelled(cursor: duckdb.DuckDBPyConnection, samples: pa.Table, a: str, b: str) -> pa.Table:
-    known = scorers(cursor)
+    known = [one for (one,) in cursor.execute("select distinct scorer from scores order by scorer").fetchall()]
     for name in (a, b):
         if not name.startswith("meta.") and name not in known:
             raise QueryInvalid(

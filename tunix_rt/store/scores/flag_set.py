@@ -2,15 +2,10 @@
 
 import json
 import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from tunix_rt import render
-from tunix_rt.analysis.statistics import wilson
-from tunix_rt.errors import QueryInvalid
 from tunix_rt.store.engine.rows import TIME
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
@@ -18,7 +13,7 @@ from tunix_rt.store.progress_bar import Progress, show_progress
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.scores.near_copies import NearCopies
 from tunix_rt.store.scores.policy import NAMED_GROUP, POLICY
-from tunix_rt.validation import short
+from tunix_rt.store.scores.run import ScoreReport
 
 SET_FLAGS = ("duplicate", "same_in_group", "length_outlier")
 _VERSION = "1"
@@ -39,8 +34,7 @@ unhex(md5(json_array(prompt)::varchar)) as prompt,
 unhex(md5(json_array({POLICY}, {_PROMPT})::varchar)) as "group",
 {_TEXT} as text
 """
-_LENGTHS = f"id, hash(source, meta ->> '$.model') as policy, n_chars - length(prompt) as chars"
-_POPULATION = "id, created_at"
+_LENGTHS = "id, hash(source, meta ->> '$.model') as policy, n_chars - length(prompt) as chars"
 
 _OUTLIERS = f"""
 with logged as (select id, policy, chars, ln(chars + 1) as log from lengths),
@@ -51,7 +45,9 @@ spread as (
     join medians using (policy)
     group by all
 )
-select id, json_object('chars', chars, 'median', round(exp(middle) - 1)::bigint, 'unit', 'characters')::varchar as metadata
+select
+    id,
+    json_object('chars', chars, 'median', round(exp(middle) - 1)::bigint, 'unit', 'characters')::varchar as metadata
 from logged
 join spread using (policy)
 where n >= {_FEWEST_LENGTHS} and mad > 0 and abs(log - middle) / (1.4826 * mad) > {_MOST_DEVIATION}
@@ -78,76 +74,24 @@ where not exists (
     where scorer = ? and version = ? and params = ? and trace_id = population.id and step is null
 )
 """
-_EXAMPLES = """
-select count(*), list(trace_id::varchar order by created_at desc)[:3]
-from scores
-where scorer = ? and version = ? and params = ? and value = 1
-"""
 
 
-@dataclass(frozen=True)
-class SetFlag:
-    """What a flag found: `count` flagged traces, and the ids of the newest three."""
+def flag_set(session: Session, names: Sequence[str], filters: Filters, progress: Progress) -> Iterator[ScoreReport]:
+    """Computes these of SET_FLAGS over the traces that pass the filters, and stores them; a report for each.
 
-    flag: str
-    count: int
-    examples: tuple[str, ...]
-
-
-@render.shows_summary
-@dataclass(frozen=True)
-class SetFlagReport:
-    """What the flags over a set found among `traces`; `scored` scores were stored, `already_scored` were there."""
-
-    traces: int
-    scored: int
-    already_scored: int
-    seconds: float
-    flags: tuple[SetFlag, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report as values of JSON."""
-        return asdict(self)
-
-    @property
-    def _facts(self) -> list[tuple[str, str]]:
-        return [
-            ("traces", f"{self.traces:,}"),
-            ("scored", f"{self.scored:,}"),
-            ("already scored", f"{self.already_scored:,}"),
-            ("seconds", f"{self.seconds:.1f}"),
-        ]
-
-    @property
-    def _table(self) -> render.Shown:
-        rows = [
-            {
-                "flag": one.flag,
-                "flagged": one.count,
-                "share": str(wilson(one.count, self.traces)),
-                "examples": " ".join(one.examples),
-            }
-            for one in self.flags
-        ]
-        return render.Shown.of(rows, len(rows))
-
-
-def flag_set(session: Session, names: Iterable[str], filters: Filters, progress: Progress) -> SetFlagReport:
-    """Computes the named flags (all of SET_FLAGS by default) over the traces that pass the filters, and stores them."""
-    wanted = tuple(dict.fromkeys(names)) or SET_FLAGS
-    if unknown := [name for name in wanted if name not in SET_FLAGS]:
-        raise QueryInvalid(f"{short(unknown[0])}: is not a flag over a set; there are {', '.join(SET_FLAGS)}")
+    `duplicate`: at least 0.8 of the 3-word shingles of steps and answer are those of an earlier trace with another
+    prompt; `same_in_group`: of one with the same prompt, system text and policy; `length_outlier`: the characters of
+    steps and answer are far from the median of the source and model (modified z-score over 3.5, of 20 traces or more).
+    The parameters name the set by a digest, so that another set is computed anew.
+    """
     session.refuse_read_only()
     begun = time.monotonic()
-    population = pa.Table.from_batches(scan(session, _POPULATION, filters, newest_first=False))
+    population = pa.Table.from_batches(scan(session, "id, created_at", filters, newest_first=False))
     digest = _digest(session, population)
-    flagged: dict[str, pa.Table] = {}
-    if "length_outlier" in wanted:
-        flagged["length_outlier"] = _outliers(session, filters)
-    if copies := [name for name in wanted if name != "length_outlier"]:
+    flagged = {"length_outlier": _outliers(session, filters)} if "length_outlier" in names else {}
+    if copies := [name for name in names if name != "length_outlier"]:
         flagged |= _copies(session, copies, filters, len(population), progress)
-    scored, found = 0, []
-    for name in wanted:
+    for name in names:
         threshold = _MOST_DEVIATION if name == "length_outlier" else _THRESHOLD
         params = json.dumps({"population": digest, "threshold": threshold}, separators=(",", ":"))
         key = (name, _VERSION, params)
@@ -155,14 +99,13 @@ def flag_set(session: Session, names: Iterable[str], filters: Filters, progress:
             cursor.register("population", population)
             cursor.register("flagged", flagged[name])
             try:
-                scored += cursor.execute(_STORE, [*key, *key]).fetchall()[0][0]
-                count, examples = cursor.execute(_EXAMPLES, key).fetchall()[0]
+                scored = int(cursor.execute(_STORE, [*key, *key]).fetchall()[0][0])
             finally:
                 cursor.unregister("population")
                 cursor.unregister("flagged")
-        found.append(SetFlag(name, count, tuple(examples or ())))
-    already = len(population) * len(wanted) - scored
-    return SetFlagReport(len(population), scored, already, time.monotonic() - begun, tuple(found))
+        seconds = time.monotonic() - begun
+        yield ScoreReport(*key, scored=scored, already_scored=len(population) - scored, seconds=seconds)
+        begun = time.monotonic()
 
 
 def _digest(session: Session, population: pa.Table) -> str:

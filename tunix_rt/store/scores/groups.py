@@ -13,7 +13,7 @@ from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.query.page import Page, whole_number
 from tunix_rt.store.query.scan import scan
-from tunix_rt.store.scores.current import CURRENT
+from tunix_rt.store.scores.current import CURRENT_OF_TRACES
 from tunix_rt.store.scores.policy import CORRECT, NAMED_GROUP, POLICY, POLICY_FIELDS, REWARD
 from tunix_rt.validation import short
 
@@ -48,7 +48,7 @@ coalesce(trim(final_answer), '') <> '' as answered
 
 # Answers that were judged right are equal, however they are written; the others are equal where their texts are.
 _GROUPED = f"""
-with scored as ({CURRENT}),
+with scored as ({CURRENT_OF_TRACES}),
 judged as (
     select
         sample.*,
@@ -123,7 +123,7 @@ from traces
 where id in (select ids[1]::uuid from grouped)
 """
 _SHOWN_ANSWERS = f"""
-with scored as ({CURRENT})
+with scored as ({CURRENT_OF_TRACES})
 select traces.id::varchar as id, left(trim(coalesce(scored.answer, final_answer)), 200) as answer
 from traces
 left join scored on scored.trace_id = traces.id
@@ -138,8 +138,8 @@ class Groups:
     `pass_at(k)`, `pass_all(k)` and `majority(k)` are Estimates over the prompts of one policy; `by_policy()` splits the
     groups of several, which are never pooled. `df()` and `arrow()` have a row for each group: the fields that its
     samples share (prompts up to 200 characters), `samples`, `judged`, `correct`, `answered`, the `majority` answer
-    with its `agreement` (its share of the answered) and whether it is correct, mean and spread of the `reward`, `level`,
-    and `ids`, newest first. `page(index)` lists the samples of one.
+    with its `agreement` (its share of the answered) and whether it is correct, mean and spread of the `reward`,
+    `level`, and `ids`, newest first. `page(index)` lists the samples of one.
 
     A level is "too easy" where all judged samples are correct, "too hard" where none is, "informative" where they
     differ in verdict or reward, "same reward", or "unknown" with fewer than two to compare.
@@ -170,7 +170,7 @@ class Groups:
         )
 
     def pass_at(self, k: int) -> Estimate:
-        """pass@k: the chance that of k samples of a prompt at least one is correct, over the prompts (Chen et al. 2021).
+        """pass@k: the chance that of k samples of a prompt one at least is correct, over prompts (Chen et al. 2021).
 
         Only samples with a verdict count; prompts with fewer than k of them are `left_out`. Raises QueryInvalid for
         groups of several policies.
@@ -252,7 +252,7 @@ class Groups:
             facts.append(("policies", f"{n}, not pooled"))
         for policy, one in zip(self.policies[:_POLICIES_SHOWN], self.by_policy(), strict=False):
             name = " ".join(str(value) for value in policy.values() if value is not None) or "no policy named"
-            most = max(one._groups["judged"].to_pylist())
+            most = max(one.arrow()["judged"].to_pylist())
             for k in sorted({1, most} - {0}):
                 facts += [(name, f"pass@{k} {one.pass_at(k)}"), (name, f"maj@{k} {one.majority(k)}")]
         return facts
