@@ -15,6 +15,7 @@ from tunix_rt._version import __version__
 if TYPE_CHECKING:
     from tunix_rt import errors, examples, formats
     from tunix_rt.analysis import Score
+    from tunix_rt.analysis.statistics import Estimate
     from tunix_rt.errors import (
         ExportFailed,
         IdAmbiguous,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from tunix_rt.magics import load_ipython_extension, unload_ipython_extension
     from tunix_rt.model import Step, Trace, TraceRecord, TraceSummary
     from tunix_rt.settings import Settings
-    from tunix_rt.analysis.statistics import Estimate
     from tunix_rt.store import (
         Agreement,
         Compaction,
@@ -72,8 +72,8 @@ _HOMES = {
     "trace_schema": "json_schema",
     "settings": "Settings",
     "store": (
-        "Agreement Groups Overlap Compaction ExportReport FlagReport LoadReport Page Rejection ScoreReport SqlResult StoreHealth StoreInfo "
-        "TraceStore VerifyReport"
+        "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Rejection ScoreReport SqlResult "
+        "StoreHealth StoreInfo TraceStore VerifyReport"
     ),
     "widgets": "FolderWatch StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
 }

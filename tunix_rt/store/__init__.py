@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from tunix_rt.store.ingest.load_report import LoadReport
     from tunix_rt.store.query.page import Page, cursor_at
     from tunix_rt.store.query.sql_result import SqlResult
-    from tunix_rt.store.scores.flags import FlagReport
-    from tunix_rt.store.scores.run import ScoreReport
     from tunix_rt.store.scores.agreement import Agreement
+    from tunix_rt.store.scores.flags import FlagReport
     from tunix_rt.store.scores.groups import Groups
     from tunix_rt.store.scores.overlap import Overlap
+    from tunix_rt.store.scores.run import ScoreReport
     from tunix_rt.store.store import TraceStore
     from tunix_rt.store.upkeep.compact import Compaction
     from tunix_rt.store.upkeep.health import StoreHealth

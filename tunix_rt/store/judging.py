@@ -48,9 +48,9 @@ class Judging:
         """Which prompts of an evaluation set are in the store: those of which `n` words in a row are in a trace.
 
         `prompts` is a TraceStore, a list of prompts, or whatever `load` reads: a file, a folder, rows. Words are
-        compared without case and punctuation, with prompt, steps and answer of each trace that passes the filters; a prompt of
-        fewer words only with complete prompts. Words that more than 10 prompts of the set share are not evidence.
-        Raises QueryInvalid for `n` outside of 4–50, and what `load` raises for a source that cannot be loaded.
+        compared without case and punctuation, with prompt, steps and answer of each trace that passes the filters; a
+        prompt of fewer words only with complete prompts. Words that more than 10 prompts of the set share are not
+        evidence. Raises QueryInvalid for `n` outside of 4–50, and what `load` raises for a source that it cannot load.
         """
         selection = Filters(**filters)
         if isinstance(prompts, list | tuple) and prompts and all(isinstance(one, str) for one in prompts):

@@ -75,9 +75,9 @@ class Cell(NamedTuple):
 class Agreement:
     """How two scorers `a` and `b` agree on the traces that both scored.
 
-    `cells` is the confusion table: their labels, how many traces, ids of three; `n` traces in all. `agreed` is
-    the share with equal labels, `kappa` Cohen's, which chance is taken out of, and `constant` what a scorer would
-    reach that always gives the label that is the most frequent of `b`: Estimates. `only_a` and `only_b` traces were scored by one.
+    `cells` is the confusion table: their labels, how many traces, ids of three; `n` traces in all. Estimates are
+    `agreed`, the share with equal labels; `kappa`, Cohen's, which chance is taken out of; and `constant`, what a scorer
+    would reach that always gives the most frequent label of `b`. `only_a` and `only_b` traces were scored by one.
     """
 
     def __init__(self, a: str, b: str, cells: list[Cell], only_a: int, only_b: int) -> None:
