@@ -200,7 +200,7 @@ def _labelled(cursor: duckdb.DuckDBPyConnection, samples: pa.Table, a: str, b: s
     for name in (a, b):
         if not name.startswith("meta.") and name not in known:
             raise QueryInvalid(
-                f"agreement: no scores of {short(name)}; there are {', '.join(known) or 'none yet'}, and meta.KEY"
+                f"agreement: no scores of {short(name)}; there are {', '.join(known) or 'none'}, and meta.KEY"
             )
     cursor.register("samples", samples)
     try:
