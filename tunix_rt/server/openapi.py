@@ -10,10 +10,10 @@ from tunix_rt._version import __version__
 from tunix_rt.model import TraceRecord
 from tunix_rt.server.bodies import MAX_BATCH
 from tunix_rt.server.parameters import EXPORT, PAGE, SELECTION, Parameter
-from tunix_rt.server.responses import BatchCreated, Created, HealthReply, Refusal, ServiceReply, TraceList
+from tunix_rt.server.responses import BatchCreated, Created, FlagsReply, HealthReply, Refusal, ServiceReply, TraceList
 from tunix_rt.trace_schema import json_schema
 
-_REPLIES = (BatchCreated, Created, HealthReply, Refusal, ServiceReply, TraceList, TraceRecord)
+_REPLIES = (BatchCreated, Created, FlagsReply, HealthReply, Refusal, ServiceReply, TraceList, TraceRecord)
 _REF = "#/components/schemas/"
 _ID = {
     "name": "id",
@@ -179,6 +179,14 @@ _PATHS: dict[str, Any] = {
             path=_ID,
         ),
         "delete": _operation("deleteTrace", "Deletes a trace.", (204, "It is gone.", None), 404, 409, path=_WHOLE_ID),
+    },
+    "/flags": {
+        "get": _operation(
+            "listFlags",
+            "What to look at first: the counts of the flags that are stored.",
+            (200, "The flags, the most frequent first.", _json(_ref("FlagsReply"))),
+            parameters=SELECTION,
+        )
     },
     "/health": {
         "get": _operation(

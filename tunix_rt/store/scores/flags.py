@@ -4,9 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
+from uuid import UUID
 
 from tunix_rt import render
 from tunix_rt.analysis import FLAGS
+from tunix_rt.render.humanize import prefix_length
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Progress
@@ -19,7 +21,6 @@ from tunix_rt.store.scores.scorers import scoring_of
 _Z = 1.959963984540054
 # Of fewer than this, a percentage would say more than is known.
 _FEWEST = 5
-_ID_DIGITS = 13
 _QUERY = """
 select
     scorer,
@@ -94,6 +95,7 @@ class FlagReport:
     @property
     def rows(self) -> list[tuple[Any, ...]]:
         """The flags as they are shown."""
+        n_digits = prefix_length(UUID(trace_id) for one in self.flags for trace_id in one.examples)
         return [
             (
                 one.flag,
@@ -102,7 +104,7 @@ class FlagReport:
                 "–" if one.share is None else f"{one.share:.1%}",
                 "–" if one.low is None or one.high is None else f"{one.low:.1%} to {one.high:.1%}",
                 one.undecided,
-                " ".join(trace_id[:_ID_DIGITS] for trace_id in one.examples),
+                " ".join(trace_id[:n_digits] for trace_id in one.examples),
             )
             for one in self.flags
         ]
