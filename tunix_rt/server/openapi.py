@@ -10,10 +10,19 @@ from tunix_rt._version import __version__
 from tunix_rt.model import TraceRecord
 from tunix_rt.server.bodies import MAX_BATCH
 from tunix_rt.server.parameters import EXPORT, GROUPS, PAGE, SELECTION, Parameter
-from tunix_rt.server.responses import BatchCreated, Created, GroupList, HealthReply, Refusal, ServiceReply, TraceList
+from tunix_rt.server.responses import (
+    BatchCreated,
+    Created,
+    FlagsReply,
+    GroupList,
+    HealthReply,
+    Refusal,
+    ServiceReply,
+    TraceList,
+)
 from tunix_rt.trace_schema import json_schema
 
-_REPLIES = (BatchCreated, Created, GroupList, HealthReply, Refusal, ServiceReply, TraceList, TraceRecord)
+_REPLIES = (BatchCreated, Created, FlagsReply, GroupList, HealthReply, Refusal, ServiceReply, TraceList, TraceRecord)
 _REF = "#/components/schemas/"
 _ID = {
     "name": "id",
@@ -186,6 +195,14 @@ _PATHS: dict[str, Any] = {
             "The samples of each prompt and policy: how many are correct, what they teach.",
             (200, "The first 50 groups, the hardest of each policy first.", _json(_ref("GroupList"))),
             parameters=GROUPS | SELECTION,
+        )
+    },
+    "/flags": {
+        "get": _operation(
+            "listFlags",
+            "What to look at first: the counts of the flags that are stored.",
+            (200, "The flags, the most frequent first.", _json(_ref("FlagsReply"))),
+            parameters=SELECTION,
         )
     },
     "/health": {

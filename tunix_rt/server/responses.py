@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from tunix_rt.model import TraceRecord, TraceSummary
-from tunix_rt.store import Page
+from tunix_rt.store import FlagReport, Page
 
 
 class Created(BaseModel):
@@ -79,6 +79,31 @@ class GroupList(BaseModel):
     levels: dict[str, int]
     policies: list[PolicyRates]
     data: list[dict[str, Any]]
+
+
+class FlagReply(BaseModel):
+    """A flag: how many traces have it, of how many looked at, the share with its 95 % interval, three examples."""
+
+    flag: str
+    count: int
+    looked_at: int
+    undecided: int
+    share: float | None
+    low: float | None
+    high: float | None
+    examples: list[UUID]
+
+
+class FlagsReply(BaseModel):
+    """What to look at first, of the traces that passed the filters."""
+
+    n_traces: int
+    flags: list[FlagReply]
+
+    @classmethod
+    def of(cls, report: FlagReport) -> Self:
+        """The response for a report."""
+        return cls.model_validate(report.to_dict())
 
 
 class ServiceReply(BaseModel):

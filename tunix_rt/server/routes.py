@@ -18,7 +18,7 @@ from tunix_rt.server.error_status import RequestInvalid
 from tunix_rt.server.openapi import document
 from tunix_rt.server.parameters import EXPORT, GROUPS, PAGE, SELECTION, Parameter, parameters_in
 from tunix_rt.server.response_stream import ReplyStream
-from tunix_rt.server.responses import Created, GroupList, HealthReply, ServiceReply, TraceList
+from tunix_rt.server.responses import Created, FlagsReply, GroupList, HealthReply, ServiceReply, TraceList
 from tunix_rt.store.filters import RENAMED
 
 _ID_DIGITS = 32
@@ -72,6 +72,18 @@ class Batch(Route):
         body = self.body
         created = await self.served.add(body, lambda store: to_json(add_batch(store, body)))
         self.send_json(created, 201)
+
+
+class Flags(Route):
+    """What to look at first."""
+
+    @authenticated
+    async def get(self) -> None:
+        """The counts of the flags that are stored; nothing is scored."""
+        options = _selected(self, {})
+        self.send_json(
+            await self.served.read(lambda store: FlagsReply.of(store.flags(**options)).model_dump_json().encode())
+        )
 
 
 class OneTrace(Route):
@@ -209,6 +221,7 @@ ROUTES: dict[str, type[Route]] = {
     "/traces/export": Export,
     "/traces/([^/]+)": OneTrace,
     "/groups": Groups,
+    "/flags": Flags,
     "/health": Health,
     "/redi/health": RediAI,
     "/openapi.json": Description,

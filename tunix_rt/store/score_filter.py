@@ -5,7 +5,9 @@ A term is a scorer with what its current score must be, the current score of a t
 
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from tunix_rt.errors import QueryInvalid
@@ -13,7 +15,7 @@ from tunix_rt.store.filter_values import Kind, is_text, plain_value, shown
 
 # So that a name can stand in a text with a comparison behind it, and in a list with commas.
 SCORER_NAME = re.compile(r"[^\s!<>=,\"\x00-\x1f\x7f](?:[^<>=!,\"\x00-\x1f\x7f]{0,98}[^\s<>=!,\"\x00-\x1f\x7f])?")
-_TERM = re.compile(r"\s*(!?)\s*([^<>=!,\"]+?)\s*(?:(<=|>=|!=|=|<|>)\s*(.*?))?\s*", re.DOTALL)
+_SIGN = re.compile(r"<=|>=|!=|=|<|>")
 # A comma between terms, not one inside quotes.
 _TERMS = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,])+|(?<=,)(?=,|$)|^$', re.DOTALL)
 _SQL = {"=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
@@ -66,24 +68,24 @@ def _text(term: Term) -> str:
 
 
 def _read(name: str, text: str) -> Term:
-    found = _TERM.fullmatch(text)
-    if found is None or (found[1] and found[3]):
-        raise QueryInvalid(f"{name}={shown(text)}: must be a scorer and what it says, such as {_EXAMPLES}")
-    negated, scorer, sign, wanted = found.groups()
-    if sign is None:
-        return _checked(name, scorer, "=", not negated)
-    try:
-        return _checked(name, scorer, sign, json.loads(wanted))
-    except ValueError:
-        return _checked(name, scorer, sign, wanted)
+    found = _SIGN.search(text)
+    if found is None:
+        scorer = text.strip()
+        return _checked(name, scorer.removeprefix("!").strip(), "=", not scorer.startswith("!"))
+    wanted: Any = text[found.end() :].strip()
+    with suppress(ValueError, RecursionError):
+        wanted = json.loads(wanted)
+    return _checked(name, text[: found.start()].strip(), found[0], wanted)
 
 
 def _checked(name: str, scorer: Any, sign: str, given: Any) -> Term:
     wanted = plain_value(name, given)
     is_number = isinstance(wanted, int | float) and not isinstance(wanted, bool)
     if not isinstance(scorer, str) or not SCORER_NAME.fullmatch(scorer):
-        raise QueryInvalid(f"{name}: {shown(scorer)} is not the name of a scorer")
-    if is_number and not abs(wanted) <= 1.8e308:  # noqa: PLR2004 - the largest double
+        raise QueryInvalid(
+            f"{name}: {shown(scorer)} is not the name of a scorer; write what its scores must be, such as {_EXAMPLES}"
+        )
+    if is_number and abs(wanted) > sys.float_info.max:
         raise QueryInvalid(f"{name}: {scorer}{sign}{shown(given)}: must be a number of at most 1.8e308")
     if isinstance(wanted, str) and (not is_text(wanted) or sign not in ("=", "!=")):
         raise QueryInvalid(f"{name}: {scorer}{sign}{shown(given)}: a label can only be equal or not; write = or !=")

@@ -34,7 +34,7 @@ def _parts(value: Any, depth: int) -> list[str]:
         inside = [part for item in value.items() for part in item]
     elif inspect.isfunction(value) or inspect.ismethod(value):
         return _parts_of_function(value, depth)
-    elif callable(value) and inspect.isfunction(call := getattr(type(value), "__call__", None)):
+    elif inspect.isfunction(call := vars(type(value)).get("__call__")):
         inside = [call, vars(value) if hasattr(value, "__dict__") else {}]
     else:
         return [f"{type(value).__module__}.{type(value).__qualname__}", getattr(value, "__qualname__", "")]

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
+from uuid import UUID
 
 from tunix_rt import render
 from tunix_rt.analysis import FLAGS
 from tunix_rt.analysis.statistics import FEWEST, wilson
+from tunix_rt.render.humanize import prefix_length
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Progress
@@ -18,7 +20,6 @@ from tunix_rt.store.scores.scorers import scoring_of
 
 # Those of one trace, and those of a set.
 ALL_FLAGS = (*FLAGS, *SET_FLAGS)
-_ID_DIGITS = 13
 _QUERY = """
 select
     scorer,
@@ -93,6 +94,7 @@ class FlagReport:
     @property
     def rows(self) -> list[tuple[Any, ...]]:
         """The flags as they are shown."""
+        n_digits = prefix_length(UUID(trace_id) for one in self.flags for trace_id in one.examples)
         return [
             (
                 one.flag,
@@ -101,7 +103,7 @@ class FlagReport:
                 "–" if one.share is None else f"{one.share:.1%}",
                 "–" if one.low is None or one.high is None else f"{one.low:.1%} to {one.high:.1%}",
                 one.undecided,
-                " ".join(trace_id[:_ID_DIGITS] for trace_id in one.examples),
+                " ".join(trace_id[:n_digits] for trace_id in one.examples),
             )
             for one in self.flags
         ]

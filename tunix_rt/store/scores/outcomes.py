@@ -12,6 +12,7 @@ from tunix_rt.json_values import plain
 from tunix_rt.store.scores.facts import NewScore
 from tunix_rt.validation import short
 
+_LARGE = 1e300
 _MOST_LABEL_CHARS = 1_000
 _MOST_ANSWER_CHARS = 4_096
 _MOST_EXPLANATION_CHARS = 2_000
@@ -72,6 +73,9 @@ def _row(created_at: int, trace_id: str, score: Score) -> NewScore:
 
 
 def _number(value: Any) -> float:
+    if type(value) in (bool, float, int) and -_LARGE < value < _LARGE:
+        # As most are: the rest takes a fifth of the time of a row.
+        return float(value)
     # A number of numpy, or a tensor without dimensions.
     item = getattr(value, "item", None)
     if callable(item) and getattr(value, "shape", None) == ():

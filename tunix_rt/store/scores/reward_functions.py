@@ -1,6 +1,7 @@
 """Reward functions of TRL, tunix and open-r1 as they are: f(prompts, completions, **columns) -> a list of rewards."""
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ _EXPECTED = frozenset(
     {"expected_answer", "answer", "solution", "ground_truth", "gold", "gold_answer", "target", "label"}
 )
 _OWN = ("prompts", "completions")
+# What Python says of `completion[0]["content"]` and of `message.get("content")` where there is a text.
+_USED_AS_MESSAGES = re.compile("string indices must be integers|'str' object has no attribute 'get'")
 
 
 def takes_completions(function: Callable[..., Any]) -> bool:
@@ -28,8 +31,8 @@ def takes_completions(function: Callable[..., Any]) -> bool:
 class RewardFunction:
     """Calls a reward function with the prompts and completions of traces, and with columns from their meta.
 
-    Prompts and completions are texts, or messages where the function fails on texts and takes messages, as those do
-    that are written for conversations.
+    Prompts and completions are texts, or messages where the function reads messages of them, as those do that are
+    written for conversations.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -52,15 +55,12 @@ class RewardFunction:
         if self._as_messages is not None:
             return self._call(traces, as_messages=self._as_messages)
         try:
-            found = self._call(traces, as_messages=False)
-        except Exception as error:
-            try:
-                found = self._call(traces, as_messages=True)
-            except Exception:  # noqa: BLE001 - then it is not about that
-                raise error from None
-            self._as_messages = True
-            return found
-        self._as_messages = False
+            found, self._as_messages = self._call(traces, as_messages=False), False
+        except (TypeError, AttributeError) as error:
+            # Only where it has used a text as a message: another error may be about a text, and is then the trace's.
+            if not _USED_AS_MESSAGES.search(str(error)):
+                raise
+            found, self._as_messages = self._call(traces, as_messages=True), True
         return found
 
     def _call(self, traces: Sequence[Trace], *, as_messages: bool) -> list[Any]:

@@ -79,7 +79,7 @@ class _Run:
     def take(self, score: NewScore) -> None:
         """Adds a score to the chunk, which is stored when it is full or old."""
         self._waiting.append(score)
-        self._n_chars += sum(map(len, filter(None, (score.answer, score.explanation, score.metadata))))
+        self._n_chars += len(score.answer or "") + len(score.explanation or "") + len(score.metadata or "")
         if (
             len(self._waiting) >= _CHUNK_ROWS
             or self._n_chars >= _CHUNK_CHARS
@@ -88,12 +88,16 @@ class _Run:
             self.store()
 
     def store(self) -> None:
+        """Stores the chunk, and shows the progress."""
+        n_stored = len(self._waiting)
+        self.save()
+        self._advance(self._advance.done + n_stored)
+
+    def save(self) -> None:
         """Stores the chunk."""
         if self._waiting:
             self._count(insert_scores(self._session, self._key, self._waiting))
-        n_stored = len(self._waiting)
         self._waiting, self._n_chars, self._stored_at = [], 0, time.monotonic()
-        self._advance(self._advance.done + n_stored)
 
     def _count(self, reasons: list[str | None]) -> None:
         report = self._report
@@ -129,7 +133,7 @@ def run(session: Session, scoring: Scoring, filters: Filters, *, progress: Progr
         except BaseException as error:
             if not isinstance(error, TunixRTError):
                 # An interrupt, or `progress` that raises; an error of the store would come again.
-                run.store()
+                run.save()
             error.add_note(f"stopped after {report.counts}; scoring the same again continues from there")
             raise
     report.seconds = time.monotonic() - begun
