@@ -3,11 +3,13 @@
 import json
 import random
 
+import pyarrow as pa
 import pytest
 
 import tunix_rt as rt
 from tunix_rt.analysis import FLAGS
 from tunix_rt.store.scores.flag_set import SET_FLAGS as SET
+from tunix_rt.store.scores.near_copies import pieces
 
 WORDS = [f"w{n}" for n in range(3_000)]
 
@@ -88,7 +90,9 @@ def test_short_texts_are_compared_too(store, content):
 def test_a_second_time_scores_nothing_and_a_changed_set_anew(store):
     store.add_many(trace(f"{n}?", text(n % 3)) for n in range(6))
     assert store.flag("duplicate").runs[0].scored == 6
-    again = store.flag("duplicate")
+    compared = []
+    again = store.flag("duplicate", progress=lambda *done: compared.append(done))
+    assert compared == []
     assert (again.runs[0].scored, again.runs[0].already_scored, again.flags[0].count) == (0, 6, 3)
     store.add(trace("7?", text(0)))
     assert store.flag("duplicate").runs[0].scored == 7
@@ -156,3 +160,9 @@ def test_what_progress_raises_stops_the_work_and_stores_nothing(store):
     with pytest.raises(KeyboardInterrupt):
         store.flag(*SET, progress=stop)
     assert store.sql("from scores").n_rows == 0
+
+
+def test_long_texts_are_read_piece_by_piece():
+    texts = ["a" * 10, "b" * 2 * 2**20, "c" * 10, "d" * 10]
+    found = [piece["text"].to_pylist() for piece in pieces(pa.record_batch({"text": texts}))]
+    assert found == [texts[:1], texts[1:2], texts[2:]]

@@ -11,6 +11,7 @@ from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Progress, show_progress
 from tunix_rt.store.query.scan import scan
+from tunix_rt.store.scores.facts import ScoreKey
 from tunix_rt.store.scores.near_copies import NearCopies
 from tunix_rt.store.scores.policy import NAMED_GROUP, POLICY
 from tunix_rt.store.scores.run import ScoreReport
@@ -74,6 +75,7 @@ where not exists (
     where scorer = ? and version = ? and params = ? and trace_id = population.id and step is null
 )
 """
+_N_SCORED = "select count(distinct trace_id) from scores where scorer = ? and version = ? and params = ?"
 
 
 def flag_set(session: Session, names: Sequence[str], filters: Filters, progress: Progress) -> Iterator[ScoreReport]:
@@ -88,24 +90,38 @@ def flag_set(session: Session, names: Sequence[str], filters: Filters, progress:
     begun = time.monotonic()
     population = pa.Table.from_batches(scan(session, "id, created_at", filters, newest_first=False))
     digest = _digest(session, population)
-    flagged = {"length_outlier": _outliers(session, filters)} if "length_outlier" in names else {}
-    if copies := [name for name in names if name != "length_outlier"]:
+    keys = {name: ScoreKey(name, _VERSION, _params(name, digest)) for name in names}
+    # Comparing takes long, and what is stored of the same set stays so.
+    new = [name for name, key in keys.items() if _n_scored(session, key) < len(population)]
+    flagged = {"length_outlier": _outliers(session, filters)} if "length_outlier" in new else {}
+    if copies := [name for name in new if name != "length_outlier"]:
         flagged |= _copies(session, copies, filters, len(population), progress)
-    for name in names:
-        threshold = _MOST_DEVIATION if name == "length_outlier" else _THRESHOLD
-        params = json.dumps({"population": digest, "threshold": threshold}, separators=(",", ":"))
-        key = (name, _VERSION, params)
-        with session.transaction() as cursor:
-            cursor.register("population", population)
-            cursor.register("flagged", flagged[name])
-            try:
-                scored = int(cursor.execute(_STORE, [*key, *key]).fetchall()[0][0])
-            finally:
-                cursor.unregister("population")
-                cursor.unregister("flagged")
+    for name, key in keys.items():
+        scored = _store(session, key, population, flagged[name]) if name in flagged else 0
         seconds = time.monotonic() - begun
         yield ScoreReport(*key, scored=scored, already_scored=len(population) - scored, seconds=seconds)
         begun = time.monotonic()
+
+
+def _params(name: str, digest: str) -> str:
+    threshold = _MOST_DEVIATION if name == "length_outlier" else _THRESHOLD
+    return json.dumps({"population": digest, "threshold": threshold}, separators=(",", ":"))
+
+
+def _n_scored(session: Session, key: ScoreKey) -> int:
+    with session.cursor() as cursor:
+        return int(cursor.execute(_N_SCORED, list(key)).fetchall()[0][0])
+
+
+def _store(session: Session, key: ScoreKey, population: pa.Table, flagged: pa.Table) -> int:
+    with session.transaction() as cursor:
+        cursor.register("population", population)
+        cursor.register("flagged", flagged)
+        try:
+            return int(cursor.execute(_STORE, [*key, *key]).fetchall()[0][0])
+        finally:
+            cursor.unregister("population")
+            cursor.unregister("flagged")
 
 
 def _digest(session: Session, population: pa.Table) -> str:

@@ -5,17 +5,20 @@ Only SQL, in a DuckDB of its own that spills beside the store: it takes 300 byte
 """
 
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tunix_rt.store.engine.spill import spill_folder
 
 # What pieces of a 1,000,000-trace store need; the rest goes to disk.
 _MEMORY_LIMIT = "512MB"
 _BINS, _BANDS = 64, 16
+_TEXT_BYTES = 2 * 2**20
 _MEMBERS = """
 create table members (nr integer, id uuid, moment bigint, prompt blob, "group" blob);
 create table bands (nr integer, band ubigint);
@@ -111,6 +114,17 @@ order by near.other
 """
 
 
+def pieces(batch: pa.RecordBatch) -> Iterator[pa.Table]:
+    """The rows in runs of at most 2 MB of `text`, or of one row: their words take forty times the memory."""
+    first, held = 0, 0
+    for at, size in enumerate(pc.binary_length(batch["text"]).to_pylist()):
+        if held and held + size > _TEXT_BYTES:
+            yield pa.Table.from_batches([batch.slice(first, at - first)])
+            first, held = at, 0
+        held += size
+    yield pa.Table.from_batches([batch.slice(first)])
+
+
 class NearCopies:
     """Finds texts of which an earlier one is nearly a copy: first `add` all, then `compare` all, then `found`.
 
@@ -128,12 +142,17 @@ class NearCopies:
         self._duckdb.execute("set enable_progress_bar = false")
         self._duckdb.execute(_MEMBERS)
         self.close = weakref.finalize(self, self._duckdb.close)
-        self._n = self._n_compared = 0
+        self._n = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Adds texts, oldest first: `id`, `moment`, `prompt` and `group` (keys of 16 bytes), `text`."""
-        self._register(batch, self._n)
-        self._n += len(batch)
+        for piece in pieces(batch):
+            self._add(piece)
+
+    def _add(self, piece: pa.Table) -> None:
+        numbers = pa.array(range(self._n, self._n + len(piece)), pa.int32())
+        self._duckdb.register("batch", piece.append_column("nr", numbers))
+        self._n += len(piece)
         self._duckdb.execute('insert into members select nr, id, moment, prompt, "group" from batch')
         self._duckdb.execute(_TO_BANDS)
 
@@ -145,7 +164,11 @@ class NearCopies:
 
     def compare(self, batch: pa.RecordBatch) -> None:
         """Takes the texts of the candidates from a batch that has `id` and `text`."""
-        self._duckdb.register("given", pa.Table.from_batches([batch]))
+        for piece in pieces(batch):
+            self._compare(piece)
+
+    def _compare(self, piece: pa.Table) -> None:
+        self._duckdb.register("given", piece)
         self._duckdb.execute(
             "create or replace temp table candidate_texts as select nr, text from given join members using (id) "
             "where nr in (select one from candidates union all select other from candidates)"
@@ -158,9 +181,3 @@ class NearCopies:
         `similarity` is the Jaccard index of the 3-word shingles, from `threshold` to 1.
         """
         return self._duckdb.sql(_NEAREST, params=[threshold]).to_arrow_table()
-
-    def _register(self, batch: pa.RecordBatch, first: int) -> None:
-        table = pa.Table.from_batches([batch])
-        self._duckdb.register(
-            "batch", table.append_column("nr", pa.array(range(first, first + len(batch)), pa.int32()))
-        )

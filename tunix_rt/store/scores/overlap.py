@@ -15,6 +15,7 @@ from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Progress, show_progress
 from tunix_rt.store.query.page import Page, Search, whole_number
 from tunix_rt.store.query.scan import scan
+from tunix_rt.store.scores.near_copies import pieces
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -186,8 +187,9 @@ def overlap(
             n_traces = Search(cursor, session.time_index(cursor), filters).count()
         with show_progress(progress, n_traces, "comparing") as advance:
             for batch in scan(session, _STORED, filters, newest_first=False):
-                work.register("batch", pa.Table.from_batches([batch]))
-                work.execute(hits)
+                for piece in pieces(batch):
+                    work.register("batch", piece)
+                    work.execute(hits)
                 advance(advance.done + len(batch))
         found = work.sql(_FOUND, params=[n]).to_arrow_table()
         n_prompts = int(work.execute("select count(*) from prompts").fetchall()[0][0])
