@@ -19,7 +19,7 @@ _SIGN = re.compile(r"<=|>=|!=|=|<|>")
 # A comma between terms, not one inside quotes.
 _TERMS = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,])+|(?<=,)(?=,|$)|^$', re.DOTALL)
 _SQL = {"=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
-_EXAMPLES = '{"answer": False, "loop": True}, or as text: !answer, loop, structure<50, verdict=good, answer=null'
+_EXAMPLES = "loop, !answer, structure<50, verdict=good, answer=null"
 
 # `{bounds}` is a condition on the created_at and id of the traces, which bounds the scores as well.
 _CURRENT = """

@@ -100,8 +100,9 @@ def _label(label: Any) -> str:
 def _text(text: Any, most: int) -> str | None:
     if text is None:
         return None
-    text = _storable(str(text))
-    return text if len(text) <= most else text[: most - 1] + "…"
+    # A Score does not check what it is given.
+    shown = _storable(str(text))
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
 def _storable(text: str) -> str:
