@@ -15,11 +15,11 @@ _END_MARKS = frozenset(".!?…。！？．｡।॥؟۔።։¿¡♪") | frozense
 _NO_MARKS = re.compile(r"[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff]")
 # Emoji end a message, too.
 _EMOJI = re.compile(r"[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f]")
-# Also in a calculator's mark, <<48/2=24>>.
+# Also in a calculator's mark, <<48/2=24>>24, or behind it.
 _OPEN_COMMAND = re.compile(
     r"\\(?:frac|dfrac|tfrac|boxed|fbox|text|sqrt|mathrm|mathbf)\{[^{}]*\Z"
     r"|\\(?:f|fr|fra|frac|b|bo|box|boxe|boxed|te|tex|text|sqrt|begin|left)?\Z"
-    r"|<<[\d.+*/()-]*(?:=[\d.]*)?>?\Z"
+    r"|<<[\d.+*/()-]*(?:=[\d.]*)?>{0,2}\Z"
 )
 _ANSWER_LINE = re.compile(
     r"[ \t>*_#]{0,8}(?:(?:the )?(?:final )?(?:answer|result|ans|A)\b[*_ ]{0,4}(?:[:：=]|is\b)|####)", re.IGNORECASE
@@ -45,7 +45,7 @@ def unclosed_tag(text: str) -> str | None:
     return None
 
 
-def cut_at_end(text: str, *, short_answer: int = _SHORT_ANSWER) -> str | None:  # noqa: PLR0911 - one for each rule
+def cut_at_end(text: str, *, short_answer: int = _SHORT_ANSWER) -> str | None:  # noqa: PLR0911, C901 - one for each rule
     r"""The rule by which a text ends in the middle; None where it ends as texts do.
 
     `tag`: one that is opened is never closed; `fence`: a block of code is never closed; `command`: it ends inside of
@@ -64,10 +64,12 @@ def cut_at_end(text: str, *, short_answer: int = _SHORT_ANSWER) -> str | None:  
         return "fence"
     if _OPEN_COMMAND.search(tail[-300:]):
         return "command"
-    last = tail[-1]
+    last, (before, _, line) = tail[-1], tail.rpartition("\n")
+    # An amount that is missing: the end of a formula would make it an even number of them.
+    if last == "$" and line.count("$") % 2 and line[-2:-1] in {" ", "=", "("}:
+        return "no_end_mark"
     if last in _END_MARKS or last.isdigit() or _NO_MARKS.match(last) or _EMOJI.match(last):
         return None
-    before, _, line = tail.rpartition("\n")
     if _ANSWER_LINE.match(line):
         return None
     is_short = not before.strip() and len(text.strip()) <= short_answer and len(line.split()) <= _SHORT_WORDS
