@@ -45,7 +45,7 @@ def unclosed_tag(text: str) -> str | None:
     return None
 
 
-def cut_at_end(text: str, *, short_answer: int = _SHORT_ANSWER) -> str | None:  # noqa: PLR0911, C901 - one for each rule
+def cut_at_end(text: str, *, short_answer: int = _SHORT_ANSWER) -> str | None:  # noqa: PLR0911 - one for each rule
     r"""The rule by which a text ends in the middle; None where it ends as texts do.
 
     `tag`: one that is opened is never closed; `fence`: a block of code is never closed; `command`: it ends inside of
