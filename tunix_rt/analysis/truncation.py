@@ -5,7 +5,7 @@ import re
 from tunix_rt.analysis.score import Score, Texts
 from tunix_rt.finish_reasons import is_cut_short
 
-_TAGS = tuple(re.compile(rf"</?{name}>") for name in ("think", "thinking", "thought", "reasoning", "answer", "output"))
+_TAG = re.compile(r"<(/?)(think|thinking|thought|reasoning|answer|output)>")
 # Code names a tag without opening it.
 _CODE = re.compile(r"`[^`\n]{1,200}`")
 _TAIL = 4_000
@@ -30,19 +30,15 @@ _SHORT_ANSWER, _SHORT_WORDS = 80, 8
 
 
 def unclosed_tag(text: str) -> str | None:
-    """The tag that a text opens last and never closes; None where there is none.
+    """A tag that a text opens and never closes; None where there is none.
 
     >>> unclosed_tag("<think>27 × 20")
     '<think>'
     """
     if "<" not in text:
         return None
-    text = _CODE.sub("", text)
-    for pattern in _TAGS:
-        found = [tag[0] for tag in pattern.finditer(text)]
-        if found and not found[-1].startswith("</"):
-            return found[-1]
-    return None
+    last = {name: closes for closes, name in _TAG.findall(_CODE.sub("", text) if "`" in text else text)}
+    return next((f"<{name}>" for name, closes in last.items() if not closes), None)
 
 
 def cut_at_end(text: str, *, short_answer: int = _SHORT_ANSWER) -> str | None:  # noqa: PLR0911 - one for each rule
