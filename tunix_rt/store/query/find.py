@@ -11,11 +11,10 @@ from tunix_rt.errors import IdAmbiguous, TraceNotFound
 from tunix_rt.model import TraceRecord
 from tunix_rt.store.engine.rows import ONE_RECORD_COLUMNS, to_one_record
 from tunix_rt.store.engine.statement import parsed
-from tunix_rt.store.filter_values import shown
+from tunix_rt.store.filter_values import id_range
 
 _FIND = f"select {ONE_RECORD_COLUMNS} from traces where id between ? and ?"
 _FIND_FIRST = f"{_FIND} limit 2"
-_UUID_DIGITS = 32
 _DELETE = "delete from traces where id in (select unnest(?::uuid[])){} returning id, epoch_us(created_at)"
 
 
@@ -51,15 +50,3 @@ def _require_one(id: UUID | str, n_found: int, store: Path) -> None:
         raise IdAmbiguous(f"id {id} is ambiguous: {n_found:,} ids begin with it; give more digits")
     if n_found == 0:
         raise TraceNotFound(f"trace {id} not found in {store}")
-
-
-def id_range(id: UUID | str) -> tuple[UUID, UUID]:
-    """The lowest and the highest id that begin with these digits; TraceNotFound if they are not hexadecimal."""
-    try:
-        text = str(id)
-    except Exception:  # noqa: BLE001 - nested too deep, or a foreign value with a fault of its own
-        text = shown(id)
-    digits = text.strip().replace("-", "").lower()
-    if not digits or len(digits) > _UUID_DIGITS or set(digits) - set("0123456789abcdef"):
-        raise TraceNotFound(f"trace {text} not found: an id has up to {_UUID_DIGITS} hexadecimal digits")
-    return UUID(digits.ljust(_UUID_DIGITS, "0")), UUID(digits.ljust(_UUID_DIGITS, "f"))
