@@ -87,7 +87,7 @@ def _checked(name: str, scorer: Any, sign: str, given: Any) -> Term:
         )
     if is_number and abs(wanted) > sys.float_info.max:
         raise QueryInvalid(f"{name}: {scorer}{sign}{shown(given)}: must be a number of at most 1.8e308")
-    if isinstance(wanted, str) and STRING.check(name, wanted) and sign not in ("=", "!="):
+    if isinstance(wanted, str) and STRING.check(name, wanted) is not None and sign not in ("=", "!="):
         raise QueryInvalid(f"{name}: {scorer}{sign}{shown(given)}: a label can only be equal or not; write = or !=")
     if isinstance(wanted, list | dict) or (wanted is None and (given is not None or sign not in ("=", "!="))):
         raise QueryInvalid(f"{name}: {scorer}{sign}{shown(given)}: must be a boolean, a number, a label or null")
