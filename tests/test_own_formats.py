@@ -216,7 +216,7 @@ def test_an_export_finds_the_formats_of_installed_packages(installed, store):
     installed(
         "import tunix_rt as rt\n"
         "from tunix_rt.formats.containers.writers import LINES\n"
-        "def row(record, tally):\n    return {'ask': record.prompt}\n"
+        "def row(record, tally):\n    return {'ask': record.payload.prompt}\n"
         "FORMAT = rt.formats.Format('their_logs', 'theirs', 'theirs', writer=rt.formats.Writer(LINES, row))\n"
     )
     store.add({"prompt": "2 + 2?", "steps": ["Two and two."], "final_answer": "4"})

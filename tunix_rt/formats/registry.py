@@ -89,10 +89,10 @@ class Format(NamedTuple):
         """None where a row looks like one of this format, else what it lacks."""
         return self.reader.misfit(value) if self.reader else "it is only written"
 
-    def gathered(self, rows: Iterator[Row | Rejection]) -> Iterator[Row | Rejection]:
-        """The rows, those that are pieces of one put together."""
+    def gathered(self, rows: Iterator[Row | Rejection], most_bytes: int) -> Iterator[Row | Rejection]:
+        """The rows, those that are pieces of one put together; of these no more than `most_bytes` are held."""
         gather = getattr(self.reader, "gathered", None)
-        return gather(rows) if gather else rows
+        return gather(rows, most_bytes) if gather else rows
 
     @property
     def has_sessions(self) -> bool:

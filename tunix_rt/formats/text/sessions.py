@@ -53,8 +53,9 @@ def found_in_session(
 ) -> Iterator[Found]:
     """The trace of a session, or one for each question of the user with what the model did until the next.
 
-    Questions in a row are one. What comes after the model's last act is kept in `extra["after"]`. A turn has of `extra`
-    only what does not change when the session is continued. Raises TraceInvalid (at `path`) where the model did nothing.
+    Questions in a row are one. What comes after the model's last act is kept in `extra["after"]`. Of `extra` a turn
+    has only what does not change when the session is continued. Raises TraceInvalid (at
+    `path`) where the model did nothing.
     """
     said = [one for one in said if one.text.strip() or one.rest or one.kind == "redacted"]
     if not any(one.kind in _ACTS for one in said):
