@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tunix_rt.formats.rows.common_meta import names_of
+
 Mapped = dict[str, Any]
 
 _PROMPTS = (
@@ -27,13 +29,12 @@ _REASONINGS = (
     "chain_of_thought", "reasoning_content", "reasoning_trace", "reasoning_steps", "thinking_trace", "thought_process",
 )  # fmt: skip
 _ANSWERS = ("answer", "final_answer")
-# Surely an answer to compare with, the surest first.
+# Beside the names that every format knows for a fact: those that say it only where nothing else claims the row.
 _GOLDS = (
-    "expected_answer", "gold_answer", "gold", "ground_truth", "correct_answer", "reference_answer", "gt", "gt_answer",
-    "ground_truth_answer", "answer_key", "target", "reference", "label",
+    *names_of("expected_answer"), "gt", "gt_answer", "ground_truth_answer", "answer_key", "target", "reference", "label",
 )  # fmt: skip
-_VERDICTS = ("correct", "is_correct", "symbolic_correct", "acc", "exact_match", "score", "reward")
-_MODELS = ("model", "model_name", "generation_model", "generator_model", "model_id")
+_VERDICTS = tuple(dict.fromkeys((*names_of("correct"), *names_of("reward"))))
+_MODELS = (*names_of("model"), "generator_model", "model_id")
 _SYSTEMS = ("system", "system_prompt")
 # Too short, or too common, to decide by.
 _WEAK = {"q": "question", "p": "prompt", "a": "answer", "ans": "answer", "sol": "solution", "text": "response"}
