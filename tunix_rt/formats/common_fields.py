@@ -31,7 +31,8 @@ _REASONINGS = (
 _ANSWERS = ("answer", "final_answer")
 # Beside the names that every format knows for a fact: those that say it only where nothing else claims the row.
 _GOLDS = (
-    *names_of("expected_answer"), "gt", "gt_answer", "ground_truth_answer", "answer_key", "target", "reference", "label",
+    *names_of("expected_answer"), "gt", "gt_answer", "ground_truth_answer", "answer_key", "target", "reference",
+    "label",
 )  # fmt: skip
 _VERDICTS = tuple(dict.fromkeys((*names_of("correct"), *names_of("reward"))))
 _MODELS = (*names_of("model"), "generator_model", "model_id")

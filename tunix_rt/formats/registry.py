@@ -20,6 +20,7 @@ from tunix_rt.formats.claude_code import ClaudeCodeReader
 from tunix_rt.formats.codex import CodexReader
 from tunix_rt.formats.completions import ChatCompletionReader, StreamReader, TextCompletionReader
 from tunix_rt.formats.containers.writers import LINES, PARQUET, Container
+from tunix_rt.formats.copilot_cli import CopilotCliReader
 from tunix_rt.formats.evaluations import (
     MmluProReader,
     NemoSkillsReader,
@@ -31,6 +32,7 @@ from tunix_rt.formats.gemini_cli import GeminiCliReader, QwenCodeReader
 from tunix_rt.formats.gsm8k import Gsm8kReader, Gsm8kSolutionsReader
 from tunix_rt.formats.helm import HelmReader
 from tunix_rt.formats.inspect_logs import InspectReader
+from tunix_rt.formats.kimi import KimiCliReader, KimiCodeReader
 from tunix_rt.formats.langfuse import LangfuseReader
 from tunix_rt.formats.langsmith import LangSmithReader
 from tunix_rt.formats.lm_eval import LmEvalReader
@@ -172,6 +174,9 @@ _TABLE = (
     Format("codex", "codex", "Codex: sessions", CodexReader()),
     Format("gemini_cli", "gemini_cli", "Gemini CLI: sessions", GeminiCliReader()),
     Format("qwen_code", "gemini_cli", "Qwen Code: sessions", QwenCodeReader()),
+    Format("kimi_cli", "kimi", "Kimi CLI: sessions", KimiCliReader()),
+    Format("kimi_code", "kimi", "Kimi Code: sessions", KimiCodeReader()),
+    Format("copilot_cli", "copilot_cli", "GitHub Copilot CLI: sessions", CopilotCliReader()),
     Format("openhands", "openhands", "OpenHands: histories of events", OpenHandsReader()),
     Format("swe_agent", "swe_agent", "SWE-agent: trajectories", SweAgentReader()),
     Format("mini_swe_agent", "swe_agent", "mini-swe-agent: trajectories", MiniSweAgentReader()),
