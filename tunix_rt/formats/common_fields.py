@@ -16,6 +16,8 @@ _PROMPTS = (
     "prompt", "question", "problem", "query", "instruction", "input", "user_prompt", "user_query", "user_input",
     "user", "problem_statement", "problem_text", "question_text",
 )  # fmt: skip
+# A prompt where they are messages, none of them by a model.
+_DIALOGUES = ("messages", "conversation", "conversations", "context", "history", "dialogue")
 # What a model was sent is made of what stands in these.
 _BEHIND_PROMPT = {"question", "problem", "query", "problem_statement", "problem_text", "question_text"}
 _RESPONSES = (
@@ -155,7 +157,7 @@ def _read(fields: _Fields) -> Iterator[Proposal]:
 
 def _prompts(fields: _Fields) -> list[Mapped]:
     """What may be the prompt: one field, or several where each of them may be."""
-    names = fields.named(_PROMPTS, "text", "messages")
+    names = fields.named(_PROMPTS, "text", "messages") or fields.named(_DIALOGUES, "messages")
     own = {_plain(name.rpartition(".")[2]): name for name in names}
     if own.keys() == {"instruction", "input"}:
         return [{"prompt": [own["instruction"], own["input"]]}]
@@ -288,7 +290,9 @@ def _by_length(fields: _Fields) -> Iterator[Proposal]:
 
     A field that has the name of a prompt is the prompt, unless it is the only text.
     """
-    texts = {name: sum(map(len, fields.values[name])) for name in fields.all_of("text")}
+    # Words only: what has no space is a name, a number or an address.
+    said = [name for name in fields.all_of("text") if any(" " in text.strip() for text in fields.values[name])]
+    texts = {name: sum(map(len, fields.values[name])) for name in said}
     if texts:
         prompts = fields.named(_PROMPTS, "text")
         longest = max(texts, key=lambda name: (name not in prompts, texts[name]))

@@ -11,7 +11,7 @@ from tunix_rt.errors import TraceInvalid
 from tunix_rt.formats.rows.found import Found
 from tunix_rt.formats.rows.row import Rejection, Row
 from tunix_rt.formats.rows.typed_fields import field, maybe, rest_of, typed
-from tunix_rt.formats.text.dialogue import Half, found_in_answer, half_with, left_of, prompt_at, sample_of
+from tunix_rt.formats.text.dialogue import answer_half, found_in_answer, half_with, left_of, prompt_at, sample_of
 from tunix_rt.formats.text.messages import turn_of
 
 # How many streams may be written to one file at a time.
@@ -88,7 +88,7 @@ def _choices_with(value: Mapping[str, Any], name: str) -> list[dict[str, Any]] |
 
 
 def _found_in_choices(value: Mapping[str, Any]) -> Iterator[Found | TraceInvalid]:
-    at, fields = half = half_with(value, "choices") or Half((), value)
+    at, fields = half = answer_half(value, "choices")
     path = half.path("choices")
     choices = field(fields, "choices", list, at=half.path(""))
     prompt, used = prompt_at(value, fields=("messages", "prompt"))
