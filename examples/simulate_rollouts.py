@@ -2,9 +2,9 @@
 
     python examples/simulate_rollouts.py FILE.jsonl [--steps 6] [--prompts 8] [--samples 8] [--seed 0]
 
-No model wrote them: problems, policy and troubles are drawn from the seed, and each row says so (`meta.generated`). What
-was planted in a rollout is in `meta.planted`, by the names of the flags that should find it; `meta.loop` has the kind of
-a loop. So a flag can be measured: `python -m tests.benchmarks.flags`. Load the file with `store.load("FILE.jsonl")`.
+No model wrote them: problems, policy and troubles are drawn from the seed, and each row says so (`meta.generated`).
+`meta.planted` lists the flags that should find something in a rollout, `meta.loop` has the kind of a loop. So flags can
+be measured: `python -m tests.benchmarks.flags`. Load the file with `store.load("FILE.jsonl")`.
 """
 
 import argparse
@@ -96,7 +96,7 @@ def attempt(task: Problem, is_right: bool, chance: random.Random) -> Rollout:  #
 def cut_in_reasoning(rollout: Rollout, _task: Problem, chance: random.Random) -> Rollout:
     """Out of tokens before an answer; half of the time the source reports it."""
     last = f"We still have to see how many of the {chance.choice(THINGS)} that were given awa"
-    meta = {"finish_reason": "length"} if chance.random() < 0.5 else {}
+    meta = chance.choice(({"finish_reason": "length"}, {}))
     return Rollout([*rollout.steps[:2], last], None, ("truncated", "no_answer"), meta)
 
 
@@ -189,12 +189,14 @@ def _with_step(rollout: Rollout, step: str, flag: str) -> Rollout:
     return rollout._replace(steps=steps, planted=(*rollout.planted, flag))
 
 
-# One of each for every so many rollouts; beside them copies of other rollouts, and slips that get fewer.
+# Of every 32 rollouts each of these 11 happens to one, and two are copies; the others are right or wrong.
 TROUBLES: tuple[Callable[[Rollout, Problem, random.Random], Rollout], ...] = (
     cut_in_reasoning, cut_in_answer, loop_exact, loop_counting, loop_solution, runs_on, other_script, refuses,
     badly_decoded, differs, badly_formatted,
 )  # fmt: skip
-ONE_OF = 32
+ROUND = 32
+TROUBLE_AT = {2 * n + 1: trouble for n, trouble in enumerate(TROUBLES)}
+COPY_IN_GROUP_AT, COPY_ACROSS_AT = 28, 30
 MODEL = "simulated-policy"
 
 
@@ -208,18 +210,18 @@ def simulate(n_steps: int, n_prompts: int, n_samples: int, seed: int) -> Iterato
             task, told = problem(chance), set()
             first: Rollout | None = None
             for sample in range(n_samples):
-                place, number = number % ONE_OF, number + 1
-                is_right = chance.random() < 0.4 + 0.5 * training_step / n_steps
+                place, number = number % ROUND, number + 1
+                # The troubles happen to right ones, so that only what is planted as wrong is.
+                is_right = place in TROUBLE_AT or chance.random() < 0.4 + 0.5 * training_step / n_steps
                 rollout = attempt(task, is_right, chance)
                 while (text := "\n".join(rollout.steps)) in told:
                     rollout = attempt(task, is_right, chance)
                 told.add(text)
-                if place % 2 and place // 2 < len(TROUBLES):
-                    clean = attempt(task, True, chance) if place // 2 > 4 else rollout  # noqa: FBT003, PLR2004
-                    rollout = TROUBLES[place // 2](clean, task, chance)
-                elif place == 28 and first:  # noqa: PLR2004
+                if place in TROUBLE_AT:
+                    rollout = TROUBLE_AT[place](rollout, task, chance)
+                elif place == COPY_IN_GROUP_AT and first:
                     rollout = first._replace(planted=(*first.planted, "same_in_group"))
-                elif place == 30 and before:  # noqa: PLR2004
+                elif place == COPY_ACROSS_AT and before:
                     rollout = before._replace(planted=("duplicate", "wrong"))
                 elif first is None:
                     first = rollout

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunix_rt.analysis import REASONS, Texts, built_in
-from tunix_rt.analysis.answers import judged, stated
+from tunix_rt.analysis.answers import stated
+from tunix_rt.analysis.judging import judged
 from tunix_rt.analysis.numbers import quantity
 
 
@@ -37,6 +38,15 @@ def scored(final_answer, expected=None, *, steps=(), **meta):
         ("They eat 3 of 16.\nShe keeps **13** eggs.", "13", "bold"),
         ("She has 3 and 4 of them, in all 7 eggs.", "7", "number"),
         ("It is <<5+2=7>>7 in all; the answer is <<7=7>>7.", "7", "sentence"),
+        ("5 because of that</answer>", "5 because of that", "tag"),
+        (r"\boxed{5} and then \boxed{}", "5", "boxed"),
+        ("#### Step 1: add\nThe answer is 5.", "5", "sentence"),
+        ("A: 4\nB: 5\nThe answer is B.", "B", "sentence"),
+        ("5 points/answer = 10, so the answer is 20.", "20", "sentence"),
+        ("The answer is $x + y = 3$ and $z$.", "$x + y = 3$ and $z$", "sentence"),
+        ("The answer is x = 5.", "5", "sentence"),
+        ("The answer is $y + 1$.", "y + 1", "sentence"),
+        ("**so** we have **7**, it seems **clear**", "7", "bold"),
         ("The answer is 5.\n\nQuestion: What is 2 + 2?\nThe answer is 4.", "5", "sentence"),
     ],
 )
@@ -58,16 +68,18 @@ def test_what_states_nothing_has_no_answer():
     ("text", "value", "unit"),
     [
         ("1,000", 1000, ""),
-        ("-$18.50", Fraction(-37, 2), ""),
-        ("$-3", -3, ""),
+        ("-$18.50", Fraction(-37, 2), "$"),
+        ("$-3", -3, "$"),
         ("50%", 50, "%"),
         ("50 percent", 50, "%"),
+        ("$5", 5, "$"),
+        ("5 dollars", 5, "$"),
         ("3/4", Fraction(3, 4), ""),
         ("1 1/2 cups", Fraction(3, 2), "cup"),
         ("1.5e3", 1500, ""),
         ("2 × 10^3", 2000, ""),
         (".5", Fraction(1, 2), ""),
-        ("2 million dollars", 2_000_000, "dollar"),
+        ("2 million dollars", 2_000_000, "$"),
         ("5 m", 5, "m"),
         ("5-mile", 5, "mile"),
     ],
@@ -108,6 +120,12 @@ def test_anything_else_is_no_number(text):
         ("50%", "50"),
         ("5 hours", "5 hour"),
         ("x^2+1", "x^{2} + 1"),
+        ("1000", r"1{,}000"),
+        ("1000", r"1\,000"),
+        (r"\frac{\pi}{2}", r"\pi/2"),
+        (r"2\sqrt3", r"2 \sqrt{3}"),
+        (r"\frac{\frac{1}{2}}{x}", r"\frac{1/2}{x}"),
+        (r"\frac{\frac{\frac{1}{2}}{3}}{x}", r"\frac{\frac{\frac12}{3}}{x}"),
     ],
 )
 def test_equal_answers_are_right(expected, right):
@@ -126,6 +144,9 @@ def test_other_answers_are_wrong(expected, wrong):
     ("expected", "answer", "reason"),
     [
         ("2 hours", "120 minutes", "undecided"),
+        ("5", "5 or 6 of x", "unparsed_answer"),
+        ("$5", "5 cents", "undecided"),
+        ("5 hours", "7 eggs", False),
         ("50%", "0.5", "undecided"),
         ("5 hours", "5 minutes", "undecided"),
         ("2/3", "0.67", "undecided"),
@@ -162,6 +183,8 @@ def test_a_score_keeps_the_answer_and_how_it_was_found():
         (scored("5", "5", kind="reference"), "not_applicable"),
         (scored("They have 3 and then 4 left.", "5"), "undecided"),
         (scored("The answer is 4. No, it is 5.", "5"), "undecided"),
+        (scored("The answer is not 4 but 5.", "5"), "undecided"),
+        (scored("The answer is 4, and that is not x + 1.", "x + 1"), "unparsed_expected"),
         (scored("The number is 4, because we have to add the", "5"), "cut"),
         (scored("7" * 1_000_000, "5"), "too_long"),
         (scored("<answer>" + "x" * 5_000 + "</answer>", "5"), "too_long"),

@@ -141,6 +141,7 @@ FILTERED = {
     "max_chars": (["--max-chars", "100"], 2),
     "trace_version": (["--trace-version", "1.1"], 3),
     "meta": (["--meta", "correct=true", "--meta", "model=toy-1b"], 5),
+    "score": (["--score", "loop"], 0),
     "ids": (["--id", "NEWEST"], 1),
     "where": (["--where", "n_steps > 100"], 1),
 }

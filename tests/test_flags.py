@@ -51,6 +51,8 @@ CUT = {
     "in a tag": "<answer>5 and",
     "in a block of code": "So:\n```python\nprint(1)",
     "in a mark": "It costs $<<41.472+8.",
+    "behind a mark": "In all they cost 2*3 = <<2*3=6>>",
+    "before an amount": "The three boxes cost 2*3 = $",
     "short, behind a word that goes on": "So the",
 }
 WHOLE = {
@@ -60,6 +62,7 @@ WHOLE = {
     "quote": 'She said "three."',
     "formula": r"It is \[ \frac{1}{2} \]",
     "constant": r"2\pi",
+    "formula between dollars": "It is $ x + 1 $",
     "short answer": "three eggs",
     "answer line": "We add them.\nAnswer: three",
     "marked letter": "It is the third.\n#### C",
@@ -97,6 +100,13 @@ def test_what_a_source_reports_of_a_cut_decides_and_what_the_text_shows_is_kept_
     assert score("truncated", "12 pens are 4 lots").value is True
     assert score("truncated").value is False
     assert score("answer_cut", "We add the").reason == "no_answer"
+
+
+def test_alphabets_without_end_marks_and_lone_letters_are_left_alone():
+    assert (
+        score("answer_cut", answer="We add them, and so on, and find that the third of them is\n#### C").value is False
+    )
+    assert score("answer_cut", answer="We add them up.\n1. apples\n2. pears, and").value is True
 
 
 def test_a_tail_that_repeats_is_a_loop_with_its_unit():

@@ -224,12 +224,13 @@ def test_ids_flags_and_sources_complete_with_tab(shell):
     assert newest in completions(shell, "%trace ")
     assert completions(shell, f"%trace {newest[:30]}") == [newest]
     assert completions(shell, "%trace l") == ["latest"]
-    assert completions(shell, "%traces --s") == ["--since", "--source"]
+    assert completions(shell, "%traces --s") == ["--score", "--since", "--source"]
     assert completions(shell, "page = %traces --tex") == ["--text"]
     assert completions(shell, "%traces --source ") == ["examples", "rollouts"]
     assert completions(shell, "%trace_load --kn") == ["--known"]
     assert completions(shell, "%trace_load --m") == ["--map"]
     assert completions(shell, "%trace_watch --ev") == ["--every"]
+    assert completions(shell, "%trace_watch --sp") == ["--split"]
     assert completions(shell, "%trace_load --format gs") == ["gsm8k", "gsm8k_solutions"]
     assert completions(shell, "%trace_sql --o") == ["--out"]
     assert "--text" not in completions(shell, "%time --te")

@@ -1,5 +1,6 @@
 """Scores in the store: what is scored, once, and what stays when scoring is stopped or traces go."""
 
+import json
 import os
 import signal
 import threading
@@ -74,6 +75,22 @@ def test_a_result_is_a_number_a_boolean_a_label_none_or_a_score(store, make_trac
     assert store.sql("select value, label, reason from scores").rows == [stored]
 
 
+def test_a_result_with_a_fault_of_its_own_ends_nothing(filled):
+    class Faulty:
+        def __str__(self):
+            raise RuntimeError("no text")
+
+    report = filled.score(lambda _: rt.Score(value=1, explanation=Faulty()), name="s", progress=False)
+    assert report.unscorable == {"error": 25}
+    assert set(report.errors.values()) == {"RuntimeError: no text"}
+
+
+def test_evidence_with_any_text_is_json(store, make_trace):
+    store.add(make_trace())
+    store.score(lambda _: rt.Score(value=1, metadata={"a\ud800": '\x00\udfff"\\'}), name="s", progress=False)
+    assert json.loads(store.scores("s").rows[0][12]) == {"a\\ud800": '\x00\\udfff"\\'}
+
+
 def test_numbers_of_numpy_are_numbers(store, make_trace):
     np = pytest.importorskip("numpy")
     store.add(make_trace())
@@ -126,9 +143,10 @@ def test_an_exception_is_the_reason_of_its_trace_and_ends_nothing(filled):
     report = filled.score(raises, progress=False)
     assert (report.scored, report.unscorable) == (23, {"error": 2})
     first, second = report.errors.values()
-    assert first.startswith("ValueError: \x00 \\ud800 xxx")
+    assert first.startswith("ValueError: \\x00 \\ud800 xxx")
     assert (len(first), second) == (2_000, "Odd")
     assert "\x00" not in str(report)
+    assert filled.sql("select count(*) from scores where contains(explanation, chr(0))").rows == [(0,)]
     # What failed has been looked at: a new version of the function is tried again.
     assert filled.score(raises, progress=False).already_scored == 25
 

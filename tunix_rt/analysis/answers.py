@@ -2,11 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from fractions import Fraction
-from itertools import pairwise
 from typing import Any, NamedTuple
 
-from tunix_rt.analysis.numbers import Quantity, quantity
+from tunix_rt.analysis.judging import CHOICE, judged, plain_text
+from tunix_rt.analysis.numbers import quantity
 from tunix_rt.analysis.score import Score, Texts
 from tunix_rt.analysis.truncation import cut_at_end
 
@@ -15,12 +14,16 @@ _NEAR_END = 50_000
 _CLOSE_THINK = ("</think>", "</thinking>", "</thought>", "</reasoning>", "<|end_of_thought|>", "[/THINK]", "◁/think▷")
 _OPEN_THINK = ("<think>", "<thinking>", "<thought>", "<reasoning>", "<|begin_of_thought|>", "[THINK]", "◁think▷")
 _LINE = re.compile(
-    r"^[ \t>*_#]{0,8}(?:the )?(?:final )?(?:answer|ans|A)[*_ ]{0,4}[:：][*_ \t]{0,4}(\S.{0,4096})$",
+    r"^[ \t>*_#]{0,8}(?:the )?(?:final )?(?:answer|ans|(?-i:A))[*_ ]{0,4}[:：][*_ \t]{0,4}(\S.{0,4096})$",
     re.IGNORECASE | re.MULTILINE,
 )
+# Options, of which the first is no answer: "A: 5", "B: 6".
+_OPTIONS = re.compile(r"^[ \t>*_(]{0,8}B[*_ )]{0,4}[:：]", re.MULTILINE)
 # "The answer is 5", "answer (in km): 5"; not "express the answer as a percentage: 3/10", nor "the answers posted are".
 _SENTENCE = re.compile(
-    r"\banswer\b(?:[^\n.:=*/]{0,60}?\b(?:is|equals|be)\b\s*:?|\s*(?:\([^()\n]{0,40}\))?[\s*_]*[:=])\s*([^\n]{1,300})",
+    r"(?<![/\w])(?<!per )answer\b(?:[^\n.:=*/]{0,60}?\b(?:is|equals|be)\b\s*:?"
+    r"|\s*(?:\([^()\n]{0,40}\))?[\s*_]{0,9}[:=])"
+    r"\s*([^\n]{1,300})",
     re.IGNORECASE,
 )
 # Another question, which a base model goes on with behind its answer.
@@ -40,21 +43,13 @@ _A_NUMBER = re.compile(
 )
 _STATES = re.compile(r"\d|\\[a-zA-Z]|(?<![\w'’])[A-Za-z](?![\w'’])")
 _END_OF_SENTENCE = re.compile(r"[.!?](?=\s|$)|;\s")
-_CHOICE = re.compile(r"\(?([A-Ja-j])(?:\)|[.:](?=\s|$))|\(?([A-J])\)?$")
-_DECISIVE = frozenset({"yes", "no", "true", "false"})
-# The same length, weight or time in another unit: whether 120 (minutes) is 2 (hours) cannot be told.
-_RATIOS = frozenset({7, 12, 24, 30, 52, 60, 100, 365, 1000, 3600})
 _MAX_ANSWER = 4_096
-
-
 # How long a line may be that is an answer and no sentence: of words, of formulas.
 _BARE_WORDS, _BARE_FORMULA = 40, 200
-# Rounding to fewer decimals than these is another answer: 5.4 is not 5.
-_ROUNDED = 2
 
 
 class Stated(NamedTuple):
-    """What a text states: the `answer`, by which `layer` of the cascade it was found, and what stands behind it."""
+    """What a text states: the `answer`, which `layer` found it, and the text from there on (`behind`)."""
 
     answer: str
     layer: str
@@ -104,26 +99,40 @@ def _layers(text: str) -> Iterator[Stated]:
     if len(stripped) <= _BARE_WORDS and quantity(plain_text(stripped)) is not None:
         yield Stated(stripped, "whole")
     closing = text.rfind("</answer>")
-    if closing >= 0 and (opening := text.rfind("<answer>", 0, closing)) >= 0:
-        inside = text[opening + len("<answer>") : closing].strip()
+    if closing >= 0:
+        # Where nothing opens it, the template did.
+        opening = text.rfind("<answer>", 0, closing)
+        inside = text[opening + len("<answer>") if opening >= 0 else 0 : closing].strip()
         # A sentence or a formula in the tag is read as it would be without.
         within = next(_layers(inside), None) if inside else None
         yield Stated(within.answer if within else inside, "tag", text[closing + len("</answer>") :])
     yield from _boxed(text)
+    yield from _on_lines(text, stripped)
+    yield from _in_words(text, stripped)
+
+
+def _on_lines(text: str, stripped: str) -> Iterator[Stated]:
+    """What stands on a line of its own."""
     at = text.rfind("####")
     if at >= 0 and (marked := text[at + 4 :].lstrip("#").strip()):
         line, _, behind = marked.partition("\n")
-        yield Stated(line.strip(), "mark", behind)
+        # A heading of Markdown has the same mark: text follows it.
+        if not behind.strip() or quantity(plain_text(line)) is not None:
+            yield Stated(line.strip(), "mark", behind)
     lines = list(_LINE.finditer(stripped)) if ":" in stripped or "：" in stripped else []
-    if lines and _STATES.search(lines[-1][1]):
-        yield Stated(_reduced(lines[-1][1]), "line", stripped[lines[-1].end() :])
+    if lines and _STATES.search(lines[-1][1]) and not _OPTIONS.search(stripped, lines[-1].end()):
+        yield Stated(_reduced(lines[-1][1]), "line", stripped[lines[-1].start() :])
     if "\n" not in stripped and len(stripped) <= _MAX_ANSWER and _is_bare(stripped):
         yield Stated(stripped, "whole")
+
+
+def _in_words(text: str, stripped: str) -> Iterator[Stated]:
+    """What a sentence says, or bold print on the last line."""
     end = text[-4_000:]
     for found in reversed(list(_SENTENCE.finditer(end)) if "answer" in end.lower() else []):
-        object_, behind = _sentence_of(found[1])
-        if _STATES.search(object_):
-            yield Stated(_reduced(object_), "sentence", behind + end[found.end() :])
+        sentence = _END_OF_SENTENCE.split(found[1], maxsplit=1)[0]
+        if _STATES.search(sentence):
+            yield Stated(_reduced(sentence), "sentence", end[found.start() :])
             break
     last_line = stripped[-2_000:].rpartition("\n")[2]
     for found in reversed(list(_BOLD.finditer(last_line))):
@@ -163,27 +172,23 @@ def _is_bare(text: str) -> bool:
     )
 
 
-def _sentence_of(text: str) -> tuple[str, str]:
-    end = _END_OF_SENTENCE.search(text)
-    return (text[: end.start()], text[end.end() :]) if end else (text, "")
-
-
-def _reduced(text: str) -> str:
+def _reduced(text: str) -> str:  # noqa: PLR0911 - one for each way
     """What a statement comes to: the formula in it, what follows `=`, else its first number."""
     text = _MARK.sub("", text).strip().strip("*_").strip()
     bare = text.rstrip(".")
     if "=" not in bare and quantity(plain_text(bare)) is not None:
         return bare
     spans = [next(filter(None, found.groups())) for found in _MATH.finditer(text)]
-    if len(spans) == 1 or (spans and len(set(spans)) == 1):
-        bare = spans[0]
+    if len(set(spans)) > 1:
+        return bare
+    bare = spans[0] if spans else bare
     if "=" in bare:
         bare = bare.rpartition("=")[2].strip(" .")
         if quantity(plain_text(bare)) is not None:
             return bare
     if spans:
         return bare.strip()
-    choice = _CHOICE.match(bare)
+    choice = CHOICE.match(bare)
     if choice is not None:
         return choice[1] or choice[2]
     number = next(filter(lambda one: re.search(r"\d", one[0]), _A_NUMBER.finditer(bare)), None)
@@ -193,115 +198,6 @@ def _reduced(text: str) -> str:
     unit = re.match(r"\s?(?:[^\W\d_]+\b|%|°[CF]?)(?!\s*\d)", behind)
     # Two numbers in a statement: the first, with what it counts.
     return number[0] + (unit[0] if unit else "")
-
-
-_SPACES = re.compile(r"\\[!,;: ]|\\(?:quad|qquad|left|right|displaystyle)(?![a-zA-Z])|~")
-_TEXT = re.compile(r"\\(?:text|mbox|mathrm|textbf|mathbf|textit|operatorname)\s*\{([^{}]*)\}")
-_FRACTION = re.compile(r"\\[dtc]?frac\s*(?:\{([^{}]*)\}|(\w))\s*(?:\{([^{}]*)\}|(\w))")
-_DEGREES = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)|°")
-_SAME = str.maketrans({"−": "-", "–": "-", "×": "×", "·": "*", "，": ",", "：": ":", "（": "(", "）": ")", "。": "."})
-_PREFIX = re.compile(r"(?:[A-Za-z](?:\([A-Za-z]\))?\s*(?:=|\\in(?![a-z]))|[≈=]|\\approx)\s*")
-
-
-def plain_text(text: str) -> str:
-    r"""An answer without what only dresses it: `$`, `\text`, boxes, a full stop; fractions as a/b."""
-    text = text.translate(_SAME).strip()
-    for opening, closing in (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`")):
-        if len(text) > len(opening) + len(closing) and text.startswith(opening) and text.endswith(closing):
-            text = text[len(opening) : -len(closing)].strip()
-    text = _TEXT.sub(r" \1 ", _SPACES.sub(" ", text))
-    text = (
-        text.replace("\\%", "%").replace("\\$", "$").replace("{,}", ",").replace("\\times", "×").replace("\\cdot", "*")
-    )
-    text = _DEGREES.sub(" ", text)
-    for _ in range(3):
-        text, n_replaced = _FRACTION.subn(_as_ratio, text)
-        if not n_replaced:
-            break
-    text = re.sub(r"\^\s*\{([^{}]*)\}", r"^\1", text)
-    text = re.sub(r"\s+", " ", text).strip().removesuffix(".").strip()
-    prefix = _PREFIX.match(text)
-    text = text[prefix.end() :] if prefix else text
-    lone = re.fullmatch(r"\(([A-Za-z])\)", text)
-    return lone[1] if lone else text
-
-
-def _as_ratio(found: re.Match[str]) -> str:
-    top, bottom = (found[1] or found[2]).strip(), (found[3] or found[4]).strip()
-    parts = [part if re.fullmatch(r"[\w.]+", part) else f"({part})" for part in (top, bottom)]
-    sign = ""
-    if re.fullmatch(r"-\d[\d.]*", top):
-        sign, parts[0] = "-", top[1:]
-    before = " " if found.start() and found.string[found.start() - 1].isdigit() else ""
-    return f"{before}{sign}{parts[0]}/{parts[1]}"
-
-
-def _key(text: str) -> str:
-    """What makes two answers the same text: neither case nor spaces beside signs, but those between words or digits."""
-    return re.sub(r"\s?([^\w\s])\s?", r"\1", text).casefold()
-
-
-def judged(expected: str, answer: str) -> bool | str:  # noqa: PLR0911 - one for each way to decide
-    r"""Whether an answer is the expected one: true, false, or the reason why that cannot be told.
-
-    >>> [judged("1/2", answer) for answer in ("0.5", "\\frac 12", "50%", "2", "half")]
-    [True, True, 'undecided', False, 'unparsed_answer']
-    """
-    if expected.strip() == answer.strip():
-        return True
-    gold, given = plain_text(expected), plain_text(answer)
-    if not gold:
-        return "unparsed_expected"
-    if not given:
-        return "unparsed_answer"
-    if _key(gold) == _key(given):
-        return True
-    wanted, found = quantity(gold), quantity(given)
-    if wanted is not None and found is not None:
-        return _same_quantity(wanted, found)
-    if len(gold) == 1 and gold.isalpha() and (letter := _CHOICE.match(given)) is not None:
-        return (letter[1] or letter[2]).upper() == gold.upper()
-    if {gold.lower(), given.lower()} <= _DECISIVE:
-        return {gold.lower(), given.lower()} in ({"yes", "true"}, {"no", "false"})
-    if _same_tuple(gold, given):
-        return True
-    if (wanted is None) == (found is None):
-        return "undecided"
-    return "unparsed_expected" if wanted is None else "unparsed_answer"
-
-
-def _same_quantity(gold: Quantity, given: Quantity) -> bool | str:
-    units = {gold.unit, given.unit} - {""}
-    if gold.value == given.value:
-        # 5 hours are not 5 minutes; a unit on one side only is left out on the other.
-        return True if all(_begins(*pair) for pair in pairwise(sorted(units))) else "undecided"
-    if units and gold.unit != given.unit and gold.value and given.value:
-        # 50 % is .5, 2 hours are 120 minutes.
-        ratio = abs(gold.value / given.value)
-        if max(ratio, 1 / ratio) in _RATIOS:
-            return "undecided"
-    if _rounds_to(gold, given) or _rounds_to(given, gold):
-        return "undecided"
-    return False
-
-
-def _begins(one: str, other: str) -> bool:
-    return other.startswith(one) or one.startswith(other)
-
-
-def _rounds_to(coarse: Quantity, fine: Quantity) -> bool:
-    """Whether one is the other to two decimals or more: 0.67 and 2/3."""
-    return coarse.decimals >= _ROUNDED and abs(coarse.value - fine.value) <= Fraction(1, 2 * 10**coarse.decimals)
-
-
-def _same_tuple(gold: str, given: str) -> bool:
-    parts = [re.split(r"\s*,\s+|,(?!\d{3}\b)", one.strip("()[]{} ")) for one in (gold, given)]
-    if gold[:1] != given[:1] and {gold[:1], given[:1]} & set("([{"):
-        return False
-    values = [[quantity(part) for part in one] for one in parts]
-    return len(parts[0]) == len(parts[1]) > 1 and all(
-        one is not None and other is not None and one.value == other.value for one, other in zip(*values, strict=True)
-    )
 
 
 def expected_answer(meta: Any) -> str | None:

@@ -3,7 +3,8 @@
 import re
 from itertools import islice
 
-from tunix_rt.analysis.answers import answer, judged, next_question, own_statement, stated
+from tunix_rt.analysis.answers import answer, next_question, own_statement, stated
+from tunix_rt.analysis.judging import judged
 from tunix_rt.analysis.score import Score, Texts
 
 _KEPT = 80

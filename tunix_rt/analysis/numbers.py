@@ -23,16 +23,15 @@ _UNIT = re.compile(
     r"-?(?P<unit>%|percent\b|[°¢€£][CF]?|[mgshlLAVWNJCFK]|[^\W\d_]{2}[^\d=+*/<>\\{}()]{0,60}(?:\^?[23²³])?)?\s*\.?\s*"
 )
 _SCALES = {"thousand": 1_000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_PERCENT = {"%", "percent"}
+_SYMBOLS = {"percent": "%", "dollar": "$", "USD": "$", "euro": "€", "pound": "£", "rupee": "₹", "Rs": "₹", "Rs.": "₹"}
 
 
 class Quantity(NamedTuple):
-    """A number and what it counts: `unit` in lower case without a plural's s ("" for none), `decimals` as written."""
+    """A number, its decimals as written, and what it counts: `unit` in lower case without a plural's s; "" for none."""
 
     value: Fraction
     unit: str
     decimals: int
-    is_money: bool
 
 
 def quantity(text: str) -> Quantity | None:
@@ -57,7 +56,8 @@ def quantity(text: str) -> Quantity | None:
     if first in _SCALES:
         value, name = value * _SCALES[first], others
     decimals = len((found["decimal"] or "").partition(".")[2])
-    return Quantity(value, "%" if name in _PERCENT else name.removesuffix("s"), decimals, found["money"] is not None)
+    name = name.removesuffix("s") or (found["money"] or "").strip()
+    return Quantity(value, _SYMBOLS.get(name, name), decimals)
 
 
 def _value(found: re.Match[str]) -> Fraction | None:
@@ -68,7 +68,9 @@ def _value(found: re.Match[str]) -> Fraction | None:
     if found["top"]:
         return _ratio(found["top"], found["bottom"])
     value, exponent = _plain(found["decimal"]), int(found["exponent"] or found["power"] or 0)
-    return None if value is None or abs(exponent) > _MAX_EXPONENT else value * Fraction(10) ** exponent
+    if value is None or not exponent:
+        return value
+    return None if abs(exponent) > _MAX_EXPONENT else value * Fraction(10) ** exponent
 
 
 def _ratio(top: str, bottom: str) -> Fraction | None:
@@ -77,4 +79,6 @@ def _ratio(top: str, bottom: str) -> Fraction | None:
 
 
 def _plain(digits: str) -> Fraction | None:
-    return Fraction(digits.replace(",", "").rstrip(".") or "0") if len(digits) <= _MAX_DIGITS else None
+    if len(digits) > _MAX_DIGITS:
+        return None
+    return Fraction(int(digits)) if digits.isdecimal() else Fraction(digits.replace(",", "").rstrip("."))

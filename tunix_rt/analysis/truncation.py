@@ -5,7 +5,7 @@ import re
 from tunix_rt.analysis.score import Score, Texts
 from tunix_rt.finish_reasons import is_cut_short
 
-_TAGS = tuple(re.compile(rf"</?{name}>") for name in ("think", "thinking", "thought", "reasoning", "answer", "output"))
+_TAG = re.compile(r"<(/?)(think|thinking|thought|reasoning|answer|output)>")
 # Code names a tag without opening it.
 _CODE = re.compile(r"`[^`\n]{1,200}`")
 _TAIL = 4_000
@@ -15,11 +15,11 @@ _END_MARKS = frozenset(".!?…。！？．｡।॥؟۔።։¿¡♪") | frozense
 _NO_MARKS = re.compile(r"[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff]")
 # Emoji end a message, too.
 _EMOJI = re.compile(r"[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f]")
-# Also in a calculator's mark, <<48/2=24>>.
+# Also in a calculator's mark, <<48/2=24>>24, or behind it.
 _OPEN_COMMAND = re.compile(
     r"\\(?:frac|dfrac|tfrac|boxed|fbox|text|sqrt|mathrm|mathbf)\{[^{}]*\Z"
     r"|\\(?:f|fr|fra|frac|b|bo|box|boxe|boxed|te|tex|text|sqrt|begin|left)?\Z"
-    r"|<<[\d.+*/()-]*(?:=[\d.]*)?>?\Z"
+    r"|<<[\d.+*/()-]*(?:=[\d.]*)?>{0,2}\Z"
 )
 _ANSWER_LINE = re.compile(
     r"[ \t>*_#]{0,8}(?:(?:the )?(?:final )?(?:answer|result|ans|A)\b[*_ ]{0,4}(?:[:：=]|is\b)|####)", re.IGNORECASE
@@ -30,19 +30,15 @@ _SHORT_ANSWER, _SHORT_WORDS = 80, 8
 
 
 def unclosed_tag(text: str) -> str | None:
-    """The tag that a text opens last and never closes; None where there is none.
+    """A tag that a text opens and never closes; None where there is none.
 
     >>> unclosed_tag("<think>27 × 20")
     '<think>'
     """
     if "<" not in text:
         return None
-    text = _CODE.sub("", text)
-    for pattern in _TAGS:
-        found = [tag[0] for tag in pattern.finditer(text)]
-        if found and not found[-1].startswith("</"):
-            return found[-1]
-    return None
+    last = {name: closes for closes, name in _TAG.findall(_CODE.sub("", text) if "`" in text else text)}
+    return next((f"<{name}>" for name, closes in last.items() if not closes), None)
 
 
 def cut_at_end(text: str, *, short_answer: int = _SHORT_ANSWER) -> str | None:  # noqa: PLR0911 - one for each rule
@@ -64,10 +60,12 @@ def cut_at_end(text: str, *, short_answer: int = _SHORT_ANSWER) -> str | None:  
         return "fence"
     if _OPEN_COMMAND.search(tail[-300:]):
         return "command"
-    last = tail[-1]
+    last, (before, _, line) = tail[-1], tail.rpartition("\n")
+    # An amount that is missing: the end of a formula would make it an even number of them.
+    if last == "$" and line.count("$") % 2 and line[-2:-1] in {" ", "=", "("}:
+        return "no_end_mark"
     if last in _END_MARKS or last.isdigit() or _NO_MARKS.match(last) or _EMOJI.match(last):
         return None
-    before, _, line = tail.rpartition("\n")
     if _ANSWER_LINE.match(line):
         return None
     is_short = not before.strip() and len(text.strip()) <= short_answer and len(line.split()) <= _SHORT_WORDS

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from tunix_rt.errors import QueryInvalid
-from tunix_rt.store.filter_values import Kind, is_text, plain_value, shown
+from tunix_rt.store.filter_values import STRING, Kind, plain_value, shown
 
 # So that a name can stand in a text with a comparison behind it, and in a list with commas.
 SCORER_NAME = re.compile(r"[^\s!<>=,\"\x00-\x1f\x7f](?:[^<>=!,\"\x00-\x1f\x7f]{0,98}[^\s<>=!,\"\x00-\x1f\x7f])?")
@@ -19,7 +19,7 @@ _SIGN = re.compile(r"<=|>=|!=|=|<|>")
 # A comma between terms, not one inside quotes.
 _TERMS = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,])+|(?<=,)(?=,|$)|^$', re.DOTALL)
 _SQL = {"=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
-_EXAMPLES = '{"answer": False, "loop": True}, or as text: !answer, loop, structure<50, verdict=good, answer=null'
+_EXAMPLES = "loop, !answer, structure<50, verdict=good, answer=null"
 
 # `{bounds}` is a condition on the created_at and id of the traces, which bounds the scores as well.
 _CURRENT = """
@@ -87,7 +87,7 @@ def _checked(name: str, scorer: Any, sign: str, given: Any) -> Term:
         )
     if is_number and abs(wanted) > sys.float_info.max:
         raise QueryInvalid(f"{name}: {scorer}{sign}{shown(given)}: must be a number of at most 1.8e308")
-    if isinstance(wanted, str) and (not is_text(wanted) or sign not in ("=", "!=")):
+    if isinstance(wanted, str) and STRING.check(name, wanted) is not None and sign not in ("=", "!="):
         raise QueryInvalid(f"{name}: {scorer}{sign}{shown(given)}: a label can only be equal or not; write = or !=")
     if isinstance(wanted, list | dict) or (wanted is None and (given is not None or sign not in ("=", "!="))):
         raise QueryInvalid(f"{name}: {scorer}{sign}{shown(given)}: must be a boolean, a number, a label or null")

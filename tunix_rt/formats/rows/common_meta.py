@@ -108,6 +108,15 @@ _VERDICTS = ("correct", "reward")
 COMMON_NAMES = tuple(dict.fromkeys(name for fact in _FACTS for name in (fact.key, *fact.names)))
 
 
+def names_of(key: str) -> tuple[str, ...]:
+    """The names that rows have for a key of meta, those that are preferred first.
+
+    >>> names_of("model")
+    ('model', 'model_name', 'generation_model')
+    """
+    return tuple(dict.fromkeys(name for fact in _FACTS if fact.key == key for name in fact.names))
+
+
 def with_common_meta(
     meta: Mapping[str, Any], extra: Mapping[str, Any], shared: Mapping[str, Any] = _NOTHING
 ) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from numbers import Number
 from typing import Any
@@ -13,6 +14,7 @@ from tunix_rt.store.scores.facts import NewScore
 from tunix_rt.validation import short
 
 _LARGE = 1e300
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _MOST_LABEL_CHARS = 1_000
 _MOST_ANSWER_CHARS = 4_096
 _MOST_EXPLANATION_CHARS = 2_000
@@ -39,6 +41,8 @@ def new_score(created_at: int, trace_id: str, result: Any) -> NewScore:
         return _row(created_at, trace_id, _score_of(result))
     except _NoScore as error:
         return _row(created_at, trace_id, Score(reason="error", explanation=f"returned {error}"))
+    except Exception as error:  # noqa: BLE001 - a foreign value with a fault of its own
+        return _row(created_at, trace_id, error_score(error))
 
 
 def _score_of(result: Any) -> Score:
@@ -100,13 +104,14 @@ def _label(label: Any) -> str:
 def _text(text: Any, most: int) -> str | None:
     if text is None:
         return None
-    text = _storable(str(text))
-    return text if len(text) <= most else text[: most - 1] + "…"
+    # A Score does not check what it is given.
+    shown = _storable(str(text))
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
 def _storable(text: str) -> str:
-    """The text with what is no Unicode, such as a lone surrogate, as an escape."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """The text with what cannot be stored, a lone surrogate or NUL, as an escape."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _metadata(metadata: Any) -> str | None:
@@ -120,7 +125,8 @@ def _metadata(metadata: Any) -> str | None:
         if isinstance(error, _NoScore):
             raise
         raise _NoScore(f"metadata that is not JSON: {error}") from None
-    text = _storable(str(text))
+    # In JSON an escape of half a pair is not valid: its backslash is escaped as well.
+    text = _SURROGATE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text)
     if len(text.encode()) > _MOST_METADATA_BYTES:
         raise _NoScore(f"metadata of {len(text.encode()):,} bytes; at most {_MOST_METADATA_BYTES:,}")
     return text

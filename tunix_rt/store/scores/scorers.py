@@ -81,7 +81,7 @@ def _key(name: Any, version: Any, params: Any) -> ScoreKey:
     if not isinstance(version, str) or not 0 < len(version) <= _MOST_VERSION_CHARS or not storable(version):
         raise QueryInvalid(f"version={short(version)}: must be a text of 1 to {_MOST_VERSION_CHARS} characters")
     try:
-        text = json.dumps(plain(dict(params)), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(plain(dict(params)), sort_keys=True, separators=(",", ":"))
     except (TraceInvalid, TypeError, ValueError) as error:
         raise QueryInvalid(f"params={short(params)}: must be JSON: {error}") from None
     if len(text) > _MOST_PARAMS_CHARS:
