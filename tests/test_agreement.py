@@ -1,6 +1,7 @@
 """Whether two scorers agree: `store.agreement` and `store.disagreements`."""
 
 import json
+import re
 
 import pytest
 
@@ -73,10 +74,14 @@ def test_it_shows_itself(judged):
     store, records = judged
     found = store.agreement("judge", "meta.correct")
     text, html = str(found), found._repr_html_()
-    assert "8 of 10: 0.800 [" in text
-    assert "would agree with meta.correct in 0.600" in text
-    assert str(records[9].id)[:8] in text
+    assert "8 of 10: 80.0% (95 % interval 49.0% to 94.3%)" in text
+    assert "would agree in 6 of 10: 60.0% (" in text
+    assert "store.disagreements('judge', 'meta.correct')" in text
+    shown = [line.split()[-1] for line in text.splitlines() if line.startswith(("true ", "false "))]
+    assert [store.get(one).id for one in shown] == [records[n].id for n in (7, 9, 5)]
     assert "always true" in html
+    assert len({store.get(one).id for one in re.findall(r"<span[^>]*>(\S+)</span>", html)}) == 7
+    assert "disagreements" not in str(store.agreement("meta.reward", "meta.correct"))
     assert repr(found) == "<Agreement of judge and meta.correct on 10 traces>"
     assert list(found.df()["n"]) == [2, 2, 6]
     assert json.loads(json.dumps(found.to_dict()))["agreed"]["n"] == 10
@@ -93,8 +98,17 @@ def test_one_label_only_has_no_kappa(judged):
 def test_an_empty_store_agrees_on_nothing(store):
     found = store.agreement("meta.correct", "meta.reward")
     assert (found.n, found.cells, found.agreed.value, found.most_frequent) == (0, [], None, None)
-    assert "0 of 0" in str(found)
+    assert "none of these traces has meta.correct; load traces that have it" in str(found)
     assert len(store.disagreements("meta.correct", "meta.reward")) == 0
+
+
+def test_where_nothing_was_scored_by_both_it_says_what_to_do(judged):
+    store, records = judged
+    scored(store, records[0], "late", 1.0)
+    assert "has a score of late; run store.score('late') with" in str(store.agreement("late", "meta.n", text="9?"))
+    scored(store, store.add({"prompt": "x", "steps": ["s"], "final_answer": "a"}), "other", 1.0)
+    assert "score the same traces by both" in str(store.agreement("late", "other"))
+    assert "to do" not in str(store.agreement("late", "judge"))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What to look at first: the flags of a store, their report, and its faces."""
 
 import json
+import re
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -60,11 +61,17 @@ def test_the_newest_score_is_the_flag_even_where_it_says_nothing(mixed):
 
 def test_a_report_shows_itself(mixed):
     lines = str(mixed.flag("loop", "no_answer", progress=False)).splitlines()
-    assert lines[0].split() == ["flag", "traces", "of", "share", "95", "%", "interval", "undecided", "examples"]
+    assert lines[0].split() == ["flag", "traces", "of", "share", "95", "%", "interval", "undecided", "newest"]
     assert lines[2].split()[:7] == ["loop", "2", "12", "16.7%", "4.7%", "to", "44.8%"]
+    assert lines[-1] == "2 flags over 12 traces"
     html = mixed.flags("loop")._repr_html_()
-    assert "16.7%" in html
-    assert str(mixed.page(text="loop")[0].id)[:18] in html
+    assert '<td class="trt-n" dir="auto">16.7%</td>' in html
+    # A terminal shows the id of one example, a page those of all; they differ, and find their traces.
+    shown = re.findall(r"<span[^>]*>(\S+)</span>", html)
+    found = [one.id for one in mixed.page(text="loop")]
+    assert [mixed.get(one).id for one in shown] == found
+    assert mixed.get(lines[2].split()[-1]).id == found[0]
+    assert "–" in str(mixed.flags("wrong"))
 
 
 def bounds(k, n):

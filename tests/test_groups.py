@@ -79,20 +79,57 @@ def test_it_shows_itself(six):
     text, html = str(six.groups()), six.groups()._repr_html_()
     assert "6 of 24 samples" in text
     assert "1 too hard, 3 informative, 2 too easy" in text
-    assert "pass@1 0.583 [" in text
-    assert "maj@4" in text
-    # Of four samples a percentage says nothing.
-    assert "3 of 4" in text
-    assert "3 of 4 (" not in text
-    assert "3 of 4" in html
+    # What all groups share is said once, and is not a column.
+    assert "source  rollouts" in text
+    header, _, rates = text.splitlines()[5:8]
+    assert header.split() == ["pass@1", "pass@4", "maj@4", "n", "n", "≥", "4"]
+    assert rates.split()[:2] == ["0.583", "[0.292,"]
+    assert rates.split()[-2:] == ["6", "6"]
+    assert [line.split()[0] for line in text.splitlines()[-7:-1]] == ["0", "1", "2", "3", "4", "5"]
+    assert "3 × 27?        4      3/4  513         3/4  informative" in text
+    assert '<td class="trt-n" dir="auto">3/4</td>' in html
     assert repr(six.groups()) == "<Groups: 6 of 24 samples>"
     assert json.loads(json.dumps(six.groups().to_dict()))["policies"][0]["pass_at_1"]["n"] == 6
 
 
-def test_of_five_samples_a_share_is_shown(store):
+def test_of_few_prompts_no_rate_is_shown(store):
     sampled(store, "27 × 19?", ["513"] * 3 + ["540"] * 2)
-    assert "3 of 5 (60%)" in str(store.groups())
-    assert "n = 1, too few to say" in str(store.groups())
+    assert "too few  too few  too few  1      1" in str(store.groups())
+
+
+def test_the_largest_k_is_one_that_half_of_the_prompts_have(store):
+    for n in range(4):
+        sampled(store, f"{n} × 27?", ["513"] * (2 + n))
+    assert "pass@4" in str(store.groups())
+    assert "n ≥ 4" in str(store.groups())
+    sampled(store, "a", ["513"], model="b")
+    for n in range(9):
+        sampled(store, f"{n} + 27?", ["513"])
+    header = str(store.groups(model="toy")).splitlines()[5].split()
+    assert header == ["pass@1", "maj@1", "n"]
+
+
+def test_policies_are_in_the_order_of_their_steps_and_the_hardest_groups_of_all_are_shown(store):
+    for step in (10, 9, 100, "v2"):
+        sampled(store, f"{step}?", ["513"] * (step == 9) + ["540"], training_step=step)
+    groups = store.groups()
+    steps = [one["training_step"] for one in groups.policies]
+    assert steps == [one.policies[0]["training_step"] for one in groups.by_policy()] == ["9", "10", "100", "v2"]
+    # The index is that of the data and of page(), whatever comes first.
+    assert [line.split()[0] for line in str(groups).splitlines()[-5:-1]] == ["1", "2", "3", "0"]
+    assert groups.page(3)[0].preview == "v2?"
+    assert "4 policies, not pooled" in str(groups)
+    assert [line.split()[0] for line in str(groups).splitlines()[6:12]] == ["step", "────", "9", "10", "100", "v2"]
+
+
+def test_of_many_groups_and_policies_twenty_are_shown(store):
+    for step in range(21):
+        sampled(store, f"{step}?", ["513", "540"], training_step=step)
+    text = str(store.groups())
+    assert "showing 20 of 21 policies, not pooled · [95 % interval]" in text
+    assert "showing 20 of 21 groups, hardest first · samples of one: .page(i) · as data: .df()" in text
+    assert max(map(len, text.splitlines())) <= 100
+    assert len(store.groups().to_dict()["data"]) == 21
 
 
 def test_several_policies_are_split_and_never_pooled(store):
@@ -143,6 +180,8 @@ def test_samples_without_a_verdict_are_neither_right_nor_wrong(store):
     assert (groups.df()["judged"][0], groups.df()["level"][0]) == (0, "unknown")
     assert groups.pass_at(1) == Estimate(None, None, None, 0, 1)
     assert groups.majority(1) == Estimate(None, None, None, 0, 1)
+    assert 'no sample has a verdict; run store.score("answer")' in str(groups)
+    assert "pass@" not in str(groups)
 
 
 def test_rewards_teach_where_they_differ(store):
@@ -157,7 +196,8 @@ def test_rewards_teach_where_they_differ(store):
         "write": "unknown",
     }
     assert table["reward_spread"]["write a poem"] == 1
-    assert "0.5, spread 1" in str(store.groups())
+    assert "0.5       1  informative" in str(store.groups())
+    assert "0.5       –  same reward" in str(store.groups())
 
 
 def test_an_unanswered_sample_is_drawn_and_never_wins(store):

@@ -69,7 +69,10 @@ def test_filters_choose_the_traces(training):
 
 def test_it_shows_itself(training):
     found = training.overlap([EGGS, ROBE, "x", "y", "z"])
-    assert "2 of 5, by 13 words in a row: 0.400 [" in str(found)
+    assert "2 of 5: 40.0% (95 % interval" in str(found)
+    assert "found by  13 words in a row" in str(found)
+    assert "2 prompts found · traces of one: .page(i)" in str(found)
+    assert training.get(str(found).splitlines()[-2].split()[-1]).id == found.page(1)[0].id
     assert "all of it" in found._repr_html_()
     assert repr(found) == "<Overlap: 2 of 5 prompts>"
     assert [row["complete"] for row in json.loads(json.dumps(found.to_dict()))["data"]] == [True, False]

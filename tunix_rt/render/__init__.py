@@ -18,11 +18,12 @@ from tunix_rt.render.html import (
     table_html,
     trace_html,
 )
-from tunix_rt.render.humanize import count, size, utc_exact
+from tunix_rt.render.humanize import Ids, count, share, short_ids, size, utc_exact
 from tunix_rt.render.showing import Shown, shows_facts, shows_itself, shows_summary
 from tunix_rt.render.text import facts_text, info_text, page_text, report_line, report_text, table_text, trace_text
 
 __all__ = [
+    "Ids",
     "Shown",
     "count",
     "facts_html",
@@ -37,6 +38,8 @@ __all__ = [
     "report_line",
     "report_text",
     "saved_html",
+    "share",
+    "short_ids",
     "shows_facts",
     "shows_itself",
     "shows_summary",

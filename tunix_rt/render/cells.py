@@ -8,6 +8,7 @@ from uuid import UUID
 
 from tunix_rt.render.captions import as_json
 from tunix_rt.render.characters import one_line
+from tunix_rt.render.humanize import Ids
 from tunix_rt.render.protocols import TableShape
 
 _LONGEST = 200  # characters of a value in a cell; the whole stands in its title, itself bounded
@@ -33,6 +34,8 @@ class Cell(NamedTuple):
     whole: str = ""
     """The full value when `text` is only a part of it."""
     css: str = ""
+    parts: tuple[str, ...] = ()
+    """What must not be broken, where the text is only the first of several."""
 
 
 NULL = Cell("NULL", css="trt-quiet")
@@ -57,6 +60,8 @@ def cell(value: object, *, is_number: bool = False) -> Cell:  # noqa: PLR0911  o
         # A small number must not become zero.
         shown = rounded if round(value, _DIGITS) else exact
         return Cell(shown, "" if shown == exact else exact, "trt-n")
+    if isinstance(value, Ids):
+        return Cell(value[0] if value else "", css="trt-mono", parts=value)
     if is_number:
         return Cell(str(value), css="trt-n")
     if isinstance(value, str):

@@ -15,7 +15,7 @@ from tunix_rt.render.characters import one_line, visible
 from tunix_rt.render.humanize import count, prefix_length, utc, utc_exact
 from tunix_rt.render.outline import outline
 from tunix_rt.render.passages import AsItStands, MarkdownSetter, Passage, Typesetter
-from tunix_rt.render.protocols import InfoShape, PageShape, ReportShape, TableShape, TraceShape
+from tunix_rt.render.protocols import CaptionedShape, InfoShape, PageShape, ReportShape, TableShape, TraceShape
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -141,12 +141,13 @@ def info_html(info: InfoShape, *, more: Sequence[tuple[str, str]] = (), styled: 
 
 def table_html(table: TableShape) -> Markup:
     """A SQL result: its rows, numbers to the right, NULL marked, types in the headers' titles."""
-    return _render("table", **_rows_of(table))
+    return _render("table", typed=True, **_rows_of(table))
 
 
-def summary_html(facts: Sequence[tuple[str, str]], table: TableShape) -> Markup:
-    """Facts, and below them a table, where it has rows."""
-    return _render("summary", facts=facts, **_rows_of(table))
+def summary_html(facts: Sequence[tuple[str, str]], tables: Sequence[CaptionedShape]) -> Markup:
+    """Facts, and below them tables, those that have rows."""
+    shown = [tuple((_rows_of(table) | {"caption": table.caption}).values()) for table in tables if table.rows]
+    return _render("summary", typed=False, facts=facts, tables=shown)
 
 
 def _rows_of(table: TableShape) -> dict[str, Any]:

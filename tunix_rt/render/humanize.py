@@ -1,13 +1,29 @@
 """Numbers, sizes, times and ids for people."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Protocol
 from uuid import UUID
 
 _UNIT = 1024
 _UNITS = ("KiB", "MiB", "GiB", "TiB")
 _WHOLE = 10  # from here on a decimal says nothing
 _GROUP_ENDS = (18, 23, 36)
+
+
+class Ids(tuple[str, ...]):
+    """Ids of examples in a cell: a terminal shows the first, a page all, none of them broken."""
+
+    __slots__ = ()
+
+
+class _Interval(Protocol):
+    @property
+    def value(self) -> float | None: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
 
 
 def count(n: int, noun: str) -> str:
@@ -70,3 +86,22 @@ def prefix_length(ids: Iterable[UUID]) -> int:
     """
     written = {str(each) for each in ids}
     return next(n for n in _GROUP_ENDS if len({each[:n] for each in written}) == len(written))
+
+
+def short_ids(lists: Sequence[Sequence[str]]) -> list[Ids]:
+    """The ids of each list, cut to the same length, at which all of them are distinct; see `prefix_length`."""
+    n = prefix_length(UUID(each) for ids in lists for each in ids)
+    return [Ids(each[:n] for each in ids) for ids in lists]
+
+
+def share(k: int, n: int, estimate: _Interval) -> str:
+    """`k` of `n`, with the share and its interval where the estimate has one.
+
+    >>> from types import SimpleNamespace as Any
+    >>> share(8, 10, Any(value=0.8, low=0.49, high=0.9434)), share(2, 3, Any(value=2 / 3, low=None, high=None))
+    ('8 of 10: 80.0% (95 % interval 49.0% to 94.3%)', '2 of 3')
+    """
+    counts = f"{k:,} of {n:,}"
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return counts
+    return f"{counts}: {estimate.value:.1%} (95 % interval {estimate.low:.1%} to {estimate.high:.1%})"

@@ -34,24 +34,32 @@ def shows_facts(shown: _Class) -> _Class:
 
 
 class Shown(NamedTuple):
-    """A table to show: the first `rows` of `n_rows`, under names and types as SQL has them."""
+    """A table of a summary: `rows` under names and types as SQL has them, and a `caption` for all `n_rows`."""
 
     columns: tuple[str, ...]
     types: tuple[str, ...]
     rows: Sequence[Sequence[Any]]
     n_rows: int
+    caption: str
 
     @classmethod
-    def of(cls, rows: Sequence[Mapping[str, Any]], n_rows: int) -> "Shown":
-        """Of rows with the same keys; numbers go to the right."""
+    def of(cls, rows: Sequence[Mapping[str, Any]], n_rows: int, caption: str, *, right: Sequence[str] = ()) -> "Shown":
+        """Of rows with the same keys; numbers, with thousands separated, and the columns `right` go to the right.
+
+        A missing value is shown as a dash.
+        """
         names = tuple(rows[0]) if rows else ()
-        numbers = [all(isinstance(row[name], int | float | None) for row in rows) for name in names]
+        numbers = [name in right or all(isinstance(row[name], int | float | None) for row in rows) for name in names]
         types = tuple("DOUBLE" if number else "VARCHAR" for number in numbers)
-        return cls(names, types, [tuple(row.values()) for row in rows], n_rows)
+        return cls(names, types, [tuple(map(_said, row.values())) for row in rows], n_rows, caption)
+
+
+def _said(value: Any) -> Any:
+    return "–" if value is None else f"{value:,}" if isinstance(value, int) else value
 
 
 def shows_summary(shown: _Class) -> _Class:
-    """Lets a class show its `_facts`, as `shows_facts` does, and below them its `_table`, a `Shown`."""
+    """Lets a class show its `_facts`, as `shows_facts` does, and below them its `_tables`, of `Shown`."""
     return shows_itself(
-        lambda self: summary_text(self._facts, self._table), lambda self: summary_html(self._facts, self._table)
+        lambda self: summary_text(self._facts, self._tables), lambda self: summary_html(self._facts, self._tables)
     )(shown)

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from tunix_rt.render import captions, cells
 from tunix_rt.render.characters import fit, folded, one_line, visible, width
-from tunix_rt.render.humanize import count, prefix_length, utc
+from tunix_rt.render.humanize import Ids, count, prefix_length, utc
 from tunix_rt.render.passages import LONG, SHOWN
-from tunix_rt.render.protocols import InfoShape, PageShape, ReportShape, TableShape, TraceShape
+from tunix_rt.render.protocols import CaptionedShape, InfoShape, PageShape, ReportShape, TableShape, TraceShape
 
 COLUMNS = 100
 _GAP = "  "
@@ -186,8 +186,8 @@ def info_text(info: InfoShape, *, columns: int = COLUMNS, compact: str = "store.
     return _clean(lines)
 
 
-def table_text(table: TableShape) -> str:
-    """A SQL result as aligned columns; columns that do not fit are counted.
+def table_text(table: TableShape, caption: str | None = None) -> str:
+    """A SQL result as aligned columns; columns that do not fit are counted, unless there is another `caption`.
 
     >>> from types import SimpleNamespace as Any
     >>> print(table_text(Any(columns=["source", "n"], types=["VARCHAR", "BIGINT"], rows=[("gsm8k", 7473)], n_rows=1)))
@@ -205,14 +205,16 @@ def table_text(table: TableShape) -> str:
     n_columns = _fitting([header, *rows])
     right = {n for n, column in enumerate(columns) if column.is_number}
     moments = {n for n, column in enumerate(columns) if column.type.startswith(("TIMESTAMP", "DATE"))}
+    ids = {n for row in table.rows for n, value in enumerate(row) if isinstance(value, Ids)}
     shown = [row[:n_columns] for row in rows]
-    lines = _table(header[:n_columns], shown, right=right, firm=right | moments)
-    return _clean([*lines, captions.table_caption(table, n_columns)])
+    lines = _table(header[:n_columns], shown, right=right, firm=right | moments | ids)
+    return _clean([*lines, captions.table_caption(table, n_columns) if caption is None else caption])
 
 
-def summary_text(facts: Sequence[tuple[str, str]], table: TableShape) -> str:
-    """Facts, and below them a table, where it has rows."""
-    return facts_text(facts) + (f"\n\n{table_text(table)}" if table.rows else "")
+def summary_text(facts: Sequence[tuple[str, str]], tables: Sequence[CaptionedShape]) -> str:
+    """Facts, and below them tables, those that have rows."""
+    shown = [table_text(table, table.caption) for table in tables if table.rows]
+    return "\n\n".join([facts_text(facts), *shown] if facts else shown)
 
 
 def _fitting(grid: Sequence[Sequence[str]]) -> int:

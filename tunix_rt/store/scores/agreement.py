@@ -121,22 +121,42 @@ class Agreement:
             ("scorers", f"{self.a} and {self.b}"),
             ("scored by both", render.count(self.n, "trace")),
             ("by one only", f"{self.only_a:,} by {self.a}, {self.only_b:,} by {self.b}"),
-            ("agreed", f"{equal:,} of {self.n:,}" + (f": {self.agreed}" if self.n >= FEWEST else "")),
         ]
+        if not self.n:
+            return [*facts, ("to do", f"nothing to compare: {self._missing}")]
+        facts.append(("agreed", render.share(equal, self.n, self.agreed)))
         if self.n >= FEWEST:
-            said = str(self.kappa) if self.kappa.value is not None else "undefined: both always give one label"
-            facts.append(("kappa", said))
-            facts.append((f"always {self.most_frequent}", f"would agree with {self.b} in {self.constant}"))
+            said = "undefined: both always give one label"
+            if self.kappa.value is not None:
+                said = f"{self.kappa.value:.3f} (95 % interval {self.kappa.low:.3f} to {self.kappa.high:.3f})"
+            facts.append(("kappa", f"{said}; 0 is what chance would reach, 1 is full agreement"))
+            n = sum(cell.n for cell in self.cells if cell.b == self.most_frequent)
+            facts.append((f"always {self.most_frequent}", f"would agree in {render.share(n, self.n, self.constant)}"))
         return facts
 
     @property
-    def _table(self) -> render.Shown:
-        rows = [
-            {self.a: cell.a, f"{self.b} " if self.a == self.b else self.b: cell.b, "traces": cell.n}
-            | {"examples": " ".join(one for one in cell.examples)}
-            for cell in self.cells
+    def _missing(self) -> str:
+        """What to do where no trace was scored by both."""
+        lacking = [name for name, n in ((self.a, self.only_a), (self.b, self.only_b)) if not n]
+        steps = [
+            f"none of these traces has {name}; load traces that have it, or change the filters"
+            if name.startswith("meta.")
+            else f"none of these traces has a score of {name}; run store.score({name!r}) with the same filters"
+            for name in dict.fromkeys(lacking)
         ]
-        return render.Shown.of(rows, len(rows))
+        return "; ".join(steps) or "each trace was scored by one of them; score the same traces by both"
+
+    @property
+    def _tables(self) -> list[render.Shown]:
+        examples = render.short_ids([cell.examples for cell in self.cells])
+        rows = [
+            {self.a: cell.a, f"{self.b} " if self.a == self.b else self.b: cell.b, "traces": cell.n} | {"newest": ids}
+            for cell, ids in zip(self.cells, examples, strict=True)
+        ]
+        caption = render.count(len(rows), "pair") + " of labels"
+        if any(cell.a != cell.b for cell in self.cells):
+            caption += f" · where they differ: store.disagreements({self.a!r}, {self.b!r})"
+        return [render.Shown.of(rows, len(rows), caption)]
 
     def __repr__(self) -> str:
         return f"<Agreement of {self.a} and {self.b} on {self.n:,} traces>"

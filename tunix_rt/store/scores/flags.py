@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
-from uuid import UUID
 
 from tunix_rt import render
 from tunix_rt.analysis import FLAGS
 from tunix_rt.analysis.statistics import FEWEST, wilson
-from tunix_rt.render.humanize import prefix_length
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Progress
@@ -57,7 +55,7 @@ class FlagCount:
     examples: tuple[str, ...]
 
 
-@render.shows_itself(render.table_text, render.table_html)
+@render.shows_summary
 @dataclass(frozen=True)
 class FlagReport:
     """What to look at first: `flags`, the most frequent first, over the `n_traces` that passed the filters.
@@ -77,36 +75,25 @@ class FlagReport:
         }
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns as it is shown."""
-        return ("flag", "traces", "of", "share", "95 % interval", "undecided", "examples")
+    def _facts(self) -> list[tuple[str, str]]:
+        return []
 
     @property
-    def types(self) -> tuple[str, ...]:
-        """Their types."""
-        return ("VARCHAR", "BIGINT", "BIGINT", "VARCHAR", "VARCHAR", "BIGINT", "VARCHAR")
-
-    @property
-    def n_rows(self) -> int:
-        """The number of flags."""
-        return len(self.flags)
-
-    @property
-    def rows(self) -> list[tuple[Any, ...]]:
-        """The flags as they are shown."""
-        n_digits = prefix_length(UUID(trace_id) for one in self.flags for trace_id in one.examples)
-        return [
-            (
-                one.flag,
-                one.count,
-                one.looked_at,
-                "–" if one.share is None else f"{one.share:.1%}",
-                "–" if one.low is None or one.high is None else f"{one.low:.1%} to {one.high:.1%}",
-                one.undecided,
-                " ".join(trace_id[:n_digits] for trace_id in one.examples),
-            )
-            for one in self.flags
+    def _tables(self) -> list[render.Shown]:
+        rows = [
+            {
+                "flag": one.flag,
+                "traces": one.count,
+                "of": one.looked_at,
+                "share": None if one.share is None else f"{one.share:.1%}",
+                "95 % interval": None if one.low is None or one.high is None else f"{one.low:.1%} to {one.high:.1%}",
+                "undecided": one.undecided,
+                "newest": ids,
+            }
+            for one, ids in zip(self.flags, render.short_ids([one.examples for one in self.flags]), strict=True)
         ]
+        caption = f"{render.count(len(rows), 'flag')} over {render.count(self.n_traces, 'trace')}"
+        return [render.Shown.of(rows, len(rows), caption, right=("share", "95 % interval"))]
 
 
 def flag(session: Session, names: Sequence[str], filters: Filters, *, progress: Progress) -> FlagReport:

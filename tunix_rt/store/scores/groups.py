@@ -1,12 +1,15 @@
 """The samples of one prompt from one policy, counted: how often they are correct, what most say, what they teach."""
 
+import re
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from tunix_rt import render
-from tunix_rt.analysis.statistics import FEWEST, Estimate, maj_at_k, mean, pass_all_k, pass_at_k
+from tunix_rt.analysis.statistics import Estimate, maj_at_k, mean, pass_all_k, pass_at_k
 from tunix_rt.errors import QueryInvalid
 from tunix_rt.store.engine.rows import TIME
 from tunix_rt.store.engine.session import Session
@@ -14,13 +17,14 @@ from tunix_rt.store.filters import Filters
 from tunix_rt.store.query.page import Page, whole_number
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.scores.current import CURRENT_OF_TRACES
+from tunix_rt.store.scores.group_tables import group_facts, group_table, policy_table
 from tunix_rt.store.scores.policy import CORRECT, NAMED_GROUP, POLICY, POLICY_FIELDS, REWARD
 from tunix_rt.validation import short
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_SHOWN, _POLICIES_SHOWN = 50, 10
+_LISTED = 50
 # What `by` may name, beside the policy, which always separates. Shown as the first 200 characters.
 _BY = {
     **POLICY_FIELDS,
@@ -133,7 +137,7 @@ where traces.id in (select majority_id::uuid from grouped where majority_id is n
 
 @render.shows_summary
 class Groups:
-    """Groups of samples, the hardest of each policy first; a policy is a source, a model and a point of its training.
+    """Groups of samples, by policy, the hardest first; a policy is a source, a model and a point of its training.
 
     `pass_at(k)`, `pass_all(k)` and `majority(k)` are Estimates over the prompts of one policy; `by_policy()` splits the
     groups of several, which are never pooled. `df()` and `arrow()` have a row for each group: the fields that its
@@ -149,6 +153,9 @@ class Groups:
         self._groups = table
         self._get_page = get_page
         self.fields = tuple(fields)
+        # Each policy, and where its groups begin; they are in a row.
+        policies = zip(*(table[name].to_pylist() for name in POLICY_FIELDS), strict=True)
+        self._runs = [(policy, next(run)[0]) for policy, run in groupby(enumerate(policies), itemgetter(1))]
 
     @property
     def n_samples(self) -> int:
@@ -157,16 +164,15 @@ class Groups:
 
     @property
     def policies(self) -> tuple[dict[str, str | None], ...]:
-        """The policies of the groups: their source, model and training step or policy version."""
-        rows = self._groups.select(list(POLICY_FIELDS)).to_pylist()
-        return tuple(dict(one) for one in dict.fromkeys(tuple(row.items()) for row in rows))
+        """The policies of the groups: their source, model and training step or policy version, in this order."""
+        return tuple(dict(zip(POLICY_FIELDS, one, strict=True)) for one, _ in self._runs)
 
     def by_policy(self) -> tuple["Groups", ...]:
         """The groups of each policy, in the order of `policies`."""
-        rows = [tuple(row.items()) for row in self._groups.select(list(POLICY_FIELDS)).to_pylist()]
+        ends = [*(start for _, start in self._runs[1:]), len(self)]
         return tuple(
-            Groups(self._groups.filter(pa.array([row == one for row in rows])), self.fields, self._get_page)
-            for one in dict.fromkeys(rows)
+            Groups(self._groups.slice(start, end - start), self.fields, self._get_page)
+            for (_, start), end in zip(self._runs, ends, strict=True)
         )
 
     def pass_at(self, k: int) -> Estimate:
@@ -235,7 +241,7 @@ class Groups:
                 {**policy, "pass_at_1": one.pass_at(1).to_dict()}
                 for policy, one in zip(self.policies, self.by_policy(), strict=True)
             ],
-            "data": self.arrow().slice(0, _SHOWN).to_pylist(),
+            "data": self.arrow().slice(0, _LISTED).to_pylist(),
         }
 
     @property
@@ -246,22 +252,11 @@ class Groups:
 
     @property
     def _facts(self) -> list[tuple[str, str]]:
-        levels = ", ".join(f"{n:,} {level}" for level, n in self.levels.items())
-        facts = [("groups", f"{len(self):,} of {self.n_samples:,} samples"), ("levels", levels or "none")]
-        if (n := len(self.policies)) > 1:
-            facts.append(("policies", f"{n}, not pooled"))
-        for policy, one in zip(self.policies[:_POLICIES_SHOWN], self.by_policy(), strict=False):
-            name = " ".join(str(value) for value in policy.values() if value is not None) or "no policy named"
-            most = max(one.arrow()["judged"].to_pylist())
-            for k in sorted({1, most} - {0}):
-                facts += [(name, f"pass@{k} {one.pass_at(k)}"), (name, f"maj@{k} {one.majority(k)}")]
-        return facts
+        return group_facts(self)
 
     @property
-    def _table(self) -> render.Shown:
-        rows = self._groups.slice(0, _SHOWN).to_pylist()
-        fields = [name for name in self.fields if any(row[name] is not None for row in rows)]
-        return render.Shown.of([{name: row[name] for name in fields} | _counts(row) for row in rows], len(self))
+    def _tables(self) -> list[render.Shown]:
+        return [policy_table(self), group_table(self)]
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -270,21 +265,12 @@ class Groups:
         return f"<Groups: {len(self):,} of {self.n_samples:,} samples>"
 
 
-def _counts(row: dict[str, Any]) -> dict[str, Any]:
-    """What a row shows of a group: counts, with shares where it has at least 5 samples."""
-    reward = None if row["reward"] is None else f"{row['reward']:.3g}"
-    return {
-        "samples": row["samples"],
-        "correct": _of(row["correct"], row["judged"]) if row["judged"] else None,
-        "majority": row["majority"],
-        "agreement": _of(row["majority_votes"], row["answered"]) if row["answered"] else None,
-        "reward": f"{reward}, spread {row['reward_spread']:.3g}" if row["reward_spread"] else reward,
-        "level": row["level"],
-    }
-
-
-def _of(k: int, n: int) -> str:
-    return f"{k} of {n}" if n < FEWEST else f"{k} of {n} ({k / n:.0%})"
+def _in_order(policy: tuple[str | None, ...]) -> list[tuple[tuple[int, int, str], ...]]:
+    """Numbers in a name of a source, model or step are compared as numbers."""
+    parts = [re.findall(r"[0-9]+|[^0-9]+", name or "") for name in policy]
+    return [
+        tuple((0, int(one), "") if one.isdecimal() and one.isascii() else (1, 0, one) for one in of) for of in parts
+    ]
 
 
 def groups(session: Session, filters: Filters, by: Any, get_page: Callable[..., Page]) -> Groups:
@@ -331,4 +317,8 @@ def _with_texts(grouped: pa.Table, of_group: pa.Table, answers: pa.Table, shown:
     }
     columns |= {"majority": majority, "agreement": agreement}
     columns |= {name: grouped[name] for name in ("reward", "reward_spread", "level", "ids", "answers")}
-    return pa.table(columns)
+    table = pa.table(columns)
+    policies = list(zip(*(table[name].to_pylist() for name in POLICY_FIELDS), strict=True))
+    rank = {one: at for at, one in enumerate(sorted(set(policies), key=_in_order))}
+    # Stable, so that the hardest stay first.
+    return table.take(pa.array(sorted(range(len(policies)), key=lambda at: rank[policies[at]]), pa.int64()))

@@ -145,22 +145,29 @@ class Overlap:
     def _facts(self) -> list[tuple[str, str]]:
         return [
             ("prompts", f"{self.n_prompts:,} different ones"),
-            ("found", f"{self.found:,} of {self.n_prompts:,}, by {self.n} words in a row: {self.share}"),
+            ("found by", f"{self.n} words in a row"),
+            ("found", render.share(self.found, self.n_prompts, self.share)),
         ]
 
     @property
-    def _table(self) -> render.Shown:
+    def _tables(self) -> list[render.Shown]:
+        shown = self._found.slice(0, _SHOWN).to_pylist()
+        examples = render.short_ids([row["ids"][:1] for row in shown])
         rows = [
             {
+                "i": f"{at}",
                 "prompt": row["prompt"],
                 "shared": "all of it" if row["complete"] else f"{row['shared']} of {row['of']}",
                 "evidence": row["evidence"],
                 "traces": row["traces"],
-                "example": row["ids"][0],
+                "example": ids,
             }
-            for row in self._found.slice(0, _SHOWN).to_pylist()
+            for at, (row, ids) in enumerate(zip(shown, examples, strict=True))
         ]
-        return render.Shown.of(rows, self.found)
+        caption = f"{render.count(self.found, 'prompt')} found · traces of one: .page(i) · as data: .df()"
+        if len(rows) < self.found:
+            caption = f"showing {len(rows)} of {caption}"
+        return [render.Shown.of(rows, self.found, caption, right=("i", "shared"))]
 
     def __repr__(self) -> str:
         return f"<Overlap: {self.found:,} of {self.n_prompts:,} prompts>"

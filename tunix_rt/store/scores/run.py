@@ -57,7 +57,8 @@ class ScoreReport:
         facts += [("params", self.params)] if self.params != "{}" else []
         facts += [("scored", f"{self.scored:,}"), ("already scored", f"{self.already_scored:,}")]
         facts += [("unscorable", f"{n:,}: {reason}") for reason, n in self.unscorable.items()]
-        facts += [(f"error in {str(trace_id)[:13]}", said) for trace_id, said in self.errors.items()]
+        ids = render.short_ids([[str(trace_id)] for trace_id in self.errors])
+        facts += [(f"error in {one}", said) for (one,), said in zip(ids, self.errors.values(), strict=True)]
         return [*facts, ("seconds", f"{self.seconds:.1f}")]
 
     def __repr__(self) -> str:
