@@ -11,7 +11,8 @@ from tests.served import serving
 from tests.test_cli import call, said
 from tunix_rt.analysis import FLAGS
 from tunix_rt.analysis.statistics import wilson
-from tunix_rt.store.scores.flag_set import SET_FLAGS
+from tunix_rt.cli.completing import flag_names
+from tunix_rt.store.scores.scorers import SET_FLAGS
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_the_newest_score_is_the_flag_even_where_it_says_nothing(mixed):
 def test_a_report_shows_itself(mixed):
     lines = str(mixed.flag("loop", "no_answer", progress=False)).splitlines()
     assert lines[0].split() == ["flag", "traces", "of", "share", "95", "%", "interval", "undecided", "newest"]
-    assert lines[2].split()[:7] == ["loop", "2", "12", "16.7%", "4.7%", "to", "44.8%"]
+    assert lines[2].split()[:5] == ["loop", "2", "12", "16.7%", "4.7–44.8%"]
     assert lines[-1] == "2 flags over 12 traces"
     html = mixed.flags("loop")._repr_html_()
     assert '<td class="trt-n" dir="auto">16.7%</td>' in html
@@ -97,6 +98,12 @@ def test_names_that_are_no_flags_are_refused(mixed, name):
             mixed.flags(name)
         with pytest.raises(rt.QueryInvalid, match="is not the name of a scorer"):
             mixed.scores(name)
+
+
+def test_a_flag_of_a_set_is_no_scorer_of_a_trace(mixed):
+    with pytest.raises(rt.QueryInvalid, match=r"is a flag of a set of traces; use store\.flag\('duplicate'\)"):
+        mixed.score("duplicate", progress=False)
+    assert flag_names("du") == ["duplicate"]
 
 
 def test_the_magics_score_and_flag(mixed):

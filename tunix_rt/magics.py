@@ -34,6 +34,7 @@ from tunix_rt.formats import READABLE, names_in
 from tunix_rt.model import Trace, TraceRecord
 from tunix_rt.store import FlagReport, Groups, LoadReport, Page, ScoreReport, SqlResult, StoreInfo, TraceStore
 from tunix_rt.store.filters import FILTERS, RENAMED, filters_in, flag_of
+from tunix_rt.store.scores.flags import ALL_FLAGS
 from tunix_rt.text_options import as_options, mapping_in, params_in, unquoted
 
 if TYPE_CHECKING:
@@ -311,7 +312,7 @@ class TraceMagics(Magics):
         if previous == "--format":
             return names_in(READABLE)
         if magic in ("trace_score", "trace_flags"):
-            return list(FLAGS if magic == "trace_flags" else (*SCORERS, *FLAGS))
+            return list(ALL_FLAGS if magic == "trace_flags" else (*SCORERS, *FLAGS))
         if magic == "trace":
             return ["latest", *(str(record.id) for record in self.store.page(limit=_COMPLETED_IDS))]
         return []

@@ -69,3 +69,10 @@ def scorers(incomplete: str) -> list[str]:
     from tunix_rt.analysis import FLAGS, SCORERS
 
     return [name for name in (*SCORERS, *FLAGS) if name.startswith(incomplete)]
+
+
+def flag_names(incomplete: str) -> list[str]:
+    """The flags, also those of a set."""
+    from tunix_rt.store.scores.flags import ALL_FLAGS
+
+    return [name for name in ALL_FLAGS if name.startswith(incomplete)]

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from tunix_rt.cli.command import Call
-from tunix_rt.cli.completing import scorers
+from tunix_rt.cli.completing import flag_names, scorers
 from tunix_rt.cli.filters import Filters
 from tunix_rt.text_options import params_in
 
@@ -34,7 +34,7 @@ def flags(
     *,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FLAG]...", help="These flags; by default all.", autocompletion=scorers),
+        typer.Argument(metavar="[FLAG]...", help="These flags; by default all.", autocompletion=flag_names),
     ] = None,
     stored: Annotated[bool, typer.Option("--stored", help="Report what is stored, without scoring.")] = False,
     filters: Filters,

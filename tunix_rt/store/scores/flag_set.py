@@ -16,7 +16,6 @@ from tunix_rt.store.scores.near_copies import NearCopies
 from tunix_rt.store.scores.policy import NAMED_GROUP, POLICY
 from tunix_rt.store.scores.run import ScoreReport
 
-SET_FLAGS = ("duplicate", "same_in_group", "length_outlier")
 _VERSION = "1"
 # Near-copies share at least this part of their 3-word shingles.
 _THRESHOLD = 0.8

@@ -12,9 +12,9 @@ from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Progress
 from tunix_rt.store.query.page import Search
 from tunix_rt.store.scores.current import checked_names
-from tunix_rt.store.scores.flag_set import SET_FLAGS, flag_set
+from tunix_rt.store.scores.flag_set import flag_set
 from tunix_rt.store.scores.run import ScoreReport, run
-from tunix_rt.store.scores.scorers import scoring_of
+from tunix_rt.store.scores.scorers import SET_FLAGS, scoring_of
 
 # Those of one trace, and those of a set.
 ALL_FLAGS = (*FLAGS, *SET_FLAGS)
@@ -86,7 +86,7 @@ class FlagReport:
                 "traces": one.count,
                 "of": one.looked_at,
                 "share": None if one.share is None else f"{one.share:.1%}",
-                "95 % interval": None if one.low is None or one.high is None else f"{one.low:.1%} to {one.high:.1%}",
+                "95 % interval": None if one.low is None or one.high is None else f"{100 * one.low:.1f}–{one.high:.1%}",
                 "undecided": one.undecided,
                 "newest": ids,
             }

@@ -82,11 +82,11 @@ def _counts(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "samples": row["samples"],
         "correct": f"{row['correct']}/{row['judged']}" if row["judged"] else None,
+        "level": row["level"],
         "majority": row["majority"],
         "votes": f"{row['majority_votes']}/{row['answered']}" if row["answered"] else None,
         "reward": None if row["reward"] is None else f"{row['reward']:.3g}",
         "spread": f"{row['reward_spread']:.3g}" if row["reward_spread"] else None,
-        "level": row["level"],
     }
 
 

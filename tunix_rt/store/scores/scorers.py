@@ -21,6 +21,9 @@ from tunix_rt.store.scores.outcomes import error_score, new_score
 from tunix_rt.store.scores.reward_functions import RewardFunction, takes_completions
 from tunix_rt.validation import short, storable
 
+# They compare the traces of a set with each other; see flag_set.py.
+SET_FLAGS = ("duplicate", "same_in_group", "length_outlier")
+
 # As objects of Python they take several times the memory of their columns.
 _ROWS_AT_ONCE = 256
 # TRL's batches are no larger, and a function that fails is called again for each trace of one.
@@ -42,6 +45,8 @@ def scoring_of(scorer: Any, *, name: str | None, version: str | None, params: Ma
     """The scorer that the user passed; see `TraceStore.score`. Raises QueryInvalid."""
     if not isinstance(params, Mapping | None):
         raise QueryInvalid(f"params={short(params)}: must be names with values")
+    if isinstance(scorer, str) and scorer in SET_FLAGS:
+        raise QueryInvalid(f"{short(scorer)}: is a flag of a set of traces; use store.flag({scorer!r})")
     if isinstance(scorer, str):
         scorer, params = built_in(scorer, **(params or {})), None
     if callable(getattr(scorer, "score", None)) and not isinstance(scorer, type):
