@@ -26,6 +26,7 @@ FLOORS = {
     "validation": 2,
     "model": 3,
     "settings": 3,
+    "workers": 3,
     "examples": 4,
     "formats": 4,
     "trace_schema": 4,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         TraceNotFound,
         TraceTooLarge,
         TunixRTError,
+        WorkerLost,
     )
     from tunix_rt.health_checks import Health, ServiceHealth, health
     from tunix_rt.magics import load_ipython_extension, unload_ipython_extension
@@ -55,7 +56,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "errors": (
         "ExportFailed IdAmbiguous MemoryLimitReached QueryInvalid SettingsInvalid SourceInvalid StoreBusy StoreDamaged "
-        "StoreFull StoreReadOnly StoreUnusable TraceInvalid TraceNotFound TraceTooLarge TunixRTError"
+        "StoreFull StoreReadOnly StoreUnusable TraceInvalid TraceNotFound TraceTooLarge TunixRTError "
+        "WorkerLost"
     ),
     "health_checks": "Health ServiceHealth health",
     "magics": "load_ipython_extension unload_ipython_extension",
@@ -108,6 +110,7 @@ __all__ = [
     "TunixRTError",
     "UploadForm",
     "VerifyReport",
+    "WorkerLost",
     "__version__",
     "app",
     "errors",
