@@ -139,10 +139,10 @@ def test_which_rows_may_be_read_elsewhere(tmp_path, workers):
 def test_a_row_goes_without_the_value_that_was_parsed_from_its_text():
     row = Row("f", 3, raw=b'{"a": 1}')
     assert row.value == {"a": 1}
-    again = pickle.loads(pickle.dumps(row))
+    again = pickle.loads(pickle.dumps(row))  # noqa: S301
     assert "value" not in vars(again)
     assert again.value == {"a": 1}
-    assert pickle.loads(pickle.dumps(Row("f", 3, value=[1]))).value == [1]
+    assert pickle.loads(pickle.dumps(Row("f", 3, value=[1]))).value == [1]  # noqa: S301
 
 
 def write(path, n):
@@ -183,7 +183,7 @@ def test_what_ends_a_load_half_way_loses_nothing_that_was_stored(tmp_path, monke
     before, ended = children(), set()
     store = rt.TraceStore(tmp_path / "s.duckdb", settings=rt.Settings(workers=2))
 
-    def progress(done, total):
+    def progress(*_):
         if store.count() >= 50 and not ended:
             ended.update(children() - before)
             if how == "interrupted":
