@@ -1,5 +1,6 @@
 """The benchmarks run, and measure all they mean to; how fast it was is for their reader, not for a test."""
 
+import json
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from tests.benchmarks import results
 from tests.benchmarks.table import SHORT, aimed
+from tunix_rt.analysis import FLAGS
 
 ROOT = Path(__file__).parents[1]
 BARE = ["newest page beside its rows by rowid", "last page beside its rows by rowid"]
@@ -61,6 +63,48 @@ def test_every_row_of_the_benchmarks_has_its_ratios_and_the_results_have_them_al
     verdicts = [row[-1] for row in measured.values() if "met" in row[-1]]
     n_missed = sum(verdict.endswith(": **not met**") for verdict in verdicts)
     assert f"\nAims: {len(verdicts) - n_missed} met, {n_missed} not met" in written
+
+
+@pytest.mark.slow
+def test_the_flags_find_what_was_planted_and_nothing_in_good_solutions(tmp_path):
+    human, marked, file = tmp_path / "human.jsonl", tmp_path / "marked.jsonl", tmp_path / "RESULTS.md"
+    human.write_text('{"question": "2 + 2?", "answer": "2 + 2 = <<2+2=4>>4\\n#### 4"}\n', encoding="utf-8")
+    solutions = {
+        "good": {"solution": "2 + 2 = 4\nA: 4", "is_correct": True},
+        "bad": {"solution": "2 + 2 = 5\nA: 5", "is_correct": False},
+        "at fault": {"solution": "2 + 2 = 4\nA: 4", "is_correct": False},
+    }
+    row = {"question": "2 + 2?", "ground_truth": "2 + 2 = 4\nA: 4", **solutions}
+    marked.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    options = ["--size", "1", "--human", human, "--marked", marked, "--results", file]
+    command = [sys.executable, "-m", "tests.benchmarks.flags", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+
+    measured = rows_of(done.stdout)
+    planted = {f"`{name}`" for name in FLAGS} | {f"`loop`, kind {kind}" for kind in "TKN"}
+    assert planted <= measured.keys()
+    for name in planted - {f"`{name}`" for name in FLAGS}:
+        assert measured[name] == [name, "16", "16", "1.000", "1.000"]
+    assert "| `wrong` | 0 |  |\n" in done.stdout
+    assert "marked False: '4' of" in done.stdout
+    assert measured["right, marked wrong"][1] == "1"
+    assert measured["decided, %"] == ["decided, %", "100.00", "≥ 99.5: met"]
+    written = file.read_text(encoding="utf-8")
+    assert "Aims: 6 met, 1 not met" in written
+    assert "### Planted" in written
+
+    command = [
+        sys.executable,
+        "-m",
+        "tests.benchmarks.flags",
+        "--size",
+        "1",
+        "--marked",
+        ROOT / "examples/collatz.json",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True, timeout=600)
+    assert "no traces with meta.correct in it" in done.stderr
 
 
 def test_a_section_takes_the_place_of_its_own_and_leaves_the_others(tmp_path):

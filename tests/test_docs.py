@@ -21,6 +21,7 @@ import typer
 from pydantic import ByteSize, TypeAdapter
 
 import tunix_rt as rt
+from tunix_rt.analysis import FLAGS, SCORERS, built_in
 from tunix_rt.cli import app
 from tunix_rt.formats import READABLE, WRITERS
 from tunix_rt.magics import TraceMagics
@@ -63,7 +64,10 @@ def commands_of(app):
 
 
 def test_the_reference_s_python_runs():
-    (block,) = re.findall(r"```python\n(.*?)```", REFERENCE, re.DOTALL)
+    block, *others = re.findall(r"```python\n(.*?)```", REFERENCE, re.DOTALL)
+    assert others
+    for other in others:
+        exec(compile(other, "REFERENCE.md", "exec"), {})  # noqa: S102 - it is our own
     block = block.replace('"019b76e9-1a"', "str(record.id)[:18]")
     names: dict = {}
     exec(compile(block, "REFERENCE.md", "exec"), names)  # noqa: S102 - it is our own
@@ -139,6 +143,13 @@ def test_the_reference_lists_every_format():
     formats = {row[0].strip("`"): row[1:3] for row in table("Formats")}
     assert {name for name, (read, _) in formats.items() if read == "yes"} == set(READABLE)
     assert {name for name, (_, written) in formats.items() if written == "yes"} == set(WRITERS)
+
+
+def test_the_reference_lists_every_scorer_with_its_parameters():
+    listed = {row[0].strip("`"): row[2] for row in table("Scorers")}
+    assert tuple(listed) == SCORERS + FLAGS
+    for name, params in listed.items():
+        assert params == ", ".join(f"`{key}={value}`" for key, value in built_in(name).params.items()), name
 
 
 def test_the_reference_lists_every_form():

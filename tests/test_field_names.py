@@ -231,3 +231,24 @@ def test_anything_gets_proposals_that_are_mappings(rows):
     for proposal in found.all:
         assert rt.formats.mapped_format(proposal.mapping).reader
     assert not found.is_sure or len(found.all) == 1
+
+
+def test_messages_in_which_no_model_speaks_are_the_prompt(store):
+    asked = [{"role": "user", "content": "27 × 19?"}]
+    row = {"messages": asked, "reasoning": "27 × 20 − 27", "answer": "513", "model": "r1"}
+    report = store.load([row])
+    assert report.mapping["prompt"] == "messages.0.content"
+    trace = store.latest().payload
+    assert (trace.prompt, trace.final_answer, trace.meta["model"]) == ("27 × 19?", "513", "r1")
+
+
+def test_prompts_without_a_model_s_text_are_refused_and_no_name_is_taken_for_one(store):
+    asked = [{"role": "user", "content": "27 × 19?"}]
+    row = {"data_source": "dapo", "prompt": asked, "reward_model": {"ground_truth": "513"}, "ability": "MATH"}
+    with pytest.raises(rt.SourceInvalid) as caught:
+        store.load([row])
+    assert caught.value.fields == ("data_source", "prompt", "reward_model", "ability")
+    assert caught.value.mapping == {"prompt": "prompt.0.content", "meta.expected_answer": "reward_model.ground_truth"}
+    with pytest.raises(rt.SourceInvalid) as caught:
+        store.load([{"task_id": "q-1", "winner": "model_a", "url": "/v1/chat"}])
+    assert not caught.value.mappings

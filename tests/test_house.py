@@ -22,11 +22,13 @@ FLOORS = {
     "frozen": 1,
     "text_options": 2,
     "json_values": 2,
+    "finish_reasons": 2,
     "paths": 2,
     "validation": 2,
     "model": 3,
     "settings": 3,
     "workers": 3,
+    "analysis": 4,
     "examples": 4,
     "formats": 4,
     "trace_schema": 4,
@@ -193,3 +195,20 @@ def test_the_rollout_script_records_what_it_says(tmp_path):
     assert said == f"12 traces recorded in {store.path}\n"
     assert store.count(source="rollouts", meta={"model": "toy-adder"}) == 12
     assert 0 < store.count(meta={"reward": 1}) < 12
+
+
+def test_the_simulated_rollouts_have_the_troubles_that_the_script_says(tmp_path):
+    command = [sys.executable, "-W", "error", ROOT / "examples" / "simulate_rollouts.py"]
+    for name in ("a.jsonl", "b.jsonl"):
+        options = [tmp_path / name, "--steps", "2", "--prompts", "4", "--samples", "8"]
+        said = subprocess.run([*command, *options], capture_output=True, text=True, check=True).stdout
+    # Of one seed come the same rollouts.
+    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+    store = rt.TraceStore(tmp_path / "r.duckdb")
+    report = store.load(tmp_path / "a.jsonl", progress=False)
+    assert (report.added, report.format) == (64, "trace")
+    assert said.startswith(f"64 simulated rollouts written to {tmp_path / 'b.jsonl'}; planted: answer_cut 2, ")
+    planted = [flag for record in store.records() for flag in record.payload.meta["planted"]]
+    assert all(f"{flag} {planted.count(flag)}" in said for flag in set(planted))
+    assert (planted.count("loop"), planted.count("same_in_group"), planted.count("duplicate")) == (6, 2, 2)
+    assert store.count(meta={"generated": "by examples/simulate_rollouts.py; no model wrote this"}) == 64

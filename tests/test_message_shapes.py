@@ -318,9 +318,29 @@ def test_streamed_texts_are_put_together(store):
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=20), st.text("xyz ", min_size=1))
 def test_the_texts_of_chunks_are_whole_in_every_order(keys, said):
     rows = [Row("f", n, value=chunk(key, content=f"{n}{said}")) for n, key in enumerate(keys)]
-    gathered = [row.value for row in READABLE["chunks"].gathered(iter(rows))]
+    gathered = [row.value for row in READABLE["chunks"].gathered(iter(rows), 2**20)]
     contents = {value["id"]: value["choices"][0]["message"]["content"] for value in gathered}
     assert contents == {key: "".join(f"{n}{said}" for n, k in enumerate(keys) if k == key) for key in keys}
+
+
+def test_streams_that_do_not_end_are_bounded_and_the_longest_is_rejected(store, monkeypatch):
+    monkeypatch.setattr("tunix_rt.formats.reading.MAX_ROW_BYTES", 10_000)
+    endless = [chunk("endless", content="word " * 20) for _ in range(100)]
+    rows = [chunk("a", content="One"), *endless, chunk("a", content=" more"), chunk("a", finish="stop")]
+    report, (trace,) = load(store, *rows)
+    assert (report.added, trace.final_answer) == (1, "One more")
+    (rejected,) = report.rejected
+    assert (rejected.line, rejected.reason) == (
+        2,
+        "exceeds maximum of 10,000 bytes for streams that have not ended, and is the longest of them",
+    )
+
+
+def test_streams_that_ended_are_not_held(store, monkeypatch):
+    monkeypatch.setattr("tunix_rt.formats.reading.MAX_ROW_BYTES", 10_000)
+    rows = [chunk(f"c{n}", content="word " * 100, finish="stop", n=[{"x": None}]) for n in range(100)]
+    report, _ = load(store, *rows)
+    assert (report.added, report.rejected) == (100, [])
 
 
 RANKED = {

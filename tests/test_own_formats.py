@@ -10,6 +10,7 @@ import pytest
 
 import tunix_rt as rt
 from tests.data_sets import load, told
+from tunix_rt.cli.completing import formats_in, formats_out
 from tunix_rt.formats import own_formats, registry
 from tunix_rt.formats.containers.writers import LINES
 
@@ -181,6 +182,48 @@ def test_an_entry_point_is_loaded_and_a_broken_one_stops_nothing(tmp_path):
     )
     assert done.stdout == "our_logs\nTrue\n"
     assert "the format theirs of an installed package is not usable: RuntimeError: not today" in done.stderr
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Installs a package with an entry point, in a process that has not looked for any yet."""
+
+    def install(module):
+        (tmp_path / "theirs.py").write_text(module)
+        metadata = tmp_path / "theirs-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+        (metadata / "entry_points.txt").write_text(
+            "[tunix_rt.formats]\ntheir_logs = theirs:FORMAT\ngsm8k = theirs:FORMAT\n$(reboot) = theirs:FORMAT\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setattr(own_formats, "_is_loaded", False)
+
+    yield install
+    sys.modules.pop("theirs", None)
+
+
+def test_tab_offers_the_formats_of_installed_packages_without_running_their_code(installed):
+    installed("raise SystemExit('no code of this package may run')\n")
+    assert formats_in("their") == formats_out("their") == ["their_logs"]
+    assert formats_in("gsm8k") == ["gsm8k_solutions", "gsm8k"]
+    assert formats_in("$") == []
+    rt.formats.register(rt.formats.Format("their_logs", "theirs", "registered", Reader()))
+    assert formats_in("their") == ["their_logs"]
+
+
+def test_an_export_finds_the_formats_of_installed_packages(installed, store):
+    installed(
+        "import tunix_rt as rt\n"
+        "from tunix_rt.formats.containers.writers import LINES\n"
+        "def row(record, tally):\n    return {'ask': record.payload.prompt}\n"
+        "FORMAT = rt.formats.Format('their_logs', 'theirs', 'theirs', writer=rt.formats.Writer(LINES, row))\n"
+    )
+    store.add({"prompt": "2 + 2?", "steps": ["Two and two."], "final_answer": "4"})
+    store.export("asked.jsonl", format="their_logs", manifest=False)
+    assert json.loads(Path("asked.jsonl").read_text()) == {"ask": "2 + 2?"}
+    with pytest.raises(rt.QueryInvalid, match="unknown export format"):
+        store.export("other.jsonl", format="none")
 
 
 def test_the_reference_s_example_runs(store):

@@ -353,3 +353,27 @@ def test_any_message_of_anthropic_is_taken_or_refused(row):
 @given(spoiled(GEMINI, {"parts": GEMINI["candidates"][0]["content"]["parts"], "prompt": "2 + 2?"}))
 def test_any_response_of_gemini_is_taken_or_refused(row):
     assert only_refuses("gemini", row)
+
+
+def test_a_failed_request_of_a_batch_says_what_failed(store):
+    message = {"role": "assistant", "content": "513"}
+    body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    report = store.load(
+        [
+            {"custom_id": "1", "response": {"status_code": 200, "body": body}, "error": None},
+            {"custom_id": "2", "response": {"status_code": 400, "body": {"error": {"message": "no such model"}}}},
+        ]
+    )
+    assert report.added == 1
+    (rejected,) = report.rejected
+    assert (rejected.line, rejected.field) == (2, "error")
+    assert rejected.reason == 'the request failed: {"message": "no such model"}'
+    block = {"type": "text", "text": "513"}
+    report = store.load(
+        [
+            {"custom_id": "1", "result": {"type": "succeeded", "message": message | {"content": [block]}}},
+            {"custom_id": "2", "result": {"type": "errored", "error": {"type": "invalid_request"}}},
+        ]
+    )
+    assert (report.format, report.added) == ("anthropic", 1)
+    assert report.rejected[0].reason == 'the request failed: {"type": "invalid_request"}'

@@ -1,5 +1,6 @@
 """One file, many processes in turn, and many threads at once."""
 
+import gc
 import os
 import re
 import subprocess
@@ -7,11 +8,13 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import duckdb
 import pytest
 
 import tunix_rt as rt
+from tunix_rt.store.engine import lease
 
 ADD_MANY_TIMES = """
 import sys
@@ -239,3 +242,24 @@ def test_importing_the_package_brings_in_nothing_heavy():
     )
     with python(program) as importing:
         assert importing.wait(timeout=60) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the descriptors in /proc")
+def test_a_store_that_is_forgotten_leaves_nothing_open(tmp_path, monkeypatch, make_trace):
+    monkeypatch.setattr(lease, "_IDLE_SECONDS", 0.0)
+
+    def n_open():
+        gc.collect()
+        # By name: a descriptor may be closed between the listing and the look at it.
+        return sum(os.path.realpath(file).startswith(str(tmp_path)) for file in Path("/proc/self/fd").iterdir())
+
+    store = rt.TraceStore(tmp_path / "forgotten.duckdb")
+    store.add(make_trace())
+    assert store.count() == 1
+    assert n_open() > 0
+    # From Python 3.13 on, a connection of SQLite that is not closed warns, and here a warning is an error.
+    del store
+    until = time.monotonic() + 30
+    while n_open() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert n_open() == 0

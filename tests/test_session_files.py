@@ -97,7 +97,32 @@ def test_a_watched_session_is_loaded_when_it_rests(store):
     assert [trace.final_answer for trace in traces(store)] == ["One file, a.py.", "Nothing."]
 
 
+def test_a_watched_session_that_is_split_and_continued_adds_only_its_new_turns(store):
+    """What counts the events of the whole session is left out of a turn: it would make it another trace."""
+    path = lines("session.jsonl", *CLAUDE["events"][:9])
+    watch = store.watch(path, every=0.01, split="turn")
+    assert watch.poll(last=True).added == 1
+    lines(path, {"type": "progress"}, {"type": "unknown", "sessionId": "s1"}, *CLAUDE["events"])
+    report = watch.poll(last=True)
+    assert (report.added, report.already_stored) == (1, 1)
+    assert [trace.final_answer for trace in traces(store)] == ["One file, a.py.", "Nothing."]
+    assert store.load(path, split="turn").added == 0
+
+
+def test_a_watch_that_splits_needs_sessions(store):
+    lines("chat.jsonl", {"messages": [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]})
+    with pytest.raises(rt.QueryInvalid, match="the format atif has no sessions"):
+        store.watch("chat.jsonl", split="turn", format="atif")
+    with pytest.raises(rt.QueryInvalid, match='split="line": must be'):
+        store.watch("chat.jsonl", split="line")
+    report = store.watch("chat.jsonl", split="turn").poll(last=True)
+    assert (report.added, report.rejected_count) == (0, 1)
+    assert "the format messages has no sessions" in report.rejected[0].reason
+
+
 def test_the_command_line_splits_sessions_too():
     path = lines("session.jsonl", *CLAUDE["events"])
     result = CliRunner().invoke(app, ["load", "--json", "--split", "turn", path])
+    assert (result.exit_code, json.loads(result.stdout)["added"]) == (0, 2)
+    result = CliRunner().invoke(app, ["watch", "--once", "--json", "--split", "turn", path, "--store", "other.duckdb"])
     assert (result.exit_code, json.loads(result.stdout)["added"]) == (0, 2)

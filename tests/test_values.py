@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import enum
 import ipaddress
+import itertools
 import json
 import math
 import pickle
@@ -199,6 +200,16 @@ def test_what_json_has_nothing_for_is_refused_by_its_path(store, name):
     report = store.load([TRACE, TRACE | {"meta": {"x": value}}, TRACE | {"prompt": "after"}])
     assert (report.added, report.rejected_count) == (2, 1)
     assert report.rejected[0].line == 2
+
+
+@pytest.mark.parametrize("steps", [range(10**12), itertools.repeat("again and again")], ids=["range", "iterator"])
+def test_steps_without_end_are_refused(store, steps):
+    endless = TRACE | {"trace_version": "1.1", "steps": steps}
+    for take in (lambda t: rt.Trace(**t), rt.Trace.from_dict, store.add):
+        with pytest.raises(rt.TraceInvalid, match="steps: more than 524,288 steps, or steps without end"):
+            take(endless)
+    assert (report := store.load([endless, TRACE])).added == 1
+    assert report.rejected[0].field == "steps"
 
 
 def test_a_training_loop_hands_over_what_it_has(store):
@@ -454,7 +465,7 @@ def test_a_value_is_refused_or_comes_back_as_the_same_json_whichever_way_it_goes
     assert json.dumps(back.meta) == json.dumps(record.payload.meta)
     same = plain(value)
     if isinstance(same, int) and abs(same) >= 2**1024:
-        with pytest.raises(rt.QueryInvalid, match="must be a number of at most 1.8e308"):
+        with pytest.raises(rt.QueryInvalid, match=r"must be a number of at most 1\.8e308"):
             drawn.count(ids=[record.id], meta={"x": value})
     elif same is not None:
         assert drawn.count(ids=[record.id], meta={"x": value}) == 1

@@ -13,6 +13,8 @@ from IPython.utils.capture import capture_output
 import tunix_rt as rt
 from tests.front_end import FrontEnd, lines, settled
 from tests.processes import ended, python, start, told_by
+from tests.test_sessions import CLAUDE
+from tests.test_sessions import lines as session_lines
 from tests.test_status_form import HOLD
 from tests.test_watch import WRITER
 
@@ -85,6 +87,14 @@ def test_what_is_wrong_and_what_waits_is_told(watch, runs):
     assert "{broken}" in html
     (runs / "half.json").write_bytes(b"[" + lines(2) + b"]")
     until_shown(form, n_files=3, waiting=[])
+
+
+def test_a_session_is_split_by_turns_where_that_is_asked(watch, store):
+    path = session_lines("session.jsonl", *CLAUDE["events"])
+    until_added(watch(path, split="turn"), 2)
+    assert store.count(where="final_answer = 'Nothing.'") == 1
+    with pytest.raises(rt.QueryInvalid, match='split="line": must be'):
+        watch(path, split="line")
 
 
 def test_of_very_many_files_that_wait_the_first_are_named(watch, runs):

@@ -26,7 +26,7 @@ from traitlets import Unicode
 
 from tunix_rt import examples
 from tunix_rt.errors import SourceInvalid, TunixRTError
-from tunix_rt.formats import READABLE
+from tunix_rt.formats import READABLE, names_in
 from tunix_rt.model import Trace, TraceRecord
 from tunix_rt.store import LoadReport, Page, SqlResult, StoreInfo, TraceStore
 from tunix_rt.store.filters import FILTERS, RENAMED, filters_in, flag_of
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _COMPLETED_IDS = 20
 _MAP_HELP = "map a field by hand, such as prompt=question, or set a constant: meta.model:=toy-1b; may be repeated"
+_SPLIT_HELP = "make a trace of each turn of the user in an agent's session"
 _OWN_LINE = re.compile(
     r"^\s*(?:\w+\s*=\s*)?%%?(trace_store|trace_load|trace_watch|trace_sql|trace_app|traces|trace)\s(.*)$", re.DOTALL
 )
@@ -118,7 +119,7 @@ class TraceMagics(Magics):
     @argument("--map", action="append", metavar="TARGET=FIELD", help=_MAP_HELP)
     @argument("--known", choices=("skip", "add"), default="skip", help="what to do with traces that are already stored")
     @argument("--encoding", help="the encoding of text files, such as windows-1252; by default UTF-8")
-    @argument("--split", choices=("turn",), help="make a trace of each turn of the user in an agent's session")
+    @argument("--split", choices=("turn",), help=_SPLIT_HELP)
     @argument("--examples", action="store_true", help="load the examples that ship with the package")
     @line_magic
     @_reports_errors
@@ -148,6 +149,7 @@ class TraceMagics(Magics):
     @argument("--every", type=float, default=2.0, help="seconds between two checks")
     @argument("--format", help="read as this format; by default it is detected")
     @argument("--map", action="append", metavar="TARGET=FIELD", help=_MAP_HELP)
+    @argument("--split", choices=("turn",), help=_SPLIT_HELP)
     @line_magic
     @_reports_errors
     def trace_watch(self, line: str) -> "FolderWatch":
@@ -160,7 +162,7 @@ class TraceMagics(Magics):
 
         options = parse_argstring(self.trace_watch, line)
         how = {"format": options.format, "mapping": mapping_in(options.map), "every": options.every}
-        return FolderWatch(self.store, options.path, **how)
+        return FolderWatch(self.store, options.path, **how, split=options.split)
 
     @magic_arguments()
     @argument("-n", "--limit", type=int, default=20, help="how many traces, 1–100")
@@ -251,7 +253,7 @@ class TraceMagics(Magics):
         if previous == "--source":
             return [source for source, _ in self.store.info().sources if source]
         if previous == "--format":
-            return list(READABLE)
+            return names_in(READABLE)
         if magic == "trace":
             return ["latest", *(str(record.id) for record in self.store.page(limit=_COMPLETED_IDS))]
         return []

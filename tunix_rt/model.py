@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from tunix_rt import render
-from tunix_rt.errors import Problem
+from tunix_rt.errors import Problem, TraceInvalid
 from tunix_rt.frozen import frozen
 from tunix_rt.json_values import has_constants, parsed, plain
 from tunix_rt.validation import not_json, out_of_bounds, storable, trace_invalid, unstorable
@@ -35,6 +35,8 @@ PREVIEW_CHARS = 80
 LIMITS_1_0 = {"prompt": 50_000, "final_answer": 50_000, "steps": 1_000, "content": 20_000}
 # Step indices are stored as 64-bit integers.
 MAX_STEP_INDEX = 2**63 - 1
+# Each takes 33 bytes of JSON or more, so that the largest `trace_max_bytes` (10 MiB) has no room for them.
+_MOST_STEPS = 2**19
 
 # Where formats/rows/trace_fields.py reads the same fields without these models, it takes their types from here.
 StepIndex = Annotated[int, Field(ge=0, le=MAX_STEP_INDEX)]
@@ -80,8 +82,16 @@ def _plain_steps(steps: Any) -> Any:
         return steps
     return [
         step if type(step) is str or isinstance(step, Step) else plain(step, f"steps.{place}")
-        for place, step in enumerate(steps)
+        for place, step in enumerate(_counted(steps))
     ]
+
+
+def _counted(steps: Iterable[Any]) -> Iterator[Any]:
+    """The steps, as long as there are not more than any trace can hold: `itertools.count()` never ends."""
+    for place, step in enumerate(steps):
+        if place == _MOST_STEPS:
+            raise TraceInvalid(Problem("steps", f"more than {_MOST_STEPS:,} steps, or steps without end"))
+        yield step
 
 
 def _number_plain_steps(steps: Any) -> Any:

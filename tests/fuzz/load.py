@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import re
 import tarfile
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 import tunix_rt as rt
 from tests.fuzz.damage import damaged, packed
 from tests.fuzz.finding import Case
-from tests.fuzz.values import Touched, any_value, as_text, json_value, text, trace
+from tests.fuzz.values import Never, Touched, any_value, as_text, json_value, text, trace
 from tests.spoiled import places_in, replaced
 from tests.test_columns import BAD, GOOD
 from tests.test_inspect import LOG, PACK, archive, sample
@@ -271,6 +272,9 @@ class Part:
 
     def _load_list(self, given):
         values, options = given
+        if isinstance(values, Never):
+            # A load takes as long as its rows come, and rightly so.
+            values = itertools.islice(values, 1_000)
         try:
             return self._load(values, options)
         except Touched:

@@ -52,13 +52,13 @@ def sources(context: typer.Context, incomplete: str) -> list[str]:
 
 def formats_in(incomplete: str) -> list[str]:
     """The formats that can be loaded."""
-    from tunix_rt.formats import READABLE
+    from tunix_rt.formats import READABLE, names_in
 
-    return [name for name in READABLE if name.startswith(incomplete)]
+    return [name for name in names_in(READABLE) if name.startswith(incomplete)]
 
 
 def formats_out(incomplete: str) -> list[str]:
     """The formats that can be written."""
-    from tunix_rt.formats import WRITERS
+    from tunix_rt.formats import WRITERS, names_in
 
-    return [name for name in WRITERS if name.startswith(incomplete)]
+    return [name for name in names_in(WRITERS) if name.startswith(incomplete)]

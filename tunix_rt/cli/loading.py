@@ -64,6 +64,10 @@ Map = Annotated[
     ),
 ]
 
+Split = Annotated[
+    Literal["turn"] | None, typer.Option(help="Make a trace of each turn of the user in an agent's session.")
+]
+
 
 def load(
     *,
@@ -84,9 +88,7 @@ def load(
             metavar="NAME",
         ),
     ] = None,
-    split: Annotated[
-        Literal["turn"] | None, typer.Option(help="Make a trace of each turn of the user in an agent's session.")
-    ] = None,
+    split: Split = None,
     examples: Annotated[bool, typer.Option("--examples", help="Load the traces that ship with tunix_rt.")] = False,
     call: Call,
 ) -> int:
@@ -174,6 +176,7 @@ def watch(
     ],
     format: Format = None,
     map: Map = None,
+    split: Split = None,
     every: Annotated[float, typer.Option(help="Seconds between two checks.")] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="Check once, load what is there, and end.")] = False,
     call: Call,
@@ -190,7 +193,8 @@ def watch(
     if not once:
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         call.note(f"watching {path} every {every:g} s; Ctrl-C ends it")
-    for report in store.watch(path, format=format, mapping=mapping_in(map), every=every, stop=stop):
+    how: Any = {"format": format, "mapping": mapping_in(map), "split": split}
+    for report in store.watch(path, **how, every=every, stop=stop):
         rejected += report.rejected_count
         call.report(_report_data(report), _line_of(report), well=not report.rejected_count)
         sys.stdout.flush()

@@ -8,7 +8,7 @@ from tunix_rt.formats.containers.files import SourceFile
 from tunix_rt.formats.containers.listing import MANIFEST_ENDING, files_at
 from tunix_rt.formats.containers.sources import Borrowed, Source, SourceRows
 from tunix_rt.formats.format_table import FormatTable, table
-from tunix_rt.formats.own_formats import format_named, register
+from tunix_rt.formats.own_formats import format_named, names_in, register, writer_named
 from tunix_rt.formats.reading import Reading, begins_session, found_in, parts_of, rejected_source, sources_in
 from tunix_rt.formats.registry import FORMATS, READABLE, WRITERS, Format, Writer, mapped_format
 from tunix_rt.formats.rows.found import Found
@@ -38,9 +38,11 @@ __all__ = [
     "format_named",
     "found_in",
     "mapped_format",
+    "names_in",
     "parts_of",
     "register",
     "rejected_source",
     "sources_in",
     "table",
+    "writer_named",
 ]

@@ -8,12 +8,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tunix_rt.formats.rows.common_meta import names_of
+
 Mapped = dict[str, Any]
 
 _PROMPTS = (
     "prompt", "question", "problem", "query", "instruction", "input", "user_prompt", "user_query", "user_input",
     "user", "problem_statement", "problem_text", "question_text",
 )  # fmt: skip
+# A prompt where they are messages, none of them by a model.
+_DIALOGUES = ("messages", "conversation", "conversations", "context", "history", "dialogue")
 # What a model was sent is made of what stands in these.
 _BEHIND_PROMPT = {"question", "problem", "query", "problem_statement", "problem_text", "question_text"}
 _RESPONSES = (
@@ -27,13 +31,13 @@ _REASONINGS = (
     "chain_of_thought", "reasoning_content", "reasoning_trace", "reasoning_steps", "thinking_trace", "thought_process",
 )  # fmt: skip
 _ANSWERS = ("answer", "final_answer")
-# Surely an answer to compare with, the surest first.
+# Beside the names that every format knows for a fact: those that say it only where nothing else claims the row.
 _GOLDS = (
-    "expected_answer", "gold_answer", "gold", "ground_truth", "correct_answer", "reference_answer", "gt", "gt_answer",
-    "ground_truth_answer", "answer_key", "target", "reference", "label",
+    *names_of("expected_answer"), "gt", "gt_answer", "ground_truth_answer", "answer_key", "target", "reference",
+    "label",
 )  # fmt: skip
-_VERDICTS = ("correct", "is_correct", "symbolic_correct", "acc", "exact_match", "score", "reward")
-_MODELS = ("model", "model_name", "generation_model", "generator_model", "model_id")
+_VERDICTS = tuple(dict.fromkeys((*names_of("correct"), *names_of("reward"))))
+_MODELS = (*names_of("model"), "generator_model", "model_id")
 _SYSTEMS = ("system", "system_prompt")
 # Too short, or too common, to decide by.
 _WEAK = {"q": "question", "p": "prompt", "a": "answer", "ans": "answer", "sol": "solution", "text": "response"}
@@ -153,7 +157,7 @@ def _read(fields: _Fields) -> Iterator[Proposal]:
 
 def _prompts(fields: _Fields) -> list[Mapped]:
     """What may be the prompt: one field, or several where each of them may be."""
-    names = fields.named(_PROMPTS, "text", "messages")
+    names = fields.named(_PROMPTS, "text", "messages") or fields.named(_DIALOGUES, "messages")
     own = {_plain(name.rpartition(".")[2]): name for name in names}
     if own.keys() == {"instruction", "input"}:
         return [{"prompt": [own["instruction"], own["input"]]}]
@@ -286,7 +290,9 @@ def _by_length(fields: _Fields) -> Iterator[Proposal]:
 
     A field that has the name of a prompt is the prompt, unless it is the only text.
     """
-    texts = {name: sum(map(len, fields.values[name])) for name in fields.all_of("text")}
+    # Words only: what has no space is a name, a number or an address.
+    said = [name for name in fields.all_of("text") if any(" " in text.strip() for text in fields.values[name])]
+    texts = {name: sum(map(len, fields.values[name])) for name in said}
     if texts:
         prompts = fields.named(_PROMPTS, "text")
         longest = max(texts, key=lambda name: (name not in prompts, texts[name]))

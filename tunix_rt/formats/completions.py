@@ -11,11 +11,14 @@ from tunix_rt.errors import TraceInvalid
 from tunix_rt.formats.rows.found import Found
 from tunix_rt.formats.rows.row import Rejection, Row
 from tunix_rt.formats.rows.typed_fields import field, maybe, rest_of, typed
-from tunix_rt.formats.text.dialogue import Half, found_in_answer, half_with, left_of, prompt_at, sample_of
+from tunix_rt.formats.text.dialogue import answer_half, found_in_answer, half_with, left_of, prompt_at, sample_of
 from tunix_rt.formats.text.messages import turn_of
 
 # How many streams may be written to one file at a time.
 _MOST_OPEN = 1_000
+_TOO_LONG = "exceeds maximum of {:,} bytes for streams that have not ended, and is the longest of them"
+# Of a number, a list or an object in Python, about.
+_BYTES_OF_A_VALUE = 64
 # Texts that chunks repeat.
 _SAID_AGAIN = {"role", "id", "type", "name"}
 
@@ -49,9 +52,9 @@ class StreamReader:
             value = stream.whole()
         return _found_in_choices(value)
 
-    def gathered(self, rows: Iterable[Row | Rejection]) -> Iterator[Row | Rejection]:
+    def gathered(self, rows: Iterable[Row | Rejection], most_bytes: int) -> Iterator[Row | Rejection]:
         """The chunks of each completion as one row, in the place of its first; other rows as they are."""
-        return _gathered(rows, "delta")
+        return _gathered(rows, "delta", most_bytes)
 
 
 class TextCompletionReader:
@@ -71,9 +74,9 @@ class TextCompletionReader:
         """A trace for each choice."""
         return _found_in_choices(row.fields)
 
-    def gathered(self, rows: Iterable[Row | Rejection]) -> Iterator[Row | Rejection]:
+    def gathered(self, rows: Iterable[Row | Rejection], most_bytes: int) -> Iterator[Row | Rejection]:
         """Streamed chunks of each completion as one row, in the place of its first; other rows as they are."""
-        return _gathered(rows, "text")
+        return _gathered(rows, "text", most_bytes)
 
 
 def _choices_with(value: Mapping[str, Any], name: str) -> list[dict[str, Any]] | None:
@@ -85,7 +88,7 @@ def _choices_with(value: Mapping[str, Any], name: str) -> list[dict[str, Any]] |
 
 
 def _found_in_choices(value: Mapping[str, Any]) -> Iterator[Found | TraceInvalid]:
-    at, fields = half = half_with(value, "choices") or Half((), value)
+    at, fields = half = answer_half(value, "choices")
     path = half.path("choices")
     choices = field(fields, "choices", list, at=half.path(""))
     prompt, used = prompt_at(value, fields=("messages", "prompt"))
@@ -120,6 +123,8 @@ class _Stream:
     def __init__(self, row: Row) -> None:
         self.row = row
         self.n_chunks = 0
+        # About as many as it holds: chunks repeat what is around a few characters, and that is not kept.
+        self.n_bytes = 0
         self._fields: dict[str, Any] = {}
         self._choices: dict[Any, dict[str, Any]] = {}
 
@@ -132,6 +137,7 @@ class _Stream:
         """Adds a chunk; raises TraceInvalid if it is not valid."""
         self.n_chunks += 1
         choices = field(value, "choices", list)
+        self.n_bytes += _size(choices)
         self._fields |= {name: item for name, item in rest_of(value, "choices").items() if item is not None}
         for n, one in enumerate(choices):
             choice = typed(one, dict, f"choices.{n}")
@@ -149,28 +155,50 @@ class _Stream:
         return self._fields | {"choices": [self._choices[index] for index in sorted(self._choices)]}
 
 
-def _gathered(rows: Iterable[Row | Rejection], name: str) -> Iterator[Row | Rejection]:
+def _gathered(rows: Iterable[Row | Rejection], name: str, most_bytes: int) -> Iterator[Row | Rejection]:
     opened: dict[str, _Stream] = {}
+    refused: set[str] = set()
+    n_bytes = 0
     for row in rows:
         if not isinstance(row, Row) or (chunk := _chunk(row, name)) is None:
             yield row
             continue
         key = chunk["id"]
-        if key in opened and opened[key].is_done and chunk["choices"]:
+        if key in refused:
+            continue
+        if key in opened:
             # Another completion under the same id.
-            yield _row_of(opened.pop(key))
-        if key not in opened:
-            for done in [one for one, other in opened.items() if other.is_done]:
-                yield _row_of(opened.pop(done))
-            if len(opened) >= _MOST_OPEN:
-                yield _row_of(opened.pop(next(iter(opened))))
-            opened[key] = _Stream(row)
+            ended = [key] if opened[key].is_done and chunk["choices"] else []
+        else:
+            ended = [one for one, other in opened.items() if other.is_done]
+            if not ended and len(opened) >= _MOST_OPEN:
+                ended = [next(iter(opened))]
+        for one in ended:
+            n_bytes -= opened[one].n_bytes
+            yield _row_of(opened.pop(one))
+        stream = opened.setdefault(key, _Stream(row))
+        n_bytes -= stream.n_bytes
         try:
-            opened[key].add(chunk)
+            stream.add(chunk)
         except TraceInvalid as error:
             yield row.rejection(error)
+        n_bytes += stream.n_bytes
+        while n_bytes > most_bytes:
+            largest = max(opened, key=lambda one: opened[one].n_bytes)
+            refused.add(largest)
+            first = opened[largest].row
+            n_bytes -= opened.pop(largest).n_bytes
+            yield Rejection(first.file, first.line, None, _TOO_LONG.format(most_bytes), "")
     for stream in opened.values():
         yield _row_of(stream)
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict | list):
+        return sum(map(_size, value.values() if isinstance(value, dict) else value), start=_BYTES_OF_A_VALUE)
+    return _BYTES_OF_A_VALUE
 
 
 def _chunk(row: Row, name: str) -> dict[str, Any] | None:

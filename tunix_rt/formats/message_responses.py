@@ -9,7 +9,7 @@ from typing import Any
 from tunix_rt.formats.rows.found import Found
 from tunix_rt.formats.rows.row import Row
 from tunix_rt.formats.rows.typed_fields import field
-from tunix_rt.formats.text.dialogue import Half, found_in_answer, half_with, left_of, prompt_at
+from tunix_rt.formats.text.dialogue import Half, answer_half, found_in_answer, half_with, left_of, prompt_at
 from tunix_rt.formats.text.messages import speaker, turn_of
 
 _FINISH = ("finish_reason", "stop_reason", "stopReason", "done_reason")
@@ -30,7 +30,7 @@ class MessageResponseReader:
 
     def found(self, row: Row) -> Iterator[Found]:
         """The one trace of the row."""
-        half = half_with(row.fields, "message") or Half((), row.fields)
+        half = answer_half(row.fields, "message")
         yield _found(row.fields, half, half)
 
 
@@ -45,7 +45,7 @@ class BedrockReader:
 
     def found(self, row: Row) -> Iterator[Found]:
         """The one trace of the row."""
-        half = half_with(row.fields, "output") or Half((), row.fields)
+        half = answer_half(row.fields, "output")
         output = field(half.fields, "output", dict, at=f"{half.path()}." if half.at else "")
         yield _found(row.fields, half, Half((*half.at, "output"), output))
 

@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from tunix_rt.errors import ExportFailed, Problem, QueryInvalid, SourceInvalid, TraceInvalid, TunixRTError
-from tunix_rt.formats.registry import FORMATS, READABLE, Format, add_format
+from tunix_rt.formats.registry import FORMATS, READABLE, WRITERS, Format, Writer, add_format
 from tunix_rt.formats.rows.found import Found, Reader
 from tunix_rt.formats.rows.row import Draft, Row
 from tunix_rt.log import logger
@@ -81,6 +81,25 @@ def format_named(name: str | None) -> Format | None:
     if not (isinstance(name, str) and name in READABLE):
         raise SourceInvalid(f"unknown format {short(name)}; known are {', '.join(READABLE)}")
     return READABLE[name]
+
+
+def writer_named(name: str) -> Writer | None:
+    """How the format of this name is written; None where there is none that is."""
+    if name not in WRITERS:
+        _load_entry_points()
+    return WRITERS.get(name)
+
+
+def names_in(table: Mapping[str, Any]) -> list[str]:
+    """The names in READABLE or WRITERS, and those of entry points, no code of which runs for it.
+
+    An entry point that was not loaded yet is expected to have the name of its format, and to do both.
+    """
+    with _lock:
+        names = [*table]
+        if not _is_loaded:
+            names += [one.name for one in entry_points(group=GROUP) if _NAME.fullmatch(one.name)]
+    return list(dict.fromkeys(names))
 
 
 def _load_entry_points() -> None:

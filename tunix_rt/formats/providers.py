@@ -12,7 +12,7 @@ from tunix_rt.errors import TraceInvalid
 from tunix_rt.formats.rows.found import Found
 from tunix_rt.formats.rows.row import Row
 from tunix_rt.formats.rows.typed_fields import field, maybe, rest_of, typed
-from tunix_rt.formats.text.dialogue import Half, found_in_answer, half_with, left_of, prompt_at, sample_of
+from tunix_rt.formats.text.dialogue import Half, answer_half, found_in_answer, half_with, left_of, prompt_at, sample_of
 from tunix_rt.formats.text.messages import (
     Part,
     Turn,
@@ -42,7 +42,7 @@ class OpenAiResponsesReader:
     def found(self, row: Row) -> Iterator[Found]:
         """The one trace of the row: all items of the output are one answer."""
         value = row.fields
-        half = half_with(value, "output") or Half((), value)
+        half = answer_half(value, "output")
         path = half.path("output")
         items = field(half.fields, "output", list, at=half.path(""))
         inputs = ("input", "prompt") if isinstance(value.get("prompt"), str) else ("input",)
@@ -75,7 +75,7 @@ class AnthropicReader:
     def found(self, row: Row) -> Iterator[Found]:
         """The one trace of the row."""
         value = row.fields
-        half = half_with(value, "content") or Half((), value)
+        half = answer_half(value, "content")
         path = half.path("content")
         answer = Turn("assistant", parts_of(field(half.fields, "content", list, at=half.path("")), path), {}, value)
         prompt, used = prompt_at(value, fields=("messages", "prompt"), system=("system",))
@@ -107,7 +107,7 @@ class GeminiReader:
     def found(self, row: Row) -> Iterator[Found | TraceInvalid]:
         """A trace for each candidate, or the one of the parts."""
         value = row.fields
-        half = half_with(value, "candidates", "parts") or Half((), value)
+        half = answer_half(value, "candidates", "parts")
         kind = "parts" if half.fields.get("candidates") is None and "parts" in half.fields else "candidates"
         path = half.path(kind)
         found = field(half.fields, kind, list, at=half.path(""))

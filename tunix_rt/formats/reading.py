@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, Self
 from tunix_rt.errors import Problem, QueryInvalid, SourceInvalid, TraceInvalid
 from tunix_rt.formats.common_fields import Proposal, proposals_for
 from tunix_rt.formats.containers.archives.members import sources_of
-from tunix_rt.formats.containers.event_files import joined
 from tunix_rt.formats.containers.files import MAX_ROW_BYTES, SourceFile
 from tunix_rt.formats.containers.folders import TrajectoryFolder, is_trajectory
 from tunix_rt.formats.containers.listing import files_at
@@ -124,14 +123,13 @@ class Reading:
                     if n_rows == _SAMPLE_ROWS or len(sample) == _MOST_SAMPLED:
                         break
                 self._rows = chain(sample, self._rows)
-                if (session := session_format(sample, format)) is not None:
-                    chosen = _Chosen(session)
-                    self._rows = joined(self._rows, MAX_ROW_BYTES)
-                else:
-                    chosen = _format_of(self._file.path, sample, format)
-                    if chosen.is_wrapped:
-                        self._rows = unwrapped(self._rows, is_alone=len(sample) == 1)
-                    self._rows = chosen.format.gathered(self._rows)
+                session = session_format(sample, format)
+                chosen = _Chosen(session) if session else _format_of(self._file.path, sample, format)
+                if chosen.is_wrapped:
+                    self._rows = unwrapped(self._rows, is_alone=len(sample) == 1)
+                # A session that is a document is a row already.
+                if session or not chosen.format.has_sessions:
+                    self._rows = chosen.format.gathered(self._rows, MAX_ROW_BYTES)
                 self.format = chosen.format.by_turn() if by_turn else chosen.format
                 self.mapping, self.help = chosen.mapping, chosen.help
         except BaseException:

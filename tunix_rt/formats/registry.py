@@ -20,6 +20,7 @@ from tunix_rt.formats.claude_code import ClaudeCodeReader
 from tunix_rt.formats.codex import CodexReader
 from tunix_rt.formats.completions import ChatCompletionReader, StreamReader, TextCompletionReader
 from tunix_rt.formats.containers.writers import LINES, PARQUET, Container
+from tunix_rt.formats.copilot_cli import CopilotCliReader
 from tunix_rt.formats.evaluations import (
     MmluProReader,
     NemoSkillsReader,
@@ -31,6 +32,7 @@ from tunix_rt.formats.gemini_cli import GeminiCliReader, QwenCodeReader
 from tunix_rt.formats.gsm8k import Gsm8kReader, Gsm8kSolutionsReader
 from tunix_rt.formats.helm import HelmReader
 from tunix_rt.formats.inspect_logs import InspectReader
+from tunix_rt.formats.kimi import KimiCliReader, KimiCodeReader
 from tunix_rt.formats.langfuse import LangfuseReader
 from tunix_rt.formats.langsmith import LangSmithReader
 from tunix_rt.formats.lm_eval import LmEvalReader
@@ -89,10 +91,10 @@ class Format(NamedTuple):
         """None where a row looks like one of this format, else what it lacks."""
         return self.reader.misfit(value) if self.reader else "it is only written"
 
-    def gathered(self, rows: Iterator[Row | Rejection]) -> Iterator[Row | Rejection]:
-        """The rows, those that are pieces of one put together."""
+    def gathered(self, rows: Iterator[Row | Rejection], most_bytes: int) -> Iterator[Row | Rejection]:
+        """The rows, those that are pieces of one put together; of these no more than `most_bytes` are held."""
         gather = getattr(self.reader, "gathered", None)
-        return gather(rows) if gather else rows
+        return gather(rows, most_bytes) if gather else rows
 
     @property
     def has_sessions(self) -> bool:
@@ -179,6 +181,9 @@ _TABLE = (
     Format("codex", "codex", "Codex: sessions", CodexReader()),
     Format("gemini_cli", "gemini_cli", "Gemini CLI: sessions", GeminiCliReader()),
     Format("qwen_code", "gemini_cli", "Qwen Code: sessions", QwenCodeReader()),
+    Format("kimi_cli", "kimi", "Kimi CLI: sessions", KimiCliReader()),
+    Format("kimi_code", "kimi", "Kimi Code: sessions", KimiCodeReader()),
+    Format("copilot_cli", "copilot_cli", "GitHub Copilot CLI: sessions", CopilotCliReader()),
     Format("openhands", "openhands", "OpenHands: histories of events", OpenHandsReader()),
     Format("swe_agent", "swe_agent", "SWE-agent: trajectories", SweAgentReader()),
     Format("mini_swe_agent", "swe_agent", "mini-swe-agent: trajectories", MiniSweAgentReader()),

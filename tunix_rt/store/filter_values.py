@@ -13,13 +13,14 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from tunix_rt.errors import QueryInvalid, TraceInvalid
+from tunix_rt.errors import QueryInvalid, TraceInvalid, TraceNotFound
 from tunix_rt.text_options import meta_in
 
 FIRST_TIME = datetime.min.replace(tzinfo=UTC)
 LAST_TIME = datetime.max.replace(tzinfo=UTC)
 # The numbers of DuckDB's columns are no larger.
 MAX_WHOLE_NUMBER = 2**63 - 1
+_UUID_DIGITS = 32
 _AGO = re.compile(r"([0-9]{1,9})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,1000}")
@@ -206,3 +207,16 @@ IDS = Kind(
     repeated=True,
 )
 SQL = Kind(name="SQL expression", check=_expression, metavar="SQL", schema={"type": "string"})
+
+
+def id_range(id: UUID | str) -> tuple[UUID, UUID]:
+    """The lowest and the highest id that begin with these digits; TraceNotFound if they are not hexadecimal."""
+    try:
+        text = str(id)
+    except Exception:  # noqa: BLE001 - nested too deep, or a foreign value with a fault of its own
+        text = shown(id)
+    digits = text.strip().replace("-", "").lower()
+    if not digits or len(digits) > _UUID_DIGITS or set(digits) - set("0123456789abcdef"):
+        said = text if len(text) <= 2 * _UUID_DIGITS else shown(text)
+        raise TraceNotFound(f"trace {said} not found: an id has up to {_UUID_DIGITS} hexadecimal digits")
+    return UUID(digits.ljust(_UUID_DIGITS, "0")), UUID(digits.ljust(_UUID_DIGITS, "f"))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypedDict, get_type_hints
 from uuid import UUID
 
-from tunix_rt.errors import QueryInvalid, TraceInvalid, TraceNotFound
+from tunix_rt.errors import QueryInvalid, TraceInvalid
 from tunix_rt.store.filter_values import (
     IDS,
     NUMBER,
@@ -32,7 +32,6 @@ from tunix_rt.store.filter_values import (
 if TYPE_CHECKING:
     import duckdb
 
-_UUID_DIGITS = 32
 _BEGIN = "begin transaction read only"
 
 
@@ -386,15 +385,3 @@ class Filters:
             with suppress(duckdb.Error):
                 cursor.rollback()
             cursor.execute(_BEGIN)
-
-
-def id_range(id: UUID | str) -> tuple[UUID, UUID]:
-    """The lowest and the highest id that begin with these digits; TraceNotFound if they are not hexadecimal."""
-    try:
-        text = str(id)
-    except Exception:  # noqa: BLE001 - nested too deep, or a foreign value with a fault of its own
-        text = shown(id)
-    digits = text.strip().replace("-", "").lower()
-    if not digits or len(digits) > _UUID_DIGITS or set(digits) - set("0123456789abcdef"):
-        raise TraceNotFound(f"trace {text} not found: an id has up to {_UUID_DIGITS} hexadecimal digits")
-    return UUID(digits.ljust(_UUID_DIGITS, "0")), UUID(digits.ljust(_UUID_DIGITS, "f"))

@@ -147,14 +147,17 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         mapping: Mapping[str, Any] | None = None,
         every: float = 2.0,
         stop: Stop | None = None,
+        split: Split | None = None,
     ) -> Watch:
         """Loads the files of a running job as they appear and grow; yields a report for each poll that found any.
 
         It polls the path, folder or pattern, which need not exist yet, every `every` seconds. Incomplete rows wait
         until they are complete. When `stop` (a function or an Event) is true, a last poll loads what there is; an
-        interrupt ends it at once. Raises what `load` raises for `format` and `mapping`, and QueryInvalid for `every`.
+        interrupt ends it at once. Raises what `load` raises for `format`, `mapping` and `split`, and QueryInvalid for
+        `every`; with `split="turn"` a file without sessions is rejected.
         """
-        return watch(self._session, path, insisted_format(format, mapping), every=every, stop=stop)
+        how = insisted_format(format, mapping)
+        return watch(self._session, path, how, every=every, stop=stop, split=split)
 
     def get(self, id: UUID | str) -> TraceRecord:
         """The trace with this id, or the only one that begins so; TraceNotFound, IdAmbiguous where several do."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 from traitlets import Bool, Dict
@@ -14,6 +14,7 @@ from tunix_rt import render
 from tunix_rt.errors import SourceInvalid
 from tunix_rt.paths import local_path
 from tunix_rt.store import LoadReport, Page, TraceStore
+from tunix_rt.store.ingest.load import Split
 from tunix_rt.widgets.browser import row_of
 from tunix_rt.widgets.form import OpeningForm, action, front_end
 
@@ -42,11 +43,12 @@ class FolderWatch(OpeningForm):
         *,
         every: float = 2.0,
         format: str | None = None,
-        mapping: Mapping[str, str] | None = None,
+        mapping: Mapping[str, Any] | None = None,
+        split: Split | None = None,
     ) -> None:
         self.path = local_path(path, SourceInvalid)
         self.store = store or TraceStore()
-        self._watch = self.store.watch(self.path, format=format, mapping=mapping, every=every)
+        self._watch = self.store.watch(self.path, format=format, mapping=mapping, every=every, split=split)
         self._stop = threading.Event()
         self._at_work = threading.Lock()
         self._last_at: datetime | None = None

@@ -142,6 +142,8 @@ def _columns(value: Mapping[str, Any]) -> Iterator[Any] | None:
 def _wrapped(value: Mapping[str, Any], *, is_alone: bool) -> Iterator[Any] | None:
     """The one list of objects, each with what stands beside the list."""
     lists = {name for name, item in value.items() if isinstance(item, list) and _are_objects(item)}
+    # Messages under another name than rows have, such as a prompt, belong to their row.
+    lists = {name for name in lists if name in _KEYS or not all(map(speaker_of, value[name]))}
     known = lists & _KEYS
     if lists & _PARTS or len(known if len(lists) > 1 else lists) != 1:
         return None

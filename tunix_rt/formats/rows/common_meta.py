@@ -10,17 +10,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tunix_rt.errors import TraceInvalid
+from tunix_rt.finish_reasons import is_cut_short
 from tunix_rt.formats.rows.meta_values import number
 
-# Why a model stopped, where it had not come to its end: out of tokens, steps or time, or stopped by the server.
-# OpenAI (also Responses), vLLM and SGLang, Anthropic and Bedrock, Gemini, Mistral, Cohere, DeepSeek; google/tunix.
-_CUT_SHORT = frozenset({
-    "length", "max_output_tokens", "incomplete",
-    "repetition", "abort",
-    "max_tokens", "model_context_window_exceeded",
-    "model_length", "insufficient_system_resource",
-    "max_context_limit_reached", "max_steps_reached", "timeout", "env_timeout",
-})  # fmt: skip
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _TRUTHS = {"true": True, "false": False}
 
@@ -116,6 +108,15 @@ _VERDICTS = ("correct", "reward")
 COMMON_NAMES = tuple(dict.fromkeys(name for fact in _FACTS for name in (fact.key, *fact.names)))
 
 
+def names_of(key: str) -> tuple[str, ...]:
+    """The names that rows have for a key of meta, those that are preferred first.
+
+    >>> names_of("model")
+    ('model', 'model_name', 'generation_model')
+    """
+    return tuple(dict.fromkeys(name for fact in _FACTS if fact.key == key for name in fact.names))
+
+
 def with_common_meta(
     meta: Mapping[str, Any], extra: Mapping[str, Any], shared: Mapping[str, Any] = _NOTHING
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -144,12 +145,3 @@ def with_common_meta(
     if "truncated" not in found and is_cut_short(found.get("finish_reason")):
         found["truncated"] = True
     return found, left
-
-
-def is_cut_short(finish_reason: Any) -> bool:
-    """Whether the word of an interface for why the model stopped means that it was cut short.
-
-    >>> [is_cut_short(word) for word in ("stop", "MAX_TOKENS", "FinishReason.MAX_TOKENS", None)]
-    [False, True, True, False]
-    """
-    return isinstance(finish_reason, str) and finish_reason.rpartition(".")[2].strip().lower() in _CUT_SHORT

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 from tunix_rt.errors import TraceInvalid
 from tunix_rt.formats.rows.common_meta import with_common_meta
-from tunix_rt.formats.rows.row import Draft, Row
+from tunix_rt.formats.rows.row import Draft, Rejection, Row
 from tunix_rt.formats.rows.trace_fields import StepFields, accepted_fields
 from tunix_rt.formats.rows.typed_fields import lacking, rest_of
 from tunix_rt.model import Trace
@@ -76,6 +76,31 @@ class SessionReader(ABC):
     @abstractmethod
     def found(self, row: Row) -> Iterator[Found | Draft | TraceInvalid]:
         """The traces of a row, an error in place of each invalid one."""
+
+    def gathered(self, rows: Iterable[Row | Rejection], most_bytes: int) -> Iterator[Row | Rejection]:
+        """One row with the values of all rows as its `events`; a Rejection for each row that is not an object.
+
+        So the last line of a session that was interrupted is reported, and the rest is read. No more than `most_bytes`
+        are held: a file that has more is rejected.
+        """
+        events = []
+        size = 0
+        first: Row | None = None
+        for row in rows:
+            if isinstance(row, Rejection):
+                yield row
+                continue
+            first = first or row
+            size += len(row.raw or b"")
+            if size > most_bytes:
+                yield Rejection(row.file, first.line, None, f"exceeds maximum of {most_bytes:,} bytes for a row", "")
+                return
+            try:
+                events.append(row.fields)
+            except TraceInvalid as error:
+                yield row.rejection(error)
+        if first is not None:
+            yield Row(first.file, first.line, value={"events": events})
 
 
 def draft_of(found: Found, row: Row, format: str, *, is_alone: bool = True) -> Draft:

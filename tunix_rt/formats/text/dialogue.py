@@ -15,6 +15,7 @@ from tunix_rt.formats.rows.typed_fields import first_text, maybe, rest_of
 from tunix_rt.formats.text.chat_templates import reply_in
 from tunix_rt.formats.text.messages import Turn, call_text, turn, turns_of
 from tunix_rt.formats.text.think_tags import parse_written, split_steps
+from tunix_rt.validation import short
 
 REDACTED = "(redacted by the provider)"
 # What a turn that is not the model's becomes in a rollout.
@@ -186,6 +187,16 @@ def half_with(value: Mapping[str, Any], *names: str) -> Half | None:
         if isinstance(fields, dict) and any(fields.get(name) is not None for name in names):
             return Half(at, fields)
     return None
+
+
+def answer_half(value: Mapping[str, Any], *names: str) -> Half:
+    """The half that has one of these fields, else the row itself. Raises TraceInvalid where it reports an error."""
+    if half := half_with(value, *names):
+        return half
+    result = value.get("result")
+    if half := half_with(value, "error") or (half_with(result, "error") if isinstance(result, dict) else None):
+        raise TraceInvalid(Problem("error", f"the request failed: {short(half.fields['error'])}"))
+    return Half((), value)
 
 
 def prompt_at(

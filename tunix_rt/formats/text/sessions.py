@@ -11,6 +11,7 @@ from tunix_rt.errors import Problem, TraceInvalid
 from tunix_rt.formats.rows.found import Found
 from tunix_rt.formats.rows.meta_values import as_line
 from tunix_rt.formats.rows.trace_fields import StepFields
+from tunix_rt.formats.rows.typed_fields import rest_of
 from tunix_rt.formats.text.dialogue import REDACTED
 from tunix_rt.formats.text.steps import split_steps
 from tunix_rt.formats.text.think_tags import parse_written
@@ -27,6 +28,10 @@ _STEP_TYPES = {
     "call": "tool_call",
     "result": "observation",
 }
+# What changes when a session is continued. A trace of one turn is without, so that it stays the same trace.
+_GROWS = (
+    "ended_at", "lastUpdated", "left_out", "other_events", "summary", "summaries", "sidechains", "abandoned",
+)  # fmt: skip
 # A picture in base64 has megabytes; a path or an address is shorter.
 _MOST_CHARS_OF_A_PART = 10_000
 
@@ -48,8 +53,9 @@ def found_in_session(
 ) -> Iterator[Found]:
     """The trace of a session, or one for each question of the user with what the model did until the next.
 
-    Questions in a row are one. What comes after the model's last act is kept in `extra["after"]`. Raises TraceInvalid
-    (at `path`) where the model did nothing.
+    Questions in a row are one. What comes after the model's last act is kept in `extra["after"]`. Of `extra` a turn
+    has only what does not change when the session is continued. Raises TraceInvalid (at
+    `path`) where the model did nothing.
     """
     said = [one for one in said if one.text.strip() or one.rest or one.kind == "redacted"]
     if not any(one.kind in _ACTS for one in said):
@@ -57,6 +63,7 @@ def found_in_session(
     if not by_turn:
         yield _found(said, meta, extra)
         return
+    extra = rest_of(extra, *_GROWS)
     model: list[Said] = []
     for n, turn in enumerate(_turns(said), start=1):
         yield _found([*model, *turn], meta, {**extra, "turn": n})

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
+from weakref import finalize
 
 from tunix_rt.errors import StoreBusy, StoreDamaged, StoreFull, StoreUnusable
 from tunix_rt.store.engine.lock_queue import LockQueue
@@ -140,35 +141,35 @@ class JournalFile:
     def _connect(self) -> sqlite3.Connection:
         _make_if_missing(self._path)
         opened = identity(self._path)
-        connection = _open(self._path)
+        connection, guard = _open(self._path), None
         try:
             if sys.platform == "linux":
-                self._guard = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
-                _mark_in_use(self._guard, fcntl.F_RDLCK)
+                guard = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+                _mark_in_use(guard, fcntl.F_RDLCK)
             # Its first statement opens the log.
             self._on_open(connection)
             self._files = {path: identity(path) for path in (f"{self._path}{end}" for end in ("", "-wal", "-shm"))}
             # The one that SQLite opened may have been replaced since, or before the guard was.
-            if not opened == self._files[str(self._path)] == (opened if self._guard is None else identity(self._guard)):
+            if not opened == self._files[str(self._path)] == (opened if guard is None else identity(guard)):
                 self.refuse_gone()
         except BaseException:
-            self._connection = connection
-            self._disconnect(cleanly=False)
+            self._files = {}
+            _close(connection, guard)
             raise
-        self._connection = connection
+        self._connection, self._guard = connection, guard
+        # For a store that is forgotten without being closed.
+        self._close = finalize(self, _close, connection, guard)
+        self._close.atexit = False
         return connection
 
     def _disconnect(self, *, cleanly: bool) -> None:
         """Closes the file; cleanly, as the last process it writes out and removes the log."""
-        connection, guard = self._connection, self._guard
+        if self._connection is None:
+            return
+        if self._guard is not None and cleanly:
+            _mark_in_use(self._guard, fcntl.F_UNLCK)
         self._connection, self._guard, self._files, self._synchronous = None, None, {}, ""
-        if guard is not None and cleanly:
-            _mark_in_use(guard, fcntl.F_UNLCK)
-        if connection is not None:
-            with suppress(sqlite3.Error):
-                connection.close()
-        if guard is not None:
-            os.close(guard)
+        self._close()
 
     def _rescue(self) -> None:
         """Writes the log again if it was deleted while it was open here, unless another one was created since."""
@@ -198,6 +199,14 @@ def _open(path: Path) -> sqlite3.Connection:
     # A program that does not know the write lock, such as SQLite's own shell.
     connection.execute(f"pragma busy_timeout = {int(_PATIENCE_SECONDS * 1_000)}")
     return connection
+
+
+def _close(connection: sqlite3.Connection, guard: int | None) -> None:
+    with suppress(sqlite3.Error):
+        connection.close()
+    # After it, which is then not the last of all to have the database open, and leaves the log.
+    if guard is not None:
+        os.close(guard)
 
 
 def _mark_in_use(file: int, kind: int) -> None:

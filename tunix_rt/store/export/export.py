@@ -11,7 +11,7 @@ from typing import IO, Any, NamedTuple
 import pyarrow as pa
 
 from tunix_rt.errors import ExportFailed, QueryInvalid
-from tunix_rt.formats import WRITERS, Writer
+from tunix_rt.formats import WRITERS, Writer, writer_named
 from tunix_rt.formats.containers.writers import LINES, PACKED_ENDINGS, PARQUET, HashedFile, as_lines
 from tunix_rt.formats.rows.tally import Tally
 from tunix_rt.formats.text.completion import THINK_TAGS, Tags
@@ -120,7 +120,7 @@ def export(
     name = "parquet" if file_name.lower().endswith(".parquet") else "trace"
     if options.format is not None:
         name = options.format
-    writer = WRITERS.get(name) if isinstance(name, str) else None
+    writer = writer_named(name) if isinstance(name, str) else None
     if writer is None:
         raise QueryInvalid(f"unknown export format {short(options.format)}; known are {', '.join(WRITERS)}")
     tags = _checked_tags(name, writer, options.tags)

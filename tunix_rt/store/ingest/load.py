@@ -67,10 +67,7 @@ def load(
     session.refuse_read_only()
     if not (isinstance(known, str) and known in ("skip", "add")):
         raise QueryInvalid(f'known={short(known)}: must be "skip" (stored traces are not added again) or "add"')
-    if split not in (None, "turn"):
-        raise QueryInvalid(f'split={short(split)}: must be "turn" (a trace for each turn of the user) or left out')
-    if split and insisted:
-        insisted = insisted.by_turn()
+    insisted = split_format(insisted, split)
     encoding = checked_encoding(encoding)
     name, sources, passed_over, unreadable = sources_in(source, _listing(progress), encoding)
     unit = "rows" if sources and isinstance(sources[0], SourceRows) else "B"
@@ -118,6 +115,16 @@ def insisted_format(format: str | None, mapping: Mapping[str, Any] | None) -> Fo
             f"`format` cannot be combined with `mapping`, which is a format itself; leave out format={short(format)}"
         )
     return mapped_format(mapping)
+
+
+def split_format(insisted: Format | None, split: Any) -> Format | None:
+    """The required format, which gives a trace for each turn of the user if sessions are split.
+
+    Raises QueryInvalid for another `split`, and where the format has no sessions.
+    """
+    if split not in (None, "turn"):
+        raise QueryInvalid(f'split={short(split)}: must be "turn" (a trace for each turn of the user) or left out')
+    return insisted.by_turn() if split and insisted else insisted
 
 
 def _everything_in(

@@ -25,7 +25,7 @@ from tunix_rt.paths import local_path
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.ingest.dedup import Duplicates
 from tunix_rt.store.ingest.encoding import encoded
-from tunix_rt.store.ingest.load import Loading
+from tunix_rt.store.ingest.load import Loading, Split, split_format
 from tunix_rt.store.ingest.load_report import LoadReport
 from tunix_rt.store.ingest.tail import QUIET_POLLS, end_of_complete
 from tunix_rt.validation import short
@@ -37,7 +37,15 @@ _SHARE_OF_TIME = 0.1
 _STOP_ASKED_EVERY = 0.2
 
 
-def watch(session: Session, path: str | Path, format: Format | None, *, every: float, stop: Stop | None) -> "Watch":
+def watch(
+    session: Session,
+    path: str | Path,
+    insisted: Format | None,
+    *,
+    every: float,
+    stop: Stop | None,
+    split: Split | None,
+) -> "Watch":
     """A watch that has not begun; see `TraceStore.watch`."""
     session.refuse_read_only()
     local_path(path, SourceInvalid)
@@ -45,7 +53,8 @@ def watch(session: Session, path: str | Path, format: Format | None, *, every: f
         raise QueryInvalid(f"every={short(every)}: must be a number of seconds above 0")
     if stop is not None and not isinstance(stop, threading.Event) and not callable(stop):
         raise QueryInvalid(f"stop={short(stop)}: must be a function without arguments or a threading.Event")
-    return Watch(session, path, format, every=every, stop=stop)
+    insisted = split_format(insisted, split)
+    return Watch(session, path, insisted, every=every, stop=stop, by_turn=bool(split))
 
 
 class _Stamp(NamedTuple):
@@ -137,7 +146,14 @@ class Watch:
     """
 
     def __init__(
-        self, session: Session, path: str | Path, format: Format | None, *, every: float = 2.0, stop: Stop | None = None
+        self,
+        session: Session,
+        path: str | Path,
+        format: Format | None,
+        *,
+        every: float = 2.0,
+        stop: Stop | None = None,
+        by_turn: bool = False,
     ) -> None:
         self.path = path
         self.every = every
@@ -146,6 +162,7 @@ class Watch:
         self._stopped = stop.is_set if isinstance(stop, threading.Event) else stop or _never
         self._session = session
         self._format = format
+        self._by_turn = by_turn
         # All their digests count as one load.
         self._seen: dict[Path, _Seen] = {}
         self._duplicates = Duplicates(session.path)
@@ -280,10 +297,10 @@ class Watch:
         try:
             for part in parts_of(source, poll.check):
                 try:
-                    with Reading(part, format=self._format, check=poll.check) as reading:
+                    with Reading(part, format=self._format, check=poll.check, by_turn=self._by_turn) as reading:
                         poll.loading.report.begin(reading.format.name, reading.mapping)
                         yield from reading
-                except SourceInvalid as error:
+                except (SourceInvalid, QueryInvalid) as error:
                     yield rejected_source(part.path, error)
         except SourceInvalid as error:
             yield rejected_source(source.path, error)

@@ -11,7 +11,7 @@ from tunix_rt.errors import IdAmbiguous, TraceNotFound
 from tunix_rt.model import TraceRecord
 from tunix_rt.store.engine.rows import ONE_RECORD_COLUMNS, to_one_record
 from tunix_rt.store.engine.statement import parsed
-from tunix_rt.store.filters import id_range
+from tunix_rt.store.filter_values import id_range
 
 _FIND = f"select {ONE_RECORD_COLUMNS} from traces where id between ? and ?"
 _FIND_FIRST = f"{_FIND} limit 2"
