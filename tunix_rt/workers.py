@@ -260,7 +260,12 @@ def _serve() -> None:
             message = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised on the other side
             message = _failure(error)
-        _write(results, message)
+        try:
+            _write(results, message)
+        except OSError:
+            # Nobody is there to read it.
+            os._exit(1)
+    results.close()
 
 
 def _receive(tasks: IO[bytes], waiting: "SimpleQueue[bytes | None]") -> None:
