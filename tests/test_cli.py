@@ -141,6 +141,7 @@ FILTERED = {
     "max_chars": (["--max-chars", "100"], 2),
     "trace_version": (["--trace-version", "1.1"], 3),
     "meta": (["--meta", "correct=true", "--meta", "model=toy-1b"], 5),
+    "score": (["--score", "loop"], 0),
     "ids": (["--id", "NEWEST"], 1),
     "where": (["--where", "n_steps > 100"], 1),
 }
@@ -437,3 +438,12 @@ def test_a_file_of_no_known_format_is_told_with_the_flags_that_load_it():
     call("load", "a.jsonl", *flags, "--map", "meta.model:=toy-1b")
     trace = rt.TraceStore().latest().payload
     assert (trace.prompt, trace.final_answer, trace.meta["model"]) == ("Add.\n\n2, 2", "4", "toy-1b")
+
+
+def test_groups_are_counted_over_the_samples_of_a_prompt():
+    samples = [ROW | {"final_answer": str(n), "meta": {"correct": n == 4, "run": f"r{n % 2}"}} for n in range(4, 9)]
+    call("load", write("samples.jsonl", *samples))
+    assert "1 of 5 (20%)" in call("groups")
+    found = json.loads(call("groups", "--by", "prompt", "--by", "run", "--run", "r1", "--json"))
+    assert (found["groups"], found["samples"], found["data"][0]["run"]) == (1, 2, "r1")
+    assert "by=" in said("groups", "--by", "nothing", status=2)

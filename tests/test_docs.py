@@ -83,7 +83,8 @@ def test_the_reference_lists_every_public_name():
 
 def test_the_reference_lists_every_call_of_a_store_with_its_options():
     there = set()
-    for name, call in vars(rt.TraceStore).items():
+    for name in dir(rt.TraceStore):
+        call = inspect.getattr_static(rt.TraceStore, name)
         if not name.startswith("_"):
             there.add(name + (_options(call) if callable(call) else ""))
     assert names_in("Calls of a store") == there

@@ -224,7 +224,7 @@ def test_ids_flags_and_sources_complete_with_tab(shell):
     assert newest in completions(shell, "%trace ")
     assert completions(shell, f"%trace {newest[:30]}") == [newest]
     assert completions(shell, "%trace l") == ["latest"]
-    assert completions(shell, "%traces --s") == ["--since", "--source"]
+    assert completions(shell, "%traces --s") == ["--score", "--since", "--source"]
     assert completions(shell, "page = %traces --tex") == ["--text"]
     assert completions(shell, "%traces --source ") == ["examples", "rollouts"]
     assert completions(shell, "%trace_load --kn") == ["--known"]
@@ -265,3 +265,13 @@ def test_a_file_in_another_encoding_is_loaded_by_its_name(shell):
     Path("t.jsonl").write_bytes(json.dumps(row, ensure_ascii=False).encode("latin-1"))
     assert run(shell, "%trace_load t.jsonl --encoding latin-1").added == 1
     assert run(shell, "%trace latest").payload.prompt == "naïve"
+
+
+def test_groups_are_counted_over_the_samples_of_a_prompt(shell, make_trace):
+    rt.TraceStore().add_many([make_trace(meta={"correct": n < 3, "run": f"r{n % 2}"}) for n in range(5)])
+    groups = run(shell, "%trace_groups")
+    assert "3 of 5 (60%)" in str(groups)
+    assert len(run(shell, "groups = %trace_groups --by run --by prompt\ngroups")) == 2
+    assert len(run(shell, "%trace_groups --run r1").page(0)) == 2
+    assert told(shell, "%trace_groups --by nothing").startswith('by=["nothing"]: must be one or several of source')
+    assert "--by" in completions(shell, "%trace_groups --b")

@@ -189,7 +189,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(direction, tmp_path, m
     path = unpacked(1, tmp_path)
     broken = schema.MIGRATIONS[1]._replace(**{direction: "create table half (a int); select nonsense"})
     with monkeypatch.context() as patched:
-        patched.setattr(schema, "MIGRATIONS", (schema.MIGRATIONS[0], broken))
+        patched.setattr(schema, "MIGRATIONS", (schema.MIGRATIONS[0], broken, *schema.MIGRATIONS[2:]))
         with pytest.raises(duckdb.Error, match="nonsense"):
             rt.TraceStore(path).migrate(to=1)
     store = rt.TraceStore(path)

@@ -530,3 +530,19 @@ def test_health_is_told(client):
     assert told["store"]["n_traces"] == 2
     assert told["services"] == {"rediai": {"status": "off", "mode": "off"}}
     assert client.get("/redi/health").json() == {"status": "off", "mode": "off"}
+
+
+def test_groups_are_counted_over_the_samples_of_a_prompt(client):
+    for n in range(5):
+        meta = {"source": "grouped", "correct": n < 3, "run": f"r{n % 2}"}
+        assert client.post("/traces", json=TRACE | {"meta": meta}).status_code == 201
+    reply = client.get("/groups", params={"source": "grouped"})
+    assert reply.status_code == 200
+    found = reply.json()
+    assert (found["groups"], found["samples"], found["levels"]) == (1, 5, {"informative": 1})
+    (policy,) = found["policies"]
+    assert (policy["source"], policy["model"], policy["pass_at_1"]["n"]) == ("grouped", None, 1)
+    assert found["data"][0]["correct"] == 3
+    split = client.get("/groups", params={"source": "grouped", "by": "run,prompt"}).json()
+    assert [row["run"] for row in split["data"]] == ["r1", "r0"]
+    assert client.get("/groups", params={"by": "nothing"}).status_code == 422

@@ -288,6 +288,14 @@ def test_numina_math(store, to):
     ]
 
 
+def test_a_column_by_a_model_in_rows_of_numina_math_is_what_the_model_wrote(store):
+    written = "<think>\nTwenty of them.\n</think>\n\n\\boxed{520}"
+    report, (trace,) = load(store, NUMINA | {"reannotated_assistant_content": written})
+    assert (report.format, report.mapping["completion"]) == ("field_names", "reannotated_assistant_content")
+    assert (trace.final_answer, trace.meta["expected_answer"]) == ("\\boxed{520}", "513")
+    assert "kind" not in trace.meta
+
+
 @pytest.mark.parametrize("word", ["proof", "notfound"])
 def test_where_numina_math_has_no_answer_the_solution_is_it(store, word):
     _, traces = load(store, NUMINA | {"solution": "Assume it is odd.\n\nThen …", "answer": word, "source": 3})

@@ -14,6 +14,8 @@ from tunix_rt._version import __version__
 
 if TYPE_CHECKING:
     from tunix_rt import errors, examples, formats
+    from tunix_rt.analysis import Score
+    from tunix_rt.analysis.statistics import Estimate
     from tunix_rt.errors import (
         ExportFailed,
         IdAmbiguous,
@@ -37,11 +39,16 @@ if TYPE_CHECKING:
     from tunix_rt.model import Step, Trace, TraceRecord, TraceSummary
     from tunix_rt.settings import Settings
     from tunix_rt.store import (
+        Agreement,
         Compaction,
         ExportReport,
+        FlagReport,
+        Groups,
         LoadReport,
+        Overlap,
         Page,
         Rejection,
+        ScoreReport,
         SqlResult,
         StoreHealth,
         StoreInfo,
@@ -54,6 +61,8 @@ if TYPE_CHECKING:
 # Where each public name lives. A name brings its module in when it is first used, so that a script pays for nothing
 # that it does not need.
 _HOMES = {
+    "analysis.statistics": "Estimate",
+    "analysis": "Score",
     "errors": (
         "ExportFailed IdAmbiguous MemoryLimitReached QueryInvalid SettingsInvalid SourceInvalid StoreBusy StoreDamaged "
         "StoreFull StoreReadOnly StoreUnusable TraceInvalid TraceNotFound TraceTooLarge TunixRTError "
@@ -65,24 +74,32 @@ _HOMES = {
     "trace_schema": "json_schema",
     "settings": "Settings",
     "store": (
-        "Compaction ExportReport LoadReport Page Rejection SqlResult StoreHealth StoreInfo TraceStore VerifyReport"
+        "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Rejection ScoreReport SqlResult "
+        "StoreHealth StoreInfo TraceStore VerifyReport"
     ),
     "widgets": "FolderWatch StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
+    "Agreement",
     "Compaction",
+    "Estimate",
     "ExportFailed",
     "ExportReport",
+    "FlagReport",
     "FolderWatch",
+    "Groups",
     "Health",
     "IdAmbiguous",
     "LoadReport",
     "MemoryLimitReached",
+    "Overlap",
     "Page",
     "QueryInvalid",
     "Rejection",
+    "Score",
+    "ScoreReport",
     "ServiceHealth",
     "Settings",
     "SettingsInvalid",

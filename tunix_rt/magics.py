@@ -6,6 +6,9 @@
 %traces [-n 5] …        a page, newest first, with filters
 %trace ID               one trace, by id, by the beginning of its id, or `latest`
 %%trace                 the JSON in the cell becomes a trace
+%trace_groups           the samples of each prompt: how many are correct, what they teach
+%trace_score SCORER     score the traces that have no score yet: answer, loop, …, or a function in the notebook
+%trace_flags            what to look at first: how many traces loop, are truncated, wrong, …
 %trace_app              the forms: browse, read, upload
 %%trace_sql             the SQL in the cell, over the table `traces`
 """
@@ -25,12 +28,13 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 from traitlets import Unicode
 
 from tunix_rt import examples
+from tunix_rt.analysis import FLAGS, SCORERS
 from tunix_rt.errors import SourceInvalid, TunixRTError
 from tunix_rt.formats import READABLE, names_in
 from tunix_rt.model import Trace, TraceRecord
-from tunix_rt.store import LoadReport, Page, SqlResult, StoreInfo, TraceStore
+from tunix_rt.store import FlagReport, Groups, LoadReport, Page, ScoreReport, SqlResult, StoreInfo, TraceStore
 from tunix_rt.store.filters import FILTERS, RENAMED, filters_in, flag_of
-from tunix_rt.text_options import as_options, mapping_in, unquoted
+from tunix_rt.text_options import as_options, mapping_in, params_in, unquoted
 
 if TYPE_CHECKING:
     from tunix_rt.widgets import FolderWatch, TraceApp
@@ -39,7 +43,9 @@ _COMPLETED_IDS = 20
 _MAP_HELP = "map a field by hand, such as prompt=question, or set a constant: meta.model:=toy-1b; may be repeated"
 _SPLIT_HELP = "make a trace of each turn of the user in an agent's session"
 _OWN_LINE = re.compile(
-    r"^\s*(?:\w+\s*=\s*)?%%?(trace_store|trace_load|trace_watch|trace_sql|trace_app|traces|trace)\s(.*)$", re.DOTALL
+    r"^\s*(?:\w+\s*=\s*)?%%?"
+    r"(trace_store|trace_load|trace_watch|trace_score|trace_flags|trace_groups|trace_sql|trace_app|traces|trace)\s(.*)$",
+    re.DOTALL,
 )
 
 
@@ -182,6 +188,22 @@ class TraceMagics(Magics):
         where = {name: given[name] for name in ("limit", "offset", "after", "before")}
         return self.store.page(**where, **filters_in(given))
 
+    @magic_arguments()
+    @argument(
+        "--by", action="append", metavar="FIELD", help="a field that samples share, such as prompt; may be repeated"
+    )
+    @_filter_arguments
+    @line_magic
+    @_reports_errors
+    def trace_groups(self, line: str) -> Groups:
+        """Groups the samples of each prompt and policy, with pass@k and maj@k; the result has .df() and .page(index).
+
+        %trace_groups --source rollouts
+        groups = %trace_groups --by run --by prompt
+        """
+        given = vars(parse_argstring(self.trace_groups, line))
+        return self.store.groups(given.pop("by"), **filters_in(given))
+
     @line_cell_magic
     @_reports_errors
     def trace(self, line: str, cell: str | None = None) -> TraceRecord:
@@ -199,6 +221,40 @@ class TraceMagics(Magics):
                 raise UsageError("%%trace takes nothing on its line; the JSON of the trace goes into the cell")
             return self.store.add(Trace.from_json(cell.strip()))
         return self.store.latest() if wanted in ("", "latest") else self.store.get(wanted)
+
+    @magic_arguments()
+    @argument("scorer", type=unquoted, help="a built-in scorer, or the name of one in this notebook")
+    @argument("--param", action="append", metavar="KEY=VALUE", help="a parameter of the scorer; may be repeated")
+    @_filter_arguments
+    @line_magic
+    @_reports_errors
+    def trace_score(self, line: str) -> ScoreReport:
+        """Scores the traces that have no score by this scorer yet; the report shows how many.
+
+        %trace_score answer --source rollouts
+        %trace_score my_reward_function
+        """
+        given = vars(parse_argstring(self.trace_score, line))
+        scorer = given["scorer"]
+        if scorer not in (*SCORERS, *FLAGS):
+            scorer = self.notebook.get(scorer, scorer)
+        return self.store.score(scorer, params=params_in(given["param"]), **filters_in(given))
+
+    @magic_arguments()
+    @argument("flags", nargs="*", type=unquoted, help="these flags; by default all")
+    @argument("--stored", action="store_true", help="report what is stored, without scoring")
+    @_filter_arguments
+    @line_magic
+    @_reports_errors
+    def trace_flags(self, line: str) -> FlagReport:
+        """Shows what to look at first: how many traces loop, are truncated, wrong, …; scores what has no score yet.
+
+        %trace_flags
+        %trace_flags loop truncated --since 1d
+        """
+        given = vars(parse_argstring(self.trace_flags, line))
+        report = self.store.flags if given["stored"] else self.store.flag
+        return report(*given["flags"], **filters_in(given))
 
     @magic_arguments()
     @argument("-n", "--limit", type=int, default=20, help="traces on a page, 1–100")
@@ -254,6 +310,8 @@ class TraceMagics(Magics):
             return [source for source, _ in self.store.info().sources if source]
         if previous == "--format":
             return names_in(READABLE)
+        if magic in ("trace_score", "trace_flags"):
+            return list(FLAGS if magic == "trace_flags" else (*SCORERS, *FLAGS))
         if magic == "trace":
             return ["latest", *(str(record.id) for record in self.store.page(limit=_COMPLETED_IDS))]
         return []

@@ -54,6 +54,15 @@ def meta_in(pairs: Iterable[str]) -> dict[str, Any]:
     return {key: _value(text) for key, text in _split("--meta", "KEY=VALUE", pairs)}
 
 
+def params_in(pairs: Iterable[str] | None) -> dict[str, Any] | None:
+    """The parameters of KEY=VALUE pairs, None without pairs: values are JSON, or else strings.
+
+    >>> params_in(["repeats=4"])
+    {'repeats': 4}
+    """
+    return {key: _value(text) for key, text in _split("--param", "KEY=VALUE", pairs or ())} or None
+
+
 def mapping_in(pairs: Iterable[str] | None) -> dict[str, Any] | None:
     """The mapping of TARGET=FIELD pairs, None without pairs; QueryInvalid for one that is not a pair or comes twice.
 

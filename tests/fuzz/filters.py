@@ -114,6 +114,17 @@ class Part:
                     {"a.b": None},
                 ]
             ),
+            "score": rng.choice(
+                [
+                    "loop",
+                    "!loop",
+                    "loop=null",
+                    f"{text(rng)}<{text(rng)}",
+                    text(rng),
+                    {text(rng): json_value(rng)},
+                    {"loop": None},
+                ]
+            ),
             "ids": rng.choice(
                 [[record.id], [str(record.id)] * 3, str(record.id), [], (one.id for one in self._records[:3])]
             ),

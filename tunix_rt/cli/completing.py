@@ -62,3 +62,10 @@ def formats_out(incomplete: str) -> list[str]:
     from tunix_rt.formats import WRITERS, names_in
 
     return [name for name in names_in(WRITERS) if name.startswith(incomplete)]
+
+
+def scorers(incomplete: str) -> list[str]:
+    """The built-in scorers and flags."""
+    from tunix_rt.analysis import FLAGS, SCORERS
+
+    return [name for name in (*SCORERS, *FLAGS) if name.startswith(incomplete)]

@@ -152,3 +152,19 @@ def _warnings_noted(call: Call) -> Iterator[None]:
         yield
     for one in found:
         call.note(str(one.message))
+
+
+def groups(
+    *,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="A field that samples share, such as prompt. May be repeated.", metavar="FIELD"),
+    ] = None,
+    filters: Filters,
+    call: Call,
+) -> None:
+    """Group the samples of each prompt and policy: how many are correct, pass@k and maj@k, what they teach."""
+    with _warnings_noted(call):
+        given = filters.values()
+    found = call.open_store().groups(by or None, **given)
+    call.answer(found.to_dict() if call.json else None, str(found))

@@ -188,7 +188,7 @@ def _has_answer(fields: _Fields, name: str) -> bool:
 
 def _said(fields: _Fields, *, has_prompt: bool) -> Iterator[tuple[Mapped, str]]:
     """What may be the model's text, its reasoning and its answer, and when."""
-    responses: list[Any] = [*fields.named(_RESPONSES, "text", "texts"), *_plurals(fields)]
+    responses: list[Any] = [*fields.named(_RESPONSES, "text", "texts"), *_plurals(fields), *_tagged(fields)]
     responses += [group if len(group) > 1 else group[0] for group in fields.numbered()]
     reasonings = fields.named(_REASONINGS, "text", "texts")
     answers = fields.named(_ANSWERS, "text", "number")
@@ -248,6 +248,15 @@ def _if_several(responses: Sequence[Any], one: Any) -> str:
 
 def _has_tags(fields: _Fields, name: str) -> bool:
     return any(_CLOSING.search(text) for text in _flat(fields.values[name]))
+
+
+def _tagged(fields: _Fields) -> list[str]:
+    """Fields of any other name whose texts close a tag of thinking: a model wrote them, or nobody did."""
+    others = {*_PROMPTS, *_RESPONSES, *_REASONINGS, *_ANSWERS, "solution", *_GOLDS, *_SYSTEMS}
+    unknown = [
+        name for name in fields.all_of("text") if _plain(name) not in others and not _NUMBERED.fullmatch(_plain(name))
+    ]
+    return [name for name in unknown if _has_tags(fields, name)]
 
 
 def _plurals(fields: _Fields) -> list[str]:

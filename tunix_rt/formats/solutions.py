@@ -4,6 +4,7 @@ Sources: the cards of open-r1/OpenR1-Math-220k, open-thoughts/OpenThoughts-114k 
 simplescaling/s1K and s1K-1.1, and AI-MO/NuminaMath-1.5 on the Hugging Face hub, which list the columns and their types.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -17,6 +18,8 @@ from tunix_rt.formats.text.written import found_in_parts, found_in_text
 _T = TypeVar("_T")
 # What NuminaMath writes where a problem has no answer that could be compared.
 _NO_ANSWERS = frozenset({"", "proof", "notfound"})
+# In the name of a column that somebody added to a data set of problems, such as `reannotated_assistant_content`.
+_BY_A_MODEL = re.compile(r"generat|complet|respon|assistant|reason|think|rollout|output|messages|conversation|predict")
 
 
 class OpenR1MathReader:
@@ -144,8 +147,11 @@ class NuminaMathReader:
     """`problem`, `solution`, `answer` and `problem_type`; solutions by people."""
 
     def misfit(self, value: Mapping[str, Any]) -> str | None:
-        """None where all of these fields are there."""
-        return lacking(value, "problem", "solution", "answer", "problem_type")
+        """None where all of these fields are there, and none that may hold what a model wrote to the problem."""
+        written = next((name for name in value if value[name] and _BY_A_MODEL.search(name.lower())), None)
+        return lacking(value, "problem", "solution", "answer", "problem_type") or (
+            written and f"{written} may be what a model wrote"
+        )
 
     def found(self, row: Row) -> Iterator[Found]:
         """The one trace of the row; without an answer to compare, as for a proof, the whole solution is it."""

@@ -19,10 +19,11 @@ from tunix_rt.render.html import (
     trace_html,
 )
 from tunix_rt.render.humanize import count, size, utc_exact
-from tunix_rt.render.showing import shows_facts, shows_itself
+from tunix_rt.render.showing import Shown, shows_facts, shows_itself, shows_summary
 from tunix_rt.render.text import facts_text, info_text, page_text, report_line, report_text, table_text, trace_text
 
 __all__ = [
+    "Shown",
     "count",
     "facts_html",
     "facts_text",
@@ -38,6 +39,7 @@ __all__ = [
     "saved_html",
     "shows_facts",
     "shows_itself",
+    "shows_summary",
     "size",
     "style",
     "table_html",

@@ -141,16 +141,24 @@ def info_html(info: InfoShape, *, more: Sequence[tuple[str, str]] = (), styled: 
 
 def table_html(table: TableShape) -> Markup:
     """A SQL result: its rows, numbers to the right, NULL marked, types in the headers' titles."""
+    return _render("table", **_rows_of(table))
+
+
+def summary_html(facts: Sequence[tuple[str, str]], table: TableShape) -> Markup:
+    """Facts, and below them a table, where it has rows."""
+    return _render("summary", facts=facts, **_rows_of(table))
+
+
+def _rows_of(table: TableShape) -> dict[str, Any]:
     columns = cells.columns(table)
-    return _render(
-        "table",
-        columns=columns,
-        rows=[
+    return {
+        "columns": columns,
+        "rows": [
             [cells.cell(value, is_number=column.is_number) for column, value in zip(columns, row, strict=True)]
             for row in table.rows
         ],
-        caption=captions.table_caption(table),
-    )
+        "caption": captions.table_caption(table),
+    }
 
 
 def note_html(text: str) -> Markup:

@@ -1,10 +1,10 @@
 """One way for an object to show itself: as text in a terminal and in IPython, as HTML in a notebook."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
-from tunix_rt.render.html import facts_html
-from tunix_rt.render.text import facts_text
+from tunix_rt.render.html import facts_html, summary_html
+from tunix_rt.render.text import facts_text, summary_text
 
 _Class = TypeVar("_Class", bound=type)
 
@@ -31,3 +31,27 @@ def shows_itself(text: Callable[[Any], str], html: Callable[[Any], str]) -> Call
 def shows_facts(shown: _Class) -> _Class:
     """Lets a class show its `_facts`, which are pairs of a name and a value, a line for each."""
     return shows_itself(lambda self: facts_text(self._facts), lambda self: facts_html(self._facts))(shown)
+
+
+class Shown(NamedTuple):
+    """A table to show: the first `rows` of `n_rows`, under names and types as SQL has them."""
+
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: Sequence[Sequence[Any]]
+    n_rows: int
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]], n_rows: int) -> "Shown":
+        """Of rows with the same keys; numbers go to the right."""
+        names = tuple(rows[0]) if rows else ()
+        numbers = [all(isinstance(row[name], int | float | None) for row in rows) for name in names]
+        types = tuple("DOUBLE" if number else "VARCHAR" for number in numbers)
+        return cls(names, types, [tuple(row.values()) for row in rows], n_rows)
+
+
+def shows_summary(shown: _Class) -> _Class:
+    """Lets a class show its `_facts`, as `shows_facts` does, and below them its `_table`, a `Shown`."""
+    return shows_itself(
+        lambda self: summary_text(self._facts, self._table), lambda self: summary_html(self._facts, self._table)
+    )(shown)

@@ -210,6 +210,11 @@ def table_text(table: TableShape) -> str:
     return _clean([*lines, captions.table_caption(table, n_columns)])
 
 
+def summary_text(facts: Sequence[tuple[str, str]], table: TableShape) -> str:
+    """Facts, and below them a table, where it has rows."""
+    return facts_text(facts) + (f"\n\n{table_text(table)}" if table.rows else "")
+
+
 def _fitting(grid: Sequence[Sequence[str]]) -> int:
     """How many of the columns, at least one, have room for their values or for the start of them."""
     left = COLUMNS + len(_GAP)

@@ -9,11 +9,20 @@ from pydantic.json_schema import models_json_schema
 from tunix_rt._version import __version__
 from tunix_rt.model import TraceRecord
 from tunix_rt.server.bodies import MAX_BATCH
-from tunix_rt.server.parameters import EXPORT, PAGE, SELECTION, Parameter
-from tunix_rt.server.responses import BatchCreated, Created, HealthReply, Refusal, ServiceReply, TraceList
+from tunix_rt.server.parameters import EXPORT, GROUPS, PAGE, SELECTION, Parameter
+from tunix_rt.server.responses import (
+    BatchCreated,
+    Created,
+    FlagsReply,
+    GroupList,
+    HealthReply,
+    Refusal,
+    ServiceReply,
+    TraceList,
+)
 from tunix_rt.trace_schema import json_schema
 
-_REPLIES = (BatchCreated, Created, HealthReply, Refusal, ServiceReply, TraceList, TraceRecord)
+_REPLIES = (BatchCreated, Created, FlagsReply, GroupList, HealthReply, Refusal, ServiceReply, TraceList, TraceRecord)
 _REF = "#/components/schemas/"
 _ID = {
     "name": "id",
@@ -179,6 +188,22 @@ _PATHS: dict[str, Any] = {
             path=_ID,
         ),
         "delete": _operation("deleteTrace", "Deletes a trace.", (204, "It is gone.", None), 404, 409, path=_WHOLE_ID),
+    },
+    "/groups": {
+        "get": _operation(
+            "listGroups",
+            "The samples of each prompt and policy: how many are correct, what they teach.",
+            (200, "The first 50 groups, the hardest of each policy first.", _json(_ref("GroupList"))),
+            parameters=GROUPS | SELECTION,
+        )
+    },
+    "/flags": {
+        "get": _operation(
+            "listFlags",
+            "What to look at first: the counts of the flags that are stored.",
+            (200, "The flags, the most frequent first.", _json(_ref("FlagsReply"))),
+            parameters=SELECTION,
+        )
     },
     "/health": {
         "get": _operation(

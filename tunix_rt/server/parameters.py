@@ -87,6 +87,13 @@ EXPORT = {
 }
 
 
+def _fields(text: str) -> list[str]:
+    return text.split(",")
+
+
+GROUPS = {"by": Parameter(_fields, {"type": "string"}, "the fields that samples share, with commas: run,prompt")}
+
+
 def parameters_in(query: str, known: Mapping[str, Parameter]) -> dict[str, Any]:
     """The values of the parameters in the query of a URL; RequestInvalid names all that are unknown or invalid."""
     try:

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from tunix_rt.model import TraceRecord, TraceSummary
-from tunix_rt.store import Page
+from tunix_rt.store import FlagReport, Page
 
 
 class Created(BaseModel):
@@ -50,6 +50,60 @@ class TraceList(BaseModel):
         """The response for a page."""
         pagination = Pagination(limit=page.limit, offset=page.offset, next_offset=page.next_offset, next=page.next)
         return cls(data=list(page.records), pagination=pagination)
+
+
+class Rate(BaseModel):
+    """A rate over prompts with its 95 % interval; null below five prompts. `left_out` had too few samples."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    left_out: int
+
+
+class PolicyRates(BaseModel):
+    """A policy (source, model, training step or policy version) and its pass@1."""
+
+    source: str | None
+    model: str | None
+    training_step: str | None
+    pass_at_1: Rate
+
+
+class GroupList(BaseModel):
+    """How many groups and samples there are, groups by level, the policies, and the first 50 groups."""
+
+    groups: int
+    samples: int
+    levels: dict[str, int]
+    policies: list[PolicyRates]
+    data: list[dict[str, Any]]
+
+
+class FlagReply(BaseModel):
+    """A flag: how many traces have it, of how many looked at, the share with its 95 % interval, three examples."""
+
+    flag: str
+    count: int
+    looked_at: int
+    undecided: int
+    share: float | None
+    low: float | None
+    high: float | None
+    examples: list[UUID]
+
+
+class FlagsReply(BaseModel):
+    """What to look at first, of the traces that passed the filters."""
+
+    n_traces: int
+    flags: list[FlagReply]
+
+    @classmethod
+    def of(cls, report: FlagReport) -> Self:
+        """The response for a report."""
+        return cls.model_validate(report.to_dict())
 
 
 class ServiceReply(BaseModel):

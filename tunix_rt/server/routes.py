@@ -16,9 +16,9 @@ from tunix_rt.server.base import Route
 from tunix_rt.server.bodies import MAX_BATCH_BYTES, add_batch
 from tunix_rt.server.error_status import RequestInvalid
 from tunix_rt.server.openapi import document
-from tunix_rt.server.parameters import EXPORT, PAGE, SELECTION, Parameter, parameters_in
+from tunix_rt.server.parameters import EXPORT, GROUPS, PAGE, SELECTION, Parameter, parameters_in
 from tunix_rt.server.response_stream import ReplyStream
-from tunix_rt.server.responses import Created, HealthReply, ServiceReply, TraceList
+from tunix_rt.server.responses import Created, FlagsReply, GroupList, HealthReply, ServiceReply, TraceList
 from tunix_rt.store.filters import RENAMED
 
 _ID_DIGITS = 32
@@ -74,6 +74,18 @@ class Batch(Route):
         self.send_json(created, 201)
 
 
+class Flags(Route):
+    """What to look at first."""
+
+    @authenticated
+    async def get(self) -> None:
+        """The counts of the flags that are stored; nothing is scored."""
+        options = _selected(self, {})
+        self.send_json(
+            await self.served.read(lambda store: FlagsReply.of(store.flags(**options)).model_dump_json().encode())
+        )
+
+
 class OneTrace(Route):
     """One trace, by its id."""
 
@@ -95,6 +107,20 @@ class OneTrace(Route):
             raise TraceNotFound(f"trace {given} not found")
         self.set_status(204)
         self.finish()
+
+
+class Groups(Route):
+    """The samples of each prompt and policy."""
+
+    @authenticated
+    async def get(self) -> None:
+        """The first 50 groups, the levels of all, and pass@1 of each policy."""
+        options = {"by": None} | _selected(self, GROUPS)
+        self.send_json(
+            await self.served.read(
+                lambda store: GroupList(**store.groups(**options).to_dict()).model_dump_json().encode()
+            )
+        )
 
 
 class Export(Route):
@@ -194,6 +220,8 @@ ROUTES: dict[str, type[Route]] = {
     "/traces/batch": Batch,
     "/traces/export": Export,
     "/traces/([^/]+)": OneTrace,
+    "/groups": Groups,
+    "/flags": Flags,
     "/health": Health,
     "/redi/health": RediAI,
     "/openapi.json": Description,

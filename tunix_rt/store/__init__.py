@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from tunix_rt.store.ingest.load_report import LoadReport
     from tunix_rt.store.query.page import Page, cursor_at
     from tunix_rt.store.query.sql_result import SqlResult
+    from tunix_rt.store.scores.agreement import Agreement
+    from tunix_rt.store.scores.flags import FlagReport
+    from tunix_rt.store.scores.groups import Groups
+    from tunix_rt.store.scores.overlap import Overlap
+    from tunix_rt.store.scores.run import ScoreReport
     from tunix_rt.store.store import TraceStore
     from tunix_rt.store.upkeep.compact import Compaction
     from tunix_rt.store.upkeep.health import StoreHealth
@@ -17,11 +22,16 @@ if TYPE_CHECKING:
 
 # Where each name lives. It brings its module in when it is first used: the filters alone need no DuckDB.
 _HOMES = {
+    "Agreement": "tunix_rt.store.scores.agreement",
     "Compaction": "tunix_rt.store.upkeep.compact",
     "ExportReport": "tunix_rt.store.export.export_report",
+    "FlagReport": "tunix_rt.store.scores.flags",
+    "Groups": "tunix_rt.store.scores.groups",
     "LoadReport": "tunix_rt.store.ingest.load_report",
+    "Overlap": "tunix_rt.store.scores.overlap",
     "Page": "tunix_rt.store.query.page",
     "Rejection": "tunix_rt.formats",
+    "ScoreReport": "tunix_rt.store.scores.run",
     "SqlResult": "tunix_rt.store.query.sql_result",
     "StoreHealth": "tunix_rt.store.upkeep.health",
     "StoreInfo": "tunix_rt.store.upkeep.info",
@@ -31,11 +41,16 @@ _HOMES = {
 }
 
 __all__ = [
+    "Agreement",
     "Compaction",
     "ExportReport",
+    "FlagReport",
+    "Groups",
     "LoadReport",
+    "Overlap",
     "Page",
     "Rejection",
+    "ScoreReport",
     "SqlResult",
     "StoreHealth",
     "StoreInfo",

@@ -28,6 +28,7 @@ from tunix_rt.store.filter_values import (
     plain_value,
     shown,
 )
+from tunix_rt.store.score_filter import SCORES, score_conditions
 
 if TYPE_CHECKING:
     import duckdb
@@ -36,10 +37,11 @@ _BEGIN = "begin transaction read only"
 
 
 class Condition(NamedTuple):
-    """A part of a WHERE clause and the values it binds."""
+    """A part of a WHERE clause and the values it binds; if it is `bounded`, `{bounds}` in it is a clause of bounds."""
 
     sql: str
     values: tuple[Any, ...] = ()
+    bounded: bool = False
 
 
 def where(*conditions: Condition) -> tuple[str, list[Any]]:
@@ -48,20 +50,6 @@ def where(*conditions: Condition) -> tuple[str, list[Any]]:
         return "", []
     clause = " and ".join(condition.sql for condition in conditions)
     return f" where {clause}", [value for condition in conditions for value in condition.values]
-
-
-# Spelled out: DuckDB skips row groups by a comparison of a column, not of a row; and 2.0 makes a BETWEEN of two row
-# comparisons and then refuses it.
-def not_before(time: str, trace_id: UUID) -> Condition:
-    """The condition that a row has this key (created_at as text, id) or a later one."""
-    return Condition(
-        "created_at >= ?::timestamptz and (created_at > ?::timestamptz or id >= ?)", (time, time, trace_id)
-    )
-
-
-def earlier(time: str, trace_id: UUID) -> Condition:
-    """The condition that a row has an earlier key than this one (created_at as text, id)."""
-    return Condition("created_at <= ?::timestamptz and (created_at < ?::timestamptz or id < ?)", (time, time, trace_id))
 
 
 def _contains(text: str) -> Iterator[Condition]:
@@ -248,6 +236,15 @@ class FilterArgs(TypedDict, total=False):
             sql=_meta_values,
         ),
     ]
+    score: Annotated[
+        Mapping[str, bool | float | str | None] | Iterable[str] | str | None,
+        FilterField(
+            help="what scorers say: loop, !answer, structure<50, verdict=good, answer=null (no score)",
+            kind=SCORES,
+            sql=lambda terms: [Condition(*one, bounded=True) for one in score_conditions(terms)],
+            form=InForm("Scores", "Scores"),
+        ),
+    ]
     # Over HTTP a trace has a route, and a client sends no SQL.
     ids: Annotated[
         Iterable[UUID | str] | UUID | str | None,
@@ -345,6 +342,21 @@ class Filters:
 
     def __bool__(self) -> bool:
         return bool(self.conditions)
+
+    def also(self, *conditions: Condition) -> "Filters":
+        """These filters, with further conditions."""
+        both = Filters(**self.given)
+        both.conditions += conditions
+        return both
+
+    def clause(self, *bounds: Condition) -> tuple[str, list[Any]]:
+        """The WHERE clause of the filters and of bounds on created_at and id, and the values it binds."""
+        within, values = where(*bounds)
+        filled = (
+            Condition(one.sql.replace("{bounds}", within), (*one.values, *values)) if one.bounded else one
+            for one in self.conditions
+        )
+        return where(*bounds, *filled)
 
     @contextmanager
     def query_errors(

@@ -20,15 +20,21 @@ from tunix_rt.store.engine.rows import RECORD_COLUMNS, NewRow, record_of, record
 from tunix_rt.store.engine.schema import COLUMNS
 from tunix_rt.store.export.export import ExportOptions, export
 from tunix_rt.store.export.export_report import ExportReport
-from tunix_rt.store.filters import FilterArgs, Filters, where
+from tunix_rt.store.filters import FilterArgs, Filters
 from tunix_rt.store.ingest.load import Known, Split, insisted_format, load
 from tunix_rt.store.ingest.load_report import LoadReport
 from tunix_rt.store.ingest.watch import Stop, Watch, watch
+from tunix_rt.store.judging import Judging
 from tunix_rt.store.progress_bar import Progress
 from tunix_rt.store.query.find import delete, find
 from tunix_rt.store.query.page import Page, PageRequest, Search, whole_number
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.query.sql_result import SqlResult, run_sql
+from tunix_rt.store.scores.current import current_scores
+from tunix_rt.store.scores.facts import delete_orphans
+from tunix_rt.store.scores.flags import FlagReport, flag, flag_report
+from tunix_rt.store.scores.run import ScoreReport, run
+from tunix_rt.store.scores.scorers import scoring_of
 from tunix_rt.store.upkeep.backup import backup
 from tunix_rt.store.upkeep.compact import Compaction, compact
 from tunix_rt.store.upkeep.health import StoreHealth, check_health
@@ -37,7 +43,7 @@ from tunix_rt.store.upkeep.verify import VerifyReport, verify
 from tunix_rt.validation import short
 
 
-class TraceStore(AbstractContextManager["TraceStore"]):
+class TraceStore(Judging, AbstractContextManager["TraceStore"]):
     """A store of traces in a DuckDB file; many notebooks and scripts use one at the same time.
 
     >>> store = TraceStore(":memory:")
@@ -54,10 +60,10 @@ class TraceStore(AbstractContextManager["TraceStore"]):
     are missing. Raises StoreUnusable if the file is not a store, StoreDamaged if it is damaged or incomplete, StoreBusy
     if another process holds it for longer than `pool_timeout` seconds, and StoreFull if the disk is full.
 
-    `latest`, `page`, `count`, `records`, `scan`, `export` and `delete` take the same filters as keywords: `text`,
-    `source`, `model`, `run`, `training_step`, `since`, `until`, `min_steps`, `max_steps`, `min_chars`, `max_chars`,
-    `trace_version`, `meta={key: value}`, `ids` and `where` (SQL). Times are UTC unless they carry an offset.
-    REFERENCE.md describes each of them.
+    `latest`, `page`, `count`, `records`, `scan`, `export`, `delete` and the calls about scores take the same filters as
+    keywords: `text`, `source`, `model`, `run`, `training_step`, `since`, `until`, `min_steps`, `max_steps`,
+    `min_chars`, `max_chars`, `trace_version`, `meta={key: value}`, `score={scorer: value}`, `ids` and `where` (SQL).
+    Times are UTC unless they carry an offset. REFERENCE.md describes each of them.
     """
 
     def __init__(
@@ -198,7 +204,7 @@ class TraceStore(AbstractContextManager["TraceStore"]):
             return search.count()
 
     def delete(self, *trace_ids: UUID | str, **filters: Unpack[FilterArgs]) -> int:
-        """Deletes the traces with these ids, or all that pass the filters, and returns how many.
+        """Deletes the traces with these ids, or all that pass the filters, with their scores; returns how many.
 
         Raises TraceNotFound (and deletes nothing) where an id is not there. To delete everything, `where="true"`.
         """
@@ -207,10 +213,14 @@ class TraceStore(AbstractContextManager["TraceStore"]):
             raise QueryInvalid('delete: pass either ids or filters; where="true" deletes everything')
         if trace_ids:
             with self._session.transaction() as cursor:
-                return delete(cursor, trace_ids, store=self.path)
-        clause, values = where(*selection.conditions)
+                times = delete(cursor, trace_ids, store=self.path)
+                delete_orphans(cursor, min(times), max(times))
+            return len(times)
+        clause, values = selection.clause()
         with self._session.transaction() as cursor, selection.query_errors(cursor, self._session.path, changing=True):
-            return int(cursor.execute(f"delete from traces{clause}", values).fetchall()[0][0])
+            n_deleted = int(cursor.execute(f"delete from traces{clause}", values).fetchall()[0][0])
+            delete_orphans(cursor)
+        return n_deleted
 
     def scan(
         self, columns: Iterable[str] | None = None, *, newest_first: bool = True, **filters: Unpack[FilterArgs]
@@ -234,6 +244,57 @@ class TraceStore(AbstractContextManager["TraceStore"]):
         """The stored traces one by one, sorted by (created_at, id), read as they are needed."""
         for batch in scan(self._session, RECORD_COLUMNS, Filters(**filters), newest_first=newest_first):
             yield from records_in(batch)
+
+    def score(
+        self,
+        scorer: Any,
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        progress: Progress = True,
+        **filters: Unpack[FilterArgs],
+    ) -> ScoreReport:
+        """Scores the traces that pass the filters and have no score under this key yet, and stores the scores.
+
+        `scorer` is the name of a built-in one ("answer", "structure", "loop", …), whose options are `params`; a
+        function of a trace (TraceRecord) that returns a number, a boolean, a label, None (unscorable) or a Score; a
+        reward function of TRL, tunix or open-r1, f(prompts, completions, **columns), with columns from meta; or an
+        object with `name`, `version`, `params` and `score(texts)`. Functions get `params` as keywords.
+
+        The key is `name` (default: the function's), `version` (default: a hash of its source and closure) and `params`.
+        An exception in the scorer, or a result that is not a score, is the reason `error` of that trace. What was
+        scored until an interrupt stays, and the next call continues from there. `progress` is as for `load`, in traces.
+        Raises QueryInvalid for what cannot score.
+        """
+        return run(
+            self._session,
+            scoring_of(scorer, name=name, version=version, params=params),
+            Filters(**filters),
+            progress=progress,
+        )
+
+    def scores(self, *scorers: str, **filters: Unpack[FilterArgs]) -> SqlResult:
+        """The current scores, by these scorers or by all, of the traces that pass the filters, newest trace first.
+
+        A row for each trace (or step) and scorer, with the columns of the table `scores`, which `sql` reads, and which
+        has the earlier ones as well.
+        """
+        return current_scores(self._session, scorers, Filters(**filters))
+
+    def flag(self, *flags: str, progress: Progress = True, **filters: Unpack[FilterArgs]) -> FlagReport:
+        """Runs these flags, or all built-in ones, over the traces that pass the filters, as `score` does.
+
+        Returns what `flags` reports of them; its `runs` are the reports of `score`.
+        """
+        return flag(self._session, flags, Filters(**filters), progress=progress)
+
+    def flags(self, *flags: str, **filters: Unpack[FilterArgs]) -> FlagReport:
+        """What to look at first: for each flag the traces with it, of how many, the share, and three examples.
+
+        `flags` are the built-in ones, or any scorers with yes and no.
+        """
+        return flag_report(self._session, flags, Filters(**filters))
 
     def export(
         self,
@@ -319,6 +380,9 @@ class TraceStore(AbstractContextManager["TraceStore"]):
     def close(self) -> None:
         """Writes everything out and releases the file now, not when it is idle; the next call opens it again."""
         self._session.close()
+
+    def _temporary(self) -> "TraceStore":
+        return TraceStore(":memory:", settings=self.settings)
 
     @contextmanager
     def _searching(self, selection: Filters) -> Iterator[Search]:

@@ -17,6 +17,7 @@ from tunix_rt.store import Page, TraceStore
 from tunix_rt.store.filter_values import FIRST_TIME, LAST_TIME, TIME, as_time
 from tunix_rt.store.filters import FILTERS, FilterArgs, Filters
 from tunix_rt.store.query.page import cursor_at
+from tunix_rt.store.score_filter import SCORES, terms_in, terms_text
 from tunix_rt.widgets.form import Form, action, front_end
 
 _NOT_KNOWN = -1
@@ -273,6 +274,8 @@ def _fields() -> list[dict[str, Any]]:
 def _plain(name: str, value: Any) -> Any:
     if FILTERS[name].kind is TIME:
         return as_time(name, value).isoformat()
+    if FILTERS[name].kind is SCORES:
+        return terms_text(terms_in(name, value))
     if name == "ids":
         ids = [value] if isinstance(value, str | UUID) else value
         return [str(one) for one in ids]

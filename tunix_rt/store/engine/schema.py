@@ -60,9 +60,34 @@ create table store_state (
 insert into store_state select uuid(), 0, count(*), 0 from traces;
 """
 
+# What somebody or something said of a trace; rows are only added, and deleted with their trace. `created_at` is the
+# trace's: with it in both tables, a page under a score filter reads only the row groups of its range. `params` is
+# canonical JSON, '{}' for none; `step` is null for the whole trace; a boolean is 0 or 1 in `value`. What has neither a
+# value nor a label has a reason.
+_SCORES = """
+create table scores (
+    scorer varchar not null,
+    version varchar not null,
+    params varchar not null,
+    created_at timestamptz not null,
+    trace_id uuid not null,
+    step integer,
+    sample integer not null,
+    value double,
+    label varchar,
+    answer varchar,
+    explanation varchar,
+    reason varchar,
+    metadata json,
+    scored_at timestamptz not null
+);
+create view labels as select * from scores where starts_with(scorer, 'label:');
+"""
+
 MIGRATIONS = (
     Migration(1, _TRACES, "drop table traces"),
     Migration(2, _STATE, "drop table store_state"),
+    Migration(3, _SCORES, "drop view labels; drop table scores"),
 )
 SCHEMA_VERSION = MIGRATIONS[-1].version
 

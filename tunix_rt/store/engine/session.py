@@ -145,12 +145,15 @@ class Session:
     def migrate(self, to: int) -> None:
         """Goes to a schema version; the next call brings the store up again."""
         self.refuse_read_only()
-        with self.cursor() as cursor, self._files.changing:
-            schema.migrate(cursor, to)
-            if to < schema.SCHEMA_VERSION:
-                # An older package does not count changes: the store is accepted as it is when it is opened again.
-                self._files.journal.confirm(ExpectedCounts(None, 0, 0), folded=0)
-        self.close_file()
+        try:
+            with self.cursor() as cursor, self._files.changing:
+                schema.migrate(cursor, to)
+                if to < schema.SCHEMA_VERSION:
+                    # An older package does not count changes: the store is accepted as it is when it is opened again.
+                    self._files.journal.confirm(ExpectedCounts(None, 0, 0), folded=0)
+        finally:
+            # Also where a step failed, and those before it are done.
+            self.close_file()
 
     def problems(self) -> list[str]:
         """What is wrong with the journal and with the counts; the rows are not checked."""

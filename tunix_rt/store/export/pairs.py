@@ -14,17 +14,14 @@ from tunix_rt.store.engine.rows import RECORD_COLUMNS, TIME, to_record
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.query.scan import scan
+from tunix_rt.store.scores.policy import NAMED_GROUP, POLICY, REWARD
 
 # Read together. As Python strings they take four times their size in the file.
 _CHUNK_PAIRS = 512
 _CHUNK_BYTES = 32 * 2**20
 
-# Older versions stored in meta.group a digest of the prompt where the source had named no group: 16 digits.
-_NAMED_GROUP = "nullif(regexp_replace(meta ->> '$.group', '^[0-9a-f]{16}$', ''), '')"
-# A policy is a model at one point of its training.
-_POLICY = "meta ->> '$.source', meta ->> '$.model', coalesce(meta ->> '$.training_step', meta ->> '$.policy_version')"
 # A group that the source names stands for prompt and system; still it never spans two prompts, as a pair has one.
-_PROMPT = f"prompt, coalesce({_NAMED_GROUP}, meta ->> '$.system')"
+_PROMPT = f"prompt, coalesce({NAMED_GROUP}, meta ->> '$.system')"
 # A trace with a verdict is compared with verdicts, one that has only a reward with rewards.
 _JUDGED = f"""
 id::varchar as id,
@@ -35,8 +32,7 @@ unhex(md5(json_array({{of_group}})::varchar)) as prompt_group,
 json_type(meta, '$.correct') = 'BOOLEAN' as by_verdict,
 case
     when json_type(meta, '$.correct') = 'BOOLEAN' then (meta ->> '$.correct')::boolean::double
-    when json_type(meta, '$.reward') in ('UBIGINT', 'BIGINT', 'DOUBLE', 'HUGEINT', 'UHUGEINT')
-        then try_cast(meta ->> '$.reward' as double)
+    else {REWARD}
 end as score
 """
 
@@ -99,7 +95,7 @@ def pairs(
     older first among equals. It takes about 100 bytes of memory for each trace, and the texts of a chunk of pairs.
     `advance` is called with the number of traces that are done.
     """
-    of_group = _PROMPT if across_policies else f"{_POLICY}, {_PROMPT}"
+    of_group = _PROMPT if across_policies else f"{POLICY}, {_PROMPT}"
     judged = pa.Table.from_batches(scan(session, _JUDGED.format(of_group=of_group), filters, newest_first=False))
     tally.traces += len(judged)
     with session.cursor() as cursor:

@@ -15,7 +15,7 @@ from tunix_rt.store.filter_values import id_range
 
 _FIND = f"select {ONE_RECORD_COLUMNS} from traces where id between ? and ?"
 _FIND_FIRST = f"{_FIND} limit 2"
-_DELETE = "delete from traces where id in (select unnest(?::uuid[])){} returning id"
+_DELETE = "delete from traces where id in (select unnest(?::uuid[])){} returning id, epoch_us(created_at)"
 
 
 def find(cursor: duckdb.DuckDBPyConnection, id: UUID | str, *, store: Path) -> TraceRecord:
@@ -29,8 +29,8 @@ def find(cursor: duckdb.DuckDBPyConnection, id: UUID | str, *, store: Path) -> T
     return to_one_record(rows[0])
 
 
-def delete(cursor: duckdb.DuckDBPyConnection, ids: Sequence[UUID | str], *, store: Path) -> int:
-    """Deletes the traces with these ids, or with the only ids that begin so, and returns how many those were.
+def delete(cursor: duckdb.DuckDBPyConnection, ids: Sequence[UUID | str], *, store: Path) -> list[int]:
+    """Deletes the traces with these ids, or with the only ids that begin so, and returns their times in microseconds.
 
     Raises what `find` raises; the transaction that the caller has begun must then be rolled back.
     """
@@ -38,10 +38,11 @@ def delete(cursor: duckdb.DuckDBPyConnection, ids: Sequence[UUID | str], *, stor
     prefixes = [bound for low, high in ranges if low != high for bound in (low, high)]
     query = _DELETE.format(" or id between ? and ?" * (len(prefixes) // 2))
     exact = [low for low, high in ranges if low == high]
-    deleted = sorted(found for (found,) in cursor.execute(query, [exact, *prefixes]).fetchall())
+    found = cursor.execute(query, [exact, *prefixes]).fetchall()
+    deleted = sorted(trace_id for trace_id, _ in found)
     for each, (low, high) in zip(ids, ranges, strict=True):
         _require_one(each, bisect_right(deleted, high) - bisect_left(deleted, low), store)
-    return len(deleted)
+    return [created_at for _, created_at in found]
 
 
 def _require_one(id: UUID | str, n_found: int, store: Path) -> None:

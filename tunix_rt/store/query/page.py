@@ -25,14 +25,8 @@ from tunix_rt.store.engine.rows import (
 from tunix_rt.store.engine.statement import parsed
 from tunix_rt.store.engine.time_index import EVERYTHING, ROWS_PER_SAMPLE, ROWS_TO_SELECT_FROM, TimeIndex, Window
 from tunix_rt.store.filter_values import FIRST_TIME, LAST_TIME, as_time
-from tunix_rt.store.filters import (
-    Condition,
-    Filters,
-    earlier,
-    not_before,
-    where,
-)
-from tunix_rt.store.query.scan import in_window
+from tunix_rt.store.filters import Condition, Filters, where
+from tunix_rt.store.query.scan import earlier, in_window, not_before
 from tunix_rt.validation import short
 
 MAX_LIMIT = 100
@@ -248,7 +242,7 @@ class Search:
         return sum(self._by_halves([*in_window(window), *further], self._count))
 
     def _count(self, bounds: list[Condition]) -> int:
-        clause, values = where(*bounds, *self._filters.conditions)
+        clause, values = self._filters.clause(*bounds)
         query = parsed(self._cursor, f"select count(*) from traces{clause}")
         return int(self._cursor.execute(query, values).fetchall()[0][0])
 
@@ -283,7 +277,7 @@ class Search:
         """At most `most` rows within the bounds that pass the filters."""
 
         def read(bounds: list[Condition]) -> list[tuple[Any, ...]]:
-            clause, values = where(*bounds, *self._filters.conditions)
+            clause, values = self._filters.clause(*bounds)
             query = f"select {columns} from traces{clause} {order}"
             return self._cursor.execute(parsed(self._cursor, query), values).fetchall()
 

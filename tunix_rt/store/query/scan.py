@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import UUID
 
 import duckdb
 import pyarrow as pa
@@ -112,7 +113,7 @@ def read(
                 if keys:
                     n_rows = _n_together(keys, at, pace.rows)
                     span = between(*sorted([keys[at][:2], keys[at + n_rows - 1][:2]]))
-                table = _table(cursor, select, [*bounds, *span, *filters.conditions], newest_first=newest_first)
+                table = _table(cursor, select, filters.clause(*bounds, *span), newest_first=newest_first)
         except MemoryLimitReached:
             if n_rows == 1:
                 raise
@@ -137,6 +138,19 @@ def in_window(window: Window) -> Iterator[Condition]:
         yield Condition("created_at < ?", (window.until,))
 
 
+# Spelled out, as below: DuckDB skips row groups by a comparison of a column, not of a row.
+def not_before(time: str, trace_id: UUID) -> Condition:
+    """The condition that a row has this key (created_at as text, id) or a later one."""
+    return Condition(
+        "created_at >= ?::timestamptz and (created_at > ?::timestamptz or id >= ?)", (time, time, trace_id)
+    )
+
+
+def earlier(time: str, trace_id: UUID) -> Condition:
+    """The condition that a row has an earlier key than this one (created_at as text, id)."""
+    return Condition("created_at <= ?::timestamptz and (created_at < ?::timestamptz or id < ?)", (time, time, trace_id))
+
+
 def between(first: tuple[Any, ...], last: tuple[Any, ...]) -> tuple[Condition, Condition]:
     """The conditions that a row is between two keys (created_at as text, id), both included."""
     (since, lowest), (until, highest) = first, last
@@ -157,10 +171,10 @@ def _n_together(keys: list[tuple[Any, ...]], at: int, most_rows: int) -> int:
 
 
 def _table(
-    cursor: duckdb.DuckDBPyConnection, select: str, conditions: list[Condition], *, newest_first: bool
+    cursor: duckdb.DuckDBPyConnection, select: str, selected: tuple[str, list[Any]], *, newest_first: bool
 ) -> pa.Table:
     """The selected expressions, in order. DuckDB would hold all rows several times to sort them; mostly they are."""
-    clause, values = where(*conditions)
+    clause, values = selected
     keys = "epoch_us(created_at) as {}, id as {}".format(*_ORDERED_BY)
     query = f"select {select}, {keys} from traces{clause}"
     table = cursor.sql(query, params=values).to_arrow_table()

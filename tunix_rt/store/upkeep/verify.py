@@ -22,6 +22,12 @@ _ROWS_AT_ONCE = 256
 _MOST_PROBLEMS = 100
 _COLUMNS = f"id::varchar as id, digest::varchar as digest, n_steps, n_chars, {TRACE_JSON} as json"
 _TWICE = "select count(*) - count(distinct id) from traces"
+_ORPHANS = "select count(*) from scores where trace_id not in (select id from traces)"
+_SCORED_TWICE = """
+select coalesce(sum(n - 1), 0)::bigint from (
+    select count(*) as n from scores group by trace_id, step, scorer, version, params, sample having count(*) > 1
+)
+"""
 # A trace may be larger than what is accepted today.
 _ANY_SIZE = 2**62
 
@@ -75,8 +81,12 @@ def verify(session: Session, path: str, *, progress: Progress) -> VerifyReport:
             pieces = session.time_index(cursor).pieces(_PIECE_ROWS, newest_first=False)
             if twice := cursor.execute(_TWICE).fetchall()[0][0]:
                 problems.add(f"{twice:,} traces have the id of another trace")
+            if orphans := cursor.execute(_ORPHANS).fetchall()[0][0]:
+                problems.add(f"{orphans:,} scores are of traces that are not there")
+            if twice := cursor.execute(_SCORED_TWICE).fetchall()[0][0]:
+                problems.add(f"{twice:,} scores are there twice")
     except (StoreUnusable, MemoryLimitReached) as error:
-        problems.add(f"ids and times: cannot be read: {error}")
+        problems.add(f"ids, times and scores: cannot be read: {error}")
     pace = Pace()
     with show_progress(progress, session.n_traces, "verifying") as advance:
         for piece in pieces:

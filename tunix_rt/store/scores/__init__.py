@@ -1,0 +1,1 @@
+"""Scores: what was said of traces, the scorers that say it, and the reports."""

@@ -1,0 +1,216 @@
+"""Whether two scorers agree: their confusion table, kappa, and what a constant would reach."""
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from tunix_rt import render
+from tunix_rt.analysis.statistics import FEWEST, Estimate, kappa, wilson
+from tunix_rt.errors import QueryInvalid
+from tunix_rt.store.engine.rows import TIME
+from tunix_rt.store.engine.session import Session
+from tunix_rt.store.filters import Filters
+from tunix_rt.store.query.scan import scan
+from tunix_rt.store.scores.current import CURRENT_OF_TRACES
+from tunix_rt.validation import short
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# More are a measurement, and no two are equal.
+_MOST_LABELS = 20
+_EXAMPLES = 3
+_BOOLEANS = {"0.0": "false", "1.0": "true"}
+# Its keys become part of the SQL.
+_META_KEY = re.compile(r"meta\.([\w-]+(?:\.[\w-]+)*)", re.ASCII)
+
+# Booleans are 0 and 1, as the values of scores are.
+_META_LABEL = """
+case json_type({found})
+    when 'BOOLEAN' then if({found}::varchar = 'true', '1.0', '0.0')
+    when 'VARCHAR' then {found} ->> '$'
+    when 'NULL' then null
+    when 'ARRAY' then null
+    when 'OBJECT' then null
+    else try_cast({found}::varchar as double)::varchar
+end
+"""
+_SCORE_LABEL = f"""
+select
+    trace_id,
+    case lower(label)
+        when 'true' then '1.0'
+        when 'false' then '0.0'
+        else coalesce(label, value::varchar)
+    end as label
+from ({CURRENT_OF_TRACES})
+"""
+_LABELLED = f"""
+with of_a as ({_SCORE_LABEL}), of_b as ({_SCORE_LABEL})
+select sample.id, sample.moment, coalesce(sample.a, of_a.label) as a, coalesce(sample.b, of_b.label) as b
+from samples as sample
+left join of_a on of_a.trace_id = sample.id::uuid
+left join of_b on of_b.trace_id = sample.id::uuid
+"""
+_CELLS = f"""
+select a, b, count(*) as n, list(id order by moment desc, id desc)[:{_EXAMPLES}] as examples
+from labelled
+group by a, b
+order by a, b
+"""
+
+
+class Cell(NamedTuple):
+    """The traces that `a` and `b` gave these labels: how many, and the ids of the newest three."""
+
+    a: str
+    b: str
+    n: int
+    examples: list[str]
+
+
+@render.shows_summary
+class Agreement:
+    """How two scorers `a` and `b` agree on the traces that both scored.
+
+    `cells` is the confusion table: their labels, how many traces, ids of three; `n` traces in all. Estimates are
+    `agreed`, the share with equal labels; `kappa`, Cohen's, which chance is taken out of; and `constant`, what a scorer
+    would reach that always gives the most frequent label of `b`. `only_a` and `only_b` traces were scored by one.
+    """
+
+    def __init__(self, a: str, b: str, cells: list[Cell], only_a: int, only_b: int) -> None:
+        self.a, self.b = a, b
+        self.cells = cells
+        self.only_a, self.only_b = only_a, only_b
+        self.n = sum(cell.n for cell in cells)
+        self.agreed = wilson(sum(cell.n for cell in cells if cell.a == cell.b), self.n)
+        self.kappa: Estimate = kappa({(cell.a, cell.b): cell.n for cell in cells})
+        of_b: dict[str, int] = {}
+        for cell in cells:
+            of_b[cell.b] = of_b.get(cell.b, 0) + cell.n
+        self.most_frequent = max(of_b, key=lambda label: (of_b[label], label), default=None)
+        self.constant = wilson(max(of_b.values(), default=0), self.n)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The agreement as values of JSON."""
+        return {
+            "a": self.a,
+            "b": self.b,
+            "n": self.n,
+            "only_a": self.only_a,
+            "only_b": self.only_b,
+            "agreed": self.agreed.to_dict(),
+            "kappa": self.kappa.to_dict(),
+            "constant": self.constant.to_dict(),
+            "most_frequent": self.most_frequent,
+            "cells": [cell._asdict() for cell in self.cells],
+        }
+
+    def df(self) -> "pd.DataFrame":
+        """The confusion table as a pandas data frame, a row for each cell; pandas must be installed."""
+        import pandas as pd
+
+        return pd.DataFrame(self.cells, columns=list(Cell._fields))
+
+    @property
+    def _facts(self) -> list[tuple[str, str]]:
+        equal = sum(cell.n for cell in self.cells if cell.a == cell.b)
+        facts = [
+            ("scorers", f"{self.a} and {self.b}"),
+            ("scored by both", render.count(self.n, "trace")),
+            ("by one only", f"{self.only_a:,} by {self.a}, {self.only_b:,} by {self.b}"),
+            ("agreed", f"{equal:,} of {self.n:,}" + (f": {self.agreed}" if self.n >= FEWEST else "")),
+        ]
+        if self.n >= FEWEST:
+            said = str(self.kappa) if self.kappa.value is not None else "undefined: both always give one label"
+            facts.append(("kappa", said))
+            facts.append((f"always {self.most_frequent}", f"would agree with {self.b} in {self.constant}"))
+        return facts
+
+    @property
+    def _table(self) -> render.Shown:
+        rows = [
+            {self.a: cell.a, f"{self.b} " if self.a == self.b else self.b: cell.b, "traces": cell.n}
+            | {"examples": " ".join(one for one in cell.examples)}
+            for cell in self.cells
+        ]
+        return render.Shown.of(rows, len(rows))
+
+    def __repr__(self) -> str:
+        return f"<Agreement of {self.a} and {self.b} on {self.n:,} traces>"
+
+
+def agreement(session: Session, a: str, b: str, filters: Filters) -> Agreement:
+    """The agreement of two scorers on the traces that pass the filters."""
+    samples = _samples(session, a, b, filters)
+    with session.cursor() as cursor:
+        labelled = _labelled(cursor, samples, a, b)
+        cursor.register("labelled", labelled)
+        try:
+            rows = cursor.execute(_CELLS).fetchall()
+        finally:
+            cursor.unregister("labelled")
+    for at, name in enumerate((a, b)):
+        if (n := len({row[at] for row in rows})) > _MOST_LABELS:
+            raise QueryInvalid(f"{name}: has {n:,} different values; labels are compared, up to {_MOST_LABELS} of them")
+    both = [Cell(*row) for row in rows if row[0] is not None and row[1] is not None]
+    return Agreement(
+        a,
+        b,
+        _readable(both),
+        sum(n for of_a, of_b, n, _ in rows if of_a is not None and of_b is None),
+        sum(n for of_a, of_b, n, _ in rows if of_a is None and of_b is not None),
+    )
+
+
+def disagreements(session: Session, a: str, b: str, filters: Filters) -> list[str]:
+    """The ids of the traces that pass the filters and have different labels of two scorers."""
+    samples = _samples(session, a, b, filters)
+    with session.cursor() as cursor:
+        labelled = _labelled(cursor, samples, a, b)
+        cursor.register("labelled", labelled)
+        try:
+            return [one for (one,) in cursor.execute("select id from labelled where a <> b").fetchall()]
+        finally:
+            cursor.unregister("labelled")
+
+
+def _samples(session: Session, a: str, b: str, filters: Filters) -> pa.Table:
+    select = f"id::varchar as id, {TIME} as moment, {_of_meta(a)} as a, {_of_meta(b)} as b"
+    return pa.Table.from_batches(scan(session, select, filters, newest_first=False))
+
+
+def _of_meta(name: str) -> str:
+    if not isinstance(name, str):
+        raise QueryInvalid(f"agreement: a scorer is named by a string, not {type(name).__name__}")
+    if not name.startswith("meta."):
+        return "null::varchar"
+    found = _META_KEY.fullmatch(name)
+    if found is None:
+        raise QueryInvalid(f"agreement: {short(name)} is not a key of meta in letters, digits, _ and -")
+    # A key may itself hold dots, so it is tried before the path.
+    key, path = found[1], found[1].replace(".", "/")
+    return _META_LABEL.format(found=f"coalesce(json_extract(meta, '/{key}'), json_extract(meta, '/{path}'))")
+
+
+def _labelled(cursor: duckdb.DuckDBPyConnection, samples: pa.Table, a: str, b: str) -> pa.Table:
+    known = [one for (one,) in cursor.execute("select distinct scorer from scores order by scorer").fetchall()]
+    for name in (a, b):
+        if not name.startswith("meta.") and name not in known:
+            raise QueryInvalid(
+                f"agreement: no scores of {short(name)}; there are {', '.join(known) or 'none'}, and meta.KEY"
+            )
+    cursor.register("samples", samples)
+    try:
+        return cursor.sql(_LABELLED, params=[a, b]).to_arrow_table()
+    finally:
+        cursor.unregister("samples")
+
+
+def _readable(cells: list[Cell]) -> list[Cell]:
+    """Numbers without ".0"; false and true for 0 and 1 where there is nothing else."""
+    values = {label for cell in cells for label in cell[:2]}
+    names = _BOOLEANS if values <= set(_BOOLEANS) else {one: one.removesuffix(".0") for one in values}
+    return [cell._replace(a=names[cell.a], b=names[cell.b]) for cell in cells]

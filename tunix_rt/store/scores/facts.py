@@ -1,0 +1,110 @@
+"""Scores as rows of the table `scores`: they are only added, once under each key, and deleted with their trace."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from tunix_rt.store.engine.session import Session
+from tunix_rt.store.filters import Condition
+
+_COLUMNS = pa.schema(
+    {
+        "created_at": pa.int64(),
+        "trace_id": pa.string(),
+        "step": pa.int32(),
+        "sample": pa.int32(),
+        "value": pa.float64(),
+        "label": pa.string(),
+        "answer": pa.string(),
+        "explanation": pa.string(),
+        "reason": pa.string(),
+        "metadata": pa.string(),
+    }
+)
+# Inside the transaction that looks: another process may have scored a trace since it was read, or deleted it.
+_INSERT = """
+insert into scores
+select
+    $scorer, $version, $params, created, trace_id, step, sample,
+    value, label, answer, explanation, reason, metadata, make_timestamptz($scored_at::bigint)
+from (select * exclude (created_at, trace_id), make_timestamptz(created_at) as created, trace_id::uuid as trace_id
+      from incoming_scores) as new
+where trace_id in (
+    select id from traces
+    where created_at >= make_timestamptz($since::bigint) and created_at <= make_timestamptz($until::bigint)
+) and not exists (
+    select 1 from scores as old
+    where old.created_at >= make_timestamptz($since::bigint) and old.created_at <= make_timestamptz($until::bigint)
+    and old.scorer = $scorer and old.version = $version and old.params = $params
+    and old.trace_id = new.trace_id and old.step is not distinct from new.step and old.sample = new.sample
+)
+order by created, trace_id
+returning reason
+"""
+_KEPT = """
+id {} (
+    select id from (
+        select trace_id as id, created_at from scores
+        where scorer = ? and version = ? and params = ? and step is null and sample = 0
+    ){{bounds}}
+)
+"""
+_DELETE = """
+delete from scores where trace_id not in (select id from traces{bounds}){further}
+"""
+
+
+class ScoreKey(NamedTuple):
+    """What scores are kept under, beside the trace: the scorer, its version, and its parameters as canonical JSON."""
+
+    scorer: str
+    version: str
+    params: str
+
+    def kept(self, *, there: bool) -> Condition:
+        """The condition that a trace has a score under this key, or none."""
+        return Condition(_KEPT.format("in" if there else "not in"), tuple(self), bounded=True)
+
+
+class NewScore(NamedTuple):
+    """A score about to be stored; `created_at` is the trace's, in microseconds since 1970, `metadata` JSON or None."""
+
+    created_at: int
+    trace_id: str
+    step: int | None
+    sample: int
+    value: float | None
+    label: str | None
+    answer: str | None
+    explanation: str | None
+    reason: str | None
+    metadata: str | None
+
+
+def insert_scores(session: Session, key: ScoreKey, scores: Sequence[NewScore]) -> list[str | None]:
+    """Stores, in one transaction, those that are not there yet and whose trace is; returns their reasons."""
+    columns = list(map(list, zip(*scores, strict=True)))
+    arrays = [pa.array(values, kind) for values, kind in zip(columns, _COLUMNS.types, strict=True)]
+    values = key._asdict() | {
+        "since": min(columns[0]),
+        "until": max(columns[0]),
+        "scored_at": round(datetime.now(UTC).timestamp() * 1_000_000),
+    }
+    with session.transaction() as cursor:
+        cursor.register("incoming_scores", pa.table(arrays, schema=_COLUMNS))
+        return [reason for (reason,) in cursor.execute(_INSERT, values).fetchall()]
+
+
+def delete_orphans(cursor: duckdb.DuckDBPyConnection, since: int | None = None, until: int | None = None) -> None:
+    """Deletes the scores of traces that are gone, of those created between two times in microseconds since 1970."""
+    if cursor.execute("select 1 from scores limit 1").fetchone() is None:
+        return
+    if since is None or until is None:
+        cursor.execute(_DELETE.format(bounds="", further=""))
+        return
+    between = "created_at >= make_timestamptz(?::bigint) and created_at <= make_timestamptz(?::bigint)"
+    query = _DELETE.format(bounds=f" where {between}", further=f" and {between}")
+    cursor.execute(query, [since, until, since, until])

@@ -1,0 +1,138 @@
+"""Flags: scores with yes and no, and the report of what to look at first."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from uuid import UUID
+
+from tunix_rt import render
+from tunix_rt.analysis import FLAGS
+from tunix_rt.analysis.statistics import FEWEST, wilson
+from tunix_rt.render.humanize import prefix_length
+from tunix_rt.store.engine.session import Session
+from tunix_rt.store.filters import Filters
+from tunix_rt.store.progress_bar import Progress
+from tunix_rt.store.query.page import Search
+from tunix_rt.store.scores.current import checked_names
+from tunix_rt.store.scores.flag_set import SET_FLAGS, flag_set
+from tunix_rt.store.scores.run import ScoreReport, run
+from tunix_rt.store.scores.scorers import scoring_of
+
+# Those of one trace, and those of a set.
+ALL_FLAGS = (*FLAGS, *SET_FLAGS)
+_QUERY = """
+select
+    scorer,
+    count(*) filter (score.value = 1) as n,
+    count(score.value) as looked_at,
+    count(*) - count(score.value) as undecided,
+    coalesce(arg_max(id::varchar, created_at, 3) filter (score.value = 1), []) as examples
+from (
+    select
+        scorer, id, any_value(created_at) as created_at,
+        arg_max(struct_pack(value := value), (scored_at, sample)) as score
+    from (select trace_id as id, * from scores)
+    where step is null and scorer in (select unnest(?::varchar[])) and id in (select id from traces{clause})
+    group by scorer, id
+)
+group by scorer
+"""
+
+
+@dataclass(frozen=True)
+class FlagCount:
+    """A flag: `count` traces have it, of those `looked_at`; of `undecided` ones it says nothing.
+
+    `share` is between `low` and `high` (a 95 % Wilson interval); None where fewer than five were looked at. `examples`
+    are the ids of up to three traces that have it, the newest first.
+    """
+
+    flag: str
+    count: int
+    looked_at: int
+    undecided: int
+    share: float | None
+    low: float | None
+    high: float | None
+    examples: tuple[str, ...]
+
+
+@render.shows_itself(render.table_text, render.table_html)
+@dataclass(frozen=True)
+class FlagReport:
+    """What to look at first: `flags`, the most frequent first, over the `n_traces` that passed the filters.
+
+    After `TraceStore.flag`, `runs` are the reports of scoring.
+    """
+
+    n_traces: int
+    flags: tuple[FlagCount, ...]
+    runs: tuple[ScoreReport, ...] = field(default=(), repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as values of JSON."""
+        return {
+            "n_traces": self.n_traces,
+            "flags": [asdict(one) | {"examples": list(one.examples)} for one in self.flags],
+        }
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns as it is shown."""
+        return ("flag", "traces", "of", "share", "95 % interval", "undecided", "examples")
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Their types."""
+        return ("VARCHAR", "BIGINT", "BIGINT", "VARCHAR", "VARCHAR", "BIGINT", "VARCHAR")
+
+    @property
+    def n_rows(self) -> int:
+        """The number of flags."""
+        return len(self.flags)
+
+    @property
+    def rows(self) -> list[tuple[Any, ...]]:
+        """The flags as they are shown."""
+        n_digits = prefix_length(UUID(trace_id) for one in self.flags for trace_id in one.examples)
+        return [
+            (
+                one.flag,
+                one.count,
+                one.looked_at,
+                "–" if one.share is None else f"{one.share:.1%}",
+                "–" if one.low is None or one.high is None else f"{one.low:.1%} to {one.high:.1%}",
+                one.undecided,
+                " ".join(trace_id[:n_digits] for trace_id in one.examples),
+            )
+            for one in self.flags
+        ]
+
+
+def flag(session: Session, names: Sequence[str], filters: Filters, *, progress: Progress) -> FlagReport:
+    """Runs flags; see `TraceStore.flag`."""
+    names = list(dict.fromkeys(names or ALL_FLAGS))
+    scorings = [scoring_of(name, name=None, version=None, params=None) for name in names if name not in SET_FLAGS]
+    runs = [run(session, scoring, filters, progress=progress) for scoring in scorings]
+    if of_sets := [name for name in names if name in SET_FLAGS]:
+        runs += flag_set(session, of_sets, filters, progress)
+    report = flag_report(session, names, filters)
+    return FlagReport(report.n_traces, report.flags, tuple(runs))
+
+
+def flag_report(session: Session, names: Sequence[str], filters: Filters) -> FlagReport:
+    """The counts of flags, the most frequent first; see `TraceStore.flags`."""
+    names = checked_names(names or ALL_FLAGS)
+    clause, values = filters.clause()
+    with session.cursor() as cursor, filters.query_errors(cursor, session.path):
+        n_traces = Search(cursor, session.time_index(cursor), filters).count()
+        rows = cursor.execute(_QUERY.format(clause=clause), [names, *values]).fetchall()
+    found = {row[0]: row[1:] for row in rows}
+    counts = [_counted(name, *found.get(name, (0, 0, 0, []))) for name in dict.fromkeys(names)]
+    return FlagReport(n_traces, tuple(sorted(counts, key=lambda one: (-one.count, -one.looked_at))))
+
+
+def _counted(name: str, n: int, looked_at: int, undecided: int, examples: list[str]) -> FlagCount:
+    share = wilson(n, looked_at)
+    value = share.value if looked_at >= FEWEST else None
+    return FlagCount(name, n, looked_at, undecided, value, share.low, share.high, tuple(examples))

@@ -1,0 +1,183 @@
+"""Near-copies among many texts: 3-word shingles, one permutation of 64 bins, 16 bands, then the exact Jaccard index.
+
+Only SQL, in a DuckDB of its own that spills beside the store: it takes 300 bytes of memory or disk for each text, and
+1 kB more for each candidate.
+"""
+
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tunix_rt.store.engine.spill import spill_folder
+
+# What pieces of a 1,000,000-trace store need; the rest goes to disk.
+_MEMORY_LIMIT = "512MB"
+_BINS, _BANDS = 64, 16
+_TEXT_BYTES = 2 * 2**20
+_MEMBERS = """
+create table members (nr integer, id uuid, moment bigint, prompt blob, "group" blob);
+create table bands (nr integer, band ubigint);
+create table candidates (one integer, other integer, inside boolean);
+create table shingled (nr integer, shingles uinteger[]);
+"""
+
+# A text of one or two words is one shingle. Upper and lower case are one.
+_SHINGLES = """
+select
+    nr,
+    list_distinct(
+        case len(words)
+            when 0 then []
+            when 1 then [hash(words) & 4294967295]
+            when 2 then [hash(words) & 4294967295]
+            else list_transform(
+                list_zip(words[:len(words) - 2], words[2:len(words) - 1], words[3:]),
+                lambda three: hash(three) & 4294967295
+            )
+        end
+    )::uinteger[] as shingles
+from (
+    select nr, list_transform(list_filter(split, lambda w: w <> ''), lambda w: hash(w)) as words
+    from (select nr, string_split(translate(lower(text), e'\\n\\t\\r', '   '), ' ') as split from {texts})
+)
+"""
+
+# The least shingle of each of the 64 bins: a bin that is empty in both of two texts says nothing against them.
+_TO_BANDS = f"""
+insert into bands
+select nr, hash(bin // {_BINS // _BANDS}, bit_xor(hash(bin, least)))
+from (
+    select nr, shingle % {_BINS} as bin, min(shingle) as least
+    from (select nr, unnest(shingles) as shingle from ({_SHINGLES.format(texts="batch")}))
+    group by all
+)
+group by nr, bin // {_BINS // _BANDS}
+"""
+
+# The first text of a bucket is compared with its others: of one group with those of the group, and of one prompt with
+# those of other prompts. The first of a second prompt is there for the prompt of the first.
+_TO_CANDIDATES = """
+insert into candidates
+with placed as (select bands.band, members.nr, prompt, "group" from bands join members using (nr)),
+grouped as (select band, "group", min(nr) as one from placed group by all having count(*) > 1),
+buckets as (
+    select band, min(nr) as one, arg_min(prompt, nr) as prompt
+    from placed
+    group by band
+    having count(distinct prompt) > 1
+),
+seconds as (
+    select band, min(placed.nr) as one
+    from placed
+    join buckets using (band)
+    where placed.prompt <> buckets.prompt
+    group by band
+)
+select distinct one, nr, true from placed join grouped using (band, "group") where nr > one
+union
+select distinct buckets.one, nr, false
+from placed
+join buckets using (band)
+where placed.prompt <> buckets.prompt
+union
+select distinct seconds.one, nr, false
+from placed
+join buckets using (band)
+join seconds using (band)
+where placed.prompt = buckets.prompt and nr > seconds.one
+"""
+
+_NEAREST = """
+with compared as (
+    select one, other, inside, len(list_intersect(a.shingles, b.shingles)) as shared, len(a.shingles) as of_a,
+        len(b.shingles) as of_b
+    from candidates
+    join shingled as a on a.nr = one
+    join shingled as b on b.nr = other
+),
+near as (
+    select other, inside, arg_max(one, (similarity, -one)) as one, max(similarity) as similarity
+    from (select *, shared / (of_a + of_b - shared) as similarity from compared)
+    where similarity >= ?
+    group by all
+)
+select other.id, near.inside, one.id as nearest, similarity
+from near
+join members as one on one.nr = near.one
+join members as other on other.nr = near.other
+order by near.other
+"""
+
+
+def pieces(batch: pa.RecordBatch) -> Iterator[pa.Table]:
+    """The rows in runs of at most 2 MB of `text`, or of one row: their words take forty times the memory."""
+    first, held = 0, 0
+    for at, size in enumerate(pc.binary_length(batch["text"]).to_pylist()):
+        if held and held + size > _TEXT_BYTES:
+            yield pa.Table.from_batches([batch.slice(first, at - first)])
+            first, held = at, 0
+        held += size
+    yield pa.Table.from_batches([batch.slice(first)])
+
+
+class NearCopies:
+    """Finds texts of which an earlier one is nearly a copy: first `add` all, then `compare` all, then `found`.
+
+    `close` ends it; so does whatever ends this object.
+    """
+
+    def __init__(self, store: Path) -> None:
+        config: dict[str, Any] = {
+            "arrow_lossless_conversion": True,
+            "memory_limit": _MEMORY_LIMIT,
+            "temp_directory": str(spill_folder(store)),
+            "preserve_insertion_order": False,
+        }
+        self._duckdb = duckdb.connect(config=config)
+        self._duckdb.execute("set enable_progress_bar = false")
+        self._duckdb.execute(_MEMBERS)
+        self.close = weakref.finalize(self, self._duckdb.close)
+        self._n = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Adds texts, oldest first: `id`, `moment`, `prompt` and `group` (keys of 16 bytes), `text`."""
+        for piece in pieces(batch):
+            self._add(piece)
+
+    def _add(self, piece: pa.Table) -> None:
+        numbers = pa.array(range(self._n, self._n + len(piece)), pa.int32())
+        self._duckdb.register("batch", piece.append_column("nr", numbers))
+        self._n += len(piece)
+        self._duckdb.execute('insert into members select nr, id, moment, prompt, "group" from batch')
+        self._duckdb.execute(_TO_BANDS)
+
+    def pair(self) -> int:
+        """Finds the candidates among all that were added, and returns how many pairs there are."""
+        self._duckdb.execute(_TO_CANDIDATES)
+        self._duckdb.execute("drop table bands")
+        return int(self._duckdb.execute("select count(*) from candidates").fetchall()[0][0])
+
+    def compare(self, batch: pa.RecordBatch) -> None:
+        """Takes the texts of the candidates from a batch that has `id` and `text`."""
+        for piece in pieces(batch):
+            self._compare(piece)
+
+    def _compare(self, piece: pa.Table) -> None:
+        self._duckdb.register("given", piece)
+        self._duckdb.execute(
+            "create or replace temp table candidate_texts as select nr, text from given join members using (id) "
+            "where nr in (select one from candidates union all select other from candidates)"
+        )
+        self._duckdb.execute(f"insert into shingled {_SHINGLES.format(texts='candidate_texts')}")
+
+    def found(self, threshold: float) -> pa.Table:
+        """The texts with an earlier near-copy: `id`, `inside` its group or of another prompt, `nearest`, `similarity`.
+
+        `similarity` is the Jaccard index of the 3-word shingles, from `threshold` to 1.
+        """
+        return self._duckdb.sql(_NEAREST, params=[threshold]).to_arrow_table()
