@@ -25,9 +25,6 @@ for name, examples in {"everyday": 50, "ci": 300, "weekly": 1_500}.items():
     hypothesis.settings.register_profile(name, deadline=None, max_examples=examples, derandomize=CI)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if CI else "everyday"))
 
-# For the notebooks: on a slow machine a load may take long enough for a bar, and their outputs were made without one.
-os.environ["TQDM_DELAY"] = "3600"
-
 # A shell has what it starts in the background, and all that this starts, ignore Ctrl-C, which tests send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

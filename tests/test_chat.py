@@ -267,7 +267,7 @@ def test_the_lines_of_a_batch_are_chat_completions():
     assert (trace.prompt, trace.final_answer) == ("2 + 2?", "4")
     assert trace.meta["extra"]["custom_id"] == "q1"
     assert trace.meta["extra"]["response"]["body"]["usage"] == {"completion_tokens": 9}
-    with pytest.raises(rt.TraceInvalid, match="choices: missing"):
+    with pytest.raises(rt.TraceInvalid, match="error: the request failed"):
         read("chat_completion", {"custom_id": "q2", "response": None, "error": {"code": "expired"}})
 
 

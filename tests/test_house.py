@@ -27,6 +27,7 @@ FLOORS = {
     "validation": 2,
     "model": 3,
     "settings": 3,
+    "workers": 3,
     "analysis": 4,
     "examples": 4,
     "formats": 4,

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         TraceNotFound,
         TraceTooLarge,
         TunixRTError,
+        WorkerLost,
     )
     from tunix_rt.health_checks import Health, ServiceHealth, health
     from tunix_rt.magics import load_ipython_extension, unload_ipython_extension
@@ -64,7 +65,8 @@ _HOMES = {
     "analysis": "Score",
     "errors": (
         "ExportFailed IdAmbiguous MemoryLimitReached QueryInvalid SettingsInvalid SourceInvalid StoreBusy StoreDamaged "
-        "StoreFull StoreReadOnly StoreUnusable TraceInvalid TraceNotFound TraceTooLarge TunixRTError"
+        "StoreFull StoreReadOnly StoreUnusable TraceInvalid TraceNotFound TraceTooLarge TunixRTError "
+        "WorkerLost"
     ),
     "health_checks": "Health ServiceHealth health",
     "magics": "load_ipython_extension unload_ipython_extension",
@@ -125,6 +127,7 @@ __all__ = [
     "TunixRTError",
     "UploadForm",
     "VerifyReport",
+    "WorkerLost",
     "__version__",
     "app",
     "errors",

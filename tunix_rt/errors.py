@@ -9,6 +9,7 @@
     ├── QueryInvalid      (ValueError)    a limit, an offset, a cursor, a filter or SQL that cannot be answered
     ├── SourceInvalid     (ValueError)    a file or folder to load that is missing, empty or of no known format
     ├── MemoryLimitReached (MemoryError)  more memory is needed for this than `memory_limit` allows
+    ├── WorkerLost        (RuntimeError)  a worker process ended, or was ended, before its work was done
     ├── ExportFailed      (OSError)       a file to export to that cannot be written
     └── StoreUnusable     (OSError)       the store's file cannot be opened: not a store, damaged, from a newer version
         ├── StoreBusy     (TimeoutError)  another process or too many threads hold it for longer than `pool_timeout`
@@ -153,6 +154,14 @@ class MemoryLimitReached(TunixRTError, MemoryError):
     def __new__(cls, *args: Any) -> Self:  # noqa: D102 - as any
         # MemoryError's own, which a copy would call, refuses a class whose first base is another one.
         return Exception.__new__(cls, *args)
+
+
+class WorkerLost(TunixRTError, RuntimeError):
+    """A worker process was ended before its task was done: by the system, or for its time if it `timed_out`."""
+
+    def __init__(self, *args: Any, timed_out: bool = False) -> None:
+        super().__init__(*args)
+        self.timed_out = timed_out
 
 
 class ExportFailed(TunixRTError, OSError):

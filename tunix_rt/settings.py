@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     trace_max_bytes: int = Field(
         default=1_048_576, ge=1_024, le=10_485_760, description="The largest trace as JSON, in bytes."
     )
+    workers: int = Field(
+        default=4, ge=0, le=64, description="Processes that read large files, at most one per core; 0: this one alone."
+    )
 
     rediai_mode: Literal["off", "mock", "real"] = Field(
         default="off", description="Whether health asks RediAI: not, as a mock that is always healthy, or over HTTP."

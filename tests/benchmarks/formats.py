@@ -1,26 +1,42 @@
 """`python -m tests.benchmarks.formats`: how fast traces come in from each format, and go out to each, beside `trace`.
 
 The same traces, of about 2 KB each, stand in files of each shape; a ratio is the format's rate to that of `trace`.
+`--large BYTES` measures instead the memory of a load of a file of this size, with its workers.
 """
 
 import argparse
 import json
+import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import tunix_rt as rt
 from tests.benchmarks import results
 from tests.benchmarks.data import Traces
-from tests.benchmarks.table import table
+from tests.benchmarks.table import aimed, table
 from tunix_rt.formats import WRITERS
 
 _ABOUT = """\
 `python -m tests.benchmarks.formats`. The same traces of about 2 KB in files of each shape. Rows of other formats are
-taken apart, cut into steps and validated; those of the native format are only validated. `preference` finds no
-verdicts in these traces: its figure is the reading of all of them."""
+taken apart, cut into steps and validated, on every core; those of the native format are only validated, in one process.
+`preference` finds no verdicts in these traces: its figure is the reading of all of them."""
+# Of an outside format to the native one, on two cores and more.
+_AIM = "≥ 0.6 of `trace`"
+_MEMORY_AIM = "≤ 1,000"
+_LOOK_EVERY = 0.1
+_LOADING = """
+import sys
+import tunix_rt as rt
+path, store, workers = sys.argv[1:]
+rt.TraceStore(store, settings=rt.Settings(workers=int(workers))).load(path, known="add", progress=False)
+"""
 
 Row = Mapping[str, Any]
 
@@ -79,6 +95,8 @@ def main() -> None:
     """Prints the tables to standard output."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.formats", description=main.__doc__)
     parser.add_argument("--size", type=int, default=20_000, help="traces")
+    parser.add_argument("--workers", type=int, default=rt.Settings().workers, help="processes that read large files")
+    parser.add_argument("--large", type=int, metavar="BYTES", help="measure the memory of a load of a file this large")
     parser.add_argument("--data", type=Path, metavar="FILE", help="a file to take the traces from, of any known format")
     results.add_argument(parser)
     given = parser.parse_args()
@@ -88,18 +106,32 @@ def main() -> None:
         Traces(given.data, folder).write(source, given.size)
         store = rt.TraceStore(folder / "all.duckdb")
         store.load(source, progress=False)
-        tables = {"In": _table(given.size, _loads(folder, store)), "Out": _table(given.size, _exports(folder, store))}
+        if given.large:
+            print(_memory(folder, store, given.large, given.workers))  # noqa: T201
+            return
+        loads = _loads(folder, store, given.workers)
+        tables = {
+            "In": _table(given.size, loads, _AIM),
+            "Out": _table(given.size, _exports(folder, store)),
+        }
     print(*tables.values(), sep="\n\n")  # noqa: T201
     if given.results:
         results.write(given.results, "By format", _ABOUT, tables)
 
 
-def _loads(folder: Path, store: rt.TraceStore) -> Iterator[tuple[str, float]]:
-    for name, shape in _SHAPES.items():
-        path = folder / f"{name}.in.jsonl"
-        with path.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(shape(record.payload), ensure_ascii=False) + "\n" for record in store.records())
-        into = rt.TraceStore(folder / f"{name}.duckdb")
+def _written_as(name: str, folder: Path, store: rt.TraceStore) -> Path:
+    """A file of the store's traces in this shape."""
+    path = folder / f"{name}.in.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        for record in store.records():
+            file.write(json.dumps(_SHAPES[name](record.payload), ensure_ascii=False) + "\n")
+    return path
+
+
+def _loads(folder: Path, store: rt.TraceStore, workers: int) -> Iterator[tuple[str, float]]:
+    for name in _SHAPES:
+        path = _written_as(name, folder, store)
+        into = rt.TraceStore(folder / f"{name}.duckdb", settings=rt.Settings(workers=workers))
         started = time.perf_counter()
         report = into.load(path, progress=False)
         yield name, report.added / (time.perf_counter() - started)
@@ -114,10 +146,42 @@ def _exports(folder: Path, store: rt.TraceStore) -> Iterator[tuple[str, float]]:
         yield name, store.count() / (time.perf_counter() - started)
 
 
-def _table(size: int, rates: Iterator[tuple[str, float]]) -> str:
+def _memory(folder: Path, store: rt.TraceStore, n_bytes: int, workers: int) -> str:
+    """The highest memory of a process that loads a file of this size, with that of its workers, as a table."""
+    path = _written_as("messages", folder, store)
+    once = path.read_bytes()
+    with path.open("ab") as file:
+        for _ in range(n_bytes // len(once)):
+            file.write(once)
+    loading = subprocess.Popen([sys.executable, "-c", _LOADING, path, folder / "large.duckdb", str(workers)])
+    peak = 0
+    while loading.poll() is None:
+        peak = max(peak, _resident(loading.pid))
+        time.sleep(_LOOK_EVERY)
+    assert loading.returncode == 0
+    cells = (f"{path.stat().st_size / 1e9:.2f} GB", f"{peak / 1e6:,.0f}", aimed(_MEMORY_AIM, peak / 1e6))
+    return table(("a load of `messages`", "MB", "aim"), ("---", "---:", "---"), cells)
+
+
+def _resident(pid: int) -> int:
+    """Bytes of memory of a process and its children. Pages that two of them share are counted for each (Linux)."""
+    with suppress(OSError):
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        children = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+        return pages * resource.getpagesize() + sum(_resident(int(child)) for child in chain(*children))
+    return 0
+
+
+def _table(size: int, rates: Iterator[tuple[str, float]], aim: str = "") -> str:
     found = dict(rates)
-    rows = ((f"`{name}`", f"{rate:,.0f}", f"{rate / found['trace']:.2f}") for name, rate in found.items())
-    return table((f"{size:,} traces", "traces/s", "to `trace`"), ("---", "---:", "---:"), *rows)
+    rows = []
+    for name, rate in found.items():
+        ratio = rate / found["trace"]
+        cells = [f"`{name}`", f"{rate:,.0f}", f"{ratio:.2f}"]
+        rows.append([*cells, aimed(aim, rate, ratio) if name != "trace" else ""] if aim else cells)
+    columns, align = (f"{size:,} traces", "traces/s", "to `trace`", "aim"), ("---", "---:", "---:", "---")
+    n = 4 if aim else 3
+    return table(columns[:n], align[:n], *rows)
 
 
 if __name__ == "__main__":

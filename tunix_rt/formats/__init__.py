@@ -9,7 +9,7 @@ from tunix_rt.formats.containers.listing import MANIFEST_ENDING, files_at
 from tunix_rt.formats.containers.sources import Borrowed, Source, SourceRows
 from tunix_rt.formats.format_table import FormatTable, table
 from tunix_rt.formats.own_formats import format_named, names_in, register, writer_named
-from tunix_rt.formats.reading import Reading, begins_session, parts_of, rejected_source, sources_in
+from tunix_rt.formats.reading import Reading, begins_session, found_in, parts_of, rejected_source, sources_in
 from tunix_rt.formats.registry import FORMATS, READABLE, WRITERS, Format, Writer, mapped_format
 from tunix_rt.formats.rows.found import Found
 from tunix_rt.formats.rows.row import Draft, Rejection, Row
@@ -36,6 +36,7 @@ __all__ = [
     "begins_session",
     "files_at",
     "format_named",
+    "found_in",
     "mapped_format",
     "names_in",
     "parts_of",

@@ -149,6 +149,11 @@ class Reading:
         self._file.close()
 
     @property
+    def is_file(self) -> bool:
+        """Whether it is a file of rows, or read as one: each row is text, or a value that was made of the file."""
+        return isinstance(self._file, SourceFile)
+
+    @property
     def size(self) -> int:
         """Bytes of the file on disk, or rows of what is in memory; 0 where it is not known."""
         return self._file.size
@@ -159,26 +164,32 @@ class Reading:
         return self._file.position
 
     def __iter__(self) -> Iterator[Draft | Rejection]:
-        with _ending():
-            yield from self._drafts()
+        for row in self.rows():
+            yield from found_in(row, self.format)
 
-    def _drafts(self) -> Iterator[Draft | Rejection]:
-        try:
-            for row in self._rows:
-                if isinstance(row, Rejection):
-                    yield row
-                    continue
-                try:
-                    for draft in self.format.drafts(row):
-                        yield row.rejection(draft) if isinstance(draft, TraceInvalid) else draft
-                except TraceInvalid as error:
-                    yield row.rejection(error)
-                except RecursionError:
-                    # JSON inside of a text of the row.
-                    yield row.rejection(TraceInvalid(Problem(None, "nested too deeply to be read")))
-        except SourceInvalid as error:
-            # What was read before the damage counts; the damage is reported beside it.
-            yield rejected_source(self._file.path, error)
+    def rows(self) -> Iterator[Row | Rejection]:
+        """The rows of the source, of which `found_in` makes what the reading yields."""
+        with _ending():
+            try:
+                yield from self._rows
+            except SourceInvalid as error:
+                # What was read before the damage counts; the damage is reported beside it.
+                yield rejected_source(self._file.path, error)
+
+
+def found_in(row: Row | Rejection, format: Format) -> Iterator[Draft | Rejection]:
+    """The drafts in a row, a rejection in place of each invalid one, and of the row where none can be read."""
+    if isinstance(row, Rejection):
+        yield row
+        return
+    try:
+        for draft in format.drafts(row):
+            yield row.rejection(draft) if isinstance(draft, TraceInvalid) else draft
+    except TraceInvalid as error:
+        yield row.rejection(error)
+    except RecursionError:
+        # JSON inside of a text of the row.
+        yield row.rejection(TraceInvalid(Problem(None, "nested too deeply to be read")))
 
 
 @contextmanager

@@ -101,6 +101,13 @@ class Format(NamedTuple):
         """Whether it is that of an agent's sessions, whose rows may be events."""
         return isinstance(self.reader, SessionReader)
 
+    @property
+    def reads_rows_alone(self) -> bool:
+        """Whether each row can be read apart from the others, and in another process: not by a user's own reader."""
+        module = type(self.reader).__module__
+        is_own = module.startswith(f"{__package__}.") and not module.endswith(".own_formats")
+        return is_own and not self.has_sessions and not hasattr(self.reader, "gathered")
+
     def is_event(self, value: Any) -> bool:
         """Whether a row is surely one event of a session, whose file is one row."""
         return isinstance(self.reader, SessionReader) and isinstance(value, dict) and self.reader.is_event(value)

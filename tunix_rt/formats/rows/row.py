@@ -34,6 +34,10 @@ class Row:
         if raw is None or value is not None:
             self.value = value
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A value that was parsed from the text is parsed again where it is needed.
+        return {name: item for name, item in self.__dict__.items() if name != "value" or self.raw is None}
+
     @cached_property
     def value(self) -> Any:
         """The row's JSON value; TraceInvalid with line and column where it is not JSON."""

@@ -62,6 +62,7 @@ _HARMONY = re.compile(
     r"(?:<\|start\|>(?P<role>[^<>|]{1,100}))?(?:<\|channel\|>(?P<channel>[^<>|]{1,100}))?"
     r"(?:<\|constrain\|>(?P<type>[^<>|]{1,100}))?<\|message\|>"
 )
+_NOT_SPACE = re.compile(r"\S")
 _HARMONY_END = re.compile(r"<\|(?:end|call|return)\|>\s*\Z")
 
 
@@ -212,7 +213,8 @@ def _assembled(parts: list[_Part]) -> Written:
 
 
 def _content_from(text: str, position: int) -> int:
-    return next((place for place in range(position, len(text)) if not text[place].isspace()), len(text))
+    found = _NOT_SPACE.search(text, position)
+    return found.start() if found else len(text)
 
 
 def _begins_line(text: str, start: int) -> bool:

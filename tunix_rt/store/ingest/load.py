@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 from uuid import UUID
 
 import duckdb
@@ -13,11 +13,9 @@ import pyarrow as pa
 
 from tunix_rt.errors import MemoryLimitReached, Problem, QueryInvalid, SourceInvalid, TraceInvalid
 from tunix_rt.formats import (
-    Draft,
     Format,
     Reading,
     Rejection,
-    Row,
     Source,
     SourceRows,
     format_named,
@@ -33,16 +31,16 @@ from tunix_rt.store.engine.rows import (
     LARGE_ROW_BYTES,
     LARGE_ROWS_BYTES,
     columns,
-    encode,
     insert,
-    to_microseconds,
     uuids,
 )
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.ingest.dedup import Duplicates
+from tunix_rt.store.ingest.encoding import Encoded, all_encoded
 from tunix_rt.store.ingest.load_report import LoadReport
 from tunix_rt.store.progress_bar import Advance, Progress, show_progress
 from tunix_rt.validation import short
+from tunix_rt.workers import Workers, usable_workers
 
 # A transaction of this size is written in half a second, well within the time others may have to wait. It fills a row
 # group of the store's file, so that DuckDB need not write the rows again with the next ones: that took as long again.
@@ -81,13 +79,16 @@ def load(
         report.reject(rejection)
     duplicates = Duplicates(session.path) if known == "skip" else None
     loading = Loading(session, report, duplicates=duplicates)
+    n_workers = usable_workers(session.settings.workers)
     total = sum(size_of(one) if isinstance(one, Path) else one.size for one in sources)
     with (
         loading.noting(),
         closing(duplicates) if duplicates else nullcontext(),
         show_progress(progress, total, "loading", unit=unit) as advance,
+        Workers(n_workers) if n_workers else nullcontext() as workers,
     ):
-        for found in _everything_in(sources, insisted, report, advance, encoding, by_turn=bool(split)):
+        ready = partial(all_encoded, trace_max_bytes=session.settings.trace_max_bytes, workers=workers)
+        for found in _everything_in(sources, insisted, report, advance, encoding, ready=ready, by_turn=bool(split)):
             loading.take(found)
         loading.store()
         advance(total or advance.done)
@@ -133,8 +134,9 @@ def _everything_in(
     advance: Advance,
     encoding: str | None,
     *,
+    ready: Callable[[Reading], Iterator[Encoded | Rejection]],
     by_turn: bool,
-) -> Iterator[Draft | Rejection]:
+) -> Iterator[Encoded | Rejection]:
     for source in sources:
         done = advance.done
         check = partial(_advance_from, advance, done)
@@ -154,7 +156,7 @@ def _everything_in(
             with reading:
                 report.begin(reading.format.name, reading.mapping)
                 unread = reading.help
-                for index, found in enumerate(reading):
+                for index, found in enumerate(ready(reading)):
                     yield found
                     unread = unread if isinstance(found, Rejection) else None
                     if index % _ROWS_PER_TICK == 0:
@@ -174,14 +176,6 @@ def _advance_from(advance: Advance, done: int, position: int) -> None:
     advance(done + position)
 
 
-class _Given(NamedTuple):
-    """The id (16 bytes) or the time (microseconds since 1970) that a row brings, or both."""
-
-    row: Row
-    id: bytes | None
-    created_at: int | None
-
-
 class _Chunk:
     """Rows that are stored in one transaction, column by column: one object for each row would take too much memory.
 
@@ -191,7 +185,7 @@ class _Chunk:
     def __init__(self) -> None:
         self.lines: list[bytes] = []
         self.digests: list[bytes] = []
-        self.given: dict[int, _Given] = {}
+        self.given: dict[int, Encoded] = {}
         self.n_bytes = 0
         self.times: list[int] = []
         self.ids: list[bytes] = []
@@ -241,7 +235,6 @@ class Loading:
     def __init__(self, session: Session, report: LoadReport, *, duplicates: Duplicates | None) -> None:
         self._session = session
         self.report = report
-        self._trace_max_bytes = session.settings.trace_max_bytes
         self._duplicates = duplicates
         self._chunk = _Chunk()
 
@@ -255,27 +248,18 @@ class Loading:
             error.add_note(f"stopped after {self.report.counts}; loading the same again adds only the missing traces")
             raise
 
-    def take(self, found: Draft | Rejection) -> None:
-        """Counts a rejection, gathers a draft, and stores the chunk when it is full."""
+    def take(self, found: Encoded | Rejection) -> None:
+        """Counts a rejection, gathers a trace, and stores the chunk when it is full."""
         if isinstance(found, Rejection):
             self.report.reject(found)
             return
-        try:
-            line, digest = encode(found.trace, self._trace_max_bytes)
-        except TraceInvalid as error:
-            self.report.reject(found.row.rejection(error))
-            return
-        self.report.sample(found.trace)
+        self.report.sample(found.line)
         chunk = self._chunk
         if found.id is not None or found.created_at is not None:
-            chunk.given[len(chunk.lines)] = _Given(
-                found.row,
-                None if found.id is None else found.id.bytes,
-                None if found.created_at is None else to_microseconds(found.created_at),
-            )
-        chunk.lines.append(line)
-        chunk.digests.append(digest)
-        chunk.n_bytes += len(line)
+            chunk.given[len(chunk.lines)] = found
+        chunk.lines.append(found.line)
+        chunk.digests.append(found.digest)
+        chunk.n_bytes += len(found.line)
         if chunk.is_full():
             self.store()
 

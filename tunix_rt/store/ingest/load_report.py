@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid, SourceInvalid
-from tunix_rt.formats import Rejection, TraceFields
+from tunix_rt.formats import Rejection
 from tunix_rt.model import Trace
 
 # A file of the wrong kind can be rejected row by row; more of them than anyone reads would only fill the memory.
@@ -92,11 +92,11 @@ class LoadReport:
         if mapping is not None and mapping not in self.mappings:
             self.mappings.append(mapping)
 
-    def sample(self, trace: Trace | TraceFields) -> None:
-        """Keeps the trace if it is one of the first of its format."""
+    def sample(self, line: bytes) -> None:
+        """Keeps the trace in this line of JSON if it is one of the first of its format."""
         kept = self._samples.setdefault(self.formats[-1], [])
         if len(kept) < KEPT_SAMPLES:
-            kept.append(Trace.from_plain(trace) if isinstance(trace, dict) else trace)
+            kept.append(Trace.from_json(line))
 
     def count_added(self, ids: pa.ChunkedArray) -> None:
         """Counts traces that were added, by their ids."""

@@ -24,6 +24,7 @@ from tunix_rt.formats import (
 from tunix_rt.paths import local_path
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.ingest.dedup import Duplicates
+from tunix_rt.store.ingest.encoding import encoded
 from tunix_rt.store.ingest.load import Loading, Split, split_format
 from tunix_rt.store.ingest.load_report import LoadReport
 from tunix_rt.store.ingest.tail import QUIET_POLLS, end_of_complete
@@ -284,7 +285,7 @@ class Watch:
             for found in self._found_in(source, poll):
                 poll.check()
                 if not isinstance(found, Rejection) or seen.is_news(found, reported_line):
-                    loading.take(found)
+                    loading.take(encoded(found, self._session.settings.trace_max_bytes))
         except _Stopped:
             loading.store()
             raise
