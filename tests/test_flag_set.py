@@ -8,8 +8,8 @@ import pytest
 
 import tunix_rt as rt
 from tunix_rt.analysis import FLAGS
-from tunix_rt.store.scores.scorers import SET_FLAGS as SET
 from tunix_rt.store.scores.near_copies import pieces
+from tunix_rt.store.scores.scorers import SET_FLAGS as SET
 
 WORDS = [f"w{n}" for n in range(3_000)]
 
