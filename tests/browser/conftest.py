@@ -9,9 +9,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.jupyter import NAMES, Jupyter, Server, find_chromium, launched, running
+
+# A slow machine takes longer than five seconds to load a file, or to draw a long trace.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")
