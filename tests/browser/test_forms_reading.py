@@ -156,6 +156,8 @@ def test_a_trace_of_a_thousand_steps_and_one_of_a_megabyte_stay_usable(start_jup
         reading = app.get_by_role("region", name="The trace")
         find = app.get_by_role("searchbox", name="Find in this trace")
         app.get_by_role("row", name="many").click()
+        # Before it is there, what is expanded is the trace before it.
+        expect(reading.locator("details.trt-step")).to_have_count(1_000)
         app.get_by_role("button", name="Expand").click()
         expect(reading.locator("details.trt-step:not([open])")).to_have_count(0)
         find.fill("step 987 has")
