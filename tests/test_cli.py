@@ -443,7 +443,7 @@ def test_a_file_of_no_known_format_is_told_with_the_flags_that_load_it():
 def test_groups_are_counted_over_the_samples_of_a_prompt():
     samples = [ROW | {"final_answer": str(n), "meta": {"correct": n == 4, "run": f"r{n % 2}"}} for n in range(4, 9)]
     call("load", write("samples.jsonl", *samples))
-    assert "1 of 5 (20%)" in call("groups")
+    assert "1/5" in call("groups")
     found = json.loads(call("groups", "--by", "prompt", "--by", "run", "--run", "r1", "--json"))
     assert (found["groups"], found["samples"], found["data"][0]["run"]) == (1, 2, "r1")
     assert "by=" in said("groups", "--by", "nothing", status=2)
