@@ -270,7 +270,7 @@ def test_a_file_in_another_encoding_is_loaded_by_its_name(shell):
 def test_groups_are_counted_over_the_samples_of_a_prompt(shell, make_trace):
     rt.TraceStore().add_many([make_trace(meta={"correct": n < 3, "run": f"r{n % 2}"}) for n in range(5)])
     groups = run(shell, "%trace_groups")
-    assert "3 of 5 (60%)" in str(groups)
+    assert "3/5" in str(groups)
     assert len(run(shell, "groups = %trace_groups --by run --by prompt\ngroups")) == 2
     assert len(run(shell, "%trace_groups --run r1").page(0)) == 2
     assert told(shell, "%trace_groups --by nothing").startswith('by=["nothing"]: must be one or several of source')

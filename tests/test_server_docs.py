@@ -44,12 +44,13 @@ def test_the_reference_s_curl_commands_run(tmp_path):
             assert list(reply) == (fields.split(", ") if fields else []), command
             names.setdefault("ID", reply.get("id", ""))
             replies.append(reply)
-        created, batch, listed, searched, found, *_ = replies
+        created, batch, listed, searched, grouped, found, *_ = replies
         assert found["id"] == created["id"]
         assert found["payload"]["final_answer"] == "513"
         assert batch["created_count"] == 2
         assert len(listed["data"]) == len(searched["data"]) == 1
         assert searched["data"][0]["preview"] == "2 + 2?"
+        assert (grouped["groups"], grouped["samples"]) == (2, 2)
         assert [json.loads(line)["prompt"] for line in (tmp_path / "sft.jsonl").read_text().splitlines()] == [
             "2 + 2?",
             "2 + 3?",
