@@ -201,7 +201,7 @@ def _reduced(text: str) -> str:  # noqa: PLR0911 - one for each way
 
 
 def expected_answer(meta: Any) -> str | None:
-    """The expected answer in meta, as a text: what it states, if it is a solution; None where there is none."""
+    """The text of `meta.expected_answer`, or the answer that it states if it is a solution; None if it is missing."""
     value = meta.get("expected_answer")
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None

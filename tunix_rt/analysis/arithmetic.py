@@ -44,8 +44,8 @@ class Equation(NamedTuple):
 def arithmetic(texts: Texts) -> Score:
     """The share, 0 to 1, of the trace's equations that are true; `not_applicable` where there is none.
 
-    A score and no flag: algebra and estimates make false equations, too. A result that is rounded to the decimals it is
-    written with is true; a whole number for a quotient that is none is left out.
+    A score and not a flag, because algebra and estimates contain false equations too. A rounded result is true if all
+    decimals shown are right. A quotient that is rounded to a whole number is not counted.
     """
     found = equations("\n".join((*texts.steps, texts.final_answer or "")))
     if not found:
