@@ -213,6 +213,8 @@ def test_an_empty_store_has_no_groups(store):
     assert groups.pass_at(1) == Estimate(None, None, None, 0)
     assert "0 of 0 samples" in str(groups)
     assert "0 of 0" in groups._repr_html_()
+    assert groups.by_policy() == ()
+    assert groups.to_dict() == {"groups": 0, "samples": 0, "levels": {}, "policies": [], "data": []}
 
 
 def test_hostile_texts_stay_texts(store):

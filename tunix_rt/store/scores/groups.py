@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -169,10 +169,9 @@ class Groups:
 
     def by_policy(self) -> tuple["Groups", ...]:
         """The groups of each policy, in the order of `policies`."""
-        ends = [*(start for _, start in self._runs[1:]), len(self)]
+        edges = [*(start for _, start in self._runs), len(self)]
         return tuple(
-            Groups(self._groups.slice(start, end - start), self.fields, self._get_page)
-            for (_, start), end in zip(self._runs, ends, strict=True)
+            Groups(self._groups.slice(start, end - start), self.fields, self._get_page) for start, end in pairwise(edges)
         )
 
     def pass_at(self, k: int) -> Estimate:
