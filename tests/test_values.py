@@ -213,6 +213,16 @@ def test_steps_without_end_are_refused(store, steps):
     assert report.rejected[0].field == "steps"
 
 
+def test_an_object_that_fails_when_it_is_asked_for_anything_is_refused():
+    class Failing:
+        def __getattr__(self, name):
+            raise OSError(name)
+
+    for field in ("prompt", "steps", "final_answer", "meta"):
+        with pytest.raises(rt.TraceInvalid, match=field):
+            rt.Trace(**TRACE | {field: Failing()})
+
+
 def test_a_training_loop_hands_over_what_it_has(store):
     step = rt.Step(i=np.int64(4), type=np.str_("compute"), content=np.str_("c"))
     trace = rt.Trace(
