@@ -7,7 +7,7 @@ import pytest
 
 import tunix_rt as rt
 from tunix_rt.render.humanize import utc
-from tunix_rt.store.query.page import cursor_at
+from tunix_rt.store.query.cursor import cursor_at
 from tunix_rt.widgets.browser import TraceBrowser
 
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)

@@ -47,6 +47,8 @@ WINGS = {
         "progress_bar",
         "engine",
         "filter_values",
+        "terms",
+        "meta_filter",
         "score_filter",
         "filters",
         "query",

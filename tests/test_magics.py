@@ -70,6 +70,11 @@ def test_the_examples_load_and_list(shell):
     run(shell, "page = %traces --source rollouts --meta correct=true --min-steps 2 --text pens")
     assert [summary.n_steps for summary in shell.user_ns["page"]] == [4, 2]
     assert len(run(shell, "%traces --meta model=toy-1b --meta training_step=20")) == 3
+    page = run(shell, "%traces --meta 'model != toy-2b' --meta training_step<=20 --meta !truncated")
+    same = {"model": rt.ne("toy-2b"), "training_step": rt.le(20), "truncated": rt.absent}
+    assert [*page] == [*rt.TraceStore().page(meta=same)]
+    assert 0 < len(page) < 17
+    page = run(shell, "%traces -n 5")
     assert len(run(shell, '%traces --where "n_steps > 100"')) == 1
     assert len(run(shell, "%traces --text 'the box labelled' --where \"source = 'examples'\"")) == 1
     assert len(run(shell, "%traces --offset 15")) == 2
@@ -144,7 +149,7 @@ def test_sql_gives_a_result_that_a_variable_can_take(shell):
         ("%traces --min-steps many", 'min_steps="many": must be a whole number'),
         ("%traces --training-step many", 'training_step="many": must be a number of at most 1.8e308'),
         ("%traces --tekst x", "unrecognized arguments: --tekst x"),
-        ("%traces --meta reward", "--meta reward: must be KEY=VALUE"),
+        ("%traces --meta 'reward<[1]'", "meta: reward<[1]: only numbers and texts have an order"),
         ("%trace_load", "name a file, a folder or a pattern to load; or --examples"),
         ("%trace_load nowhere.jsonl", "nowhere.jsonl: no such file or folder"),
         ("%trace_load a.jsonl --map prompt", "--map prompt: must be TARGET=FIELD, such as prompt=question"),
@@ -240,6 +245,9 @@ def test_ids_flags_and_sources_complete_with_tab(shell):
     assert completions(shell, "%traces --s") == ["--score", "--since", "--source"]
     assert completions(shell, "page = %traces --tex") == ["--text"]
     assert completions(shell, "%traces --source ") == ["examples", "rollouts"]
+    assert completions(shell, "%traces --meta corr") == ["correct"]
+    assert completions(shell, "%traces --meta !corr") == ["correct"]
+    assert completions(shell, "%traces --score loo") == ["loop"]
     assert completions(shell, "%trace_load --kn") == ["--known"]
     assert completions(shell, "%trace_load --m") == ["--map"]
     assert completions(shell, "%trace_watch --ev") == ["--every"]

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         TraceStore,
         VerifyReport,
     )
+    from tunix_rt.store.terms import absent, between, ge, gt, le, lt, ne, present
     from tunix_rt.trace_schema import json_schema
     from tunix_rt.widgets import FolderWatch, StoreStatus, TraceApp, TraceBrowser, TraceViewer, UploadForm, app
 
@@ -77,6 +78,7 @@ _HOMES = {
         "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Rejection ScoreReport SqlResult "
         "StoreHealth StoreInfo TraceStore VerifyReport"
     ),
+    "store.terms": "absent between ge gt le lt ne present",
     "widgets": "FolderWatch StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -129,13 +131,21 @@ __all__ = [
     "VerifyReport",
     "WorkerLost",
     "__version__",
+    "absent",
     "app",
+    "between",
     "errors",
     "examples",
     "formats",
+    "ge",
+    "gt",
     "health",
     "json_schema",
+    "le",
     "load_ipython_extension",
+    "lt",
+    "ne",
+    "present",
     "unload_ipython_extension",
 ]
 

@@ -34,6 +34,7 @@ from tunix_rt.formats import READABLE, names_in
 from tunix_rt.model import Trace, TraceRecord
 from tunix_rt.store import FlagReport, Groups, LoadReport, Page, ScoreReport, SqlResult, StoreInfo, TraceStore
 from tunix_rt.store.filters import FILTERS, RENAMED, filters_in, flag_of
+from tunix_rt.store.meta_filter import known_keys
 from tunix_rt.store.scores.flags import ALL_FLAGS
 from tunix_rt.text_options import as_options, mapping_in, params_in, unquoted
 
@@ -290,7 +291,7 @@ class TraceMagics(Magics):
 
     @context_matcher(identifier="tunix_rt")
     def completions(self, context: CompletionContext) -> SimpleMatcherResult:
-        """Completes flags, ids, sources and formats of these magics."""
+        """Completes flags, ids, sources, keys of meta, scorers and formats of these magics."""
         found = _OWN_LINE.match(context.text_until_cursor)
         if found is None:
             return SimpleMatcherResult(completions=[])
@@ -307,15 +308,22 @@ class TraceMagics(Magics):
             parser = getattr(getattr(self, magic), "parser", None)
             actions = parser._actions if parser else ()  # noqa: SLF001
             return [flag for action in actions if action.help != SUPPRESS for flag in action.option_strings]
-        if previous == "--source":
-            return [source for source, _ in self.store.info().sources if source]
-        if previous == "--format":
-            return names_in(READABLE)
+        if previous in ("--source", "--meta", "--score", "--format"):
+            return self._values(previous)
         if magic in ("trace_score", "trace_flags"):
             return list(ALL_FLAGS if magic == "trace_flags" else (*SCORERS, *FLAGS))
         if magic == "trace":
             return ["latest", *(str(record.id) for record in self.store.page(limit=_COMPLETED_IDS))]
         return []
+
+    def _values(self, option: str) -> list[str]:
+        if option == "--source":
+            return [source for source, _ in self.store.info().sources if source]
+        if option == "--format":
+            return names_in(READABLE)
+        if option == "--score":
+            return [*SCORERS, *FLAGS]
+        return known_keys(lambda query: self.store.sql(query).rows)
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

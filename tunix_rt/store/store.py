@@ -26,8 +26,9 @@ from tunix_rt.store.ingest.load_report import LoadReport
 from tunix_rt.store.ingest.watch import Stop, Watch, watch
 from tunix_rt.store.judging import Judging
 from tunix_rt.store.progress_bar import Progress
+from tunix_rt.store.query.cursor import PageRequest, whole_number
 from tunix_rt.store.query.find import delete, find
-from tunix_rt.store.query.page import Page, PageRequest, Search, whole_number
+from tunix_rt.store.query.page import Page, Search
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.query.sql_result import SqlResult, run_sql
 from tunix_rt.store.scores.current import current_scores
@@ -174,9 +175,10 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         """The newest trace that passes the filters; TraceNotFound if there is none."""
         with self._searching(Filters(**filters)) as search:
             newest = search.newest_record()
+            note = search.why_nothing() if newest is None else None
         if newest is None:
             why = "that passes the filters" if filters else "yet"
-            raise TraceNotFound(f"no trace found: {self.path} has none {why}")
+            raise TraceNotFound(f"no trace found: {self.path} has none {why}{f': {note}' if note else ''}")
         return newest
 
     def page(

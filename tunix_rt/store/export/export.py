@@ -24,6 +24,7 @@ from tunix_rt.store.export.manifest import manifest, manifest_of
 from tunix_rt.store.export.pairs import pairs
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Progress, show_progress
+from tunix_rt.store.query.page import Search
 from tunix_rt.store.query.scan import scan
 from tunix_rt.validation import short, storable
 
@@ -163,7 +164,7 @@ def export(
             # Without one, that of the file which was there before would be about another file.
             replacement.beside = (beside, content if options.manifest else None)
     if not report.rows:
-        _warn(report, filters)
+        _warn(report, filters, session)
     return replace(report, manifest=beside if options.manifest else None)
 
 
@@ -187,11 +188,14 @@ def _check_ending(path: Path, name: str, writer: Writer) -> None:
     )
 
 
-def _warn(report: ExportReport, filters: Filters) -> None:
+def _warn(report: ExportReport, filters: Filters, session: Session) -> None:
     if report.traces:
         reason = f"all {report.traces:,} traces were left out ({', '.join(report.left_out)})"
     else:
         reason = f"no trace passed the filters {', '.join(filters.given)}" if filters else "the store has no traces"
+        with session.cursor() as cursor:
+            note = Search(cursor, session.time_index(cursor), filters).why_nothing()
+        reason += f": {note}" if note else ""
     warnings.warn(f"{report.path}: no rows were written: {reason}", stacklevel=_CALLER)
 
 
