@@ -25,6 +25,7 @@ FLOORS = {
     "finish_reasons": 2,
     "paths": 2,
     "validation": 2,
+    "worker_main": 2,
     "model": 3,
     "settings": 3,
     "workers": 3,

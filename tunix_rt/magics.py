@@ -227,6 +227,8 @@ class TraceMagics(Magics):
     @magic_arguments()
     @argument("scorer", type=unquoted, help="a built-in scorer, or the name of one in this notebook")
     @argument("--param", action="append", metavar="KEY=VALUE", help="a parameter of the scorer; may be repeated")
+    @argument("--workers", type=int, default=0, help="processes that score, at most one per core; 0: this one")
+    @argument("--timeout", type=float, metavar="SECONDS", help="for a trace; only with --workers")
     @_filter_arguments
     @line_magic
     @_reports_errors
@@ -240,7 +242,8 @@ class TraceMagics(Magics):
         scorer = given["scorer"]
         if scorer not in (*SCORERS, *FLAGS):
             scorer = self.notebook.get(scorer, scorer)
-        return self.store.score(scorer, params=params_in(given["param"]), **filters_in(given))
+        how = {key: given[key] for key in ("workers", "timeout")}
+        return self.store.score(scorer, params=params_in(given["param"]), **how, **filters_in(given))
 
     @magic_arguments()
     @argument("flags", nargs="*", type=unquoted, help="these flags; by default all")
