@@ -73,7 +73,8 @@ def _filter(value: object) -> str:
 
 def report_headline(report: ReportShape) -> str:
     """The counts of a load."""
-    return f"{report.added:,} added · {report.already_stored:,} already stored · {report.rejected_count:,} rejected"
+    counts = f"{report.added:,} added · {report.already_stored:,} already stored · {report.rejected_count:,} rejected"
+    return counts + (f" · {report.scores_added:,} scores added" if report.scores_added else "")
 
 
 def report_passed_over(report: ReportShape) -> str:

@@ -312,6 +312,7 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         format: str | None = None,
         tags: tuple[str, str] | None = None,
         within: str | None = None,
+        scores: bool = True,
         manifest: bool = True,
         progress: Progress = True,
         **filters: Unpack[FilterArgs],
@@ -327,7 +328,7 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         file, a device or a pipe gets the rows as they come, and no manifest. `progress` is as for `load`, in traces.
         Warns where no row was written. Raises ExportFailed where it cannot write.
         """
-        options = ExportOptions(format, tags, within, manifest, progress)
+        options = ExportOptions(format, tags, within, scores, manifest, progress)
         return export(path, self._session, Filters(**filters), options, store=self.path)
 
     def sql(self, query: str, *parameters: Any) -> SqlResult:
