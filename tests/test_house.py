@@ -54,6 +54,7 @@ WINGS = {
         "ingest",
         "export",
         "upkeep",
+        "comparing",
         "judging",
         "store",
         "__init__",

@@ -52,8 +52,10 @@ if TYPE_CHECKING:
         SqlResult,
         StoreHealth,
         StoreInfo,
+        TraceComparison,
         TraceStore,
         VerifyReport,
+        compare,
     )
     from tunix_rt.trace_schema import json_schema
     from tunix_rt.widgets import FolderWatch, StoreStatus, TraceApp, TraceBrowser, TraceViewer, UploadForm, app
@@ -75,7 +77,7 @@ _HOMES = {
     "settings": "Settings",
     "store": (
         "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Rejection ScoreReport SqlResult "
-        "StoreHealth StoreInfo TraceStore VerifyReport"
+        "StoreHealth StoreInfo TraceComparison TraceStore VerifyReport compare"
     ),
     "widgets": "FolderWatch StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
 }
@@ -117,6 +119,7 @@ __all__ = [
     "Trace",
     "TraceApp",
     "TraceBrowser",
+    "TraceComparison",
     "TraceInvalid",
     "TraceNotFound",
     "TraceRecord",
@@ -130,6 +133,7 @@ __all__ = [
     "WorkerLost",
     "__version__",
     "app",
+    "compare",
     "errors",
     "examples",
     "formats",

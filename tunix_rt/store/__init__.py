@@ -4,7 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tunix_rt.analysis.comparison import TraceComparison
     from tunix_rt.formats import Rejection
+    from tunix_rt.store.comparing import compare
     from tunix_rt.store.export.export_report import ExportReport
     from tunix_rt.store.ingest.load_report import LoadReport
     from tunix_rt.store.query.page import Page, cursor_at
@@ -35,8 +37,10 @@ _HOMES = {
     "SqlResult": "tunix_rt.store.query.sql_result",
     "StoreHealth": "tunix_rt.store.upkeep.health",
     "StoreInfo": "tunix_rt.store.upkeep.info",
+    "TraceComparison": "tunix_rt.analysis.comparison",
     "TraceStore": "tunix_rt.store.store",
     "VerifyReport": "tunix_rt.store.upkeep.verify",
+    "compare": "tunix_rt.store.comparing",
     "cursor_at": "tunix_rt.store.query.page",
 }
 
@@ -54,8 +58,10 @@ __all__ = [
     "SqlResult",
     "StoreHealth",
     "StoreInfo",
+    "TraceComparison",
     "TraceStore",
     "VerifyReport",
+    "compare",
     "cursor_at",
 ]
 

@@ -3,7 +3,11 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Unpack
+from uuid import UUID
 
+from tunix_rt.analysis.comparison import TraceComparison
+from tunix_rt.model import TraceRecord
+from tunix_rt.store.comparing import Traced, compare_stored
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import FilterArgs, Filters
 from tunix_rt.store.progress_bar import Progress
@@ -17,6 +21,7 @@ class Judging:
     """The part of a `TraceStore` that counts its traces over groups and compares what was said of them."""
 
     _session: Session
+    get: Callable[[UUID | str], TraceRecord]
     page: Callable[..., Page]
     _temporary: Callable[[], AbstractContextManager[Any]]
 
@@ -41,6 +46,14 @@ class Judging:
     def disagreements(self, a: str, b: str, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> Page:
         """A page of the traces to which two scorers give different labels, newest first; as `agreement`."""
         return self.page(ids=disagreements(self._session, a, b, Filters(**filters)), limit=limit)
+
+    def compare(self, a: UUID | str | Traced, b: UUID | str | Traced) -> TraceComparison:
+        """Two traces, step by step, with the stored scores of both; each an id (or its beginning), or a trace.
+
+        Raises TraceNotFound and IdAmbiguous as `get` does, and TraceInvalid for what is not a trace.
+        """
+        sides = [self.get(one) if isinstance(one, str | UUID) else one for one in (a, b)]
+        return compare_stored(self._session, *sides)
 
     def overlap(
         self, prompts: Any, *, n: int = 13, progress: Progress = True, **filters: Unpack[FilterArgs]
