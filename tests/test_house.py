@@ -50,6 +50,7 @@ WINGS = {
         "score_filter",
         "filters",
         "query",
+        "selection",
         "scores",
         "ingest",
         "export",

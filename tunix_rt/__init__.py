@@ -49,6 +49,8 @@ if TYPE_CHECKING:
         Page,
         Rejection,
         ScoreReport,
+        Selection,
+        SetComparison,
         SqlResult,
         StoreHealth,
         StoreInfo,
@@ -76,8 +78,8 @@ _HOMES = {
     "trace_schema": "json_schema",
     "settings": "Settings",
     "store": (
-        "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Rejection ScoreReport SqlResult "
-        "StoreHealth StoreInfo TraceComparison TraceStore VerifyReport compare"
+        "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Rejection ScoreReport Selection "
+        "SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore VerifyReport compare"
     ),
     "widgets": "FolderWatch StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
 }
@@ -102,7 +104,9 @@ __all__ = [
     "Rejection",
     "Score",
     "ScoreReport",
+    "Selection",
     "ServiceHealth",
+    "SetComparison",
     "Settings",
     "SettingsInvalid",
     "SourceInvalid",

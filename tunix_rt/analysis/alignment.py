@@ -9,9 +9,6 @@ from math import isqrt
 from operator import add
 from typing import Literal, NamedTuple
 
-from rapidfuzz.distance import Indel
-from rapidfuzz.process import extract_iter
-
 Kind = Literal["equal", "changed", "deleted", "inserted"]
 
 # Two steps that are less similar are two steps, and their words are not compared. Texts on one subject reach 0.4.
@@ -85,6 +82,10 @@ def _n_equal(a: Sequence[str], b: Sequence[str]) -> int:
 
 def _paired(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int, float]]:
     """The pairs of the alignment: positions and similarity."""
+    # Here and not above, as below: importing it takes longer than a store that compares nothing should wait.
+    from rapidfuzz.distance import Indel
+    from rapidfuzz.process import extract_iter
+
     if not a or not b:
         return []
     chars = max(_FEWEST_CHARS, min(_MOST_CHARS, isqrt(_MOST_WORK // (len(a) * len(b)))))
@@ -166,6 +167,8 @@ def changed_words(a: str, b: str) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
     >>> changed_words("so 13 eggs", "so 12 eggs")[1]
     (Span(text='so ', changed=False), Span(text='12', changed=True), Span(text=' eggs', changed=False))
     """
+    from rapidfuzz.distance import Indel
+
     found = [_WORD.findall(text) for text in (a, b)]
     if max(map(len, found)) > _MOST_WORDS:
         return (), ()

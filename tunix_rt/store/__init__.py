@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from tunix_rt.store.scores.flags import FlagReport
     from tunix_rt.store.scores.groups import Groups
     from tunix_rt.store.scores.overlap import Overlap
+    from tunix_rt.store.scores.paired import SetComparison
     from tunix_rt.store.scores.run import ScoreReport
+    from tunix_rt.store.selection import Selection
     from tunix_rt.store.store import TraceStore
     from tunix_rt.store.upkeep.compact import Compaction
     from tunix_rt.store.upkeep.health import StoreHealth
@@ -34,6 +36,8 @@ _HOMES = {
     "Page": "tunix_rt.store.query.page",
     "Rejection": "tunix_rt.formats",
     "ScoreReport": "tunix_rt.store.scores.run",
+    "Selection": "tunix_rt.store.selection",
+    "SetComparison": "tunix_rt.store.scores.paired",
     "SqlResult": "tunix_rt.store.query.sql_result",
     "StoreHealth": "tunix_rt.store.upkeep.health",
     "StoreInfo": "tunix_rt.store.upkeep.info",
@@ -55,6 +59,8 @@ __all__ = [
     "Page",
     "Rejection",
     "ScoreReport",
+    "Selection",
+    "SetComparison",
     "SqlResult",
     "StoreHealth",
     "StoreInfo",

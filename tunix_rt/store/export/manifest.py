@@ -45,4 +45,9 @@ def manifest(
         "sha256": report.sha256,
         "written_by": f"tunix_rt {__version__}",
     }
-    return to_json(content, indent=2, fallback=str) + b"\n"
+    return to_json(content, indent=2, fallback=_plain) + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    """A selection as what it is; else a text."""
+    return value.to_dict() if hasattr(value, "to_dict") else str(value)
