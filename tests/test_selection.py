@@ -112,6 +112,8 @@ def test_several_samples_count_by_their_mean_and_by_any_number(store):
         (1, 1, 2, 3),
     ]
     assert found.mean_a.value == pytest.approx(0.25)
+    # The first ids are those to compare: a wrong one of A, whatever is newest.
+    assert store.get(found.prompts[-2].ids_a[0]).payload.meta["step"] == 1
     assert "(of 3 policies, taken together)" in str(found)
     rewards = rt.compare(a, b, scorer="meta.reward")
     assert rewards.difference.value == pytest.approx(0.25)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 _LISTED = 50
-_IDS = 3
+_PROMPT = 60  # characters; more would claim a wide column
 # Without a stored score of `answer`, what the data itself says counts, as in groups.
 _OWN = "answer"
 
@@ -52,7 +52,9 @@ select
     count(value) as judged,
     avg(value) as mean,
     coalesce(bool_and(value in (0, 1)), true) as binary,
-    list(id order by value is null, moment desc, id desc) as ids
+    list(id order by value is null, moment desc, id desc) as ids,
+    arg_min(id, (value, -moment, id)) filter (value is not null) as lowest,
+    arg_max(id, (value, moment, id)) filter (value is not null) as highest
 from valued
 group by prompt_key
 order by prompt_key
@@ -60,7 +62,10 @@ order by prompt_key
 
 
 class Prompt(NamedTuple):
-    """A prompt that both sets have values for: the mean of each, `b` − `a`, how many samples, and ids, newest first."""
+    """A prompt that both sets have values for: the mean of each, `b` − `a`, how many samples, and their ids.
+
+    The first ids are of the samples that differ most; the others are newest first, those without a value last.
+    """
 
     prompt: str
     a: float
@@ -182,23 +187,23 @@ class SetComparison:
     @property
     def _tables(self) -> list[render.Shown]:
         flips = self.flips[:_SHOWN]
-        ids = render.short_ids([one[:_IDS] for row in flips for one in (row.ids_a, row.ids_b)])
+        ids = render.short_ids([one[:1] for row in flips for one in (row.ids_a, row.ids_b)])
         rows = [
             {
-                "prompt": row.prompt,
+                "prompt": render.one_line(row.prompt, _PROMPT),
                 "A": f"{row.a:.3g}",
                 "B": f"{row.b:.3g}",
                 "B − A": f"{row.difference:+.3g}",
                 "samples": f"{row.samples_a:,}, {row.samples_b:,}",
-                "of A": of_a,
-                "of B": of_b,
+                "trace of A": of_a,
+                "trace of B": of_b,
             }
             for row, of_a, of_b in zip(flips, ids[::2], ids[1::2], strict=True)
         ]
         caption = render.count(len(self.flips), "prompt") + " on which they differ"
         if len(rows) < len(self.flips):
             caption = f"showing {len(rows)} of {caption}"
-        caption += ", most first · two of them step by step: store.compare(a, b) · as data: .df()"
+        caption += ", largest difference first · two traces step by step: store.compare(a, b) · as data: .df()"
         return [render.Shown.of(rows, len(self.flips), caption, right=("A", "B", "B − A", "samples"))]
 
     def __repr__(self) -> str:
@@ -232,9 +237,13 @@ def _by_prompt(selection: Selection, scorer: str, marked: str) -> list[dict[str,
 
 
 def _prompt(a: dict[str, Any], b: dict[str, Any]) -> Prompt:
-    return Prompt(
-        a["preview"], a["mean"], b["mean"], b["mean"] - a["mean"], a["judged"], b["judged"], a["ids"], b["ids"]
-    )
+    difference = b["mean"] - a["mean"]
+    # Those that make the difference, to be compared step by step.
+    first_a, first_b = ("lowest", "highest") if difference > 0 else ("highest", "lowest")
+    ids = [
+        [row[first], *(one for one in row["ids"] if one != row[first])] for row, first in ((a, first_a), (b, first_b))
+    ]
+    return Prompt(a["preview"], a["mean"], b["mean"], difference, a["judged"], b["judged"], *ids)
 
 
 def _pooled(n_policies: int) -> str:
