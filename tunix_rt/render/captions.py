@@ -68,6 +68,9 @@ def _filters(filters: Mapping[str, Any]) -> str:
 def _filter(value: object) -> str:
     if isinstance(value, datetime):
         return utc(value)
+    if hasattr(value, "to_dict"):
+        # A selection, which shows itself in several lines.
+        return repr(value)
     return one_line(value if isinstance(value, str) else as_json(value), _FILTER)
 
 

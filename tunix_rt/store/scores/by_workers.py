@@ -13,7 +13,7 @@ import pyarrow as pa
 from tunix_rt.analysis import Score
 from tunix_rt.errors import QueryInvalid, WorkerLost
 from tunix_rt.store.engine.rows import TIME
-from tunix_rt.store.query.page import whole_number
+from tunix_rt.store.query.cursor import whole_number
 from tunix_rt.store.scores.facts import NewScore
 from tunix_rt.store.scores.outcomes import new_score
 from tunix_rt.store.scores.scorers import Scoring

@@ -1,0 +1,66 @@
+"""`compare`: two traces step by step, or two selections prompt by prompt."""
+
+from collections.abc import Mapping
+from typing import Any, overload
+from uuid import UUID
+
+from tunix_rt.analysis.comparison import TraceComparison
+from tunix_rt.errors import QueryInvalid
+from tunix_rt.model import Trace, TraceRecord, trace_of
+from tunix_rt.store.engine.session import Session
+from tunix_rt.store.filters import Filters
+from tunix_rt.store.scores.current import current_scores
+from tunix_rt.store.scores.paired import SetComparison, compare_sets
+from tunix_rt.store.selection import Selection
+
+Traced = Trace | TraceRecord | Mapping[str, Any]
+
+
+@overload
+def compare(a: Selection, b: Selection, *, scorer: str = "answer") -> SetComparison: ...
+
+
+@overload
+def compare(a: Traced, b: Traced) -> TraceComparison: ...
+
+
+def compare(a: Any, b: Any, *, scorer: str = "answer") -> TraceComparison | SetComparison:
+    """Two traces step by step, or two selections prompt by prompt.
+
+    A trace is a Trace, a TraceRecord or a dictionary like either; `store.compare(a, b)` also takes ids, and adds the
+    stored scores of both. Selections (`store.select(…)`) may be of two stores. They are compared by the current scores
+    of `scorer` (numbers, and true and false as 1 and 0), or by a key of meta such as `meta.reward`; for "answer" where
+    there is no score by `meta.correct`. Traces have one prompt where its text is the same but for spaces at its ends.
+
+    Raises QueryInvalid for an id, which needs a store, for a trace with a selection, and for a scorer without scores;
+    TraceInvalid for what is not a trace.
+
+    >>> compare(
+    ...     {"prompt": "27 × 19?", "steps": ["27 × 20 = 540", "540 − 27 = 513"], "final_answer": "513"},
+    ...     {"prompt": "27 × 19?", "steps": ["27 × 20 = 540"], "final_answer": "540"},
+    ... ).same_answer
+    False
+    """
+    if isinstance(a, Selection) and isinstance(b, Selection):
+        return compare_sets(a, b, scorer)
+    return TraceComparison(_side(a), _side(b))
+
+
+def compare_stored(session: Session, a: Traced, b: Traced) -> TraceComparison:
+    """Two traces with the current scores of those that are in the store."""
+    sides = [_side(a), _side(b)]
+    said: list[dict[str, float | str | None]] = [{}, {}]
+    ids = [str(one.id) for one in sides if isinstance(one, TraceRecord)]
+    for row in current_scores(session, (), Filters(ids=ids)).arrow().to_pylist() if ids else ():
+        for of, side in zip(said, sides, strict=True):
+            if isinstance(side, TraceRecord) and row["step"] is None and UUID(str(row["trace_id"])) == side.id:
+                of[row["scorer"]] = row["value"] if row["label"] is None else row["label"]
+    return TraceComparison(*sides, scores=said)
+
+
+def _side(given: Any) -> Trace | TraceRecord:
+    if isinstance(given, str | UUID):
+        raise QueryInvalid("compare: an id is of a store; use store.compare(a, b)")
+    if isinstance(given, Selection):
+        raise QueryInvalid("compare: a selection is compared with another selection, not with a trace")
+    return given if isinstance(given, TraceRecord) else trace_of(given)
