@@ -38,7 +38,7 @@ _HOMES = {
     "StoreInfo": "tunix_rt.store.upkeep.info",
     "TraceStore": "tunix_rt.store.store",
     "VerifyReport": "tunix_rt.store.upkeep.verify",
-    "cursor_at": "tunix_rt.store.query.page",
+    "cursor_at": "tunix_rt.store.query.cursor",
 }
 
 __all__ = [
