@@ -1,7 +1,6 @@
 """Scores by worker processes: on every core, and with a time-out for each trace."""
 
 import functools
-import math
 import pickle
 import time
 from collections import deque
@@ -93,7 +92,7 @@ class ScoringWorkers:
 
 def _is_time(value: Any) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and 0 < value <= _MOST_SECONDS
+    return is_number and 0 < value <= _MOST_SECONDS
 
 
 def _lost(batch: pa.RecordBatch, index: int, error: WorkerLost) -> NewScore:
