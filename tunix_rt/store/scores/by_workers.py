@@ -39,6 +39,8 @@ class ScoringWorkers:
 
     def __init__(self, scoring: Scoring, n: int, timeout: float | None) -> None:
         whole_number("workers", n, 0, _MOST_WORKERS)
+        if scoring.timeout is not None:
+            n, timeout = max(n, 1), scoring.timeout if timeout is None else timeout
         if timeout is not None and not _is_time(timeout):
             raise QueryInvalid(f"timeout={short(timeout)}: must be a number of seconds, up to {_MOST_SECONDS:,}")
         if timeout is not None and not n:
