@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         VerifyReport,
         compare,
     )
+    from tunix_rt.store.terms import absent, between, ge, gt, le, lt, ne, present
     from tunix_rt.trace_schema import json_schema
     from tunix_rt.widgets import FolderWatch, StoreStatus, TraceApp, TraceBrowser, TraceViewer, UploadForm, app
 
@@ -81,6 +82,7 @@ _HOMES = {
         "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Rejection ScoreReport Selection "
         "SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore VerifyReport compare"
     ),
+    "store.terms": "absent between ge gt le lt ne present",
     "widgets": "FolderWatch StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -136,14 +138,22 @@ __all__ = [
     "VerifyReport",
     "WorkerLost",
     "__version__",
+    "absent",
     "app",
+    "between",
     "compare",
     "errors",
     "examples",
     "formats",
+    "ge",
+    "gt",
     "health",
     "json_schema",
+    "le",
     "load_ipython_extension",
+    "lt",
+    "ne",
+    "present",
     "unload_ipython_extension",
 ]
 

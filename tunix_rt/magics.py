@@ -48,6 +48,7 @@ from tunix_rt.store import (
 )
 from tunix_rt.store.comparing import compare_named
 from tunix_rt.store.filters import FILTERS, RENAMED, filters_in, flag_of
+from tunix_rt.store.meta_filter import known_keys
 from tunix_rt.store.scores.flags import ALL_FLAGS
 from tunix_rt.text_options import as_options, mapping_in, params_in, unquoted
 
@@ -263,6 +264,8 @@ class TraceMagics(Magics):
     @magic_arguments()
     @argument("scorer", type=unquoted, help="a built-in scorer, or the name of one in this notebook")
     @argument("--param", action="append", metavar="KEY=VALUE", help="a parameter of the scorer; may be repeated")
+    @argument("--workers", type=int, default=0, help="processes that score, at most one per core; 0: this one")
+    @argument("--timeout", type=float, metavar="SECONDS", help="for a trace; only with --workers")
     @_filter_arguments
     @line_magic
     @_reports_errors
@@ -276,7 +279,8 @@ class TraceMagics(Magics):
         scorer = given["scorer"]
         if scorer not in (*SCORERS, *FLAGS):
             scorer = self.notebook.get(scorer, scorer)
-        return self.store.score(scorer, params=params_in(given["param"]), **filters_in(given))
+        how = {key: given[key] for key in ("workers", "timeout")}
+        return self.store.score(scorer, params=params_in(given["param"]), **how, **filters_in(given))
 
     @magic_arguments()
     @argument("flags", nargs="*", type=unquoted, help="these flags; by default all")
@@ -327,7 +331,7 @@ class TraceMagics(Magics):
 
     @context_matcher(identifier="tunix_rt")
     def completions(self, context: CompletionContext) -> SimpleMatcherResult:
-        """Completes flags, ids, sources and formats of these magics."""
+        """Completes flags, ids, sources, keys of meta, scorers and formats of these magics."""
         found = _OWN_LINE.match(context.text_until_cursor)
         if found is None:
             return SimpleMatcherResult(completions=[])
@@ -344,15 +348,22 @@ class TraceMagics(Magics):
             parser = getattr(getattr(self, magic), "parser", None)
             actions = parser._actions if parser else ()  # noqa: SLF001
             return [flag for action in actions if action.help != SUPPRESS for flag in action.option_strings]
-        if previous == "--source":
-            return [source for source, _ in self.store.info().sources if source]
-        if previous == "--format":
-            return names_in(READABLE)
+        if previous in ("--source", "--meta", "--score", "--format"):
+            return self._values(previous)
         if magic in ("trace_score", "trace_flags"):
             return list(ALL_FLAGS if magic == "trace_flags" else (*SCORERS, *FLAGS))
         if magic in ("trace", "trace_compare"):
             return ["latest", *(str(record.id) for record in self.store.page(limit=_COMPLETED_IDS))]
         return []
+
+    def _values(self, option: str) -> list[str]:
+        if option == "--source":
+            return [source for source, _ in self.store.info().sources if source]
+        if option == "--format":
+            return names_in(READABLE)
+        if option == "--score":
+            return [*SCORERS, *FLAGS]
+        return known_keys(lambda query: self.store.sql(query).rows)
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _STDOUT = "-"
 _PAGE = 100
-_SIDE = "An id, the beginning of one, or latest; or a filter that chooses a set, such as model=toy-1b or meta.lr=0.1."
+_SIDE = "An id, the beginning of one, or latest; or a filter that chooses a set, such as model=toy-1b or meta.lr<0.1."
 
 
 def list_(
@@ -37,19 +37,18 @@ def list_(
     With --json each trace is a line; use its "cursor" with --after to continue from it.
     """
     from tunix_rt.render import page_text
-    from tunix_rt.store.query.page import Cursor
 
     with _warnings_noted(call):
         given = filters.values()
     store = call.open_store()
     for page in _pages(store, None if everything else limit, offset, after, given):
         if call.json:
-            for one in page:
-                put_json(one.model_dump(mode="json") | {"cursor": str(Cursor(one.created_at, one.id))})
+            for one, cursor in zip(page, page.cursors, strict=True):
+                put_json(one.model_dump(mode="json") | {"cursor": str(cursor)})
         elif page.records:
             put(page_text(page, columns=columns(), more=""))
         elif given or offset or after:
-            call.note("no trace matches the filters")
+            call.note("no trace matches the filters" + (f": {page.note}" if page.note else ""))
         else:
             call.note(f"no traces yet in {store.path}; tunix-rt load FILE adds some")
     if page.next and not call.json:

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from tunix_rt.store.comparing import compare
     from tunix_rt.store.export.export_report import ExportReport
     from tunix_rt.store.ingest.load_report import LoadReport
-    from tunix_rt.store.query.page import Page, cursor_at
+    from tunix_rt.store.query.cursor import cursor_at
+    from tunix_rt.store.query.page import Page
     from tunix_rt.store.query.sql_result import SqlResult
     from tunix_rt.store.scores.agreement import Agreement
     from tunix_rt.store.scores.flags import FlagReport

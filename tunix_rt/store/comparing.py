@@ -68,7 +68,7 @@ def _side(given: Any) -> Trace | TraceRecord:
 
 
 def compare_named(store: Any, sides: Sequence[Any], scorer: str, **common: Any) -> TraceComparison | SetComparison:
-    """What a shell or a magic names compared: ids (or `latest`), or for sets a filter such as `model=toy-1b` each.
+    """What a shell or a magic names compared: ids (or `latest`), or for sets a filter each, as `model=A`, `meta.lr<1`.
 
     `common` filters hold for both sets. Raises QueryInvalid for an id with a filter.
     """
@@ -86,19 +86,22 @@ def compare_named(store: Any, sides: Sequence[Any], scorer: str, **common: Any) 
 
 
 def _named_filter(text: str) -> dict[str, Any] | None:
-    """The filter that a text `NAME=VALUE` or `meta.KEY=VALUE` is; None for one that is an id."""
+    """The filter that a text such as `model=A` or `meta.lr<0.1` is; None for one that is an id."""
+    if text.startswith("meta."):
+        return {"meta": [text.removeprefix("meta.")]}
     name, is_filter, value = text.partition("=")
     if not is_filter:
         return None
-    if name.startswith("meta."):
-        name, value = "meta", text.removeprefix("meta.")
     if name not in FILTERS:
         raise QueryInvalid(f"unknown filter {short(name)}; the filters are {', '.join(FILTERS)}, and meta.KEY")
     return filters_in({name: [value] if FILTERS[name].kind.repeated else value})
 
 
 def _both(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    for name in set(common) & set(own) - {"meta"}:
-        raise QueryInvalid(f"compare: {name} is a filter of one set and of both; use only one of them")
-    meta = {**common.get("meta", {}), **own.get("meta", {})}
-    return {**common, **own, **({"meta": meta} if meta else {})}
+    both = {**common, **own}
+    for name in set(common) & set(own):
+        if not FILTERS[name].kind.as_text:
+            raise QueryInvalid(f"compare: {name} is a filter of one set and of both; use only one of them")
+        # Lists of terms, all of which must hold.
+        both[name] = [*common[name], *own[name]]
+    return both

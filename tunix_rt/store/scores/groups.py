@@ -14,7 +14,8 @@ from tunix_rt.errors import QueryInvalid
 from tunix_rt.store.engine.rows import TIME
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
-from tunix_rt.store.query.page import Page, whole_number
+from tunix_rt.store.query.cursor import whole_number
+from tunix_rt.store.query.page import Page
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.scores.current import CURRENT_OF_TRACES
 from tunix_rt.store.scores.group_tables import group_facts, group_table, policy_table

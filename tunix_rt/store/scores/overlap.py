@@ -13,7 +13,8 @@ from tunix_rt.store.engine.session import Session
 from tunix_rt.store.engine.spill import spill_folder
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Progress, show_progress
-from tunix_rt.store.query.page import Page, Search, whole_number
+from tunix_rt.store.query.cursor import whole_number
+from tunix_rt.store.query.page import Page, Search
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.scores.near_copies import pieces
 
