@@ -46,7 +46,7 @@ _HOMES = {
     "TraceStore": "tunix_rt.store.store",
     "VerifyReport": "tunix_rt.store.upkeep.verify",
     "compare": "tunix_rt.store.comparing",
-    "cursor_at": "tunix_rt.store.query.page",
+    "cursor_at": "tunix_rt.store.query.cursor",
 }
 
 __all__ = [
