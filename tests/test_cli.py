@@ -453,3 +453,22 @@ def test_groups_are_counted_over_the_samples_of_a_prompt():
     found = json.loads(call("groups", "--by", "prompt", "--by", "run", "--run", "r1", "--json"))
     assert (found["groups"], found["samples"], found["data"][0]["run"]) == (1, 2, "r1")
     assert "by=" in said("groups", "--by", "nothing", status=2)
+
+
+def test_two_traces_or_two_sets_are_compared():
+    rows = [
+        ROW | {"final_answer": str(n), "meta": {"correct": n == 4, "run": f"r{n}", "source": "s"}} for n in range(3, 5)
+    ]
+    call("load", write("samples.jsonl", *rows))
+    a, b = (one["id"] for one in map(json.loads, call("list", "--json").splitlines()))
+    assert "A right, B wrong: it flips" in call("compare", a, b)
+    assert json.loads(call("compare", b, "latest", "--json"))["verdicts"] == [False, True]
+    found = json.loads(call("compare", "run=r3", "meta.run=r4", "--source", "s", "--json"))
+    assert (found["wins"], found["a"]["filters"]) == (1, {"source": "s", "run": "r3"})
+    assert "worse on 0" in call("compare", "run=r3", "run=r4")
+    assert "a selection is compared with another selection" in said("compare", a, "run=r3", status=2)
+    assert "name two ids without filters" in said("compare", a, b, "--source", "s", status=2)
+    assert "unknown filter" in said("compare", "nothing=1", "run=r3", status=2)
+    assert "compare: run is a filter of one set and of both" in said(
+        "compare", "run=r3", "run=r4", "--run", "r5", status=2
+    )

@@ -299,3 +299,17 @@ def test_groups_are_counted_over_the_samples_of_a_prompt(shell, make_trace):
     assert len(run(shell, "%trace_groups --run r1").page(0)) == 2
     assert told(shell, "%trace_groups --by nothing").startswith('by=["nothing"]: must be one or several of source')
     assert "--by" in completions(shell, "%trace_groups --b")
+
+
+def test_two_traces_or_two_sets_are_compared(shell, make_trace):
+    traces = [make_trace(meta={"correct": n == 1, "reward": n, "run": f"r{n}"}, final_answer=str(n)) for n in range(2)]
+    a, b = rt.TraceStore().add_many(traces)
+    assert run(shell, f"%trace_compare {a.id} latest").verdicts == (False, True)
+    found = run(shell, "%trace_compare run=r0 run=r1 --scorer meta.reward")
+    assert (found.wins, found.scorer) == (1, "meta.reward")
+    shell.user_ns |= {"one": rt.TraceStore().select(run="r0"), "first": a}
+    assert run(shell, "found = %trace_compare one run=r1\nfound").wins == 1
+    assert run(shell, f"%trace_compare first {b.id}").ids == (a.id, b.id)
+    assert told(shell, "%trace_compare one run=r1 --run r1").startswith("compare: filters choose among many traces")
+    assert told(shell, "%trace_compare one latest").startswith("compare: a selection is compared with another")
+    assert str(b.id) in completions(shell, "%trace_compare latest 0")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+from uuid import UUID
 
 from tunix_rt import render
 from tunix_rt.analysis.alignment import align, beside
@@ -53,7 +54,7 @@ class TraceComparison:
         scores: Sequence[Mapping[str, Any]] = ({}, {}),
     ) -> None:
         self.a, self.b = (one.payload if isinstance(one, TraceRecord) else one for one in (a, b))
-        self.ids = tuple(one.id if isinstance(one, TraceRecord) else None for one in (a, b))
+        self.ids = _id(a), _id(b)
         rewards = [(one.meta or {}).get("reward") for one in (self.a, self.b)]
         if any(isinstance(one, int | float) for one in rewards):
             scores = tuple({**said, "meta.reward": one} for said, one in zip(scores, rewards, strict=True))
@@ -65,7 +66,8 @@ class TraceComparison:
         self.answer = beside(*(one.final_answer or "" for one in texts))
         self._stated = tuple(found.answer if (found := own_statement(one)) else one.final_answer for one in texts)
         self.same_answer = _same(*self._stated)
-        self.verdicts = tuple(_verdict(one, said.get("answer")) for one, said in zip(texts, scores, strict=True))
+        said = [one.get("answer") for one in scores]
+        self.verdicts = _verdict(texts[0], said[0]), _verdict(texts[1], said[1])
 
     @property
     def flips(self) -> bool:
@@ -164,6 +166,10 @@ class TraceComparison:
     def __repr__(self) -> str:
         n = self.counts
         return f"<TraceComparison: {n['equal']:,} of {len(self.steps):,} steps equal>"
+
+
+def _id(given: Trace | TraceRecord) -> UUID | None:
+    return given.id if isinstance(given, TraceRecord) else None
 
 
 def _texts(trace: Trace) -> Texts:

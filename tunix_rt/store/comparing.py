@@ -1,17 +1,18 @@
 """`compare`: two traces step by step, or two selections prompt by prompt."""
 
-from collections.abc import Mapping
-from typing import Any, overload
+from collections.abc import Mapping, Sequence
+from typing import Any, cast, overload
 from uuid import UUID
 
 from tunix_rt.analysis.comparison import TraceComparison
 from tunix_rt.errors import QueryInvalid
 from tunix_rt.model import Trace, TraceRecord, trace_of
 from tunix_rt.store.engine.session import Session
-from tunix_rt.store.filters import Filters
+from tunix_rt.store.filters import FILTERS, Filters, filters_in
 from tunix_rt.store.scores.current import current_scores
 from tunix_rt.store.scores.paired import SetComparison, compare_sets
 from tunix_rt.store.selection import Selection
+from tunix_rt.validation import short
 
 Traced = Trace | TraceRecord | Mapping[str, Any]
 
@@ -64,3 +65,43 @@ def _side(given: Any) -> Trace | TraceRecord:
     if isinstance(given, Selection):
         raise QueryInvalid("compare: a selection is compared with another selection, not with a trace")
     return given if isinstance(given, TraceRecord) else trace_of(given)
+
+
+def compare_named(store: Any, sides: Sequence[Any], scorer: str, **common: Any) -> TraceComparison | SetComparison:
+    """What a shell or a magic names compared: ids (or `latest`), or for sets a filter each, as `model=A`, `meta.lr<1`.
+
+    `common` filters hold for both sets. Raises QueryInvalid for an id with a filter.
+    """
+    chosen = [_named_filter(one) if isinstance(one, str) else None for one in sides]
+    if common and None in chosen:
+        raise QueryInvalid(
+            "compare: filters choose among many traces; name two ids without filters, or two sets such as "
+            "model=A model=B"
+        )
+    found = [
+        store.select(**_both(common, filters)) if filters is not None else store.latest() if one == "latest" else one
+        for one, filters in zip(sides, chosen, strict=True)
+    ]
+    return cast("TraceComparison | SetComparison", store.compare(*found, scorer=scorer))
+
+
+def _named_filter(text: str) -> dict[str, Any] | None:
+    """The filter that a text such as `model=A` or `meta.lr<0.1` is; None for one that is an id."""
+    if text.startswith("meta."):
+        return {"meta": [text.removeprefix("meta.")]}
+    name, is_filter, value = text.partition("=")
+    if not is_filter:
+        return None
+    if name not in FILTERS:
+        raise QueryInvalid(f"unknown filter {short(name)}; the filters are {', '.join(FILTERS)}, and meta.KEY")
+    return filters_in({name: [value] if FILTERS[name].kind.repeated else value})
+
+
+def _both(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    both = {**common, **own}
+    for name in set(common) & set(own):
+        if not FILTERS[name].kind.as_text:
+            raise QueryInvalid(f"compare: {name} is a filter of one set and of both; use only one of them")
+        # Lists of terms, all of which must hold.
+        both[name] = [*common[name], *own[name]]
+    return both

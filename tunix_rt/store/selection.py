@@ -12,7 +12,7 @@ from pydantic_core import to_jsonable_python
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid
 from tunix_rt.store.engine.session import Session
-from tunix_rt.store.filters import Filters
+from tunix_rt.store.filters import Filters, as_text
 from tunix_rt.store.query.cursor import whole_number
 from tunix_rt.store.query.scan import scan
 
@@ -58,7 +58,9 @@ class Selection:
         """How the traces were chosen, how many there are, and their digest, as values of JSON."""
         return {
             "store": self.store.name,
-            "filters": to_jsonable_python(self.filters, fallback=_plain),
+            "filters": to_jsonable_python(
+                {one: as_text(one, self.filters[one]) for one in self.filters}, fallback=_plain
+            ),
             "limit": self.limit,
             "seed": self.seed,
             "traces": len(self),
@@ -68,7 +70,7 @@ class Selection:
     @property
     def said(self) -> str:
         """The filters in a line; "all traces" without any."""
-        parts = [f"{name}={_short(value)}" for name, value in self.filters.items()]
+        parts = [f"{name}={_short(as_text(name, value))}" for name, value in self.filters.items()]
         if self.limit is not None:
             parts.append(f"{self.limit:,} " + ("newest" if self.seed is None else f"at random (seed {self.seed})"))
         return ", ".join(parts) or "all traces"
