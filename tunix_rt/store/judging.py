@@ -7,7 +7,8 @@ from typing import Any, Unpack, overload
 from uuid import UUID
 
 from tunix_rt.analysis.comparison import TraceComparison
-from tunix_rt.model import TraceRecord
+from tunix_rt.model import TraceRecord, TraceSummary
+from tunix_rt.settings import Settings
 from tunix_rt.store.comparing import Traced, compare_stored
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import FilterArgs, Filters
@@ -15,6 +16,7 @@ from tunix_rt.store.progress_bar import Progress
 from tunix_rt.store.query.page import Page
 from tunix_rt.store.scores.agreement import Agreement, agreement, disagreements
 from tunix_rt.store.scores.groups import Groups, groups
+from tunix_rt.store.scores.labels import add_label
 from tunix_rt.store.scores.overlap import Overlap, overlap
 from tunix_rt.store.scores.paired import SetComparison, compare_sets
 from tunix_rt.store.selection import Selection, select
@@ -24,10 +26,31 @@ class Judging:
     """The part of a `TraceStore` that selects traces, counts them over groups, and compares them."""
 
     path: Path
+    settings: Settings
     _session: Session
     get: Callable[[UUID | str], TraceRecord]
     page: Callable[..., Page]
     _temporary: Callable[[], AbstractContextManager[Any]]
+
+    def label(
+        self,
+        trace: TraceRecord | TraceSummary | UUID | str,
+        label: str | None,
+        *,
+        step: int | None = None,
+        note: str | None = None,
+        annotator: str | None = None,
+    ) -> None:
+        """Says what you think of a trace, or of its step with this index (from 0): "good", "bad", "unsure", any word.
+
+        A label is a score by the scorer `label:NAME`, where NAME is `annotator` (by default the setting of that name);
+        the `note` (up to 2,000 characters) is its explanation. A later label replaces an earlier one, and None takes it
+        back; the earlier ones stay in the table `labels`. Raises TraceNotFound, and QueryInvalid for a label that has
+        not 1 to 100 characters, a step that the trace does not have, or a name that is none.
+        """
+        record = self.get(trace if isinstance(trace, UUID | str) else trace.id)
+        who = annotator if annotator is not None else self.settings.annotator
+        add_label(self._session, record, label, step=step, note=note, annotator=who)
 
     def groups(self, by: str | Sequence[str] | None = None, **filters: Unpack[FilterArgs]) -> Groups:
         """The samples of each prompt from each policy: how many are correct, what most answer, what they teach.
