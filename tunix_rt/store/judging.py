@@ -7,6 +7,7 @@ from typing import Any, Unpack
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import FilterArgs, Filters
 from tunix_rt.store.progress_bar import Progress
+from tunix_rt.store.query.order import NEWEST_FIRST
 from tunix_rt.store.query.page import Page
 from tunix_rt.store.scores.agreement import Agreement, agreement, disagreements
 from tunix_rt.store.scores.groups import Groups, groups
@@ -40,7 +41,8 @@ class Judging:
 
     def disagreements(self, a: str, b: str, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> Page:
         """A page of the traces to which two scorers give different labels, newest first; as `agreement`."""
-        return self.page(ids=disagreements(self._session, a, b, Filters(**filters)), limit=limit)
+        ids = disagreements(self._session, a, b, Filters(**filters))
+        return self.page(ids=ids, limit=limit, **NEWEST_FIRST)
 
     def overlap(
         self, prompts: Any, *, n: int = 13, progress: Progress = True, **filters: Unpack[FilterArgs]

@@ -28,6 +28,8 @@ from tunix_rt.store.judging import Judging
 from tunix_rt.store.progress_bar import Progress
 from tunix_rt.store.query.cursor import PageRequest, whole_number
 from tunix_rt.store.query.find import delete, find
+from tunix_rt.store.query.order import Order, order_of
+from tunix_rt.store.query.ordered import OrderedSearch
 from tunix_rt.store.query.page import Page, Search
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.query.sql_result import SqlResult, run_sql
@@ -188,17 +190,22 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         offset: int = 0,
         after: str | None = None,
         before: str | None = None,
+        order_by: str | None = None,
+        descending: bool = False,
         **filters: Unpack[FilterArgs],
     ) -> Page:
         """A page of summaries, newest first: `limit` of them (1–100), from `offset`, or behind the cursor `after`.
 
-        `before` returns those just before a cursor, still newest first; it cannot be combined with `offset` or `after`.
-        Raises QueryInvalid if a limit, an offset, a cursor or a filter is not valid.
+        `before` returns those just before a cursor, in the same order; it cannot be combined with `offset` or `after`.
+        `order_by` is a column, `meta.KEY` or `score.SCORER`, smallest first unless `descending`: numbers before texts,
+        what has neither last, equal ones newest first; without it, several `ids` keep their order. Raises QueryInvalid.
         """
         request = PageRequest.checked(limit=limit, offset=offset, after=after, before=before)
         selection = Filters(**filters)
-        with self._searching(selection) as search:
-            return search.page(request, get_page=partial(self.page, limit=limit, **selection.given))
+        order = order_of(order_by, descending=descending, filters=selection)
+        same = {"limit": limit, "order_by": order_by, "descending": descending, **selection.given}
+        with self._searching(selection, order) as search:
+            return search.page(request, get_page=partial(self.page, **same))
 
     def count(self, **filters: Unpack[FilterArgs]) -> int:
         """How many traces there are, of those that pass the filters."""
@@ -387,6 +394,7 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         return TraceStore(":memory:", settings=self.settings)
 
     @contextmanager
-    def _searching(self, selection: Filters) -> Iterator[Search]:
+    def _searching(self, selection: Filters, order: Order | None = None) -> Iterator[Search]:
         with self._session.cursor(reusable=True) as cursor, selection.query_errors(cursor, self._session.path):
-            yield Search(cursor, self._session.time_index(cursor), selection)
+            index = self._session.time_index(cursor)
+            yield OrderedSearch(cursor, index, selection, order) if order else Search(cursor, index, selection)
