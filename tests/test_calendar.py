@@ -97,6 +97,7 @@ def test_moments_of_numpy_and_pandas(full):
             full.count(since=moment)
 
 
+@pytest.mark.slow
 def test_they_are_read_kept_and_shown_wherever_a_trace_goes(full, tmp_path):
     stored = [(record.id, record.created_at, record.payload) for record in full.records()]
     assert [time for _, time, _ in stored] == TIMES[::-1]

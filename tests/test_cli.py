@@ -48,6 +48,7 @@ def examples():
     return rt.TraceStore()
 
 
+@pytest.mark.slow
 def test_files_are_loaded_listed_and_shown(tmp_path):
     write("a.jsonl", ROW, ROW | {"prompt": "3 + 3?"})
     assert call("load", "a.jsonl") == "2 added · 0 already stored · 0 rejected\nfrom a.jsonl · format trace\n"
@@ -62,6 +63,7 @@ def test_files_are_loaded_listed_and_shown(tmp_path):
     assert "\nSteps\n  [0] step\n      2 + 2 = 4\n" in shown
 
 
+@pytest.mark.slow
 def test_what_is_there_already_is_not_added_again_unless_it_is_asked():
     write("a.jsonl", ROW)
     assert [
@@ -237,6 +239,7 @@ def test_a_trace_is_shown_whole_however_long_it_is(make_trace):
     assert "more" not in shown
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("examples")
 def test_exports_go_to_files_with_a_manifest_and_to_standard_output():
     told = dict(line.split(maxsplit=1) for line in call("export", "all.jsonl").splitlines())
@@ -263,6 +266,7 @@ def test_parquet_goes_through_a_pipe_as_into_a_file():
     assert piped.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("examples")
 def test_the_files_of_a_job_come_in_by_a_look():
     Path("out").mkdir()
@@ -280,6 +284,7 @@ def test_the_files_of_a_job_come_in_by_a_look():
     assert said("watch", "not-there-yet", "--once") == ""
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("examples")
 def test_the_store_is_looked_after(tmp_path):
     (info,) = rows(call("store", "info", "--json"))
@@ -294,6 +299,7 @@ def test_the_store_is_looked_after(tmp_path):
     assert "disorder" in call("store", "compact")
 
 
+@pytest.mark.slow
 def test_a_store_goes_down_to_an_older_schema_and_stays_there_until_it_is_opened(examples):
     import duckdb
 
@@ -447,3 +453,22 @@ def test_groups_are_counted_over_the_samples_of_a_prompt():
     found = json.loads(call("groups", "--by", "prompt", "--by", "run", "--run", "r1", "--json"))
     assert (found["groups"], found["samples"], found["data"][0]["run"]) == (1, 2, "r1")
     assert "by=" in said("groups", "--by", "nothing", status=2)
+
+
+def test_two_traces_or_two_sets_are_compared():
+    rows = [
+        ROW | {"final_answer": str(n), "meta": {"correct": n == 4, "run": f"r{n}", "source": "s"}} for n in range(3, 5)
+    ]
+    call("load", write("samples.jsonl", *rows))
+    a, b = (one["id"] for one in map(json.loads, call("list", "--json").splitlines()))
+    assert "A right, B wrong: it flips" in call("compare", a, b)
+    assert json.loads(call("compare", b, "latest", "--json"))["verdicts"] == [False, True]
+    found = json.loads(call("compare", "run=r3", "meta.run=r4", "--source", "s", "--json"))
+    assert (found["wins"], found["a"]["filters"]) == (1, {"source": "s", "run": "r3"})
+    assert "worse on 0" in call("compare", "run=r3", "run=r4")
+    assert "a selection is compared with another selection" in said("compare", a, "run=r3", status=2)
+    assert "name two ids without filters" in said("compare", a, b, "--source", "s", status=2)
+    assert "unknown filter" in said("compare", "nothing=1", "run=r3", status=2)
+    assert "compare: run is a filter of one set and of both" in said(
+        "compare", "run=r3", "run=r4", "--run", "r5", status=2
+    )

@@ -85,6 +85,7 @@ def test_export_and_delete_take_it(scored, tmp_path):
     assert scored.verify().ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("score", "said"),
     [

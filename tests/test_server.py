@@ -509,6 +509,7 @@ def test_other_methods_are_told_which_there_are(client):
         assert set(reply.headers["Allow"].split(", ")) == allowed
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*no rows were written")
 def test_an_export_is_what_the_store_writes(client, served, tmp_path):
     post_many(client, 50, meta={"correct": True})

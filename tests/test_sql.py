@@ -95,6 +95,7 @@ def settings(store):
     return store.sql("select name, value from duckdb_settings() order by name").arrow().to_pylist()
 
 
+@pytest.mark.slow
 def test_duckdb_shows_no_progress_bar_of_its_own(tmp_path):
     """By default it does where it finds a prompt or a notebook, as in a program that is no file."""
     program = [sys.executable, "-W", "error", "-c", PROGRESS_BARS, tmp_path / "runs.duckdb"]
@@ -281,6 +282,7 @@ def test_a_where_is_one_expression_that_leaves_the_other_filters_alone(filled, t
     assert filled.count() == 25
 
 
+@pytest.mark.slow
 # RE2 takes no pattern of this length.
 @pytest.mark.parametrize("filters", [{"text": "a" * 1_000_000}], ids=["text"])
 def test_any_other_filter_that_duckdb_cannot_take_is_named(filled, tmp_path, filters):
@@ -375,6 +377,7 @@ def test_every_type_of_duckdb_is_shown(store):
     assert store.sql("from traces where false").rows == []
 
 
+@pytest.mark.slow
 def test_a_damaged_store_is_no_fault_of_the_query(store, make_trace):
     store.add_many([make_trace("x" * 400 + f"{n}" * 40_000) for n in range(9)])
     store.close()

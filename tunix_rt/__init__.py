@@ -49,11 +49,15 @@ if TYPE_CHECKING:
         Page,
         Rejection,
         ScoreReport,
+        Selection,
+        SetComparison,
         SqlResult,
         StoreHealth,
         StoreInfo,
+        TraceComparison,
         TraceStore,
         VerifyReport,
+        compare,
     )
     from tunix_rt.store.terms import absent, between, ge, gt, le, lt, ne, present
     from tunix_rt.trace_schema import json_schema
@@ -75,8 +79,8 @@ _HOMES = {
     "trace_schema": "json_schema",
     "settings": "Settings",
     "store": (
-        "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Rejection ScoreReport SqlResult "
-        "StoreHealth StoreInfo TraceStore VerifyReport"
+        "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Rejection ScoreReport Selection "
+        "SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore VerifyReport compare"
     ),
     "store.terms": "absent between ge gt le lt ne present",
     "widgets": "FolderWatch StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
@@ -102,7 +106,9 @@ __all__ = [
     "Rejection",
     "Score",
     "ScoreReport",
+    "Selection",
     "ServiceHealth",
+    "SetComparison",
     "Settings",
     "SettingsInvalid",
     "SourceInvalid",
@@ -119,6 +125,7 @@ __all__ = [
     "Trace",
     "TraceApp",
     "TraceBrowser",
+    "TraceComparison",
     "TraceInvalid",
     "TraceNotFound",
     "TraceRecord",
@@ -134,6 +141,7 @@ __all__ = [
     "absent",
     "app",
     "between",
+    "compare",
     "errors",
     "examples",
     "formats",

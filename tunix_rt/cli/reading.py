@@ -1,4 +1,4 @@
-"""The commands that read traces: list, show, export."""
+"""The commands that read traces: list, show, compare, groups, export."""
 
 import sys
 import warnings
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _STDOUT = "-"
 _PAGE = 100
+_SIDE = "An id, the beginning of one, or latest; or a filter that chooses a set, such as model=toy-1b or meta.lr<0.1."
 
 
 def list_(
@@ -96,6 +97,32 @@ def show(
         return
     width = columns() if on_terminal() else None
     put(trace_text(record.payload, id=record.id, created_at=record.created_at, columns=width, whole=True))
+
+
+def compare(
+    *,
+    a: Annotated[str, typer.Argument(help=_SIDE, metavar="A", autocompletion=ids)],
+    b: Annotated[str, typer.Argument(help="The other one.", metavar="B", autocompletion=ids)],
+    scorer: Annotated[
+        str, typer.Option(help="The values by which sets are compared: a scorer, or meta.KEY.", metavar="NAME")
+    ] = "answer",
+    filters: Filters,
+    call: Call,
+) -> None:
+    """Compare two traces step by step, or two sets prompt by prompt; the filters are for both sets."""
+    from tunix_rt.analysis.comparison import TraceComparison
+    from tunix_rt.render import comparison_text
+    from tunix_rt.store.comparing import compare_named
+
+    with _warnings_noted(call):
+        given = filters.values()
+    found = compare_named(call.open_store(), (a, b), scorer, **given)
+    if call.json:
+        put_json(found.to_dict())
+    elif isinstance(found, TraceComparison):
+        put(comparison_text(found, columns=columns() if on_terminal() else None))
+    else:
+        put(str(found))
 
 
 def export(

@@ -68,12 +68,16 @@ def _filters(filters: Mapping[str, Any]) -> str:
 def _filter(value: object) -> str:
     if isinstance(value, datetime):
         return utc(value)
+    if hasattr(value, "to_dict"):
+        # A selection, which shows itself in several lines.
+        return repr(value)
     return one_line(value if isinstance(value, str) else as_json(value), _FILTER)
 
 
 def report_headline(report: ReportShape) -> str:
     """The counts of a load."""
-    return f"{report.added:,} added · {report.already_stored:,} already stored · {report.rejected_count:,} rejected"
+    counts = f"{report.added:,} added · {report.already_stored:,} already stored · {report.rejected_count:,} rejected"
+    return counts + (f" · {report.scores_added:,} scores added" if report.scores_added else "")
 
 
 def report_passed_over(report: ReportShape) -> str:

@@ -1,9 +1,14 @@
-"""The calls of a store that judge many traces at once: groups, agreement, overlap."""
+"""The calls of a store that select, count and compare traces: selections, groups, agreement, overlap."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from typing import Any, Unpack
+from pathlib import Path
+from typing import Any, Unpack, overload
+from uuid import UUID
 
+from tunix_rt.analysis.comparison import TraceComparison
+from tunix_rt.model import TraceRecord
+from tunix_rt.store.comparing import Traced, compare_stored
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import FilterArgs, Filters
 from tunix_rt.store.progress_bar import Progress
@@ -12,12 +17,16 @@ from tunix_rt.store.query.page import Page
 from tunix_rt.store.scores.agreement import Agreement, agreement, disagreements
 from tunix_rt.store.scores.groups import Groups, groups
 from tunix_rt.store.scores.overlap import Overlap, overlap
+from tunix_rt.store.scores.paired import SetComparison, compare_sets
+from tunix_rt.store.selection import Selection, select
 
 
 class Judging:
-    """The part of a `TraceStore` that counts its traces over groups and compares what was said of them."""
+    """The part of a `TraceStore` that selects traces, counts them over groups, and compares them."""
 
+    path: Path
     _session: Session
+    get: Callable[[UUID | str], TraceRecord]
     page: Callable[..., Page]
     _temporary: Callable[[], AbstractContextManager[Any]]
 
@@ -43,6 +52,30 @@ class Judging:
         """A page of the traces to which two scorers give different labels, newest first; as `agreement`."""
         ids = disagreements(self._session, a, b, Filters(**filters))
         return self.page(ids=ids, limit=limit, **NEWEST_FIRST)
+
+    def select(self, *, limit: int | None = None, seed: int | None = None, **filters: Unpack[FilterArgs]) -> Selection:
+        """The traces that pass the filters now, frozen: `ids=selection` is a filter, and `rt.compare` takes two.
+
+        `limit` chooses the newest, or, with a `seed`, as many at random, the same ones each time. It is not stored.
+        Raises QueryInvalid for a filter, a limit or a seed that is not valid.
+        """
+        return select(self._session, self.path, Filters(**filters), limit=limit, seed=seed)
+
+    @overload
+    def compare(self, a: Selection, b: Selection, *, scorer: str = "answer") -> SetComparison: ...
+
+    @overload
+    def compare(self, a: UUID | str | Traced, b: UUID | str | Traced) -> TraceComparison: ...
+
+    def compare(self, a: Any, b: Any, *, scorer: str = "answer") -> TraceComparison | SetComparison:
+        """Two traces step by step, with the stored scores of both, each an id (or its beginning) or a trace.
+
+        Or two selections prompt by prompt, as `rt.compare` does. Raises TraceNotFound and IdAmbiguous as `get` does,
+        and what `rt.compare` raises.
+        """
+        if isinstance(a, Selection) and isinstance(b, Selection):
+            return compare_sets(a, b, scorer)
+        return compare_stored(self._session, *(self.get(one) if isinstance(one, str | UUID) else one for one in (a, b)))
 
     def overlap(
         self, prompts: Any, *, n: int = 13, progress: Progress = True, **filters: Unpack[FilterArgs]

@@ -261,6 +261,8 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         name: str | None = None,
         version: str | None = None,
         params: Mapping[str, Any] | None = None,
+        workers: int = 0,
+        timeout: float | None = None,
         progress: Progress = True,
         **filters: Unpack[FilterArgs],
     ) -> ScoreReport:
@@ -274,12 +276,17 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         The key is `name` (default: the function's), `version` (default: a hash of its source and closure) and `params`.
         An exception in the scorer, or a result that is not a score, is the reason `error` of that trace. What was
         scored until an interrupt stays, and the next call continues from there. `progress` is as for `load`, in traces.
-        Raises QueryInvalid for what cannot score.
+
+        `workers` processes, at most one per core, score instead of this one, with the same scores. Then a trace can
+        have a time-out, `timeout` in seconds, and the reason `timeout`; in process nothing can end a function. A
+        function of the notebook needs the package cloudpickle for that. Raises QueryInvalid for what cannot score.
         """
         return run(
             self._session,
             scoring_of(scorer, name=name, version=version, params=params),
             Filters(**filters),
+            workers=workers,
+            timeout=timeout,
             progress=progress,
         )
 
@@ -312,6 +319,7 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         format: str | None = None,
         tags: tuple[str, str] | None = None,
         within: str | None = None,
+        scores: bool = True,
         manifest: bool = True,
         progress: Progress = True,
         **filters: Unpack[FilterArgs],
@@ -327,7 +335,7 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         file, a device or a pipe gets the rows as they come, and no manifest. `progress` is as for `load`, in traces.
         Warns where no row was written. Raises ExportFailed where it cannot write.
         """
-        options = ExportOptions(format, tags, within, manifest, progress)
+        options = ExportOptions(format, tags, within, scores, manifest, progress)
         return export(path, self._session, Filters(**filters), options, store=self.path)
 
     def sql(self, query: str, *parameters: Any) -> SqlResult:

@@ -112,7 +112,7 @@ class FolderWatch(OpeningForm):
                 self._watch.rest(stopped)
 
     def _note(self, report: LoadReport) -> None:
-        if report.added or report.rejected_count:
+        if report.added or report.scores_added or report.rejected_count:
             self._last_at = datetime.now(UTC)
         if report.newest:
             self.newest = self.store.page(ids=self.report.newest, **NEWEST_FIRST)

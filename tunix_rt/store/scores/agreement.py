@@ -1,6 +1,7 @@
 """Whether two scorers agree: their confusion table, kappa, and what a constant would reach."""
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 # More are a measurement, and no two are equal.
 _MOST_LABELS = 20
 _EXAMPLES = 3
+_CALL = "agreement"
 _BOOLEANS = {"0.0": "false", "1.0": "true"}
 # Its keys become part of the SQL.
 _META_KEY = re.compile(r"meta\.([\w-]+(?:\.[\w-]+)*)", re.ASCII)
@@ -198,30 +200,39 @@ def disagreements(session: Session, a: str, b: str, filters: Filters) -> list[st
 
 
 def _samples(session: Session, a: str, b: str, filters: Filters) -> pa.Table:
-    select = f"id::varchar as id, {TIME} as moment, {_of_meta(a)} as a, {_of_meta(b)} as b"
+    select = f"id::varchar as id, {TIME} as moment, {of_meta(a, _CALL)} as a, {of_meta(b, _CALL)} as b"
     return pa.Table.from_batches(scan(session, select, filters, newest_first=False))
 
 
-def _of_meta(name: str) -> str:
+def of_meta(name: str, call: str) -> str:
+    """The expression for the value of `meta.KEY` as text, booleans as 1.0 and 0.0; null for another name.
+
+    Raises QueryInvalid, in the name of a `call`, for what is no name.
+    """
     if not isinstance(name, str):
-        raise QueryInvalid(f"agreement: a scorer is named by a string, not {type(name).__name__}")
+        raise QueryInvalid(f"{call}: a scorer is named by a string, not {type(name).__name__}")
     if not name.startswith("meta."):
         return "null::varchar"
     found = _META_KEY.fullmatch(name)
     if found is None:
-        raise QueryInvalid(f"agreement: {short(name)} is not a key of meta in letters, digits, _ and -")
+        raise QueryInvalid(f"{call}: {short(name)} is not a key of meta in letters, digits, _ and -")
     # A key may itself hold dots, so it is tried before the path.
     key, path = found[1], found[1].replace(".", "/")
     return _META_LABEL.format(found=f"coalesce(json_extract(meta, '/{key}'), json_extract(meta, '/{path}'))")
 
 
-def _labelled(cursor: duckdb.DuckDBPyConnection, samples: pa.Table, a: str, b: str) -> pa.Table:
+def require_scores(cursor: duckdb.DuckDBPyConnection, names: Sequence[str], call: str) -> None:
+    """Raises QueryInvalid, in the name of a `call`, where there are no scores of one of these, and no key of meta."""
     known = [one for (one,) in cursor.execute("select distinct scorer from scores order by scorer").fetchall()]
-    for name in (a, b):
+    for name in names:
         if not name.startswith("meta.") and name not in known:
             raise QueryInvalid(
-                f"agreement: no scores of {short(name)}; there are {', '.join(known) or 'none'}, and meta.KEY"
+                f"{call}: no scores of {short(name)}; there are {', '.join(known) or 'none'}, and meta.KEY"
             )
+
+
+def _labelled(cursor: duckdb.DuckDBPyConnection, samples: pa.Table, a: str, b: str) -> pa.Table:
+    require_scores(cursor, (a, b), _CALL)
     cursor.register("samples", samples)
     try:
         return cursor.sql(_LABELLED, params=[a, b]).to_arrow_table()
