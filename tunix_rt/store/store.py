@@ -33,9 +33,7 @@ from tunix_rt.store.query.ordered import OrderedSearch
 from tunix_rt.store.query.page import Page, Search
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.query.sql_result import SqlResult, run_sql
-from tunix_rt.store.scores.current import current_scores
 from tunix_rt.store.scores.facts import delete_orphans
-from tunix_rt.store.scores.flags import FlagReport, flag, flag_report
 from tunix_rt.store.scores.run import ScoreReport, run
 from tunix_rt.store.scores.scorers import scoring_of
 from tunix_rt.store.upkeep.backup import backup
@@ -289,28 +287,6 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
             timeout=timeout,
             progress=progress,
         )
-
-    def scores(self, *scorers: str, **filters: Unpack[FilterArgs]) -> SqlResult:
-        """The current scores, by these scorers or by all, of the traces that pass the filters, newest trace first.
-
-        A row for each trace (or step) and scorer, with the columns of the table `scores`, which `sql` reads, and which
-        has the earlier ones as well.
-        """
-        return current_scores(self._session, scorers, Filters(**filters))
-
-    def flag(self, *flags: str, progress: Progress = True, **filters: Unpack[FilterArgs]) -> FlagReport:
-        """Runs these flags, or all built-in ones, over the traces that pass the filters, as `score` does.
-
-        Returns what `flags` reports of them; its `runs` are the reports of `score`.
-        """
-        return flag(self._session, flags, Filters(**filters), progress=progress)
-
-    def flags(self, *flags: str, **filters: Unpack[FilterArgs]) -> FlagReport:
-        """What to look at first: for each flag the traces with it, of how many, the share, and three examples.
-
-        `flags` are the built-in ones, or any scorers with yes and no.
-        """
-        return flag_report(self._session, flags, Filters(**filters))
 
     def export(
         self,
