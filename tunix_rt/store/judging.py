@@ -1,4 +1,4 @@
-"""The calls of a store that select, count and compare traces: selections, groups, agreement, overlap."""
+"""The calls of a store about what was said of its traces: scores, flags, selections, groups, agreement, overlap."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -13,8 +13,12 @@ from tunix_rt.store.comparing import Traced, compare_stored
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import FilterArgs, Filters
 from tunix_rt.store.progress_bar import Progress
+from tunix_rt.store.query.order import NEWEST_FIRST
 from tunix_rt.store.query.page import Page
+from tunix_rt.store.query.sql_result import SqlResult
 from tunix_rt.store.scores.agreement import Agreement, agreement, disagreements
+from tunix_rt.store.scores.current import current_scores
+from tunix_rt.store.scores.flags import FlagReport, flag, flag_report
 from tunix_rt.store.scores.groups import Groups, groups
 from tunix_rt.store.scores.labels import add_label
 from tunix_rt.store.scores.overlap import Overlap, overlap
@@ -23,7 +27,7 @@ from tunix_rt.store.selection import Selection, select
 
 
 class Judging:
-    """The part of a `TraceStore` that selects traces, counts them over groups, and compares them."""
+    """The part of a `TraceStore` that reads what was said of its traces, selects, counts and compares them."""
 
     path: Path
     settings: Settings
@@ -52,6 +56,28 @@ class Judging:
         who = annotator if annotator is not None else self.settings.annotator
         add_label(self._session, record, label, step=step, note=note, annotator=who)
 
+    def scores(self, *scorers: str, **filters: Unpack[FilterArgs]) -> SqlResult:
+        """The current scores, by these scorers or by all, of the traces that pass the filters, newest trace first.
+
+        A row for each trace (or step) and scorer, with the columns of the table `scores`, which `sql` reads, and which
+        has the earlier ones as well.
+        """
+        return current_scores(self._session, scorers, Filters(**filters))
+
+    def flag(self, *flags: str, progress: Progress = True, **filters: Unpack[FilterArgs]) -> FlagReport:
+        """Runs these flags, or all built-in ones, over the traces that pass the filters, as `score` does.
+
+        Returns what `flags` reports of them; its `runs` are the reports of `score`.
+        """
+        return flag(self._session, flags, Filters(**filters), progress=progress)
+
+    def flags(self, *flags: str, **filters: Unpack[FilterArgs]) -> FlagReport:
+        """What to look at first: for each flag the traces with it, of how many, the share, and three examples.
+
+        `flags` are the built-in ones, or any scorers with yes and no.
+        """
+        return flag_report(self._session, flags, Filters(**filters))
+
     def groups(self, by: str | Sequence[str] | None = None, **filters: Unpack[FilterArgs]) -> Groups:
         """The samples of each prompt from each policy: how many are correct, what most answer, what they teach.
 
@@ -72,7 +98,8 @@ class Judging:
 
     def disagreements(self, a: str, b: str, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> Page:
         """A page of the traces to which two scorers give different labels, newest first; as `agreement`."""
-        return self.page(ids=disagreements(self._session, a, b, Filters(**filters)), limit=limit)
+        ids = disagreements(self._session, a, b, Filters(**filters))
+        return self.page(ids=ids, limit=limit, **NEWEST_FIRST)
 
     def select(self, *, limit: int | None = None, seed: int | None = None, **filters: Unpack[FilterArgs]) -> Selection:
         """The traces that pass the filters now, frozen: `ids=selection` is a filter, and `rt.compare` takes two.
