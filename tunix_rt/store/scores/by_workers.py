@@ -1,7 +1,6 @@
 """Scores by worker processes: on every core, and with a time-out for each trace."""
 
 import functools
-import math
 import pickle
 import time
 from collections import deque
@@ -40,6 +39,8 @@ class ScoringWorkers:
 
     def __init__(self, scoring: Scoring, n: int, timeout: float | None) -> None:
         whole_number("workers", n, 0, _MOST_WORKERS)
+        if scoring.timeout is not None:
+            n, timeout = max(n, 1), scoring.timeout if timeout is None else timeout
         if timeout is not None and not _is_time(timeout):
             raise QueryInvalid(f"timeout={short(timeout)}: must be a number of seconds, up to {_MOST_SECONDS:,}")
         if timeout is not None and not n:
@@ -93,7 +94,7 @@ class ScoringWorkers:
 
 def _is_time(value: Any) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and 0 < value <= _MOST_SECONDS
+    return is_number and 0 < value <= _MOST_SECONDS
 
 
 def _lost(batch: pa.RecordBatch, index: int, error: WorkerLost) -> NewScore:

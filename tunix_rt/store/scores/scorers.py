@@ -10,6 +10,7 @@ import pyarrow as pa
 from pydantic_core import from_json
 
 from tunix_rt.analysis import Scorer, Texts, built_in
+from tunix_rt.analysis.math_answers import MathAnswer
 from tunix_rt.errors import QueryInvalid, TraceInvalid
 from tunix_rt.json_values import plain
 from tunix_rt.model import TraceRecord
@@ -38,13 +39,15 @@ MOST_PARAMS_CHARS = 10_000
 class Scoring(NamedTuple):
     """A scorer as a run uses it: its key, the columns that it reads, and the scores of a batch of them.
 
-    `is_of_many`: the user's function is called with many traces at once.
+    `is_of_many`: the user's function is called with many traces at once. `timeout`: it must run in a worker, with this
+    number of seconds for a trace if the user has set no other.
     """
 
     key: ScoreKey
     columns: str
     scores: Callable[[pa.RecordBatch], Iterator[NewScore]]
     is_of_many: bool = False
+    timeout: float | None = None
 
 
 def scoring_of(scorer: Any, *, name: str | None, version: str | None, params: Mapping[str, Any] | None) -> Scoring:
@@ -63,7 +66,8 @@ def scoring_of(scorer: Any, *, name: str | None, version: str | None, params: Ma
             version or getattr(scorer, "version", None),
             getattr(scorer, "params", {}),
         )
-        return Scoring(key, _TEXT_COLUMNS, functools.partial(_scored_texts, scorer))
+        timeout = scorer.timeout if isinstance(scorer, MathAnswer) else None
+        return Scoring(key, _TEXT_COLUMNS, functools.partial(_scored_texts, scorer), timeout=timeout)
     if not callable(scorer) or isinstance(scorer, type):
         raise QueryInvalid(
             f"{short(scorer)}: must be the name of a scorer, a function, or an object with name, version and score()"
