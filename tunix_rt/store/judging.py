@@ -7,11 +7,13 @@ from typing import Any, Unpack, overload
 from uuid import UUID
 
 from tunix_rt.analysis.comparison import TraceComparison
+from tunix_rt.errors import QueryInvalid
 from tunix_rt.model import TraceRecord, TraceSummary
 from tunix_rt.settings import Settings
 from tunix_rt.store.comparing import Traced, compare_stored
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import FilterArgs, Filters
+from tunix_rt.store.named_selections import select_named, selections, unselect
 from tunix_rt.store.progress_bar import Progress
 from tunix_rt.store.query.order import NEWEST_FIRST
 from tunix_rt.store.query.page import Page
@@ -23,7 +25,7 @@ from tunix_rt.store.scores.groups import Groups, groups
 from tunix_rt.store.scores.labels import add_label
 from tunix_rt.store.scores.overlap import Overlap, overlap
 from tunix_rt.store.scores.paired import SetComparison, compare_sets
-from tunix_rt.store.selection import Selection, select
+from tunix_rt.store.selection import Choice, Selection, select
 
 
 class Judging:
@@ -101,13 +103,42 @@ class Judging:
         ids = disagreements(self._session, a, b, Filters(**filters))
         return self.page(ids=ids, limit=limit, **NEWEST_FIRST)
 
-    def select(self, *, limit: int | None = None, seed: int | None = None, **filters: Unpack[FilterArgs]) -> Selection:
+    def select(
+        self,
+        name: str | None = None,
+        *,
+        limit: int | None = None,
+        seed: int | None = None,
+        version: int | None = None,
+        **filters: Unpack[FilterArgs],
+    ) -> Selection:
         """The traces that pass the filters now, frozen: `ids=selection` is a filter, and `rt.compare` takes two.
 
-        `limit` chooses the newest, or, with a `seed`, as many at random, the same ones each time. It is not stored.
-        Raises QueryInvalid for a filter, a limit or a seed that is not valid.
+        `limit` chooses the newest, or, with a `seed`, as many at random, the same ones each time.
+
+        With a `name` it is stored, and the same call returns the same traces again, also in other notebooks and after
+        more were added; `selection=name` is a filter. Other filters under a name make its next version; a `version`
+        returns that one, or makes it where it is the next. A name alone returns the newest. Raises QueryInvalid for
+        what is not valid, and for a name or a version that there is not.
         """
-        return select(self._session, self.path, Filters(**filters), limit=limit, seed=seed)
+        chosen_by = Filters(**filters)
+        if name is not None:
+            how = Choice.checked(chosen_by, limit, seed)
+            return select_named(self._session, self.path, name, chosen_by, how, version=version)
+        if version is not None:
+            raise QueryInvalid("select: `version` is that of a stored selection; give its name, too")
+        return select(self._session, self.path, chosen_by, limit=limit, seed=seed)
+
+    def selections(self) -> SqlResult:
+        """The stored selections: name, version, how many traces, how many were deleted since, and the query."""
+        return selections(self._session)
+
+    def unselect(self, name: str, *, version: int | None = None) -> int:
+        """Deletes a stored selection, or one version of it, and returns how many versions; the traces stay.
+
+        Raises QueryInvalid where there is none.
+        """
+        return unselect(self._session, name, version)
 
     @overload
     def compare(self, a: Selection, b: Selection, *, scorer: str = "answer") -> SetComparison: ...
