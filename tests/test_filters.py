@@ -161,7 +161,7 @@ def test_source_steps_version_and_ids(full):
     assert found(full, min_steps=1, max_steps=1) == ["Straße und Maß"]
     assert found(full, trace_version="1.1") == ["cut"]
     newest, second = list(full.page(limit=2))
-    assert found(full, ids=[second.id, str(newest.id)]) == ["鶴と亀", "cut"]
+    assert found(full, ids=[str(newest.id), second.id]) == ["鶴と亀", "cut"]
     assert found(full, ids=newest.id) == ["鶴と亀"]
     assert found(full, ids=[]) == []
 

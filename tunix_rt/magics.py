@@ -49,7 +49,9 @@ from tunix_rt.store import (
 from tunix_rt.store.comparing import compare_named
 from tunix_rt.store.filters import FILTERS, RENAMED, filters_in, flag_of
 from tunix_rt.store.meta_filter import known_keys
+from tunix_rt.store.query.order import COLUMNS, KNOWN
 from tunix_rt.store.scores.flags import ALL_FLAGS
+from tunix_rt.store.terms import quoted
 from tunix_rt.text_options import as_options, mapping_in, params_in, unquoted
 
 if TYPE_CHECKING:
@@ -191,17 +193,20 @@ class TraceMagics(Magics):
     @argument("--offset", type=int, default=0, help="skip this many of the newest")
     @argument("--after", help="the cursor of a page (its .next): the traces after it")
     @argument("--before", help="the cursor of a page (its .previous): the traces before it")
+    @argument("--order-by", metavar="NAME", type=unquoted, help=f"smallest first by {KNOWN}; by default newest first")
+    @argument("--descending", action="store_true", help="largest first")
     @_filter_arguments
     @line_magic
     @_reports_errors
     def traces(self, line: str) -> Page:
-        """Lists stored traces, newest first; the result is a Page.
+        """Lists stored traces, newest first or in another order; the result is a Page.
 
         %traces -n 5
+        %traces --order-by meta.reward
         page = %traces --source gsm8k --text eggs
         """
         given = vars(parse_argstring(self.traces, line))
-        where = {name: given[name] for name in ("limit", "offset", "after", "before")}
+        where = {name: given[name] for name in ("limit", "offset", "after", "before", "order_by", "descending")}
         return self.store.page(**where, **filters_in(given))
 
     @magic_arguments()
@@ -348,7 +353,7 @@ class TraceMagics(Magics):
             parser = getattr(getattr(self, magic), "parser", None)
             actions = parser._actions if parser else ()  # noqa: SLF001
             return [flag for action in actions if action.help != SUPPRESS for flag in action.option_strings]
-        if previous in ("--source", "--meta", "--score", "--format"):
+        if previous in ("--source", "--meta", "--score", "--format", "--order-by"):
             return self._values(previous)
         if magic in ("trace_score", "trace_flags"):
             return list(ALL_FLAGS if magic == "trace_flags" else (*SCORERS, *FLAGS))
@@ -363,7 +368,10 @@ class TraceMagics(Magics):
             return names_in(READABLE)
         if option == "--score":
             return [*SCORERS, *FLAGS]
-        return known_keys(lambda query: self.store.sql(query).rows)
+        keys = known_keys(lambda query: self.store.sql(query).rows)
+        if option == "--meta":
+            return [quoted(key) for key in keys]
+        return [*COLUMNS, *(f"meta.{key}" for key in keys), *(f"score.{name}" for name in (*SCORERS, *FLAGS))]
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -62,6 +62,15 @@ def meta_keys(context: typer.Context, incomplete: str) -> list[str]:
     return [key for key in found if key.startswith(incomplete) and _PLAIN.fullmatch(key)]
 
 
+def orders(context: typer.Context, incomplete: str) -> list[str]:
+    """What a list can be sorted by."""
+    from tunix_rt.store.query.order import COLUMNS
+
+    of_meta = [f"meta.{key}" for key in meta_keys(context, "")]
+    found = [*COLUMNS, *of_meta, *(f"score.{name}" for name in scorers(""))]
+    return [name for name in found if name.startswith(incomplete)]
+
+
 def formats_in(incomplete: str) -> list[str]:
     """The formats that can be loaded."""
     from tunix_rt.formats import READABLE, names_in

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from tunix_rt.cli.command import Call
-from tunix_rt.cli.completing import formats_out, ids
+from tunix_rt.cli.completing import formats_out, ids, orders
 from tunix_rt.cli.filters import Filters
 from tunix_rt.cli.output import Screen, columns, on_terminal, put, put_json
 
@@ -29,10 +29,17 @@ def list_(
     after: Annotated[
         str | None, typer.Option(help="List the traces after this cursor of an earlier list.", metavar="CURSOR")
     ] = None,
+    order_by: Annotated[
+        str | None,
+        typer.Option(
+            help="List by a column, meta.KEY or score.SCORER, smallest first.", metavar="NAME", autocompletion=orders
+        ),
+    ] = None,
+    descending: Annotated[bool, typer.Option("--descending", help="List the largest first.")] = False,
     filters: Filters,
     call: Call,
 ) -> None:
-    """List stored traces, newest first.
+    """List stored traces, newest first or in another order.
 
     With --json each trace is a line; use its "cursor" with --after to continue from it.
     """
@@ -41,13 +48,14 @@ def list_(
     with _warnings_noted(call):
         given = filters.values()
     store = call.open_store()
+    given |= {"order_by": order_by, "descending": descending}
     for page in _pages(store, None if everything else limit, offset, after, given):
         if call.json:
             for one, cursor in zip(page, page.cursors, strict=True):
                 put_json(one.model_dump(mode="json") | {"cursor": str(cursor)})
         elif page.records:
             put(page_text(page, columns=columns(), more=""))
-        elif given or offset or after:
+        elif page.filters or offset or after:
             call.note("no trace matches the filters" + (f": {page.note}" if page.note else ""))
         else:
             call.note(f"no traces yet in {store.path}; tunix-rt load FILE adds some")

@@ -10,6 +10,7 @@ from tunix_rt.server.error_status import RequestInvalid
 from tunix_rt.store.filter_values import MAX_WHOLE_NUMBER, WHOLE_NUMBER
 from tunix_rt.store.filters import FILTERS, RENAMED, FilterField, Filters, with_new_names
 from tunix_rt.store.query.cursor import MAX_LIMIT, PageRequest, whole_number
+from tunix_rt.store.query.order import KNOWN, order_of
 
 # Jupyter's parameters, which any request may have.
 _JUPYTERS = {"token", "_xsrf", "no_track_activity"}
@@ -52,6 +53,17 @@ def _offset(text: str) -> int | str:
     return value
 
 
+def _order_by(text: str) -> str:
+    order_of(text, descending=False, filters=Filters())
+    return text
+
+
+def _yes_or_no(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise QueryInvalid(f"descending={text}: must be true or false")
+    return text == "true"
+
+
 def _format(text: str) -> str:
     if text not in WRITERS:
         raise QueryInvalid(f"format={text}: unknown; known are {', '.join(WRITERS)}")
@@ -66,6 +78,8 @@ PAGE = {
         "at most N summaries",
     ),
     "offset": _paging("offset", {**WHOLE_NUMBER.schema, "default": 0}, _offset, "leave out the N newest"),
+    "order_by": Parameter(_order_by, {"type": "string", "examples": ["meta.reward"]}, f"smallest first by {KNOWN}"),
+    "descending": Parameter(_yes_or_no, {"type": "boolean", "default": False}, "largest first by `order_by`"),
     "after": _paging("after", {"type": "string"}, str, "the cursor `next` of the page before"),
 }
 SELECTION = {name: _filter(name, field) for name, field in FILTERS.items() if field.http}

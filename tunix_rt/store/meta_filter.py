@@ -10,7 +10,7 @@ from typing import Any
 
 from tunix_rt.errors import QueryInvalid
 from tunix_rt.store.filter_values import Kind, shown
-from tunix_rt.store.terms import ABSENT, ORDERING, PRESENT, Grammar, Term, quoted, written
+from tunix_rt.store.terms import ABSENT, ORDERING, PRESENT, Grammar, Term, written
 
 _EXAMPLES = 'reward<1, model!=toy-1b, !truncated, "a<b"=1'
 _NUMBERS = "('UBIGINT', 'BIGINT', 'DOUBLE', 'HUGEINT', 'UHUGEINT')"
@@ -50,8 +50,8 @@ group by key order by count(*) desc, key
 
 
 def known_keys(rows: Callable[[str], Iterable[tuple[Any, ...]]]) -> list[str]:
-    """The keys of meta in the newest traces as terms name them, the most frequent first; `rows` runs a query."""
-    return [quoted(key) for (key,) in rows(_KNOWN_KEYS)]
+    """The keys of meta in the newest traces, the most frequent first; `rows` runs a query."""
+    return [key for (key,) in rows(_KNOWN_KEYS)]
 
 
 def meta_conditions(terms: list[Term]) -> Iterator[tuple[str, tuple[Any, ...]]]:
