@@ -116,7 +116,7 @@ def _row_of(one: AlignedShape, a: str, b: str) -> _Row:
     if one.kind == "changed":
         head += f", similarity {one.similarity:.2f}"
     if any(one.numbers):
-        head += f" · numbers: {_numbers(one.numbers[0])} in A, {_numbers(one.numbers[1])} in B"
+        head += f" · numbers: {_numbers(one.numbers[0])} in A; {_numbers(one.numbers[1])} in B"
     # What is equal is there once.
     cells = [
         None if at is None or (one.kind == "equal" and at_b) else _cell(text, words)
