@@ -27,6 +27,7 @@ from tunix_rt.store.export.pairs import pairs
 from tunix_rt.store.export.score_file import ScoreFile
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Progress, show_progress
+from tunix_rt.store.query.page import Search
 from tunix_rt.store.query.scan import scan
 from tunix_rt.validation import short, storable
 
@@ -169,7 +170,7 @@ def export(
             _check_ending(target, name, writer)
             report = writing.replace(replacement, options, store=store)
     if not report.rows:
-        _warn(report, filters)
+        _warn(report, filters, session)
     return report
 
 
@@ -264,11 +265,14 @@ def _check_ending(path: Path, name: str, writer: Writer) -> None:
     )
 
 
-def _warn(report: ExportReport, filters: Filters) -> None:
+def _warn(report: ExportReport, filters: Filters, session: Session) -> None:
     if report.traces:
         reason = f"all {report.traces:,} traces were left out ({', '.join(report.left_out)})"
     else:
         reason = f"no trace passed the filters {', '.join(filters.given)}" if filters else "the store has no traces"
+        with session.cursor() as cursor:
+            note = Search(cursor, session.time_index(cursor), filters).why_nothing()
+        reason += f": {note}" if note else ""
     warnings.warn(f"{report.path}: no rows were written: {reason}", stacklevel=_CALLER)
 
 

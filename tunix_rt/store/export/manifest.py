@@ -46,7 +46,7 @@ def manifest(
         "sha256": report.sha256,
         "written_by": f"tunix_rt {__version__}",
     }
-    return to_json(content, indent=2, fallback=str) + b"\n"
+    return to_json(content, indent=2, fallback=_plain) + b"\n"
 
 
 def _of_scores(report: ExportReport, sha256: str | None) -> dict[str, Any]:
@@ -58,3 +58,8 @@ def _of_scores(report: ExportReport, sha256: str | None) -> dict[str, Any]:
 def _name(path: Path) -> str:
     # JSON has no bytes, which a name may hold.
     return path.name.encode(errors="backslashreplace").decode()
+
+
+def _plain(value: Any) -> Any:
+    """A selection as what it is; else a text."""
+    return value.to_dict() if hasattr(value, "to_dict") else str(value)

@@ -13,6 +13,8 @@ from tunix_rt.json_values import plain
 from tunix_rt.store.scores.facts import NewScore
 from tunix_rt.validation import short
 
+# What a user's function may raise without ending the run; an interrupt is not among it.
+FAILURES = (Exception, SystemExit)
 _LARGE = 1e300
 _SURROGATE = re.compile("[\ud800-\udfff]")
 MOST_LABEL_CHARS = 1_000
