@@ -144,6 +144,7 @@ FILTERED = {
     "trace_version": (["--trace-version", "1.1"], 3),
     "meta": (["--meta", "correct=true", "--meta", "model=toy-1b", "--meta", "!x", "--meta", "model>=t"], 5),
     "score": (["--score", "loop"], 0),
+    "selection": (["--selection", "none"], 0),
     "ids": (["--id", "NEWEST"], 1),
     "where": (["--where", "n_steps > 100"], 1),
 }
@@ -472,3 +473,15 @@ def test_two_traces_or_two_sets_are_compared():
     assert "compare: run is a filter of one set and of both" in said(
         "compare", "run=r3", "run=r4", "--run", "r5", status=2
     )
+
+
+def test_a_selection_is_stored_by_name_and_is_a_filter():
+    call("load", "--examples")
+    said_first = call("select", "few", "--max-steps", "3", "--limit", "4", "--seed", "0")
+    assert "few, version 1: 4 traces" in said_first
+    call("load", write("samples.jsonl", ROW))
+    assert call("select", "few", "--max-steps", "3", "--limit", "4", "--seed", "0") == said_first
+    assert json.loads(call("select", "few", "--json"))["traces"] == 4
+    assert json.loads(call("select", "few", "--min-steps", "3", "--json"))["version"] == 2
+    assert len(call("list", "--selection", "few@1", "--json").splitlines()) == 4
+    assert "has no version 7" in said("select", "few", "--number", "7", status=2)

@@ -142,6 +142,8 @@ def test_long_texts_and_many_rows_are_behind_a_click():
         }
 
     found = rt.compare(trace("first"), trace("second"))
+    many = {**RIGHT, "trace_version": "1.1", "steps": [str(n) for n in range(1_010)]}
+    assert "10 more rows" in rt.compare(many, many)._repr_html_()
     html, text = found._repr_html_(), str(found)
     assert "70 more rows" in html
     assert "more characters" in html
@@ -166,6 +168,7 @@ def test_more_words_than_are_compared_are_shown_unmarked():
         ("2 2 2", "2", (("2", "2"), ())),
         ("f(1,2)", "f(1, 2)", ((), ())),
         ("0 and 0.0", "", (("0", "0.0"), ())),
+        ("111," * 50_000, "111," * 50_000, ((), ())),
     ],
 )
 def test_numbers_are_compared_as_numbers(a, b, only):

@@ -54,6 +54,7 @@ WINGS = {
         "filters",
         "query",
         "selection",
+        "named_selections",
         "scores",
         "ingest",
         "export",

@@ -1,6 +1,7 @@
 """Frozen selections, and two of them compared prompt by prompt: `store.select`, `rt.compare`."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,113 @@ def test_what_cannot_be_compared_says_what_to_do(store):
     nothing = {"trace_version": "1.1", "prompt": " ", "steps": [], "final_answer": "1"}
     store.add_many([nothing | {"meta": {"model": model, "correct": True}} for model in "DE"])
     assert rt.compare(store.select(model="D"), store.select(model="E")).prompts == []
+
+
+def test_a_named_selection_is_the_same_for_the_same_call_and_anywhere(store):
+    first = store.add_many([asked(n, "A", reward=n) for n in range(6)])
+    train = store.select("train", meta={"reward": rt.ge(2)}, limit=3, seed=7)
+    assert (train.name, train.version, len(train)) == ("train", 1, 3)
+    store.add_many([asked(n, "A", reward=n) for n in range(6)])
+    other = rt.TraceStore(store.path)
+    for again in (
+        store.select("train", meta={"reward": rt.ge(2)}, limit=3, seed=7),
+        other.select("train", meta=["reward>=2"], limit=3, seed=7),
+        other.select("train"),
+        rt.TraceStore(store.path, read_only=True).select("train", version=1),
+    ):
+        assert (again.ids, again.version, again.digest) == (train.ids, 1, train.digest)
+        assert again.to_dict() == train.to_dict()
+    assert set(train.ids) <= {str(one.id) for one in first}
+    assert "train, version 1: 3 traces" in str(train)
+    assert repr(train) == "<Selection train@1 of 3 traces: meta=reward>=2, 3 at random (seed 7)>"
+
+    # Another query under the name is its next version, and so is the same one if that number is named.
+    second = store.select("train", model="A")
+    assert (second.version, len(second), store.select("train").version) == (2, 12, 2)
+    assert store.select("train", model="A", version=3).version == 3
+    assert [store.count(selection=name) for name in ("train", "train@1", "train@2", "train@9", "no")] == [
+        12,
+        3,
+        12,
+        0,
+        0,
+    ]
+    assert store.page(selection="no").note == 'no trace has been selected as "no"'
+    assert [str(one.id) for one in store.page(selection="train@1", limit=3)] == train.ids
+
+    # One that was chosen from another says so.
+    part = store.select("part", ids=train, limit=1)
+    assert store.select("part", ids=train, limit=1).version == 1
+    assert part.to_dict()["filters"]["ids"] == train.to_dict()
+    assert "ids=selection train@1, 3 traces, 1 newest" in str(store.select("part"))
+    by_hand = store.select("by hand", ids=train.ids[:2])
+    assert by_hand.to_dict()["filters"]["ids"]["traces"] == 2
+
+    assert (store.unselect("train", version=3), store.unselect("part")) == (1, 1)
+    table = store.selections().arrow().to_pylist()
+    assert [(row["name"], row["version"], row["traces"]) for row in table] == [
+        ("by hand", 1, 2),
+        ("train", 1, 3),
+        ("train", 2, 12),
+    ]
+
+
+def test_a_named_selection_survives_deletions_backups_and_migrations(store, tmp_path):
+    store.add_many([asked(n, "A") for n in range(4)])
+    train = store.select("train", model="A")
+    copy = rt.TraceStore(store.backup(tmp_path / "copy.duckdb"))
+    store.delete(train.ids[0])
+    assert (store.select("train").digest, store.count(selection="train")) == (train.digest, 3)
+    assert store.selections().arrow()["deleted_since"].to_pylist() == [1]
+    store.compact(progress=False)
+    assert store.verify(progress=False).ok
+    assert copy.select("train").ids == train.ids
+    assert copy.count(selection="train") == 4
+    with copy._session.transaction() as cursor:
+        cursor.execute("delete from selected where trace_id = ?", [train.ids[1]])
+    assert copy.verify(progress=False).problems == (
+        "selection train, version 1: its ids differ from those that were stored",
+    )
+    assert copy.delete(selection="train") == 3
+    store.migrate(to=3)
+    assert store.selections().n_rows == 0
+    assert store.count() == 3
+
+
+def test_what_is_no_selection_is_refused(store):
+    store.add(asked(1, "A"))
+    store.select("train", model="A")
+    refused = {
+        "there is no selection .nothing.; pass filters to make one": {"name": "nothing"},
+        "has no version 3; the newest is 1": {"name": "train", "version": 3},
+        "has no version 2; the newest is none": {"name": "new", "version": 2, "model": "A"},
+        "has a version 1 that was chosen otherwise": {"name": "train", "version": 1, "model": "B"},
+        "is that of a stored selection": {"version": 1},
+        "version=0: must be a whole number": {"name": "train", "version": 0},
+        "is not a name": {"name": "train@2", "model": "A"},
+        "is not a name; it has": {"name": 5},
+    }
+    for message, options in refused.items():
+        with pytest.raises(rt.QueryInvalid, match=message):
+            store.select(**options)
+    with pytest.raises(rt.QueryInvalid, match=r"there is no selection .nothing.; there are train"):
+        store.unselect("nothing")
+    with pytest.raises(rt.QueryInvalid, match=r".train. has the versions 1, and no other"):
+        store.unselect("train", version=2)
+    with pytest.raises(rt.StoreReadOnly):
+        rt.TraceStore(store.path, read_only=True).select("new", model="A")
+    # Hostile names are text.
+    name = "<img src=x onerror=alert(1)>"
+    with pytest.raises(rt.QueryInvalid, match="is not a name"):
+        store.select(name, model="A")
+    assert store.select("'; drop table selected; --", model="A").version == 1
+    assert store.count(selection="'; drop table selected; --") == 1
+
+
+def test_one_version_is_made_by_many_at_the_same_time(store):
+    store.add_many([asked(n, "A") for n in range(50)])
+    stores = [rt.TraceStore(store.path) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda one: one.select("train", model="A").version, stores))
+    assert made == [1, 1, 1, 1]
+    assert store.selections().n_rows == 1

@@ -468,3 +468,13 @@ def test_an_interrupt_while_another_thread_is_in_duckdb_is_the_main_threads(fill
     thread.join()
     assert found == [[(True,)]]
     assert filled.count() == 25
+
+
+def test_an_error_that_quotes_half_a_character_is_told(store):
+    store.add({"prompt": "世界", "steps": ["a"], "final_answer": "b"})
+    for act in (
+        lambda: store.sql("select cast(prompt as bit) from traces"),
+        lambda: store.count(where="cast(prompt as bit) is null"),
+    ):
+        with pytest.raises(rt.QueryInvalid, match="Invalid character encountered in string -> bit"):
+            act()

@@ -26,7 +26,7 @@ _CJK = "\u3040-\u30ff\u3400-\u9fff"
 _WORD = re.compile(rf"(\d+(?:[.,]\d+)*|[{_CJK}]|[^\W{_CJK}]+|[^\w\s])(\s*)")
 # A minus is a sign where nothing that could be subtracted from stands before it.
 _NUMBER = re.compile(
-    r"(?:(?:(?<=[=(,:\[{<>])|(?<=[=(,:<>]\s)|^)[-−])?(?:\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d+(?:\.\d+)?|(?<!\w)\.\d+)"
+    r"(?:(?:(?<=[=(,:\[{<>])|(?<=[=(,:<>]\s)|^)[-−])?(?:\d{1,3}(?:,\d{3}){1,9}(?![\d,])(?:\.\d+)?|\d+(?:\.\d+)?|(?<!\w)\.\d+)"
 )
 
 
@@ -198,6 +198,8 @@ def changed_numbers(a: str, b: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     (('3', '13'), ('4', '12.0'))
     """
     written = [[found[0] for found in _NUMBER.finditer(text)] for text in (a, b)]
+    if written[0] == written[1]:
+        return (), ()
     values = [[_value(one) for one in numbers] for numbers in written]
     first, second = (tuple(_more_often(written[at], values[at], values[1 - at])) for at in (0, 1))
     return first, second

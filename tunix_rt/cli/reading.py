@@ -99,6 +99,26 @@ def show(
     put(trace_text(record.payload, id=record.id, created_at=record.created_at, columns=width, whole=True))
 
 
+def select(
+    *,
+    name: Annotated[str, typer.Argument(help="The name of the selection.", metavar="NAME")],
+    limit: Annotated[int | None, typer.Option(min=1, help="This many: the newest, or by --seed.", metavar="N")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Draw them at random, the same each time.", metavar="N")
+    ] = None,
+    number: Annotated[
+        int | None, typer.Option("--number", min=1, help="This version of the selection.", metavar="N")
+    ] = None,
+    filters: Filters,
+    call: Call,
+) -> None:
+    """Store the traces that pass the filters as a selection, for --selection NAME; or show one that is stored."""
+    with _warnings_noted(call):
+        given = filters.values()
+    found = call.open_store().select(name, limit=limit, seed=seed, version=number, **given)
+    call.answer(found.to_dict() if call.json else None, str(found))
+
+
 def compare(
     *,
     a: Annotated[str, typer.Argument(help=_SIDE, metavar="A", autocompletion=ids)],

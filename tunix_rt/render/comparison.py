@@ -23,6 +23,7 @@ _KINDS = {
     "inserted": ("+", "only in B"),
 }
 _ROWS_OPEN = 60  # about ten screens; the rest is behind a click
+_ROWS_HTML = 1_000  # a notebook is saved with all of them: a megabyte or two
 _ROWS_TEXT = 100
 _NUMBERS = 12
 _NAME = 40  # characters of a name in a caption
@@ -59,9 +60,9 @@ def comparison_html(comparison: ComparisonShape) -> Markup:
     """The comparison: facts and scores, then both traces in two columns, or one below the other where it is narrow.
 
     Equal steps are folded into ranges; what differs is marked as deleted and inserted words. Rows after the 60th are
-    behind a click, and texts are cut as those of a trace are.
+    behind a click, those after the 1,000th left out, and texts are cut as those of a trace are.
     """
-    rows = [_row(one, comparison.a.steps, comparison.b.steps) for one in comparison.steps]
+    rows = [_row(one, comparison.a.steps, comparison.b.steps) for one in comparison.steps[:_ROWS_HTML]]
     return rendered(
         "comparison",
         typed=False,
@@ -75,6 +76,7 @@ def comparison_html(comparison: ComparisonShape) -> Markup:
         verdicts=[(_VERDICTS[one], one) for one in comparison.verdicts],
         prompt=_different(comparison.prompt, comparison.a.prompt, comparison.b.prompt),
         folds=list(_folds(rows)),
+        n_more=len(comparison.steps) - len(rows),
         answer=_different(
             comparison.answer, *(one.final_answer or captions.TRUNCATED for one in (comparison.a, comparison.b))
         ),
@@ -152,7 +154,7 @@ def _folds(rows: list[_Row]) -> Iterator[_Fold]:
     """Runs of equal steps behind a title, the others open, and what is far behind another one."""
     end = _end(rows, _ROWS_OPEN)
     yield from _runs(rows[:end])
-    if more := rows[end:]:
+    if more := rows[end:_ROWS_HTML]:
         yield _Fold(f"{count(len(more), 'more row')}", more)
 
 

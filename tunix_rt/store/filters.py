@@ -23,6 +23,7 @@ from tunix_rt.store.filter_values import (
     TIME,
     WHOLE_NUMBER,
     Kind,
+    shown,
 )
 from tunix_rt.store.meta_filter import META, keys_needed, meta_conditions
 from tunix_rt.store.score_filter import SCORES, score_conditions, scorers_needed
@@ -32,6 +33,15 @@ if TYPE_CHECKING:
     import duckdb
 
 _BEGIN = "begin transaction read only"
+_VERSIONED = re.compile(r"(.+)@([1-9][0-9]{0,8})", re.DOTALL)
+_SELECTED = """
+id in (
+    select id from (
+        select trace_id as id, created_at from selected
+        where name = ? and version = coalesce(?, (select max(version) from selections where name = ?))
+    ){bounds}
+)
+"""
 
 
 class Condition(NamedTuple):
@@ -114,6 +124,13 @@ def _meta(terms: list[Term]) -> Iterator[Condition]:
 
 def _in_words(needed: Iterable[tuple[str, str, tuple[Any, ...]]]) -> Iterator[tuple[str, Condition]]:
     return ((what, Condition(sql, values, "{bounds}" in sql)) for what, sql, values in needed)
+
+
+def _selected(name: str) -> Condition:
+    """The condition that a trace is in a stored selection: in the newest version, or in the one behind an @."""
+    versioned = _VERSIONED.fullmatch(name)
+    name, version = (versioned[1], int(versioned[2])) if versioned else (name, None)
+    return Condition(_SELECTED, (name, version, name), bounded=True)
 
 
 class FilterArgs(TypedDict, total=False):
@@ -203,6 +220,15 @@ class FilterArgs(TypedDict, total=False):
             sql=lambda terms: [Condition(*one, bounded=True) for one in score_conditions(terms)],
             needs=lambda terms: _in_words(scorers_needed(terms)),
             form=InForm("Scores", "Scores"),
+        ),
+    ]
+    selection: Annotated[
+        str | None,
+        FilterField(
+            help="the name of a stored selection: train, or train@2 for its second version",
+            kind=STRING,
+            sql=lambda name: [_selected(name)],
+            needs=lambda name: [(f"been selected as {shown(name)}", _selected(name))],
         ),
     ]
     # Over HTTP a trace has a route, and a client sends no SQL.

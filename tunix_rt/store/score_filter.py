@@ -16,14 +16,20 @@ SCORER_NAME = re.compile(r"[^\s!<>=,\"\x00-\x1f\x7f](?:[^<>=!,\"\x00-\x1f\x7f]{0
 _SQL = {"=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _EXAMPLES = "loop, !answer, structure<50, verdict=good, answer=null"
 
-# `{bounds}` is a condition on the created_at and id of the traces, which bounds the scores as well.
+# `{bounds}` is a condition on the created_at and id of the traces, which bounds the scores as well. Only where one of a
+# trace's scores passes, which is the current one is looked at: a count of the 1 % that pass takes a third of the time.
+# And by one number: pairs take half as long again.
 _CURRENT = """
 id {} (
-    select id from (
-        select trace_id as id, created_at, scored_at, sample, coalesce({}, false) as passes
-        from scores where scorer = ? and step is null
-    ){{bounds}}
-    group by id having arg_max(passes, (scored_at, sample))
+    with said as materialized (
+        select id, passes, moment
+        from (
+            select trace_id as id, created_at, coalesce({}, false) as passes,
+                epoch_us(scored_at)::hugeint * 4294967296 + sample as moment
+            from scores where scorer = ? and step is null
+        ){{bounds}}
+    )
+    select id from said where id in (select id from said where passes) group by id having arg_max(passes, moment)
 )
 """
 

@@ -63,8 +63,8 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
 
     `latest`, `page`, `count`, `records`, `scan`, `export`, `delete` and the calls about scores take the same filters as
     keywords: `text`, `source`, `model`, `run`, `training_step`, `since`, `until`, `min_steps`, `max_steps`,
-    `min_chars`, `max_chars`, `trace_version`, `meta={key: value}`, `score={scorer: value}`, `ids` and `where` (SQL).
-    Times are UTC unless they carry an offset. REFERENCE.md describes each of them.
+    `min_chars`, `max_chars`, `trace_version`, `meta={key: value}`, `score={scorer: value}`, `selection`, `ids` and
+    `where` (SQL). Times are UTC unless they carry an offset. REFERENCE.md describes each of them.
     """
 
     def __init__(

@@ -15,6 +15,7 @@ from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.scores.current import CURRENT_OF_TRACES
+from tunix_rt.store.scores.labels import PREFIX, RIGHT, WRONG
 from tunix_rt.validation import short
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _MOST_LABELS = 20
 _EXAMPLES = 3
 _CALL = "agreement"
+_NUMBER = re.compile(r"-?[0-9]")
 _BOOLEANS = {"0.0": "false", "1.0": "true"}
 # Its keys become part of the SQL.
 _META_KEY = re.compile(r"meta\.([\w-]+(?:\.[\w-]+)*)", re.ASCII)
@@ -42,15 +44,15 @@ end
 _SCORE_LABEL = f"""
 select
     trace_id,
-    case lower(label)
-        when 'true' then '1.0'
-        when 'false' then '0.0'
+    case
+        when lower(label) in {{right}} then '1.0'
+        when lower(label) in {{wrong}} then '0.0'
         else coalesce(label, value::varchar)
     end as label
 from ({CURRENT_OF_TRACES})
 """
-_LABELLED = f"""
-with of_a as ({_SCORE_LABEL}), of_b as ({_SCORE_LABEL})
+_LABELLED = """
+with of_a as ({of_a}), of_b as ({of_b})
 select sample.id, sample.moment, coalesce(sample.a, of_a.label) as a, coalesce(sample.b, of_b.label) as b
 from samples as sample
 left join of_a on of_a.trace_id = sample.id::uuid
@@ -233,15 +235,25 @@ def require_scores(cursor: duckdb.DuckDBPyConnection, names: Sequence[str], call
 
 def _labelled(cursor: duckdb.DuckDBPyConnection, samples: pa.Table, a: str, b: str) -> pa.Table:
     require_scores(cursor, (a, b), _CALL)
+    # The words of two people are compared as they are.
+    maps = not (a.startswith(PREFIX) and b.startswith(PREFIX))
+    of_a, of_b = (
+        _SCORE_LABEL.format(
+            right=("true", *(RIGHT if maps and name.startswith(PREFIX) else ())),
+            wrong=("false", *(WRONG if maps and name.startswith(PREFIX) else ())),
+        )
+        for name in (a, b)
+    )
     cursor.register("samples", samples)
     try:
-        return cursor.sql(_LABELLED, params=[a, b]).to_arrow_table()
+        return cursor.sql(_LABELLED.format(of_a=of_a, of_b=of_b), params=[a, b]).to_arrow_table()
     finally:
         cursor.unregister("samples")
 
 
 def _readable(cells: list[Cell]) -> list[Cell]:
-    """Numbers without ".0"; false and true for 0 and 1 where there is nothing else."""
+    """Numbers without ".0"; false and true for 0 and 1 where there are no other numbers."""
     values = {label for cell in cells for label in cell[:2]}
-    names = _BOOLEANS if values <= set(_BOOLEANS) else {one: one.removesuffix(".0") for one in values}
+    named = _BOOLEANS if all(one in _BOOLEANS for one in values if _NUMBER.match(one)) else {}
+    names = {one: named.get(one, one.removesuffix(".0")) for one in values}
     return [cell._replace(a=names[cell.a], b=names[cell.b]) for cell in cells]
