@@ -83,17 +83,17 @@ def test_a_queue_is_labelled_and_each_verdict_shows_the_next(front, form, store,
 
 
 def test_steps_have_labels_of_their_own_and_one_is_the_first_error(front, form, store, records):
-    end, id = front(form), str(records[0].id)
-    end.do("first_error", step=1, id=id)
-    end.do("first_error", step=0, id=id)
-    end.do("label", id=id, word="unsure", step=1, note="")
+    end, first = front(form), str(records[0].id)
+    end.do("first_error", step=1, id=first)
+    end.do("first_error", step=0, id=first)
+    end.do("label", id=first, word="unsure", step=1, note="")
     assert where(end) == (0, 0, "")
     assert end.state["progress"]["steps"] == [
         {"at": 0, "text": "first error", "note": ""},
         {"at": 1, "text": "unsure", "note": ""},
     ]
     assert said(store)[0] == {(0, 0): ("first error", None), (0, 1): ("unsure", None)}
-    end.do("label", id=id, word=None, step=1, note="")
+    end.do("label", id=first, word=None, step=1, note="")
     # What moved the first error from one step to the other is undone together.
     for _ in range(3):
         end.do("undo")
@@ -182,20 +182,20 @@ def test_a_trace_that_was_deleted_is_said_and_passed_over(front, form, store, re
 def test_a_store_that_is_busy_blocks_nothing_and_loses_nothing(front, store, records):
     impatient = rt.TraceStore(store.path, settings=rt.Settings(pool_timeout=1, annotator="ada"))
     form = rt.LabelForm(impatient, records)
-    end, id = front(form), str(records[0].id)
+    end, first = front(form), str(records[0].id)
     for one in (store, impatient):
         one.close()
     with python(HOLD, store.path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout.readline().strip() == b"held"
         # The host's thread only hands it over.
-        message = end.say("label", id=id, word="good", note="n")
+        message = end.say("label", id=first, word="good", note="n")
         assert message not in end.replies
         assert end.hear(message)["failed"]
         assert f"process {holder.pid}" in end.state["problem"]
         assert where(end) == (0, 0, "")
         holder.stdin.close()
         holder.wait(timeout=60)
-    end.do("label", id=id, word="good", note="n")
+    end.do("label", id=first, word="good", note="n")
     assert (where(end), end.state["problem"]) == ((1, 1, ""), "")
     assert said(store) == ({(0, None): ("good", "n")}, 1)
 

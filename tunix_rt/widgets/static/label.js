@@ -57,7 +57,9 @@ function labelForm({ model, el }) {
   /** The step that had the focus last. @type {HTMLDetailsElement | null} */
   let step = null;
   let shownId = "";
-  let busy = false;
+  /** @type {Promise<unknown>} */
+  let before = Promise.resolve();
+  let nWaiting = 0;
 
   /** @param {string[]} signs */
   const marks = (signs) => signs.map((sign) => h("kbd", { "aria-hidden": "true" }, sign));
@@ -99,22 +101,25 @@ function labelForm({ model, el }) {
   form.root.append(head, tools, page, hints);
 
   /**
-   * Requests an action, one at a time: a key that is pressed twice by mistake labels nothing that was not read.
+   * Requests an action after those before it. What is said of a trace that is no longer shown is left out: a key that was
+   * pressed twice by mistake labels nothing that was not read.
    * @template {keyof LabelActions} K
    * @param {K} action
    * @param {Parameters<LabelActions[K]>} args
    */
-  async function act(action, ...args) {
-    if (busy) return { failed: true };
-    busy = true;
-    const slow = setTimeout(() => { says.textContent = "Waiting for the store …"; }, SLOW_MS);
-    try {
-      return await form.ask(action, ...args);
-    } finally {
+  function act(action, ...args) {
+    const its = args[0] && "id" in args[0] ? args[0].id : null;
+    nWaiting += 1;
+    const done = before.then(async () => {
+      if (its !== null && its !== shownId) return { failed: true };
+      const slow = setTimeout(() => { says.textContent = "Waiting for the store …"; }, SLOW_MS);
+      const reply = await form.ask(action, ...args);
       clearTimeout(slow);
-      busy = false;
       says.textContent = model.get("progress").notice;
-    }
+      return reply;
+    }).finally(() => { nWaiting -= 1; });
+    before = done;
+    return done;
   }
 
   const stepAt = () => (step?.isConnected ? Number(step.dataset.at) : null);
@@ -125,12 +130,12 @@ function labelForm({ model, el }) {
    * @param {boolean} [ofStep]
    */
   async function say(at, ofStep = false) {
-    const at_step = ofStep ? stepAt() : null;
-    if (!shownId || (ofStep && at_step === null)) return;
-    const [id, before] = [shownId, model.get("progress")];
-    if (at < 0 && !ofStep && before.word === null) return;
-    const its = at_step === null ? note.value : before.steps.find((one) => one.at === at_step)?.note ?? "";
-    const { failed } = await act("label", { id, word: choices[at]?.word ?? null, step: at_step, note: its });
+    const stepIndex = ofStep ? stepAt() : null;
+    if (!shownId || (ofStep && stepIndex === null)) return;
+    const [id, now] = [shownId, model.get("progress")];
+    if (at < 0 && !ofStep && now.word === null) return;
+    const its = stepIndex === null ? note.value : now.steps.find((one) => one.at === stepIndex)?.note ?? "";
+    const { failed } = await act("label", { id, word: choices[at]?.word ?? null, step: stepIndex, note: its });
     if (!failed && !ofStep) drafts.delete(id);
   }
 
@@ -213,7 +218,8 @@ function labelForm({ model, el }) {
     if (!pressed) return;
     event.preventDefault();
     event.stopPropagation();
-    if (!event.repeat || /^[jknp]$/.test(event.key)) void pressed();
+    // A key that is held moves as fast as the traces come.
+    if (!event.repeat || (/^[jknp]$/.test(event.key) && !nWaiting)) void pressed();
   });
 
   note.addEventListener("input", () => drafts.set(shownId, note.value));
@@ -227,8 +233,8 @@ function labelForm({ model, el }) {
     event.stopPropagation();
     page.focus({ preventScroll: true });
     // Of a trace that has no label yet it waits for the verdict.
-    const [id, { word, note: before }] = [shownId, model.get("progress")];
-    if (word === null || note.value === before) return;
+    const [id, { word, note: stored }] = [shownId, model.get("progress")];
+    if (word === null || note.value === stored) return;
     const { failed } = await act("annotate", { id, note: note.value });
     if (!failed) drafts.delete(id);
   });
@@ -254,7 +260,7 @@ function labelForm({ model, el }) {
     const { id } = model.get("shown");
     place.textContent = [
       id ? `${n(now.position + 1)} of ${n(now.n_traces)}` : count(now.n_traces, "trace"),
-      `${n(now.n_labelled)} labelled`, ...(now.n_deleted ? [`${n(now.n_deleted)} deleted`] : []),
+      `${n(now.n_labelled)} labelled by ${model.get("annotator")}`, ...(now.n_deleted ? [`${n(now.n_deleted)} deleted`] : []),
     ].join(" · ");
     bar.max = Math.max(now.n_traces - now.n_deleted, 1);
     bar.value = now.n_labelled;
