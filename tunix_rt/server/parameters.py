@@ -84,9 +84,9 @@ PAGE = {
         "at most N summaries",
     ),
     "offset": _paging("offset", {**WHOLE_NUMBER.schema, "default": 0}, _offset, "leave out the N newest"),
+    "after": _paging("after", {"type": "string"}, str, "the cursor `next` of the page before"),
     "order_by": Parameter(_order_by, {"type": "string", "examples": ["meta.reward"]}, f"smallest first by {KNOWN}"),
     "descending": Parameter(_yes_or_no, {"type": "boolean", "default": False}, "largest first by `order_by`"),
-    "after": _paging("after", {"type": "string"}, str, "the cursor `next` of the page before"),
 }
 SELECTION = {name: _filter(name, field) for name, field in FILTERS.items() if field.http}
 SELECTION |= {old: SELECTION[new]._replace(deprecated=True) for old, new in RENAMED.items()}
