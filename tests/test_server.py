@@ -526,6 +526,11 @@ def test_an_export_is_what_the_store_writes(client, served, tmp_path):
     copy = rt.TraceStore(tmp_path / "copy.duckdb")
     copy.load(client.get("/traces/export").content)
     assert list(copy.records()) == list(served.store.records())
+    served.store.score("length", progress=False)
+    assert copy.load(client.get("/traces/export").content, progress=False).scores_added == 50
+    assert b'"scores"' not in client.get("/traces/export", params={"scores": "false"}).content
+    ((_, _, message),) = faults(client.get("/traces/export", params={"scores": "no"}))
+    assert "scores=no: must be true or false" in message
 
 
 def test_an_export_of_nothing_is_empty(client):

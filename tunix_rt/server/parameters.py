@@ -64,6 +64,12 @@ def _yes_or_no(text: str) -> bool:
     return text == "true"
 
 
+def _boolean(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise QueryInvalid(f"scores={text}: must be true or false")
+    return text == "true"
+
+
 def _format(text: str) -> str:
     if text not in WRITERS:
         raise QueryInvalid(f"format={text}: unknown; known are {', '.join(WRITERS)}")
@@ -87,6 +93,9 @@ SELECTION |= {old: SELECTION[new]._replace(deprecated=True) for old, new in RENA
 EXPORT = {
     "format": Parameter(_format, {"type": "string", "enum": list(WRITERS), "default": "trace"}, "what to write"),
     "within": Parameter(str, {"type": "string", "enum": ["prompt"]}, "pair across policies too, in a format of pairs"),
+    "scores": Parameter(
+        _boolean, {"type": "boolean", "default": True}, "write the scores of each trace, in the format trace"
+    ),
 }
 
 
