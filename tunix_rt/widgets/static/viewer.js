@@ -126,7 +126,7 @@ function viewerForm({ model, el }) {
     // Made by the package's own templates, which escape every text of a trace.
     else page.insertAdjacentHTML("beforeend", html ?? "");
     page.querySelectorAll("details.trt-step").forEach((details, at) => { details.setAttribute("data-at", String(at)); });
-    typeset(page);
+    typeset(model, page);
     page.scrollTop = 0;
     search();
   }
@@ -152,15 +152,6 @@ function viewerForm({ model, el }) {
       pre.append(h("pre", {}, all.slice(at, at + LINES_A_BLOCK).join("\n")));
     }
     return pre;
-  }
-
-  /**
-   * Mathematics is rendered by the notebook's MathJax, if the host gives access to it; otherwise the TeX stays.
-   * @param {Element} node
-   */
-  function typeset(node) {
-    const typesetter = model.widget_manager?._rendermime?.latexTypesetter;
-    if (typesetter && node.querySelector(".mathjax_process")) typesetter.typeset(node);
   }
 
   // Searching within: ranges over the text that is there, painted by the browser.
