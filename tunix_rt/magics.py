@@ -34,7 +34,7 @@ from tunix_rt.formats import READABLE, names_in
 from tunix_rt.model import Trace, TraceRecord
 from tunix_rt.store import FlagReport, Groups, LoadReport, Page, ScoreReport, SqlResult, StoreInfo, TraceStore
 from tunix_rt.store.filters import FILTERS, RENAMED, filters_in, flag_of
-from tunix_rt.store.scores.flags import ALL_FLAGS
+from tunix_rt.store.scores.scorers import ALL_FLAGS
 from tunix_rt.text_options import as_options, mapping_in, params_in, unquoted
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 _COMPLETED_IDS = 20
 _MAP_HELP = "map a field by hand, such as prompt=question, or set a constant: meta.model:=toy-1b; may be repeated"
+_SCORES_HELP = "also show the current scores by this scorer; may be repeated"
 _SPLIT_HELP = "make a trace of each turn of the user in an agent's session"
 _OWN_LINE = re.compile(
     r"^\s*(?:\w+\s*=\s*)?%%?"
@@ -176,6 +177,7 @@ class TraceMagics(Magics):
     @argument("--offset", type=int, default=0, help="skip this many of the newest")
     @argument("--after", help="the cursor of a page (its .next): the traces after it")
     @argument("--before", help="the cursor of a page (its .previous): the traces before it")
+    @argument("--scores", action="append", type=unquoted, metavar="SCORER", help=_SCORES_HELP)
     @_filter_arguments
     @line_magic
     @_reports_errors
@@ -186,7 +188,7 @@ class TraceMagics(Magics):
         page = %traces --source gsm8k --text eggs
         """
         given = vars(parse_argstring(self.traces, line))
-        where = {name: given[name] for name in ("limit", "offset", "after", "before")}
+        where = {name: given[name] for name in ("limit", "offset", "after", "before", "scores")}
         return self.store.page(**where, **filters_in(given))
 
     @magic_arguments()
@@ -311,8 +313,9 @@ class TraceMagics(Magics):
             return [source for source, _ in self.store.info().sources if source]
         if previous == "--format":
             return names_in(READABLE)
-        if magic in ("trace_score", "trace_flags"):
-            return list(ALL_FLAGS if magic == "trace_flags" else (*SCORERS, *FLAGS))
+        if magic in ("trace_score", "trace_flags") or previous == "--scores":
+            built_in = {"trace_score": (*SCORERS, *FLAGS), "trace_flags": ALL_FLAGS}
+            return list(built_in.get(magic, (*SCORERS, *ALL_FLAGS)))
         if magic == "trace":
             return ["latest", *(str(record.id) for record in self.store.page(limit=_COMPLETED_IDS))]
         return []

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from tunix_rt.cli.command import Call
-from tunix_rt.cli.completing import formats_out, ids
+from tunix_rt.cli.completing import formats_out, ids, scorers
 from tunix_rt.cli.filters import Filters
 from tunix_rt.cli.output import Screen, columns, on_terminal, put, put_json
 
@@ -28,6 +28,14 @@ def list_(
     after: Annotated[
         str | None, typer.Option(help="List the traces after this cursor of an earlier list.", metavar="CURSOR")
     ] = None,
+    scores: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Also show the current scores by this scorer. May be repeated.",
+            metavar="SCORER",
+            autocompletion=scorers,
+        ),
+    ] = None,
     filters: Filters,
     call: Call,
 ) -> None:
@@ -41,7 +49,7 @@ def list_(
     with _warnings_noted(call):
         given = filters.values()
     store = call.open_store()
-    for page in _pages(store, None if everything else limit, offset, after, given):
+    for page in _pages(store, None if everything else limit, offset, after, {**given, "scores": scores}):
         if call.json:
             for one in page:
                 put_json(one.model_dump(mode="json") | {"cursor": str(Cursor(one.created_at, one.id))})

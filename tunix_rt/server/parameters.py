@@ -63,6 +63,10 @@ def _object(text: str) -> Any:
         raise QueryInvalid(f"meta={text}: is not valid JSON ({error})") from None
 
 
+def _names(text: str) -> list[str]:
+    return text.split(",")
+
+
 def _format(text: str) -> str:
     if text not in WRITERS:
         raise QueryInvalid(f"format={text}: unknown; known are {', '.join(WRITERS)}")
@@ -78,6 +82,9 @@ PAGE = {
     ),
     "offset": _paging("offset", {**WHOLE_NUMBER.schema, "default": 0}, _offset, "leave out the N newest"),
     "after": _paging("after", {"type": "string"}, str, "the cursor `next` of the page before"),
+    "scores": _paging(
+        "scores", {"type": "string"}, _names, "current scores by these scorers, with commas: answer,loop"
+    ),
 }
 SELECTION = {name: _filter(name, field) for name, field in FILTERS.items() if field.http}
 SELECTION |= {old: SELECTION[new]._replace(deprecated=True) for old, new in RENAMED.items()}
@@ -87,11 +94,7 @@ EXPORT = {
 }
 
 
-def _fields(text: str) -> list[str]:
-    return text.split(",")
-
-
-GROUPS = {"by": Parameter(_fields, {"type": "string"}, "the fields that samples share, with commas: run,prompt")}
+GROUPS = {"by": Parameter(_names, {"type": "string"}, "the fields that samples share, with commas: run,prompt")}
 
 
 def parameters_in(query: str, known: Mapping[str, Parameter]) -> dict[str, Any]:

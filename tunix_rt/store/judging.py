@@ -1,4 +1,4 @@
-"""The calls of a store that judge many traces at once: groups, agreement, overlap."""
+"""The calls of a store about what was said of its traces: scores, flags, groups, agreement, overlap."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -8,17 +8,42 @@ from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import FilterArgs, Filters
 from tunix_rt.store.progress_bar import Progress
 from tunix_rt.store.query.page import Page
+from tunix_rt.store.query.sql_result import SqlResult
 from tunix_rt.store.scores.agreement import Agreement, agreement, disagreements
+from tunix_rt.store.scores.current import current_scores
+from tunix_rt.store.scores.flags import FlagReport, flag, flag_report
 from tunix_rt.store.scores.groups import Groups, groups
 from tunix_rt.store.scores.overlap import Overlap, overlap
 
 
 class Judging:
-    """The part of a `TraceStore` that counts its traces over groups and compares what was said of them."""
+    """The part of a `TraceStore` that reads what was said of its traces, counts it and compares it."""
 
     _session: Session
     page: Callable[..., Page]
     _temporary: Callable[[], AbstractContextManager[Any]]
+
+    def scores(self, *scorers: str, **filters: Unpack[FilterArgs]) -> SqlResult:
+        """The current scores, by these scorers or by all, of the traces that pass the filters, newest trace first.
+
+        A row for each trace (or step) and scorer, with the columns of the table `scores`, which `sql` reads, and which
+        has the earlier ones as well.
+        """
+        return current_scores(self._session, scorers, Filters(**filters))
+
+    def flag(self, *flags: str, progress: Progress = True, **filters: Unpack[FilterArgs]) -> FlagReport:
+        """Runs these flags, or all built-in ones, over the traces that pass the filters, as `score` does.
+
+        Returns what `flags` reports of them; its `runs` are the reports of `score`.
+        """
+        return flag(self._session, flags, Filters(**filters), progress=progress)
+
+    def flags(self, *flags: str, **filters: Unpack[FilterArgs]) -> FlagReport:
+        """What to look at first: for each flag the traces with it, of how many, the share, and three examples.
+
+        `flags` are the built-in ones, or any scorers with yes and no.
+        """
+        return flag_report(self._session, flags, Filters(**filters))
 
     def groups(self, by: str | Sequence[str] | None = None, **filters: Unpack[FilterArgs]) -> Groups:
         """The samples of each prompt from each policy: how many are correct, what most answer, what they teach.

@@ -6,7 +6,7 @@ A term is a scorer with what its current score must be, the current score of a t
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -39,6 +39,17 @@ class Term(NamedTuple):
     scorer: str
     sign: str
     wanted: float | bool | str | None
+
+
+def scorer_names(name: str, given: Any) -> tuple[str, ...]:
+    """The names of scorers in an option, which may be one name or None; QueryInvalid where one is not such a name."""
+    names = () if given is None else [given] if isinstance(given, str) or not isinstance(given, Iterable) else given
+    distinct: dict[str, None] = {}
+    for one in names:
+        if not isinstance(one, str) or not SCORER_NAME.fullmatch(one):
+            raise QueryInvalid(f"{name}: {shown(one)} is not the name of a scorer")
+        distinct[one] = None
+    return tuple(distinct)
 
 
 def terms_in(name: str, value: Any) -> list[Term]:

@@ -1,6 +1,6 @@
 """The trace store, which every notebook, script and form of the package uses."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from uuid import UUID
 import pyarrow as pa
 
 from tunix_rt.errors import QueryInvalid, TraceInvalid, TraceNotFound
-from tunix_rt.model import Trace, TraceRecord, trace_of
+from tunix_rt.model import Trace, TraceRecord, TraceSummary, trace_of
 from tunix_rt.paths import store_target
 from tunix_rt.settings import Settings
 from tunix_rt.store.engine import schema
@@ -30,9 +30,8 @@ from tunix_rt.store.query.find import delete, find
 from tunix_rt.store.query.page import Page, PageRequest, Search, whole_number
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.query.sql_result import SqlResult, run_sql
-from tunix_rt.store.scores.current import current_scores
+from tunix_rt.store.scores.current import ALL_SHOWN, with_its_scores, with_scores
 from tunix_rt.store.scores.facts import delete_orphans
-from tunix_rt.store.scores.flags import FlagReport, flag, flag_report
 from tunix_rt.store.scores.run import ScoreReport, run
 from tunix_rt.store.scores.scorers import scoring_of
 from tunix_rt.store.upkeep.backup import backup
@@ -168,16 +167,16 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
     def get(self, id: UUID | str) -> TraceRecord:
         """The trace with this id, or the only one that begins so; TraceNotFound, IdAmbiguous where several do."""
         with self._session.cursor(reusable=True) as cursor:
-            return find(cursor, id, store=self.path)
+            return with_its_scores(cursor, find(cursor, id, store=self.path))
 
     def latest(self, **filters: Unpack[FilterArgs]) -> TraceRecord:
         """The newest trace that passes the filters; TraceNotFound if there is none."""
         with self._searching(Filters(**filters)) as search:
             newest = search.newest_record()
-        if newest is None:
-            why = "that passes the filters" if filters else "yet"
-            raise TraceNotFound(f"no trace found: {self.path} has none {why}")
-        return newest
+            if newest is not None:
+                return with_its_scores(search.cursor, newest)
+        why = "that passes the filters" if filters else "yet"
+        raise TraceNotFound(f"no trace found: {self.path} has none {why}")
 
     def page(
         self,
@@ -186,17 +185,28 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         offset: int = 0,
         after: str | None = None,
         before: str | None = None,
+        scores: str | Iterable[str] | None = None,
         **filters: Unpack[FilterArgs],
     ) -> Page:
         """A page of summaries, newest first: `limit` of them (1–100), from `offset`, or behind the cursor `after`.
 
         `before` returns those just before a cursor, still newest first; it cannot be combined with `offset` or `after`.
-        Raises QueryInvalid if a limit, an offset, a cursor or a filter is not valid.
+        `scores` are names of scorers, whose current scores each summary then has, with the facts of its meta: one query
+        more. Raises QueryInvalid if a limit, an offset, a cursor, a filter or the name of a scorer is not valid.
         """
-        request = PageRequest.checked(limit=limit, offset=offset, after=after, before=before)
+        request = PageRequest.checked(limit=limit, offset=offset, after=after, before=before, scores=scores)
         selection = Filters(**filters)
+        get_page = partial(self.page, limit=limit, scores=request.scores, **selection.given)
+        judge = partial(self._judge, scorers=(*ALL_SHOWN, *request.scores))
         with self._searching(selection) as search:
-            return search.page(request, get_page=partial(self.page, limit=limit, **selection.given))
+            page = search.page(request, get_page=get_page, judge=judge)
+            if request.scores:
+                page.records = with_scores(search.cursor, page.records, request.scores)
+        return page
+
+    def _judge(self, summaries: Sequence[TraceSummary], *, scorers: Sequence[str]) -> tuple[TraceSummary, ...]:
+        with self._session.cursor(reusable=True) as cursor, Filters().query_errors(cursor, self._session.path):
+            return with_scores(cursor, summaries, scorers)
 
     def count(self, **filters: Unpack[FilterArgs]) -> int:
         """How many traces there are, of those that pass the filters."""
@@ -273,28 +283,6 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
             Filters(**filters),
             progress=progress,
         )
-
-    def scores(self, *scorers: str, **filters: Unpack[FilterArgs]) -> SqlResult:
-        """The current scores, by these scorers or by all, of the traces that pass the filters, newest trace first.
-
-        A row for each trace (or step) and scorer, with the columns of the table `scores`, which `sql` reads, and which
-        has the earlier ones as well.
-        """
-        return current_scores(self._session, scorers, Filters(**filters))
-
-    def flag(self, *flags: str, progress: Progress = True, **filters: Unpack[FilterArgs]) -> FlagReport:
-        """Runs these flags, or all built-in ones, over the traces that pass the filters, as `score` does.
-
-        Returns what `flags` reports of them; its `runs` are the reports of `score`.
-        """
-        return flag(self._session, flags, Filters(**filters), progress=progress)
-
-    def flags(self, *flags: str, **filters: Unpack[FilterArgs]) -> FlagReport:
-        """What to look at first: for each flag the traces with it, of how many, the share, and three examples.
-
-        `flags` are the built-in ones, or any scorers with yes and no.
-        """
-        return flag_report(self._session, flags, Filters(**filters))
 
     def export(
         self,

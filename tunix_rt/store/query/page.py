@@ -3,7 +3,7 @@
 import base64
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from operator import itemgetter
 from typing import Any, NamedTuple, Self, TypeVar
@@ -12,7 +12,7 @@ from uuid import UUID
 import duckdb
 
 from tunix_rt import render
-from tunix_rt.errors import QueryInvalid
+from tunix_rt.errors import QueryInvalid, TunixRTError
 from tunix_rt.model import TraceRecord, TraceSummary
 from tunix_rt.store.engine.rows import (
     ONE_RECORD_COLUMNS,
@@ -27,6 +27,7 @@ from tunix_rt.store.engine.time_index import EVERYTHING, ROWS_PER_SAMPLE, ROWS_T
 from tunix_rt.store.filter_values import FIRST_TIME, LAST_TIME, as_time
 from tunix_rt.store.filters import Condition, Filters, where
 from tunix_rt.store.query.scan import earlier, in_window, not_before
+from tunix_rt.store.score_filter import scorer_names
 from tunix_rt.validation import short
 
 MAX_LIMIT = 100
@@ -42,6 +43,7 @@ _FIRST_SKIPPED = 8 * 2_048 // ROWS_PER_SAMPLE
 _IN_ORDER = itemgetter(1, 0)
 
 Found = TypeVar("Found")
+Judge = Callable[[Sequence[TraceSummary]], tuple[TraceSummary, ...]]
 
 
 class Cursor(NamedTuple):
@@ -79,15 +81,16 @@ def cursor_at(moment: datetime | date | str) -> str:
 
 
 class PageRequest(NamedTuple):
-    """The requested page: its limit, and an offset or a cursor, after which or before which it is."""
+    """The requested page: its limit, an offset or a cursor, after which or before which it is, the scores to read."""
 
     limit: int
     offset: int
     after: Cursor | None
     before: Cursor | None
+    scores: tuple[str, ...]
 
     @classmethod
-    def checked(cls, *, limit: int, offset: int, after: str | None, before: str | None) -> Self:
+    def checked(cls, *, limit: int, offset: int, after: str | None, before: str | None, scores: Any = None) -> Self:
         """The page that these options of `TraceStore.page` request; QueryInvalid if one of them is not valid."""
         whole_number("limit", limit, 1, MAX_LIMIT)
         whole_number("offset", offset, 0, None)
@@ -98,6 +101,7 @@ class PageRequest(NamedTuple):
             min(offset, _MOST_OFFSET),
             None if after is None else Cursor.parse("after", after),
             None if before is None else Cursor.parse("before", before),
+            scorer_names("scores", scores),
         )
 
 
@@ -107,7 +111,8 @@ class Page:
 
     `records` are the summaries, `next` is the cursor to give as `after` for the next page (None on the last),
     `next_offset` the same as an offset (None where the page was reached by `before`), and `previous` the cursor to give
-    as `before` for the page in front (None on the first). `limit`, `offset` and `filters` are those of the request.
+    as `before` for the page in front (None on the first). `limit`, `offset`, `filters` and `scores` are those of the
+    request. A page that is shown reads the verdicts and flags of its traces from the store, once.
     """
 
     def __init__(
@@ -119,8 +124,10 @@ class Page:
         behind: bool,
         in_front: bool,
         get_page: Callable[..., "Page"],
+        judge: Judge,
     ) -> None:
         self.records = records
+        self.scores = request.scores
         self.limit = request.limit
         self.offset = request.offset
         self.filters = filters.given
@@ -128,6 +135,22 @@ class Page:
         self.next_offset = request.offset + len(records) if self.next and not request.before else None
         self.previous = _cursor_of(records[0]) if records and in_front else None
         self._get_page = get_page
+        self._judge = judge
+        self._judged: tuple[TraceSummary, ...] | None = None
+
+    def judged(self) -> tuple[TraceSummary, ...]:
+        """The summaries with what a list shows of them: the facts, the verdict and the flags, the requested scores."""
+        if self._judged is None:
+            self._judged = self._judge(self.records)
+        return self._judged
+
+    @property
+    def shown(self) -> tuple[TraceSummary, ...]:
+        """The same; the records as they are, where the store cannot be read."""
+        try:
+            return self.judged()
+        except TunixRTError:
+            return self.records
 
     def next_page(self) -> "Page":
         """The next page, with older traces; QueryInvalid on the last page."""
@@ -162,12 +185,15 @@ class Search:
     """The search for rows of one selection in the order newest first."""
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection, index: TimeIndex, filters: Filters) -> None:
-        self._cursor = cursor
+        self.cursor = self._cursor = cursor
         self._index = index
         self._filters = filters
 
-    def page(self, request: PageRequest, *, get_page: Callable[..., Page]) -> Page:
-        """The requested page; `get_page` is `TraceStore.page` with the same limit and filters."""
+    def page(self, request: PageRequest, *, get_page: Callable[..., Page], judge: Judge) -> Page:
+        """The requested page; `get_page` is `TraceStore.page` with the same limit, scores and filters.
+
+        `judge` is what reads the verdicts of its summaries when it is shown.
+        """
         # One row more than is shown: without it, the page is the last one in its direction.
         if request.before:
             found = self._nearest(request.limit + 1, before=request.before)
@@ -180,7 +206,13 @@ class Search:
             records = tuple(map(to_summary, found[: request.limit]))
             behind, in_front = len(found) > request.limit, bool(request.after or request.offset)
         return Page(
-            records, request=request, filters=self._filters, behind=behind, in_front=in_front, get_page=get_page
+            records,
+            request=request,
+            filters=self._filters,
+            behind=behind,
+            in_front=in_front,
+            get_page=get_page,
+            judge=judge,
         )
 
     def newest_record(self) -> TraceRecord | None:

@@ -171,7 +171,8 @@ class Groups:
         """The groups of each policy, in the order of `policies`."""
         edges = [*(start for _, start in self._runs), len(self)]
         return tuple(
-            Groups(self._groups.slice(start, end - start), self.fields, self._get_page) for start, end in pairwise(edges)
+            Groups(self._groups.slice(start, end - start), self.fields, self._get_page)
+            for start, end in pairwise(edges)
         )
 
     def pass_at(self, k: int) -> Estimate:
