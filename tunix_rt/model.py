@@ -286,10 +286,7 @@ class _Stored(BaseModel):
         return hash(self.id)
 
 
-@render.shows_itself(
-    lambda r: render.trace_text(r.payload, id=r.id, created_at=r.created_at),
-    lambda r: render.trace_html(r.payload, id=r.id, created_at=r.created_at),
-)
+@render.shows_itself(render.record_text, render.record_html)
 class TraceRecord(_Stored):
     """A stored trace: `id` (UUIDv7, so ids sort by time), `created_at` (UTC, to the microsecond), and `payload`.
 

@@ -88,7 +88,7 @@ def show(
     call: Call,
 ) -> None:
     """Show one trace in full."""
-    from tunix_rt.render import trace_text
+    from tunix_rt.render import record_text
 
     store = call.open_store()
     record = store.latest() if id == "latest" else store.get(id)
@@ -96,7 +96,7 @@ def show(
         put_json(record.model_dump(mode="json"))
         return
     width = columns() if on_terminal() else None
-    put(trace_text(record.payload, id=record.id, created_at=record.created_at, columns=width, whole=True))
+    put(record_text(record, columns=width, whole=True))
 
 
 def export(

@@ -49,9 +49,7 @@ class TraceViewer(Form):
         elif self.view == "json":
             self.shown = {"id": str(record.id), "json": render.visible(_json(record))}
         else:
-            html = render.trace_html(
-                record.payload, id=record.id, created_at=record.created_at, text=self.view, styled=False
-            )
+            html = render.record_html(record, text=self.view, styled=False)
             self.shown = {"id": str(record.id), "html": html}
 
     @action()

@@ -145,7 +145,7 @@ function browserForm({ model, el, toolbarInto }) {
     search, more, field("Jump to", jump, "trt-inline"), live);
 
   // The table.
-  const { table, body } = traceTable("Traces, newest first");
+  const { table, body, showTraces } = traceTable("Traces, newest first");
   const empty = h("div", { className: "trt-nothing" });
   const list = h("div", { className: "trt-scrolled" }, table, empty);
 
@@ -304,7 +304,7 @@ function browserForm({ model, el, toolbarInto }) {
   function showRows() {
     const { rows: shown = [], previous, next, empty: hint = "" } = model.get("shown");
     const hadFocus = body.contains(document.activeElement);
-    body.replaceChildren(...shown.map(traceRow));
+    showTraces(shown);
     table.hidden = !shown.length;
     empty.hidden = shown.length > 0;
     const clear = Object.keys(model.get("filters")).length
