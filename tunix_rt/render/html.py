@@ -235,6 +235,7 @@ def _environment() -> "Environment":
     )
     environment.filters |= {
         "count": count,
+        "key": _key,
         "lines": _lines,
         "one_line": one_line,
         "path": _path,
@@ -259,6 +260,11 @@ def _lines(text: str) -> Markup:
 def _path(text: str) -> Markup:
     """The text escaped, able to break a line after each slash."""
     return escape(visible(text)).replace("/", _BREAK_AFTER_SLASH)
+
+
+def _key(text: str) -> Markup:
+    """The text escaped, able to break a line after each sign between its words, and so seldom inside one."""
+    return Markup(re.sub(r"(?<=[_./:-])(?=\w)", "<wbr>", escape(visible(text))))  # noqa: S704  escaped before
 
 
 @cache

@@ -73,6 +73,7 @@ def trace_text(
     ]
 
     def body(text: str, where: str, by: int = 2) -> list[str]:
+        text = text.rstrip() or text
         return _indented(text if whole else _shortened(text, where), by, columns)
 
     known = judged(trace.meta, scores)
