@@ -6,7 +6,8 @@ trailing spaces, and control characters are shown as symbols in both.
 """
 
 from tunix_rt.render.captions import mapping_line
-from tunix_rt.render.characters import visible
+from tunix_rt.render.characters import one_line, visible
+from tunix_rt.render.comparison import comparison_html, comparison_text
 from tunix_rt.render.html import (
     facts_html,
     info_html,
@@ -36,6 +37,8 @@ from tunix_rt.render.verdict import judged
 __all__ = [
     "Ids",
     "Shown",
+    "comparison_html",
+    "comparison_text",
     "count",
     "facts_html",
     "facts_text",
@@ -44,6 +47,7 @@ __all__ = [
     "judged",
     "mapping_line",
     "note_html",
+    "one_line",
     "page_html",
     "page_text",
     "record_html",

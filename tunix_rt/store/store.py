@@ -1,6 +1,6 @@
 """The trace store, which every notebook, script and form of the package uses."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from uuid import UUID
 import pyarrow as pa
 
 from tunix_rt.errors import QueryInvalid, TraceInvalid, TraceNotFound
-from tunix_rt.model import Trace, TraceRecord, TraceSummary, trace_of
+from tunix_rt.model import Trace, TraceRecord, trace_of
 from tunix_rt.paths import store_target
 from tunix_rt.settings import Settings
 from tunix_rt.store.engine import schema
@@ -26,11 +26,14 @@ from tunix_rt.store.ingest.load_report import LoadReport
 from tunix_rt.store.ingest.watch import Stop, Watch, watch
 from tunix_rt.store.judging import Judging
 from tunix_rt.store.progress_bar import Progress
+from tunix_rt.store.query.cursor import PageRequest, whole_number
 from tunix_rt.store.query.find import delete, find
-from tunix_rt.store.query.page import Page, PageRequest, Search, whole_number
+from tunix_rt.store.query.order import Order, order_of
+from tunix_rt.store.query.ordered import OrderedSearch
+from tunix_rt.store.query.page import Page, Search
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.query.sql_result import SqlResult, run_sql
-from tunix_rt.store.scores.current import ALL_SHOWN, with_its_scores, with_scores
+from tunix_rt.store.scores.current import ALL_SHOWN, judged, with_its_scores, with_scores
 from tunix_rt.store.scores.facts import delete_orphans
 from tunix_rt.store.scores.run import ScoreReport, run
 from tunix_rt.store.scores.scorers import scoring_of
@@ -61,8 +64,8 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
 
     `latest`, `page`, `count`, `records`, `scan`, `export`, `delete` and the calls about scores take the same filters as
     keywords: `text`, `source`, `model`, `run`, `training_step`, `since`, `until`, `min_steps`, `max_steps`,
-    `min_chars`, `max_chars`, `trace_version`, `meta={key: value}`, `score={scorer: value}`, `ids` and `where` (SQL).
-    Times are UTC unless they carry an offset. REFERENCE.md describes each of them.
+    `min_chars`, `max_chars`, `trace_version`, `meta={key: value}`, `score={scorer: value}`, `selection`, `ids` and
+    `where` (SQL). Times are UTC unless they carry an offset. REFERENCE.md describes each of them.
     """
 
     def __init__(
@@ -175,8 +178,9 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
             newest = search.newest_record()
             if newest is not None:
                 return with_its_scores(search.cursor, newest)
+            note = search.why_nothing()
         why = "that passes the filters" if filters else "yet"
-        raise TraceNotFound(f"no trace found: {self.path} has none {why}")
+        raise TraceNotFound(f"no trace found: {self.path} has none {why}{f': {note}' if note else ''}")
 
     def page(
         self,
@@ -185,28 +189,35 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         offset: int = 0,
         after: str | None = None,
         before: str | None = None,
+        order_by: str | None = None,
+        descending: bool = False,
         scores: str | Iterable[str] | None = None,
         **filters: Unpack[FilterArgs],
     ) -> Page:
         """A page of summaries, newest first: `limit` of them (1–100), from `offset`, or behind the cursor `after`.
 
-        `before` returns those just before a cursor, still newest first; it cannot be combined with `offset` or `after`.
-        `scores` are names of scorers, whose current scores each summary then has, with the facts of its meta: one query
-        more. Raises QueryInvalid if a limit, an offset, a cursor, a filter or the name of a scorer is not valid.
+        `before` returns those just before a cursor, in the same order; it cannot be combined with `offset` or `after`.
+        `order_by` is a column, `meta.KEY` or `score.SCORER`, smallest first unless `descending`: numbers before texts,
+        what has neither last, equal ones newest first; without it, several `ids` keep their order. `scores`
+        are names of scorers, whose current scores each summary then has, with the facts of its meta: one query more.
+        Raises QueryInvalid.
         """
         request = PageRequest.checked(limit=limit, offset=offset, after=after, before=before, scores=scores)
         selection = Filters(**filters)
-        get_page = partial(self.page, limit=limit, scores=request.scores, **selection.given)
-        judge = partial(self._judge, scorers=(*ALL_SHOWN, *request.scores))
-        with self._searching(selection) as search:
+        order = order_of(order_by, descending=descending, filters=selection)
+        same: dict[str, Any] = {
+            "limit": limit,
+            "order_by": order_by,
+            "descending": descending,
+            "scores": request.scores,
+        }
+        get_page = partial(self.page, **same, **selection.given)
+        judge = partial(judged, self._session, scorers=(*ALL_SHOWN, *request.scores))
+        with self._searching(selection, order) as search:
             page = search.page(request, get_page=get_page, judge=judge)
             if request.scores:
                 page.records = with_scores(search.cursor, page.records, request.scores)
         return page
-
-    def _judge(self, summaries: Sequence[TraceSummary], *, scorers: Sequence[str]) -> tuple[TraceSummary, ...]:
-        with self._session.cursor(reusable=True) as cursor, Filters().query_errors(cursor, self._session.path):
-            return with_scores(cursor, summaries, scorers)
 
     def count(self, **filters: Unpack[FilterArgs]) -> int:
         """How many traces there are, of those that pass the filters."""
@@ -262,6 +273,8 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         name: str | None = None,
         version: str | None = None,
         params: Mapping[str, Any] | None = None,
+        workers: int = 0,
+        timeout: float | None = None,
         progress: Progress = True,
         **filters: Unpack[FilterArgs],
     ) -> ScoreReport:
@@ -275,12 +288,17 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         The key is `name` (default: the function's), `version` (default: a hash of its source and closure) and `params`.
         An exception in the scorer, or a result that is not a score, is the reason `error` of that trace. What was
         scored until an interrupt stays, and the next call continues from there. `progress` is as for `load`, in traces.
-        Raises QueryInvalid for what cannot score.
+
+        `workers` processes, at most one per core, score instead of this one, with the same scores. Then a trace can
+        have a time-out, `timeout` in seconds, and the reason `timeout`; in process nothing can end a function. A
+        function of the notebook needs the package cloudpickle for that. Raises QueryInvalid for what cannot score.
         """
         return run(
             self._session,
             scoring_of(scorer, name=name, version=version, params=params),
             Filters(**filters),
+            workers=workers,
+            timeout=timeout,
             progress=progress,
         )
 
@@ -291,6 +309,7 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         format: str | None = None,
         tags: tuple[str, str] | None = None,
         within: str | None = None,
+        scores: bool = True,
         manifest: bool = True,
         progress: Progress = True,
         **filters: Unpack[FilterArgs],
@@ -300,13 +319,14 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         `format` is "trace" (JSON Lines; loaded into an empty store it gives the same store), "parquet" (the table's
         columns), or one that trainers take: "messages", "prompt_completion", "preference", "stepwise", "tunix_rl",
         "tunix_sft", "training_example", "atif"; by default the file's ending decides between the first two. `.gz` and
-        `.zst` pack lines. `tags` enclose the reasoning (default `<think>`, `</think>`). "preference" pairs the
-        samples of one policy (source, model, training step); `within="prompt"` pairs across policies. What does not
-        fit a format is left out; the report and .NAME.manifest.json beside the file count it by reason. An open binary
-        file, a device or a pipe gets the rows as they come, and no manifest. `progress` is as for `load`, in traces.
-        Warns where no row was written. Raises ExportFailed where it cannot write.
+        `.zst` pack lines. Scores are in the rows of "trace", and beside "parquet" in NAME.scores.parquet, unless
+        `scores=False`; `load` puts them back. `tags` enclose the reasoning (default `<think>`, `</think>`).
+        "preference" pairs the samples of one policy (source, model, training step); `within="prompt"` pairs across
+        policies. What does not fit a format is left out; the report and .NAME.manifest.json beside the file count it by
+        reason. An open binary file, a device or a pipe gets the rows as they come, and no file beside it. `progress` is
+        as for `load`, in traces. Warns where no row was written. Raises ExportFailed where it cannot write.
         """
-        options = ExportOptions(format, tags, within, manifest, progress)
+        options = ExportOptions(format, tags, within, scores, manifest, progress)
         return export(path, self._session, Filters(**filters), options, store=self.path)
 
     def sql(self, query: str, *parameters: Any) -> SqlResult:
@@ -373,6 +393,7 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         return TraceStore(":memory:", settings=self.settings)
 
     @contextmanager
-    def _searching(self, selection: Filters) -> Iterator[Search]:
+    def _searching(self, selection: Filters, order: Order | None = None) -> Iterator[Search]:
         with self._session.cursor(reusable=True) as cursor, selection.query_errors(cursor, self._session.path):
-            yield Search(cursor, self._session.time_index(cursor), selection)
+            index = self._session.time_index(cursor)
+            yield OrderedSearch(cursor, index, selection, order) if order else Search(cursor, index, selection)

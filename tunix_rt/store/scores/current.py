@@ -96,6 +96,12 @@ def with_scores(
     )
 
 
+def judged(session: Session, summaries: Sequence[TraceSummary], *, scorers: Sequence[str]) -> tuple[TraceSummary, ...]:
+    """The same, of a page that is shown some time after it was read."""
+    with session.cursor(reusable=True) as cursor, Filters().query_errors(cursor, session.path):
+        return with_scores(cursor, summaries, scorers)
+
+
 def _facts(known: list[str | None] | None) -> dict[str, bool | int | float | str]:
     """What a list shows of a meta, from its JSON texts: no arrays and objects, nothing long."""
     facts: dict[str, bool | int | float | str] = {}
