@@ -96,6 +96,7 @@ def a_report(rejected=(), *, count=None, source="a.jsonl", format="trace", sampl
         help={},
         passed_over=[],
         samples=samples,
+        scores_added=0,
     )
 
 
