@@ -1,6 +1,7 @@
 """Bulk loading: files are read, rows validated, and new traces stored, chunk by chunk, in bounded memory."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from itertools import count
@@ -30,6 +31,7 @@ from tunix_rt.store.engine.clock import new_ids, new_times
 from tunix_rt.store.engine.rows import (
     LARGE_ROW_BYTES,
     LARGE_ROWS_BYTES,
+    Line,
     columns,
     insert,
     uuids,
@@ -78,15 +80,16 @@ def load(
     for rejection in unreadable:
         report.reject(rejection)
     duplicates = Duplicates(session.path) if known == "skip" else None
-    loading = Loading(session, report, duplicates=duplicates)
     n_workers = usable_workers(session.settings.workers)
     total = sum(size_of(one) if isinstance(one, Path) else one.size for one in sources)
     with (
-        loading.noting(),
+        noting(report),
         closing(duplicates) if duplicates else nullcontext(),
+        ThreadPoolExecutor(1, thread_name_prefix="tunix_rt-storing") as thread,
         show_progress(progress, total, "loading", unit=unit) as advance,
         Workers(n_workers) if n_workers else nullcontext() as workers,
     ):
+        loading = Loading(session, report, duplicates=duplicates, thread=thread)
         ready = partial(all_encoded, trace_max_bytes=session.settings.trace_max_bytes, workers=workers)
         for found in _everything_in(sources, insisted, report, advance, encoding, ready=ready, by_turn=bool(split)):
             loading.take(found)
@@ -168,7 +171,7 @@ def _everything_in(
             raise refused[0][1]
         for path, why in refused:
             # A file of another kind, or one that has just vanished, does not stop the others of its folder.
-            report.reject(rejected_source(path, why))
+            yield rejected_source(path, why)
             report.refuse(str(path), why)
 
 
@@ -183,7 +186,7 @@ class _Chunk:
     """
 
     def __init__(self) -> None:
-        self.lines: list[bytes] = []
+        self.lines: list[Line] = []
         self.digests: list[bytes] = []
         self.given: dict[int, Encoded] = {}
         self.n_bytes = 0
@@ -226,31 +229,45 @@ class _Chunk:
             yield half
 
 
+@contextmanager
+def noting(report: LoadReport) -> Iterator[None]:
+    """Adds a note with the counts so far to any error that ends the load early."""
+    try:
+        yield
+    except BaseException as error:
+        # An interrupt, `progress` that raises, a full disk, a busy store: what was committed stays.
+        error.add_note(f"stopped after {report.counts}; loading the same again adds only the missing traces")
+        raise
+
+
 class Loading:
     """Gathers drafts in chunks and stores them; counts in the report what was committed.
 
-    `duplicates` finds those that are already stored; without it all are added.
+    `duplicates` finds those that are already stored; without it all are added. With a `thread`, a full chunk is stored
+    there while the next one is gathered: DuckDB and Python need about as much time for a row.
     """
 
-    def __init__(self, session: Session, report: LoadReport, *, duplicates: Duplicates | None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        report: LoadReport,
+        *,
+        duplicates: Duplicates | None,
+        thread: ThreadPoolExecutor | None = None,
+    ) -> None:
         self._session = session
         self.report = report
         self._duplicates = duplicates
+        self._thread = thread
         self._chunk = _Chunk()
-
-    @contextmanager
-    def noting(self) -> Iterator[None]:
-        """Adds a note with the counts so far to any error that ends the load early."""
-        try:
-            yield
-        except BaseException as error:
-            # An interrupt, `progress` that raises, a full disk, a busy store: what was committed stays.
-            error.add_note(f"stopped after {self.report.counts}; loading the same again adds only the missing traces")
-            raise
+        # The chunk that is being stored; it may reject rows, and counts in the report.
+        self._storing: Future[None] | None = None
 
     def take(self, found: Encoded | Rejection) -> None:
         """Counts a rejection, gathers a trace, and stores the chunk when it is full."""
         if isinstance(found, Rejection):
+            # After those of the chunk before, as they are in the source.
+            self._wait()
             self.report.reject(found)
             return
         self.report.sample(found.line)
@@ -259,16 +276,34 @@ class Loading:
             chunk.given[len(chunk.lines)] = found
         chunk.lines.append(found.line)
         chunk.digests.append(found.digest)
-        chunk.n_bytes += len(found.line)
+        chunk.n_bytes += found.line.n_bytes
         if chunk.is_full():
-            self.store()
+            self._begin_to_store()
 
     def store(self) -> None:
-        """Stores the new traces of the chunk."""
+        """Stores the new traces of the chunk; all that were taken are stored afterwards."""
+        self._begin_to_store()
+        self._wait()
+
+    def _begin_to_store(self) -> None:
+        self._wait()
         chunk, self._chunk = self._chunk, _Chunk()
-        if chunk.lines:
-            chunk.complete(self._duplicates)
-            self._store(chunk)
+        if not chunk.lines:
+            return
+        if self._thread:
+            self._storing = self._thread.submit(self._complete_and_store, chunk)
+        else:
+            self._complete_and_store(chunk)
+
+    def _wait(self) -> None:
+        """Until no chunk is being stored; raises what went wrong."""
+        storing, self._storing = self._storing, None
+        if storing:
+            storing.result()
+
+    def _complete_and_store(self, chunk: _Chunk) -> None:
+        chunk.complete(self._duplicates)
+        self._store(chunk)
 
     def _store(self, chunk: _Chunk) -> None:
         try:
