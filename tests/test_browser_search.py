@@ -206,4 +206,10 @@ def test_the_filters_that_a_form_has_a_field_for_come_from_the_table(front, stor
     assert {"source": "text", "model": "text", "run": "text", "training_step": "number"}.items() <= fields.items()
     form.do("find", filters={"model": "m", "run": "r", "training_step": 1.0})
     assert [row["preview"] for row in form.state["shown"]["rows"]] == ["1"]
+    form.do("find", filters={"meta": "training_step>=1, model!=x"})
+    assert [row["preview"] for row in form.state["shown"]["rows"]] == ["2", "1"]
+    form.do("find", filters={"meta": {"training_step": 1, "reward": None}})
+    assert form.state["filters"] == {"meta": "training_step=1, reward=null"}
+    form.do("find", filters={"meta": "reward<1"})
+    assert form.state["shown"]["empty"] == "No trace matches the search and the filters: no trace has meta.reward."
     assert 'training_step="x": must be a number' in form.ask("find", filters={"training_step": "x"})["problem"]

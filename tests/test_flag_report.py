@@ -24,6 +24,7 @@ def mixed(store, make_trace):
     return store
 
 
+@pytest.mark.slow
 def test_flags_are_run_and_reported_with_the_most_frequent_first(mixed):
     report = mixed.flag(progress=False)
     assert report.n_traces == 12
@@ -115,6 +116,7 @@ def test_the_magics_score_and_flag(mixed):
         shell.run_line_magic("trace_store", str(mixed.path))
         assert shell.run_line_magic("trace_score", "n_steps --min-steps 3").scored == 2
         assert shell.run_line_magic("trace_score", "loop --param repeats=4").params != "{}"
+        assert shell.run_line_magic("trace_score", "structure --workers 1 --timeout 60 --text cut?").scored == 1
         assert shell.run_line_magic("trace_flags", "loop --stored").flags[0].looked_at == 12
         assert shell.run_line_magic("trace_flags", "no_answer loop --text cut").n_traces == 1
     finally:
@@ -126,6 +128,10 @@ def test_the_command_line_scores_and_flags(mixed):
     mixed.close()
     where = ("--store", mixed.path, "--quiet")
     assert json.loads(call("score", "loop", "--param", "repeats=4", "--json", *where))["scored"] == 12
+    # Only with workers is there a time-out, and so both options are seen to arrive.
+    wanted = ("score", "structure", "--timeout", "60", "--text", "cut?")
+    assert "set workers to 1 or more" in said(*wanted, *where, status=2)
+    assert json.loads(call(*wanted, "--workers", "1", "--json", *where))["scored"] == 1
     flags = json.loads(call("flags", "loop", "no_answer", "--json", *where))
     assert [(one["flag"], one["count"]) for one in flags["flags"]] == [("loop", 2), ("no_answer", 1)]
     assert "truncated" in call("flags", "--stored", *where)
@@ -134,6 +140,7 @@ def test_the_command_line_scores_and_flags(mixed):
     assert "--param 7: must be KEY=VALUE" in said("score", "loop", "--param", "7", *where, status=2)
 
 
+@pytest.mark.slow
 def test_the_flags_and_the_filter_over_http(tmp_path):
     with serving(tmp_path / "served") as served:
         store = rt.TraceStore(served.store.path)

@@ -277,6 +277,7 @@ def test_a_folder_without_traces_is_told(store):
         store.load("empty")
 
 
+@pytest.mark.slow
 def test_what_stands_before_the_damage_is_loaded_and_the_damage_told(store):
     packed = gzip.compress(
         lines([ROW | {"prompt": f"{k} {'x' * 50_000}"[:40_000] + str(k)} for k in range(200)]).encode(), 0
@@ -317,6 +318,7 @@ def test_only_the_first_rejections_are_kept_and_all_are_counted(store):
     assert repr(report) == "<LoadReport: 1 added, 0 already stored, 1,500 rejected>"
 
 
+@pytest.mark.slow
 def test_an_interrupted_load_keeps_what_was_committed_and_says_how_much(store, monkeypatch):
     monkeypatch.setattr(loading, "CHUNK_ROWS", 10)
     real, chunks = loading.insert, []
@@ -358,6 +360,7 @@ def test_a_function_is_told_the_progress(store):
     assert stored[-1] == 1_010
 
 
+@pytest.mark.slow
 def test_what_the_function_raises_stops_the_load(store, monkeypatch):
     monkeypatch.setattr(loading, "CHUNK_ROWS", 100)
 
@@ -445,6 +448,7 @@ def test_gsm8k_model_solutions_give_a_trace_for_each_model(store):
     assert (wrong.final_answer, wrong.meta.get("truncated"), wrong.trace_version) == (None, None, "1.1")
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300) | st.text(max_size=200).map(lambda t: t.encode(errors="surrogatepass")), st.booleans())
 def test_no_file_whatsoever_crashes_a_load(store, noise, behind_good_rows):
@@ -457,6 +461,7 @@ def test_no_file_whatsoever_crashes_a_load(store, noise, behind_good_rows):
             assert sum(counts(store.load(path))) > 0
 
 
+@pytest.mark.slow
 @given(
     values=st.lists(
         st.recursive(st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)),
@@ -512,6 +517,7 @@ def test_a_file_that_vanishes_is_rejected_alone_and_by_name(store, meanwhile):
     assert {row.reason for row in report.rejected} == {"cannot be read (No such file or directory)"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", lines(rows(1)).encode(), lines(reversed(rows(30_000))).encode()])
 def test_a_file_that_is_written_to_while_it_is_read_is_reported(store, meanwhile, content):
     path = write("a.jsonl", lines(rows(30_000)))

@@ -79,6 +79,7 @@ ROWS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(rows=st.lists(ROWS, max_size=12), ends=st.booleans(), mark=st.booleans())
 def test_workers_find_what_one_process_finds(tmp_path_factory, workers, rows, ends, mark):
     path = tmp_path_factory.getbasetemp() / "drawn.jsonl"
@@ -157,6 +158,7 @@ def stored(folder, path, workers, **how):
     return report, [record.payload.to_json() for record in store.records()]
 
 
+@pytest.mark.slow
 def test_the_report_and_the_store_are_the_same(tmp_path):
     n_good = write(tmp_path / "rows.jsonl", 400)
     (alone, traces), (together, same) = (stored(tmp_path, tmp_path / "rows.jsonl", n) for n in (0, 2))

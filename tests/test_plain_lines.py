@@ -88,7 +88,7 @@ def test_what_duckdb_accepts_is_what_a_trace_accepts(plain_lines, drawn):
     for line, one in zip(drawn, plain_lines.among(drawn), strict=True):
         if one is not None:
             [by_reader] = by_the_reader(line)
-            assert (*encode_parts(one.body, one.meta, MOST), one.id, one.created_at) == by_reader[1:]
+            assert (*encode_parts(one.body, one.meta, MOST), one.id, one.created_at, ()) == by_reader[1:]
 
 
 TRACE = {

@@ -190,6 +190,7 @@ def test_hostile_text_stays_text_wherever_it_stands():
         assert "<img src=x onerror" in seen.text
 
 
+@pytest.mark.slow
 @given(
     st.text(alphabet=st.characters(codec=None), max_size=300)
     | st.text(alphabet="<>&'\"$\\()[]{}`~ \nax1^", max_size=300)

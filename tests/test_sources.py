@@ -95,6 +95,7 @@ def test_a_bad_row_is_told_with_its_source_and_number(store, name):
         ]
 
 
+@pytest.mark.slow
 def test_stored_traces_keep_their_ids_and_times(store, tmp_path):
     store.add_many(rows(3))
     other = rt.TraceStore(tmp_path / "other.duckdb")
@@ -113,6 +114,7 @@ def test_any_format_is_found_in_any_source(store):
     assert counts(store.load([GSM8K | {"question": "Another?"}, 3, "x", None], format="gsm8k")) == (1, 0, 3)
 
 
+@pytest.mark.slow
 def test_an_open_file_is_read_from_where_it_stands_and_left_open(store):
     path = write("t.jsonl", "not a row\n" + lines(rows(3)))
     with path.open("rb") as file:
@@ -211,6 +213,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_row_that_json_cannot_hold_is_told_and_stops_nothing(store, name):
     meta, field, reason = HOSTILE[name]
@@ -233,6 +236,7 @@ def test_a_row_whose_keys_are_no_texts_and_that_json_cannot_hold_is_told(store, 
     assert [rejected.line for rejected in report.rejected] == [1, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "row",
     [
@@ -386,6 +390,7 @@ def test_a_data_frame(store, pd):
     assert counts(store.load(store.sql("from traces").df())) == (0, 2, 0)
 
 
+@pytest.mark.slow
 def test_a_data_frame_tells_its_bad_rows_by_number(store, pd):
     frame = pd.DataFrame([GSM8K, GSM8K | {"question": None}, GSM8K | {"x": nested(100_000)}])
     report = store.load(frame)

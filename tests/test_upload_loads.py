@@ -34,6 +34,7 @@ def small_chunks(monkeypatch, small_reads):  # noqa: ARG001 - with it
     monkeypatch.setattr(upload, "_PROGRESS_SECONDS", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_chunks")
 def test_a_load_is_cancelled_and_what_was_stored_stays_and_is_said(front, form, store):
     end = front(form)
@@ -107,6 +108,7 @@ def test_rejected_rows_can_be_downloaded_with_the_user_s_name_for_the_file(front
     assert end.ask("rejected", report=7)["problem"] == "report=7: there is no such report; there are 1"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_reads")
 def test_no_temporary_path_is_told_where_a_file_is_damaged(front, form, temporary):
     end = front(form)

@@ -1,6 +1,7 @@
 """Child interpreters for CPU-bound work: order, time limits, what ends them, and that they end."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import tunix_rt as rt
+from tests.worker_tasks import items_in_trouble
 from tunix_rt.workers import Workers, usable_workers
 
 ROOT = Path(__file__).parent.parent
@@ -77,6 +79,7 @@ def test_a_task_that_kills_its_worker_is_reported_in_its_place(workers):
     assert str(results[3]) == f"a worker process ended before its task was done (signal {signal.SIGKILL:d})"
 
 
+@pytest.mark.slow
 def test_a_task_that_hangs_is_ended_when_its_time_is_over(workers):
     results = list(workers.map("tests.worker_tasks:hangs_at_13", [12, 13, 14], seconds=0.5))
     assert (results[0], results[2]) == (12, 14)
@@ -87,6 +90,45 @@ def test_a_task_that_hangs_is_ended_when_its_time_is_over(workers):
 def test_the_time_of_a_task_does_not_include_the_start():
     with Workers(1) as workers:
         assert list(workers.map("math:sqrt", [4], seconds=0.05)) == [2]
+
+
+IN_TROUBLE = pickle.dumps(items_in_trouble)
+
+
+def lost(results):
+    return {index: (error.timed_out, str(error)) for index, error in enumerate(results) if index != error}
+
+
+@pytest.mark.slow
+def test_of_a_task_of_many_items_only_those_are_lost_that_hang_or_end_their_worker(tmp_path):
+    tasks = [
+        ["a", "b", "c"],
+        ["a", "hangs", "hangs", "c", f"dies once: {tmp_path / 'died'}", "d"],
+        ["dies"],
+        ["a", "leaves a child", "forks", "b", "dies"],
+        [],
+    ]
+    with Workers(1) as workers:
+        found = workers.map_items(IN_TROUBLE, ((len(task), task) for task in tasks), seconds=0.6)
+        results = [results for results, _ in found]
+        assert [len(found) for found in results] == [3, 6, 1, 5, 0]
+        too_long = (True, "a task took longer than 0.6 s, and its worker process was ended")
+        killed = (False, "a worker process ended before its task was done (signal 9)")
+        assert list(map(lost, results)) == [{}, {1: too_long, 2: too_long}, {0: killed}, {4: killed}, {}]
+        with pytest.raises(ValueError, match="for the caller"):
+            list(workers.map_items(IN_TROUBLE, [(2, ["a", "fails"])]))
+        # The function that is loaded is another one again.
+        assert list(workers.map("math:sqrt", [4], seconds=5)) == [2]
+
+
+def test_a_function_that_a_worker_cannot_load_and_a_worker_that_cannot_be_started(monkeypatch, tmp_path):
+    with Workers(1) as workers:
+        with pytest.raises(rt.WorkerLost, match="cannot load the function: ModuleNotFoundError"):
+            list(workers.map_items(IN_TROUBLE.replace(b"tests.worker_tasks", b"tests.no_such_file"), [(1, ["a"])]))
+        assert [found for found, _ in workers.map_items(IN_TROUBLE, [(1, ["a"])])] == [[0]]
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no python"))
+    with Workers(1) as workers, pytest.raises(rt.WorkerLost, match="cannot be started"):
+        list(workers.map_items(IN_TROUBLE, [(1, ["a"])]))
 
 
 def is_running(pid):
@@ -138,6 +180,7 @@ list(workers.map("tests.worker_tasks:{task}", [{given}]))
     assert wait_for_end(pid)
 
 
+@pytest.mark.slow
 def test_a_script_needs_no_guard_and_a_fork_has_its_own(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(

@@ -55,3 +55,28 @@ def fails(how):
         "keyword": KeywordError(why="as it is"),
         "exit": SystemExit(3),
     }[how]
+
+
+def items_in_trouble(items, start, singly):
+    """An item is an action; its result is its index, in lists of two where that is allowed."""
+    done = []
+    for index, item in enumerate(items[start:], start):
+        if item == "hangs":
+            10 ** (10**9)
+        elif item == "dies":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif item.startswith("dies once: ") and not os.path.exists(item[11:]):  # noqa: PTH110 - a light start
+            os.close(os.open(item[11:], os.O_CREAT))
+            os._exit(3)
+        elif item == "forks" and os.fork() == 0:
+            time.sleep(0.1)
+        elif item == "leaves a child" and os.fork() == 0:
+            # As long as it lives it could keep open what its parent has open.
+            time.sleep(1_000)
+        elif item == "fails":
+            raise ValueError("this is for the caller")
+        done.append(index)
+        if singly or len(done) > 1:
+            yield done
+            done = []
+    yield done

@@ -49,12 +49,17 @@ if TYPE_CHECKING:
         Page,
         Rejection,
         ScoreReport,
+        Selection,
+        SetComparison,
         SqlResult,
         StoreHealth,
         StoreInfo,
+        TraceComparison,
         TraceStore,
         VerifyReport,
+        compare,
     )
+    from tunix_rt.store.terms import absent, between, ge, gt, le, lt, ne, present
     from tunix_rt.trace_schema import json_schema
     from tunix_rt.widgets import FolderWatch, StoreStatus, TraceApp, TraceBrowser, TraceViewer, UploadForm, app
 
@@ -74,9 +79,10 @@ _HOMES = {
     "trace_schema": "json_schema",
     "settings": "Settings",
     "store": (
-        "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Rejection ScoreReport SqlResult "
-        "StoreHealth StoreInfo TraceStore VerifyReport"
+        "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Rejection ScoreReport Selection "
+        "SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore VerifyReport compare"
     ),
+    "store.terms": "absent between ge gt le lt ne present",
     "widgets": "FolderWatch StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -100,7 +106,9 @@ __all__ = [
     "Rejection",
     "Score",
     "ScoreReport",
+    "Selection",
     "ServiceHealth",
+    "SetComparison",
     "Settings",
     "SettingsInvalid",
     "SourceInvalid",
@@ -117,6 +125,7 @@ __all__ = [
     "Trace",
     "TraceApp",
     "TraceBrowser",
+    "TraceComparison",
     "TraceInvalid",
     "TraceNotFound",
     "TraceRecord",
@@ -129,13 +138,22 @@ __all__ = [
     "VerifyReport",
     "WorkerLost",
     "__version__",
+    "absent",
     "app",
+    "between",
+    "compare",
     "errors",
     "examples",
     "formats",
+    "ge",
+    "gt",
     "health",
     "json_schema",
+    "le",
     "load_ipython_extension",
+    "lt",
+    "ne",
+    "present",
     "unload_ipython_extension",
 ]
 

@@ -1,10 +1,9 @@
 """Child interpreters, for work that is pure Python and would keep one core busy while the others wait.
 
-They are started as `python -m tunix_rt.workers` and not by `multiprocessing`, which imports a notebook's or a script's
-`__main__` again. Functions are named (`"package.module:function"`); tasks and results are pickled and go over pipes.
+They are started as `python -m tunix_rt.worker_main`, not by `multiprocessing`, which imports a notebook's or a script's
+`__main__` again. Functions are named (`"package.module:function"`) or pickled; tasks and results go over pipes.
 """
 
-import ctypes
 import os
 import pickle
 import signal
@@ -12,25 +11,20 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from pathlib import Path
-from queue import SimpleQueue
 from typing import IO, Any, Self, cast
 
-from tunix_rt.errors import TunixRTError, WorkerLost
+from tunix_rt import worker_main
+from tunix_rt.errors import WorkerLost
+from tunix_rt.worker_main import END_SECONDS, read, write
 
 # For each worker one task is in work and another waits, so that none is idle while the results are used.
 _TASKS_PER_WORKER = 2
-# For `prctl` of Linux: the signal that a process gets when the thread that started it ends.
-_PR_SET_PDEATHSIG = 1
-# An idle worker needs hundredths of a second.
-_END_SECONDS = 2
-_LENGTH_BYTES = 8
+_TICKS = 8
 
 
 def usable_workers(most: int) -> int:
@@ -72,10 +66,26 @@ class Workers:
         In place of a result is a WorkerLost where the worker ended (killed, out of memory), or took more than this
         many seconds for the task and was killed. Raises what the function raises.
         """
+        return self._in_order(lambda task: self._result(function, task, seconds), tasks)
+
+    def map_items(
+        self, function: bytes, tasks: Iterable[tuple[int, Any]], *, seconds: float | None = None, singly: bool = False
+    ) -> Iterator[tuple[list[Any], float]]:
+        """For tasks of many items, each given with their number: the results of its items, and the seconds they took.
+
+        The function is the pickle of one that is called with (task, index of the first item that is missing, whether
+        the items are to be done one by one), and yields lists of results as they are done. In place of a result is a
+        WorkerLost where that item took longer than `seconds`, or where its worker ended twice; the others are not lost
+        with it. Items are done one by one if `singly`, and after a worker was lost. Raises what the function raises,
+        and WorkerLost where no worker can be started or load the function.
+        """
+        return self._in_order(lambda task: self._items(function, task, seconds, singly=singly), tasks)
+
+    def _in_order(self, call: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
         pending: deque[Future[Any]] = deque()
         try:
             for task in tasks:
-                pending.append(self._threads.submit(self._result, function, task, seconds))
+                pending.append(self._threads.submit(call, task))
                 if len(pending) >= _TASKS_PER_WORKER * self.n:
                     yield pending.popleft().result()
             while pending:
@@ -103,9 +113,33 @@ class Workers:
     def _result(self, function: str, task: Any, seconds: float | None) -> Any:
         try:
             with self._lent() as worker:
-                return worker.call(function, task, seconds)
+                worker.prepare(function)
+                [result] = worker.results(task, seconds)
+                return result
         except WorkerLost as error:
             return error
+
+    def _items(
+        self, function: bytes, counted: tuple[int, Any], seconds: float | None, *, singly: bool
+    ) -> tuple[list[Any], float]:
+        n, task = counted
+        begun = time.monotonic()
+        found: list[Any] = []
+        lost_at = None
+        while len(found) < n:
+            with self._lent() as worker:
+                worker.prepare(function)
+                try:
+                    for results in worker.results((task, len(found), singly), seconds):
+                        found += results
+                except WorkerLost as error:
+                    # It may have been another item of the list that was due; and a worker may be killed for what is no
+                    # fault of the item, as where memory is short.
+                    is_its_own = singly and (error.timed_out or lost_at == len(found))
+                    lost_at, singly = None if is_its_own else len(found), True
+                    if is_its_own:
+                        found.append(error)
+        return found, time.monotonic() - begun
 
     @contextmanager
     def _lent(self) -> Iterator["_Worker"]:
@@ -133,7 +167,7 @@ class _Worker:
         path = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
         try:
             self._child = subprocess.Popen(  # noqa: S603 - this very Python
-                [sys.executable, "-P", "-m", __name__],
+                [sys.executable, "-P", "-m", worker_main.__name__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=os.environ | {"PYTHONPATH": path},
@@ -143,57 +177,65 @@ class _Worker:
         except OSError as error:
             raise WorkerLost(f"a worker process cannot be started ({error.strerror}); set workers=0") from None
         self._stdin, self._stdout = cast("IO[bytes]", self._child.stdin), cast("IO[bytes]", self._child.stdout)
-        self._function = ""
+        self._function: str | bytes = ""
         self.is_usable = False
 
-    def call(self, function: str, task: Any, seconds: float | None) -> Any:
-        """The result of the function; what it raises is raised. WorkerLost where there is none."""
+    def prepare(self, function: str | bytes) -> None:
+        """Loads a function, apart from its tasks, so that importing does not count as their time.
+
+        Raises what importing one by its name raises, and WorkerLost where one cannot be loaded from its pickle.
+        """
+        if function == self._function:
+            return
+        self.is_usable, self._function = False, ""
+        self._send((function, None))
+        is_found, error = self._received()
+        self.is_usable = True
+        if not is_found:
+            raise error
+        self._function = function
+
+    def results(self, task: Any, seconds: float | None) -> Iterator[Any]:
+        """The result of the function if it was named; what it yields, each within these seconds, if it was pickled.
+
+        Raises what the function raises, and WorkerLost where the process ended or was ended for its time.
+        """
         self.is_usable = False
-        if function != self._function:
-            # Apart from the task, so that importing does not count as its time.
-            self._function = ""
-            is_found, error = self._answer((function, None))
-            if not is_found:
-                self.is_usable = True
-                raise error
-            self._function = function
-        is_over = threading.Event()
+        with _Deadline(seconds, self.kill) as deadline:
+            try:
+                self._send((None, task))
+                while (answer := self._received()) is not None:
+                    is_done, result = answer
+                    if not is_done:
+                        self.is_usable = not deadline.is_over
+                        raise result
+                    deadline.begin()
+                    yield result
+            except WorkerLost:
+                if deadline.is_over:
+                    reason = f"a task took longer than {seconds:g} s, and its worker process was ended"
+                    raise WorkerLost(reason, timed_out=True) from None
+                raise
+        # Where the time was over just after the last answer, the worker is gone.
+        self.is_usable = not deadline.is_over
 
-        def end() -> None:
-            is_over.set()
-            self.kill()
-
-        timer = threading.Timer(seconds or 0, end)
-        if seconds is not None:
-            timer.daemon = True
-            timer.start()
+    def _send(self, question: Any) -> None:
         try:
-            is_done, result = self._answer(("", task))
-        except WorkerLost:
-            if is_over.is_set():
-                reason = f"a task took longer than {seconds:g} s, and its worker process was ended"
-                raise WorkerLost(reason, timed_out=True) from None
-            raise
-        finally:
-            if seconds is not None:
-                timer.cancel()
-                timer.join()
-        # Where the time was over just after the answer, the worker is gone.
-        self.is_usable = not is_over.is_set()
-        if not is_done:
-            raise result
-        return result
+            write(self._stdin, pickle.dumps(question, pickle.HIGHEST_PROTOCOL))
+        except OSError:
+            raise self._lost() from None
 
-    def _answer(self, question: Any) -> Any:
-        message = pickle.dumps(question, pickle.HIGHEST_PROTOCOL)
+    def _received(self) -> Any:
         try:
-            _write(self._stdin, message)
-            answer = _read(self._stdout)
+            answer = read(self._stdout)
         except OSError:
             answer = None
         if answer is None:
-            raise WorkerLost(f"a worker process ended before its task was done ({self._ending()})")
+            raise self._lost()
         return pickle.loads(answer)  # noqa: S301 - from a child of this process, over its pipe
+
+    def _lost(self) -> WorkerLost:
+        return WorkerLost(f"a worker process ended before its task was done ({self._ending()})")
 
     def _ending(self) -> str:
         self.kill()
@@ -201,7 +243,13 @@ class _Worker:
         return f"exit status {code}" if code >= 0 else f"signal {-code}"
 
     def kill(self) -> None:
-        """Ends the process, whatever it does."""
+        """Ends the process, whatever it does, and those that a function has forked."""
+        if self._child.returncode is not None:
+            return
+        if hasattr(os, "killpg"):
+            # It leads a group of its own, whose number is not free before its end was waited for.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._child.pid, signal.SIGKILL)
         self._child.kill()
 
     def close(self) -> None:
@@ -209,86 +257,47 @@ class _Worker:
         with suppress(OSError):
             self._stdin.close()
         try:
-            self._child.wait(_END_SECONDS)
+            self._child.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
             self._child.wait()
         self._stdout.close()
 
 
-def _write(pipe: IO[bytes], message: bytes) -> None:
-    pipe.write(len(message).to_bytes(_LENGTH_BYTES, "little"))
-    pipe.write(message)
-    pipe.flush()
+class _Deadline:
+    """Calls `end` where nothing was done for some seconds, in which there are eight ticks.
 
+    By ticks and not by a clock, whose time is also over where this process was stopped meanwhile (Ctrl-Z).
+    """
 
-def _read(pipe: IO[bytes]) -> bytes | None:
-    """The next message; None where the other end is gone."""
-    length = pipe.read(_LENGTH_BYTES)
-    message = pipe.read(int.from_bytes(length, "little"))
-    return message if len(length) == _LENGTH_BYTES and len(message) == int.from_bytes(length, "little") else None
+    def __init__(self, seconds: float | None, end: Callable[[], None]) -> None:
+        self._seconds = seconds
+        self._end = end
+        self._n_done = 0
+        self._is_closed = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.is_over = False
 
+    def __enter__(self) -> Self:
+        if self._seconds is not None:
+            self._thread.start()
+        return self
 
-def _serve() -> None:
-    """The life of a worker: tasks come on standard input, results go to standard output."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        # In one long operation, such as a power of large numbers, no other thread can see that the parent is gone. It
-        # was a thread of the pool that started this process, and that ends with the pool.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    tasks, results = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    # The functions have neither: what they print must not be between the results.
-    nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, 0)
-    try:
-        os.dup2(2, 1)
-    except OSError:
-        os.dup2(nothing, 1)
-    waiting: SimpleQueue[bytes | None] = SimpleQueue()
-    threading.Thread(target=_receive, args=(tasks, waiting), daemon=True).start()
-    function: Any = None
-    # In the main thread, which alone may set alarms.
-    while (message := waiting.get()) is not None:
-        try:
-            name, task = pickle.loads(message)  # noqa: S301 - from the parent, over its pipe
-            if name:
-                module, _, attribute = name.partition(":")
-                function = getattr(import_module(module), attribute)
-                answer: tuple[bool, Any] = (True, None)
-            else:
-                answer = (True, function(task))
-            message = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised on the other side
-            message = _failure(error)
-        try:
-            _write(results, message)
-        except OSError:
-            # Nobody is there to read it.
-            os._exit(1)
-    results.close()
+    def __exit__(self, *_: object) -> None:
+        if self._seconds is not None:
+            self._is_closed.set()
+            self._thread.join()
 
+    def begin(self) -> None:
+        """Something is done, and the time begins anew."""
+        self._n_done += 1
 
-def _receive(tasks: IO[bytes], waiting: "SimpleQueue[bytes | None]") -> None:
-    """Reads tasks also while one is in work: the end of them ends it, so that no worker outlives its process."""
-    while (message := _read(tasks)) is not None:
-        waiting.put(message)
-    waiting.put(None)
-    time.sleep(_END_SECONDS)
-    os._exit(0)
-
-
-def _failure(error: BaseException) -> bytes:
-    """An error as a message; one that cannot be made again from its pickle is reported in words."""
-    told = "".join(traceback.format_exception(error))
-    if isinstance(error, Exception):
-        if not isinstance(error, TunixRTError):
-            error.add_note(f"In the worker:\n{told}")
-        with suppress(Exception):
-            message = pickle.dumps((False, error), pickle.HIGHEST_PROTOCOL)
-            pickle.loads(message)  # noqa: S301 - made in the line before
-            return message
-    return pickle.dumps((False, RuntimeError(f"in a worker process: {told}")))
-
-
-if __name__ == "__main__":
-    _serve()
+    def _watch(self) -> None:
+        n_done, n_ticks = self._n_done, 0
+        while not self._is_closed.wait(cast("float", self._seconds) / _TICKS):
+            n_ticks = n_ticks + 1 if n_done == self._n_done else 0
+            n_done = self._n_done
+            if n_ticks > _TICKS:
+                self.is_over = True
+                self._end()
+                return

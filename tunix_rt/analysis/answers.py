@@ -244,14 +244,15 @@ def answer(texts: Texts) -> Score:  # noqa: PLR0911 - one for each reason
     verdict = judged(expected, found.answer)
     if verdict is not True and texts.final_answer and (how := cut_at_end(texts.final_answer)):
         return Score(reason="cut", answer=found.answer, metadata={**evidence, "rule": how})
-    if verdict is False and (found.layer == "number" or _stands_in(expected, found.behind)):
+    if verdict is False and (found.layer == "number" or stands_in(expected, found.behind)):
         verdict = "undecided"
     if isinstance(verdict, str):
         return Score(reason=verdict, answer=found.answer, metadata=evidence)
     return Score(value=verdict, answer=found.answer, metadata=evidence)
 
 
-def _stands_in(expected: str, text: str) -> bool:
+def stands_in(expected: str, text: str) -> bool:
+    """Whether the expected answer is in a text, or a number with its value."""
     wanted = quantity(plain_text(expected))
     for found in _A_NUMBER.finditer(text[:2_000]):
         one = quantity(plain_text(found[0])) if found[0] else None

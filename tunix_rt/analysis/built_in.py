@@ -8,6 +8,7 @@ from tunix_rt.analysis import flags
 from tunix_rt.analysis.answers import answer
 from tunix_rt.analysis.arithmetic import arithmetic
 from tunix_rt.analysis.loops import loop
+from tunix_rt.analysis.math_answers import MathAnswer
 from tunix_rt.analysis.measures import length, structure
 from tunix_rt.analysis.score import Score, Scorer, Texts
 from tunix_rt.analysis.truncation import answer_cut, truncated
@@ -55,13 +56,16 @@ class _BuiltIn:
 def built_in(name: str, **params: Any) -> Scorer:
     """The built-in scorer of a name of `SCORERS` or `FLAGS`, with all its parameters, of which `params` changes some.
 
-    Raises QueryInvalid where there is no such scorer or parameter, or where a value is not a positive number.
+    Raises QueryInvalid where there is no such scorer or parameter, or where a value is not a positive number; and for
+    `answer` with `verify="math"` where math-verify is not installed.
 
     >>> built_in("loop", repeats=4).params["repeats"]
     4
     >>> built_in("answer").score(Texts("27 × 19?", [], "It is **513**.", {"expected_answer": "513"})).value
     True
     """
+    if name == "answer" and params:
+        return MathAnswer(**params)
     function = {**_SCORERS, **_FLAGS}.get(name) if isinstance(name, str) else None
     if function is None:
         raise QueryInvalid(f"{short(name)}: no such scorer; there are {', '.join((*SCORERS, *FLAGS))}")

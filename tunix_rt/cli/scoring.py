@@ -19,6 +19,8 @@ def score(
         typer.Argument(metavar="SCORER...", help="answer, structure, loop, …", autocompletion=scorers),
     ],
     param: Annotated[list[str] | None, typer.Option(help=_PARAM, metavar="KEY=VALUE")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that score, at most one per core; 0: this one.")] = 0,
+    timeout: Annotated[float | None, typer.Option(help="Seconds for a trace; only with --workers.")] = None,
     filters: Filters,
     call: Call,
 ) -> None:
@@ -26,7 +28,7 @@ def score(
     given, params = filters.values(), params_in(param)
     store = call.open_store()
     for name in names:
-        report = store.score(name, params=params, progress=not call.quiet, **given)
+        report = store.score(name, params=params, workers=workers, timeout=timeout, progress=not call.quiet, **given)
         call.report(report.to_dict(), str(report))
 
 

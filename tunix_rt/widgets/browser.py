@@ -15,9 +15,8 @@ from tunix_rt.json_values import plain
 from tunix_rt.model import TraceRecord, TraceSummary
 from tunix_rt.store import Page, TraceStore
 from tunix_rt.store.filter_values import FIRST_TIME, LAST_TIME, TIME, as_time
-from tunix_rt.store.filters import FILTERS, FilterArgs, Filters
-from tunix_rt.store.query.page import cursor_at
-from tunix_rt.store.score_filter import SCORES, terms_in, terms_text
+from tunix_rt.store.filters import FILTERS, FilterArgs, Filters, as_text
+from tunix_rt.store.query.cursor import cursor_at
 from tunix_rt.widgets.form import Form, action, front_end
 
 _NOT_KNOWN = -1
@@ -274,8 +273,8 @@ def _fields() -> list[dict[str, Any]]:
 def _plain(name: str, value: Any) -> Any:
     if FILTERS[name].kind is TIME:
         return as_time(name, value).isoformat()
-    if FILTERS[name].kind is SCORES:
-        return terms_text(terms_in(name, value))
+    if FILTERS[name].kind.as_text:
+        return as_text(name, value)
     if name == "ids":
         ids = [value] if isinstance(value, str | UUID) else value
         return [str(one) for one in ids]
@@ -297,5 +296,6 @@ def row_of(record: TraceSummary) -> dict[str, Any]:
 
 def _nothing(page: Page) -> str:
     if page.filters:
-        return "No trace matches the search and the filters."
+        why = f": {render.visible(page.note)}" if page.note else ""
+        return f"No trace matches the search and the filters{why}."
     return "No traces yet. Upload a file or load an example, or add some in the next cell: store.add(…), store.load(…)."

@@ -48,14 +48,15 @@ class TraceFields(TypedDict):
 class _LineFields(TraceFields):
     id: NotRequired[StoredId]
     created_at: NotRequired[StoredTime]
+    scores: NotRequired[Any]
 
 
 _LINE: Any = TypeAdapter(_LineFields).validator
 _FIELDS: Any = TypeAdapter(TraceFields).validator
 
 
-def fields_of(line: bytes) -> tuple[TraceFields, UUID | None, datetime | None] | None:
-    """The trace's fields, with the id and the time beside them; None where only `Trace` can decide."""
+def fields_of(line: bytes) -> tuple[TraceFields, UUID | None, datetime | None, Any] | None:
+    """The trace's fields, with the id, the time and the scores beside them; None where only `Trace` can decide."""
     # A text with a NUL, which no store keeps, has it as this escape; lone surrogates are refused by the parser.
     if b"\\u0000" in line:
         return None
@@ -63,7 +64,8 @@ def fields_of(line: bytes) -> tuple[TraceFields, UUID | None, datetime | None] |
         fields = _LINE.validate_json(line)
     except ValidationError:
         return None
-    return (fields, fields.pop("id", None), fields.pop("created_at", None)) if _is_complete(fields) else None
+    beside = fields.pop("id", None), fields.pop("created_at", None), fields.pop("scores", None)
+    return (fields, *beside) if _is_complete(fields) else None
 
 
 def accepted_fields(fields: TraceFields) -> TraceFields | None:

@@ -77,7 +77,7 @@ class PlainLine(NamedTuple):
 
 
 class PlainLines:
-    """A DuckDB of its own that checks lines, in one thread: another one stores them meanwhile. It ends with this object."""
+    """A DuckDB of its own that checks lines, in one thread: others store them meanwhile. It ends with this object."""
 
     def __init__(self) -> None:
         self._duckdb = duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "temp_directory": "", "threads": 1})

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
+from tunix_rt.store.engine.rows import uuids
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Condition
 
@@ -24,12 +25,13 @@ _COLUMNS = pa.schema(
         "metadata": pa.string(),
     }
 )
+_REST = _COLUMNS.names[2:]
 # Inside the transaction that looks: another process may have scored a trace since it was read, or deleted it.
 _INSERT = """
 insert into scores
 select
-    $scorer, $version, $params, created, trace_id, step, sample,
-    value, label, answer, explanation, reason, metadata, make_timestamptz($scored_at::bigint)
+    {scorer}, {version}, {params}, created, trace_id, step, sample,
+    value, label, answer, explanation, reason, metadata, make_timestamptz({scored_at}::bigint)
 from (select * exclude (created_at, trace_id), make_timestamptz(created_at) as created, trace_id::uuid as trace_id
       from incoming_scores) as new
 where trace_id in (
@@ -38,12 +40,24 @@ where trace_id in (
 ) and not exists (
     select 1 from scores as old
     where old.created_at >= make_timestamptz($since::bigint) and old.created_at <= make_timestamptz($until::bigint)
-    and old.scorer = $scorer and old.version = $version and old.params = $params
+    and old.scorer = {scorer} and old.version = {version} and old.params = {params}
     and old.trace_id = new.trace_id and old.step is not distinct from new.step and old.sample = new.sample
 )
-order by created, trace_id
-returning reason
 """
+_OF_ONE_KEY = (
+    _INSERT.format(scorer="$scorer", version="$version", params="$params", scored_at="$scored_at")
+    + "order by created, trace_id returning reason"
+)
+# Of several with one key the first.
+_OF_ANY_KEY = (
+    _INSERT.format(scorer="new.scorer", version="new.version", params="new.params", scored_at="new.scored_at")
+    + """
+qualify row_number() over (
+    partition by trace_id, new.scorer, new.version, new.params, step, sample order by position
+) = 1
+order by created, trace_id
+"""
+)
 _KEPT = """
 id {} (
     select id from (
@@ -91,11 +105,54 @@ def insert_scores(session: Session, key: ScoreKey, scores: Sequence[NewScore]) -
     values = key._asdict() | {
         "since": min(columns[0]),
         "until": max(columns[0]),
-        "scored_at": round(datetime.now(UTC).timestamp() * 1_000_000),
+        "scored_at": _now(),
     }
     with session.transaction() as cursor:
         cursor.register("incoming_scores", pa.table(arrays, schema=_COLUMNS))
-        return [reason for (reason,) in cursor.execute(_INSERT, values).fetchall()]
+        return [reason for (reason,) in cursor.execute(_OF_ONE_KEY, values).fetchall()]
+
+
+class CarriedScore(NamedTuple):
+    """A score that was scored elsewhere: its key, its other fields as in `NewScore`, and when it was scored.
+
+    `scored_at` is in microseconds since 1970, None for now.
+    """
+
+    key: ScoreKey
+    step: int | None
+    sample: int
+    value: float | None
+    label: str | None
+    answer: str | None
+    explanation: str | None
+    reason: str | None
+    metadata: str | None
+    scored_at: int | None
+
+
+def insert_carried(cursor: duckdb.DuckDBPyConnection, found: Sequence[tuple[bytes, int, CarriedScore]]) -> int:
+    """Stores those that are not there yet, and returns how many; each of the trace with this id and time."""
+    if not found:
+        return 0
+    ids, times, scores = map(list, zip(*found, strict=True))
+    keys, *rest, scored_at = map(list, zip(*scores, strict=True))
+    now = _now()
+    table = pa.table(
+        {
+            **dict(zip(ScoreKey._fields, map(list, zip(*keys, strict=True)), strict=True)),
+            "created_at": pa.array(times, pa.int64()),
+            "trace_id": uuids(ids),
+            **{name: pa.array(values, _COLUMNS.field(name).type) for name, values in zip(_REST, rest, strict=True)},
+            "scored_at": pa.array([now if time is None else time for time in scored_at], pa.int64()),
+            "position": pa.array(range(len(scores)), pa.int64()),
+        }
+    )
+    cursor.register("incoming_scores", table)
+    return int(cursor.execute(_OF_ANY_KEY, {"since": min(times), "until": max(times)}).fetchall()[0][0])
+
+
+def _now() -> int:
+    return round(datetime.now(UTC).timestamp() * 1_000_000)
 
 
 def delete_orphans(cursor: duckdb.DuckDBPyConnection, since: int | None = None, until: int | None = None) -> None:

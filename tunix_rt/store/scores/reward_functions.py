@@ -8,7 +8,7 @@ from typing import Any
 from tunix_rt.formats.rows.tally import Tally
 from tunix_rt.formats.text.completion import THINK_TAGS, completion, reasoning_of, system_of
 from tunix_rt.model import Trace
-from tunix_rt.store.scores.outcomes import error_score
+from tunix_rt.store.scores.outcomes import FAILURES, error_score
 from tunix_rt.validation import short
 
 # What data sets call the answer to compare with, which is `meta.expected_answer` of a trace whatever it was called.
@@ -48,7 +48,7 @@ class RewardFunction:
         """A result for each trace; where the call for all fails, each is tried alone, so that one spoils no other."""
         try:
             return self._called(traces)
-        except Exception as error:  # noqa: BLE001 - it is the user's function
+        except FAILURES as error:
             return [error_score(error)] if len(traces) == 1 else [self.results([trace])[0] for trace in traces]
 
     def _called(self, traces: Sequence[Trace]) -> list[Any]:

@@ -12,6 +12,7 @@ from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Advance, Progress, show_progress
 from tunix_rt.store.query.page import Search
 from tunix_rt.store.query.scan import scan
+from tunix_rt.store.scores.by_workers import ScoringWorkers
 from tunix_rt.store.scores.facts import NewScore, ScoreKey, insert_scores
 from tunix_rt.store.scores.scorers import Scoring
 
@@ -28,8 +29,9 @@ _MOST_ERRORS = 5
 class ScoreReport:
     """What scoring did: how many traces were `scored`, were `already_scored` under this key, and are `unscorable`.
 
-    `unscorable` counts by the reason, which is stored with the trace; a trace with the reason `error` has the message
-    in its explanation, and `errors` has the first five, by id. The key is `scorer`, `version` and `params` (JSON).
+    `unscorable` counts by the reason, which is stored with the trace; a trace with the reason `error` or `timeout` has
+    the message in its explanation, and `errors` has the first five, by id. The key is `scorer`, `version` and `params`
+    (JSON).
     """
 
     scorer: str
@@ -110,26 +112,34 @@ class _Run:
         # Another process was faster, or the trace is gone.
         report.already_scored += len(self._waiting) - len(reasons)
         for score in self._waiting:
-            if score.reason == "error" and len(report.errors) < _MOST_ERRORS:
+            if score.reason in ("error", "timeout") and len(report.errors) < _MOST_ERRORS:
                 report.errors[UUID(score.trace_id)] = score.explanation or ""
 
 
-def run(session: Session, scoring: Scoring, filters: Filters, *, progress: Progress) -> ScoreReport:
+def run(
+    session: Session,
+    scoring: Scoring,
+    filters: Filters,
+    *,
+    progress: Progress,
+    workers: int = 0,
+    timeout: float | None = None,
+) -> ScoreReport:
     """Scores the selected traces that have no score under the key; see `TraceStore.score`."""
     session.refuse_read_only()
     begun = time.monotonic()
     report = ScoreReport(*scoring.key)
+    scorers = ScoringWorkers(scoring, workers, timeout)
     missing = filters.also(scoring.key.kept(there=False))
     with session.cursor() as cursor, filters.query_errors(cursor, session.path):
         index = session.time_index(cursor)
         n_missing = Search(cursor, index, missing).count()
         report.already_scored = Search(cursor, index, filters).count() - n_missing
-    with show_progress(progress, n_missing, f"scoring {scoring.key.scorer}") as advance:
+    with scorers, show_progress(progress, n_missing, f"scoring {scoring.key.scorer}") as advance:
         run = _Run(session, scoring.key, report, advance)
         try:
-            for batch in scan(session, scoring.columns, missing, newest_first=False):
-                for score in scoring.scores(batch):
-                    run.take(score)
+            for score in scorers.scores(scan(session, scoring.columns, missing, newest_first=False)):
+                run.take(score)
             run.store()
         except BaseException as error:
             if not isinstance(error, TunixRTError):

@@ -10,6 +10,7 @@ import pyarrow as pa
 from pydantic_core import from_json
 
 from tunix_rt.analysis import Scorer, Texts, built_in
+from tunix_rt.analysis.math_answers import MathAnswer
 from tunix_rt.errors import QueryInvalid, TraceInvalid
 from tunix_rt.json_values import plain
 from tunix_rt.model import TraceRecord
@@ -17,7 +18,7 @@ from tunix_rt.store.engine.rows import RECORD_COLUMNS, TIME, records_in, to_micr
 from tunix_rt.store.score_filter import SCORER_NAME
 from tunix_rt.store.scores.facts import NewScore, ScoreKey
 from tunix_rt.store.scores.fingerprint import fingerprint
-from tunix_rt.store.scores.outcomes import error_score, new_score
+from tunix_rt.store.scores.outcomes import FAILURES, error_score, new_score
 from tunix_rt.store.scores.reward_functions import RewardFunction, takes_completions
 from tunix_rt.validation import short, storable
 
@@ -28,17 +29,25 @@ SET_FLAGS = ("duplicate", "same_in_group", "length_outlier")
 _ROWS_AT_ONCE = 256
 # TRL's batches are no larger, and a function that fails is called again for each trace of one.
 _REWARDS_AT_ONCE = 64
-_TEXT_COLUMNS = f"{TIME}, id::varchar, prompt, list_transform(steps, lambda s: s.content), final_answer, meta::varchar"
-_MOST_VERSION_CHARS = 100
-_MOST_PARAMS_CHARS = 10_000
+_TEXT_COLUMNS = (
+    f"{TIME}, id::varchar as id, prompt, list_transform(steps, lambda s: s.content), final_answer, meta::varchar"
+)
+MOST_VERSION_CHARS = 100
+MOST_PARAMS_CHARS = 10_000
 
 
 class Scoring(NamedTuple):
-    """A scorer as a run uses it: its key, the columns that it reads, and the scores of a batch of them."""
+    """A scorer as a run uses it: its key, the columns that it reads, and the scores of a batch of them.
+
+    `is_of_many`: the user's function is called with many traces at once. `timeout`: it must run in a worker, with this
+    number of seconds for a trace if the user has set no other.
+    """
 
     key: ScoreKey
     columns: str
     scores: Callable[[pa.RecordBatch], Iterator[NewScore]]
+    is_of_many: bool = False
+    timeout: float | None = None
 
 
 def scoring_of(scorer: Any, *, name: str | None, version: str | None, params: Mapping[str, Any] | None) -> Scoring:
@@ -57,7 +66,8 @@ def scoring_of(scorer: Any, *, name: str | None, version: str | None, params: Ma
             version or getattr(scorer, "version", None),
             getattr(scorer, "params", {}),
         )
-        return Scoring(key, _TEXT_COLUMNS, functools.partial(_scored_texts, scorer))
+        timeout = scorer.timeout if isinstance(scorer, MathAnswer) else None
+        return Scoring(key, _TEXT_COLUMNS, functools.partial(_scored_texts, scorer), timeout=timeout)
     if not callable(scorer) or isinstance(scorer, type):
         raise QueryInvalid(
             f"{short(scorer)}: must be the name of a scorer, a function, or an object with name, version and score()"
@@ -67,7 +77,7 @@ def scoring_of(scorer: Any, *, name: str | None, version: str | None, params: Ma
     key = _key(name or _name_of(scorer), version or fingerprint(scorer), params or {})
     function = functools.partial(scorer, **params) if params else scorer
     if takes_completions(scorer):
-        return Scoring(key, RECORD_COLUMNS, functools.partial(_rewarded, RewardFunction(function)))
+        return Scoring(key, RECORD_COLUMNS, functools.partial(_rewarded, RewardFunction(function)), is_of_many=True)
     return Scoring(key, RECORD_COLUMNS, functools.partial(_scored_records, function))
 
 
@@ -83,14 +93,14 @@ def _key(name: Any, version: Any, params: Any) -> ScoreKey:
         raise QueryInvalid("name: this scorer has no name of its own; pass name=")
     if not isinstance(name, str) or not SCORER_NAME.fullmatch(name) or not storable(name):
         raise QueryInvalid(f'name={short(name)}: must be 1 to 100 characters, none of them < > = ! , or "')
-    if not isinstance(version, str) or not 0 < len(version) <= _MOST_VERSION_CHARS or not storable(version):
-        raise QueryInvalid(f"version={short(version)}: must be a text of 1 to {_MOST_VERSION_CHARS} characters")
+    if not isinstance(version, str) or not 0 < len(version) <= MOST_VERSION_CHARS or not storable(version):
+        raise QueryInvalid(f"version={short(version)}: must be a text of 1 to {MOST_VERSION_CHARS} characters")
     try:
         text = json.dumps(plain(dict(params)), sort_keys=True, separators=(",", ":"))
     except (TraceInvalid, TypeError, ValueError) as error:
         raise QueryInvalid(f"params={short(params)}: must be JSON: {error}") from None
-    if len(text) > _MOST_PARAMS_CHARS:
-        raise QueryInvalid(f"params: {len(text):,} characters as JSON; at most {_MOST_PARAMS_CHARS:,}")
+    if len(text) > MOST_PARAMS_CHARS:
+        raise QueryInvalid(f"params: {len(text):,} characters as JSON; at most {MOST_PARAMS_CHARS:,}")
     return ScoreKey(name, version, text)
 
 
@@ -105,7 +115,7 @@ def _scored_texts(scorer: Scorer, batch: pa.RecordBatch) -> Iterator[NewScore]:
             texts = Texts(prompt, contents[begin:end], answer, from_json(meta) if meta else {})
             try:
                 result: Any = scorer.score(texts)
-            except Exception as error:  # noqa: BLE001 - it is the user's
+            except FAILURES as error:
                 result = error_score(error)
             yield new_score(time, trace_id, result)
 
@@ -114,7 +124,7 @@ def _scored_records(function: Callable[[TraceRecord], Any], batch: pa.RecordBatc
     for record in records_in(batch):
         try:
             result = function(record)
-        except Exception as error:  # noqa: BLE001 - it is the user's
+        except FAILURES as error:
             result = error_score(error)
         yield new_score(to_microseconds(record.created_at), str(record.id), result)
 
