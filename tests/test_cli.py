@@ -264,6 +264,10 @@ def test_parquet_goes_through_a_pipe_as_into_a_file():
     piped = CliRunner().invoke(app, ["export", "-", "--format", "parquet", "--quiet"])
     call("export", "all.parquet")
     assert piped.stdout_bytes == Path("all.parquet").read_bytes()
+    call("score", "length")
+    assert f"scores   17, in {Path('s.scores.parquet').resolve()}" in call("export", "s.parquet")
+    (told,) = rows(call("export", "s.parquet", "--no-scores", "--json"))
+    assert (told["scores"], told["score_file"], Path("s.scores.parquet").exists()) == (0, None, False)
     assert piped.stderr == ""
 
 

@@ -129,6 +129,9 @@ def test_the_html_is_static_and_hostile_text_stays_text():
         Compared(rt.compare(a, b)._repr_html_())
         assert "\x1b" not in str(rt.compare(a, b))
     html = rt.compare(RIGHT, WRONG)._repr_html_()
+    style = re.sub(r"@container[^{]*|:is\([^)]*\)", "", re.search(r"<style>(.*?)</style>", html)[1])
+    selectors = re.sub(r"\{[^{}]*\}", ",", style).replace("{", ",").replace("}", ",").split(",")
+    assert all(one.strip().startswith(".trt.trt.trt") for one in selectors if one.strip())
     assert "<del>that</del>" in html
     assert "<ins>which</ins>" in html
     assert html.count("Janet&#39;s ducks lay 16 eggs.") == 2

@@ -68,6 +68,9 @@ def test_labels_are_compared_with_verdicts_as_right_and_wrong_and_with_labels_as
         ("false", "true"): 1,
         ("unsure", "true"): 1,
     }
+    sets = labelled.select(where="prompt <> 'wrong'"), labelled.select(where="true")
+    by_words = rt.compare(*sets, scorer="label:ada")
+    assert (by_words.mean_a.value, by_words.without_value) == (2 / 3, 1)
     words = labelled.agreement("label:ada", "label:bob")
     assert sorted(cell.a for cell in words.cells) == ["Correct", "bad", "good", "unsure", "wrong"]
     assert {cell.b for cell in words.cells} == {"good"}

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import tunix_rt as rt
 from tests.data_sets import zstd
+from tunix_rt.store.ingest import chunk
 from tunix_rt.store.ingest import load as loading
 
 ROW = {"prompt": "2 + 2?", "steps": ["2 + 2 = 4"], "final_answer": "4"}
@@ -80,7 +81,7 @@ def test_a_file_that_has_grown_adds_only_what_is_new(store):
 
 
 def test_equal_rollouts_are_data_and_each_copy_counts(store, monkeypatch):
-    monkeypatch.setattr(loading, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(chunk, "CHUNK_ROWS", 3)
     path = write("t.jsonl", lines([ROW] * 4 + rows(2) + [ROW] * 2))
     assert counts(store.load(path)) == (8, 0, 0)
     assert counts(store.load(path)) == (0, 8, 0)
@@ -320,7 +321,7 @@ def test_only_the_first_rejections_are_kept_and_all_are_counted(store):
 
 @pytest.mark.slow
 def test_an_interrupted_load_keeps_what_was_committed_and_says_how_much(store, monkeypatch):
-    monkeypatch.setattr(loading, "CHUNK_ROWS", 10)
+    monkeypatch.setattr(chunk, "CHUNK_ROWS", 10)
     real, chunks = loading.insert, []
 
     def interrupted_at_the_third(cursor, table):
@@ -362,7 +363,7 @@ def test_a_function_is_told_the_progress(store):
 
 @pytest.mark.slow
 def test_what_the_function_raises_stops_the_load(store, monkeypatch):
-    monkeypatch.setattr(loading, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(chunk, "CHUNK_ROWS", 100)
 
     def stop(_done, _total):
         if store.count() >= 400:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import tunix_rt as rt
 from tunix_rt.formats import READABLE, Reading, Row, mapped_format, own_formats
-from tunix_rt.store.ingest import encoding, load
+from tunix_rt.store.ingest import chunk, encoding
 from tunix_rt.store.ingest.encoding import all_encoded
 from tunix_rt.workers import Workers
 
@@ -178,7 +178,7 @@ def children():
 @pytest.mark.skipif(sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2, reason="needs /proc and two cores")
 @pytest.mark.parametrize("how", ["killed", "interrupted"])
 def test_what_ends_a_load_half_way_loses_nothing_that_was_stored(tmp_path, monkeypatch, how):
-    monkeypatch.setattr(load, "CHUNK_ROWS", 50)
+    monkeypatch.setattr(chunk, "CHUNK_ROWS", 50)
     monkeypatch.setattr(encoding, "_BATCH_ROWS", 20)
     path = tmp_path / "rows.jsonl"
     n_good = write(path, 1_000)

@@ -140,6 +140,7 @@ def test_an_empty_store_has_an_empty_page(client):
     assert client.get("/traces").json() == {
         "data": [],
         "pagination": {"limit": 20, "offset": 0, "next_offset": None, "next": None},
+        "note": None,
     }
 
 
@@ -159,7 +160,7 @@ def test_an_empty_store_has_an_empty_page(client):
         ("limit", "9" * 5_000, "must be a whole number from 1 to 100"),
         ("meta", "{", "is not valid JSON"),
         ("meta", "[1]", "must be keys with values"),
-        ("where", "true", "unknown parameter; known are limit, offset, after, text, source"),
+        ("where", "true", "unknown parameter; known are limit, offset, after, order_by, descending, text, source"),
         ("ids", "0", "unknown parameter"),
         ("lim\nit", "5", "unknown parameter"),
     ],
@@ -256,8 +257,8 @@ def test_lists_come_in_the_order_that_was_requested(client):
     assert client.get("/traces", params={"meta": "rewrad<1"}).json()["note"] == "no trace has meta.rewrad"
     bad = {"order_by": "reward", "descending": "yes", "meta": "reward<[1]"}
     assert {field for _, field, _ in faults(client.get("/traces", params=bad))} == set(bad)
-    ((_, _, message),) = faults(client.get("/traces", params={"after": first["pagination"]["next"]}))
-    assert "is a cursor of a page in another order" in message
+    reply = client.get("/traces", params={"after": first["pagination"]["next"]})
+    assert (reply.status_code, "is a cursor of a page in another order" in reply.text) == (422, True)
 
 
 def test_a_bad_trace_is_told_field_by_field(client):
@@ -525,6 +526,11 @@ def test_an_export_is_what_the_store_writes(client, served, tmp_path):
     copy = rt.TraceStore(tmp_path / "copy.duckdb")
     copy.load(client.get("/traces/export").content)
     assert list(copy.records()) == list(served.store.records())
+    served.store.score("length", progress=False)
+    assert copy.load(client.get("/traces/export").content, progress=False).scores_added == 50
+    assert b'"scores"' not in client.get("/traces/export", params={"scores": "false"}).content
+    ((_, _, message),) = faults(client.get("/traces/export", params={"scores": "no"}))
+    assert "scores=no: must be true or false" in message
 
 
 def test_an_export_of_nothing_is_empty(client):

@@ -19,7 +19,7 @@ import pytest
 import tunix_rt as rt
 from tests.test_load import GSM8K, ROW, counts, lines, parquet, rows, write
 from tunix_rt.formats import READABLE
-from tunix_rt.store.ingest import load as loading
+from tunix_rt.store.ingest import chunk
 
 COLUMNS = pa.Table.from_pylist([row | {"steps": [{"i": 0, "type": "step", "content": "2 + 2 = 4"}]} for row in rows(5)])
 
@@ -311,7 +311,7 @@ def test_a_file_of_no_known_format_is_told_what_was_tried_and_how_to_map_it(stor
 
 
 def test_a_generator_that_raises_midway_leaves_what_was_committed(store, monkeypatch):
-    monkeypatch.setattr(loading, "CHUNK_ROWS", 10)
+    monkeypatch.setattr(chunk, "CHUNK_ROWS", 10)
 
     def rollouts():
         yield from rows(25)
@@ -335,7 +335,7 @@ def test_rows_are_counted_for_the_progress(store):
 
 @pytest.mark.slow
 def test_a_stream_of_any_length_takes_the_memory_of_a_chunk(store, monkeypatch):
-    monkeypatch.setattr(loading, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(chunk, "CHUNK_ROWS", 100)
 
     def rollouts():
         for n in range(3_000):

@@ -167,6 +167,12 @@ def export(
         str | None,
         typer.Option(help="prompt: preference pairs also across policies (source, model, step).", metavar="prompt"),
     ] = None,
+    scores: Annotated[
+        bool,
+        typer.Option(
+            "--scores/--no-scores", help="Write the scores, too; as Parquet, to NAME.scores.parquet beside it."
+        ),
+    ] = True,
     manifest: Annotated[
         bool,
         typer.Option(
@@ -183,6 +189,7 @@ def export(
         "format": format,
         "tags": tags,
         "within": within,
+        "scores": scores,
         "manifest": manifest,
         "progress": not call.quiet,
         **given,

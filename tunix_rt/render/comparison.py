@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from tunix_rt.render import captions
 from tunix_rt.render.characters import one_line, visible
-from tunix_rt.render.html import rendered, rows_of
+from tunix_rt.render.html import css, rendered, rows_of
 from tunix_rt.render.humanize import count, prefix_length
 from tunix_rt.render.passages import LONG, SHOWN
 from tunix_rt.render.protocols import AlignedShape, ComparisonShape, SpanShape, StepShape, TraceShape
@@ -65,6 +65,7 @@ def comparison_html(comparison: ComparisonShape) -> Markup:
     rows = [_row(one, comparison.a.steps, comparison.b.steps) for one in comparison.steps[:_ROWS_HTML]]
     return rendered(
         "comparison",
+        style=css("style") + css("comparison"),
         typed=False,
         facts=comparison._facts,  # noqa: SLF001  what the object shows of itself
         tables=[
@@ -115,7 +116,7 @@ def _row_of(one: AlignedShape, a: str, b: str) -> _Row:
     if one.kind == "changed":
         head += f", similarity {one.similarity:.2f}"
     if any(one.numbers):
-        head += f" · numbers: {_numbers(one.numbers[0])} in A, {_numbers(one.numbers[1])} in B"
+        head += f" · numbers: {_numbers(one.numbers[0])} in A; {_numbers(one.numbers[1])} in B"
     # What is equal is there once.
     cells = [
         None if at is None or (one.kind == "equal" and at_b) else _cell(text, words)

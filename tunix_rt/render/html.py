@@ -74,13 +74,13 @@ def trace_html(
         stored=captions.stored_facts(id, created_at),
         meta=meta,
         n_left_plain=setter.n_left_plain,
-        style=style() if text == "markdown" and styled else _style("style") if styled else "",
+        style=style() if text == "markdown" and styled else css("style") if styled else "",
     )
 
 
 def style() -> str:
     """The style of all that is shown here, as CSS for one `<style>` of a page."""
-    return _style("style") + _style("markdown")
+    return css("style") + css("markdown")
 
 
 def _as_json(setter: AsItStands, value: object) -> Passage:
@@ -210,7 +210,7 @@ def _environment() -> "Environment":
         "utc": utc,
         "utc_exact": utc_exact,
     }
-    environment.globals["style"] = _style("style")
+    environment.globals["style"] = css("style")
     return environment
 
 
@@ -229,8 +229,9 @@ def _path(text: str) -> Markup:
 
 
 @cache
-def _style(name: str) -> Markup:
-    css = (_HERE / "templates" / f"{name}.css").read_text(encoding="utf-8")
-    css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
-    css = re.sub(r"\s+", " ", css)
-    return Markup(re.sub(r" ?([{};]) ?", r"\1", css).strip())  # noqa: S704  our own file
+def css(name: str) -> Markup:
+    """A file of CSS, for a `<style>`."""
+    text = (_HERE / "templates" / f"{name}.css").read_text(encoding="utf-8")
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    text = re.sub(r"\s+", " ", text)
+    return Markup(re.sub(r" ?([{};]) ?", r"\1", text).strip())  # noqa: S704  our own file

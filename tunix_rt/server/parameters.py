@@ -64,6 +64,12 @@ def _yes_or_no(text: str) -> bool:
     return text == "true"
 
 
+def _boolean(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise QueryInvalid(f"scores={text}: must be true or false")
+    return text == "true"
+
+
 def _format(text: str) -> str:
     if text not in WRITERS:
         raise QueryInvalid(f"format={text}: unknown; known are {', '.join(WRITERS)}")
@@ -78,15 +84,18 @@ PAGE = {
         "at most N summaries",
     ),
     "offset": _paging("offset", {**WHOLE_NUMBER.schema, "default": 0}, _offset, "leave out the N newest"),
+    "after": _paging("after", {"type": "string"}, str, "the cursor `next` of the page before"),
     "order_by": Parameter(_order_by, {"type": "string", "examples": ["meta.reward"]}, f"smallest first by {KNOWN}"),
     "descending": Parameter(_yes_or_no, {"type": "boolean", "default": False}, "largest first by `order_by`"),
-    "after": _paging("after", {"type": "string"}, str, "the cursor `next` of the page before"),
 }
 SELECTION = {name: _filter(name, field) for name, field in FILTERS.items() if field.http}
 SELECTION |= {old: SELECTION[new]._replace(deprecated=True) for old, new in RENAMED.items()}
 EXPORT = {
     "format": Parameter(_format, {"type": "string", "enum": list(WRITERS), "default": "trace"}, "what to write"),
     "within": Parameter(str, {"type": "string", "enum": ["prompt"]}, "pair across policies too, in a format of pairs"),
+    "scores": Parameter(
+        _boolean, {"type": "boolean", "default": True}, "write the scores of each trace, in the format trace"
+    ),
 }
 
 

@@ -30,8 +30,9 @@ def compare(a: Any, b: Any, *, scorer: str = "answer") -> TraceComparison | SetC
 
     A trace is a Trace, a TraceRecord or a dictionary like either; `store.compare(a, b)` also takes ids, and adds the
     stored scores of both. Selections (`store.select(…)`) may be of two stores. They are compared by the current scores
-    of `scorer` (numbers, and true and false as 1 and 0), or by a key of meta such as `meta.reward`; for "answer" where
-    there is no score by `meta.correct`. Traces have one prompt where its text is the same but for spaces at its ends.
+    of `scorer` (numbers, and true and false, or good and bad of a label, as 1 and 0), or by a key of meta such as
+    `meta.reward`; for "answer" where there is no score by `meta.correct`. Traces have one prompt where its text is the
+    same but for spaces at its ends.
 
     Raises QueryInvalid for an id, which needs a store, for a trace with a selection, and for a scorer without scores;
     TraceInvalid for what is not a trace.

@@ -305,11 +305,12 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         `format` is "trace" (JSON Lines; loaded into an empty store it gives the same store), "parquet" (the table's
         columns), or one that trainers take: "messages", "prompt_completion", "preference", "stepwise", "tunix_rl",
         "tunix_sft", "training_example", "atif"; by default the file's ending decides between the first two. `.gz` and
-        `.zst` pack lines. `tags` enclose the reasoning (default `<think>`, `</think>`). "preference" pairs the
-        samples of one policy (source, model, training step); `within="prompt"` pairs across policies. What does not
-        fit a format is left out; the report and .NAME.manifest.json beside the file count it by reason. An open binary
-        file, a device or a pipe gets the rows as they come, and no manifest. `progress` is as for `load`, in traces.
-        Warns where no row was written. Raises ExportFailed where it cannot write.
+        `.zst` pack lines. Scores are in the rows of "trace", and beside "parquet" in NAME.scores.parquet, unless
+        `scores=False`; `load` puts them back. `tags` enclose the reasoning (default `<think>`, `</think>`).
+        "preference" pairs the samples of one policy (source, model, training step); `within="prompt"` pairs across
+        policies. What does not fit a format is left out; the report and .NAME.manifest.json beside the file count it by
+        reason. An open binary file, a device or a pipe gets the rows as they come, and no file beside it. `progress` is
+        as for `load`, in traces. Warns where no row was written. Raises ExportFailed where it cannot write.
         """
         options = ExportOptions(format, tags, within, scores, manifest, progress)
         return export(path, self._session, Filters(**filters), options, store=self.path)

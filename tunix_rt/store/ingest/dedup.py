@@ -30,7 +30,7 @@ join (
 where copy <= stored.n
 """
 
-_MOVED = "select given, arg_min(id, rowid) from moved where given in (select given from asked) group by given"
+_MOVED = "select given, arg_min_null(id, rowid) from moved where given in (select given from asked) group by given"
 
 
 def _spilling(store: Path) -> duckdb.DuckDBPyConnection:
@@ -81,7 +81,7 @@ class Duplicates:
 
 
 class MovedIds:
-    """The rows of a load that are stored under another id than they brought, for their scores in another file.
+    """The rows of a load that are not stored under the id that they brought, for their scores in rows of their own.
 
     Mostly there are none, and no database is made for them.
     """
@@ -90,8 +90,8 @@ class MovedIds:
         self._store = store
         self._ids: duckdb.DuckDBPyConnection | None = None
 
-    def note(self, moved: Iterable[tuple[bytes, bytes]]) -> None:
-        """Remembers pairs of the id that a row brought and the one it has, of 16 bytes each."""
+    def note(self, moved: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Remembers pairs of the id that a row brought and the one it has, of 16 bytes each; None: it was rejected."""
         pairs = list(moved)
         if not pairs:
             return
@@ -102,13 +102,13 @@ class MovedIds:
         self._ids.register("pairs", pa.table({"given": uuids(given), "id": uuids(ids)}))
         self._ids.execute("insert into moved from pairs")
 
-    def among(self, given: list[bytes]) -> dict[bytes, bytes]:
-        """Of these ids, those that were moved, with the id of the first row that brought each."""
+    def among(self, given: list[bytes]) -> dict[bytes, bytes | None]:
+        """Of these ids, those that were moved, with the id of the first row that brought each, None if rejected."""
         if self._ids is None:
             return {}
         self._ids.register("asked", pa.table({"given": uuids(given)}))
         found = self._ids.execute(_MOVED).fetchall()
-        return {given.bytes: trace_id.bytes for given, trace_id in found}
+        return {given.bytes: trace_id and trace_id.bytes for given, trace_id in found}
 
     def close(self) -> None:
         """Forgets them."""

@@ -266,22 +266,24 @@ class Loading:
             if gone := homes.stored | homes.taken:
                 table = table.filter([index not in gone for index in range(len(table))])
             insert(cursor, table)
-            scores = [
-                (*home, score)
-                for index, of_row in chunk.scores.items()
-                if (home := homes.of(index, chunk)) is not None
-                for score in of_row
-            ]
-            n_scores = insert_carried(cursor, scores)
+            n_scores = insert_carried(
+                cursor,
+                (
+                    (*home, score)
+                    for index, of_row in chunk.scores.items()
+                    if (home := homes.of(index, chunk)) is not None
+                    for score in of_row
+                ),
+            )
         for index, reason in homes.rejected.items():
             self.report.reject(chunk.given[index].row.rejection(TraceInvalid(reason)))
         self.report.count_added(table["id"])
         self.report.already_stored += len(chunk.lines) - len(table) - len(homes.rejected)
         self.report.scores_added += n_scores
         self._moved.note(
-            (given.id, home[0])
+            (given.id, home and home[0])
             for index, given in chunk.given.items()
-            if given.id is not None and (home := homes.of(index, chunk)) is not None and home[0] != given.id
+            if given.id is not None and ((home := homes.of(index, chunk)) is None or home[0] != given.id)
         )
 
     def _store_scores(self, rows: list[EncodedScore]) -> None:
@@ -297,11 +299,16 @@ class Loading:
         ids = list({row.trace_id for row in rows})
         moved = self._moved.among(ids)
         with self._session.transaction() as cursor:
-            times = times_of(cursor, [moved.get(one, one) for one in ids])
-            homes = ((moved.get(row.trace_id, row.trace_id), row) for row in rows)
-            scores = [(home, times[home], row.score) for home, row in homes if home in times]
-            self.report.scores_added += insert_carried(cursor, scores)
-        for row in rows if len(scores) < len(rows) else ():
-            if moved.get(row.trace_id, row.trace_id) not in times:
-                problem = Problem("trace_id", f"{UUID(bytes=row.trace_id)} is no trace of the store; load it first")
+            times = times_of(cursor, [home for one in ids if (home := moved.get(one, one)) is not None])
+            homes = {one: (home, times[home]) for one in ids if (home := moved.get(one, one)) in times and home}
+            known = ((*homes[row.trace_id], row.score) for row in rows if row.trace_id in homes)
+            self.report.scores_added += insert_carried(cursor, known)
+        for row in rows if len(homes) < len(ids) else ():
+            if row.trace_id not in homes:
+                trace_id = UUID(bytes=row.trace_id)
+                problem = (
+                    Problem("trace_id", f"{trace_id} is the id of a row that was rejected")
+                    if row.trace_id in moved
+                    else Problem("trace_id", f"{trace_id} is no trace of the store; load the trace first")
+                )
                 self.report.reject(row.row.rejection(TraceInvalid(problem)))

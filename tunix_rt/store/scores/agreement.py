@@ -15,7 +15,7 @@ from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.scores.current import CURRENT_OF_TRACES
-from tunix_rt.store.scores.labels import PREFIX, RIGHT, WRONG
+from tunix_rt.store.scores.labels import PREFIX, words_of
 from tunix_rt.validation import short
 
 if TYPE_CHECKING:
@@ -236,13 +236,10 @@ def require_scores(cursor: duckdb.DuckDBPyConnection, names: Sequence[str], call
 def _labelled(cursor: duckdb.DuckDBPyConnection, samples: pa.Table, a: str, b: str) -> pa.Table:
     require_scores(cursor, (a, b), _CALL)
     # The words of two people are compared as they are.
-    maps = not (a.startswith(PREFIX) and b.startswith(PREFIX))
+    as_they_are = a.startswith(PREFIX) and b.startswith(PREFIX)
     of_a, of_b = (
-        _SCORE_LABEL.format(
-            right=("true", *(RIGHT if maps and name.startswith(PREFIX) else ())),
-            wrong=("false", *(WRONG if maps and name.startswith(PREFIX) else ())),
-        )
-        for name in (a, b)
+        _SCORE_LABEL.format(right=right, wrong=wrong)
+        for right, wrong in (words_of("" if as_they_are else name) for name in (a, b))
     )
     cursor.register("samples", samples)
     try:

@@ -4,11 +4,11 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from tunix_rt.analysis import REASONS
 from tunix_rt.errors import Problem, TraceInvalid
-from tunix_rt.json_values import plain
 from tunix_rt.model import in_utc
 from tunix_rt.store.engine.rows import to_microseconds
 from tunix_rt.store.score_filter import SCORER_NAME
@@ -21,12 +21,14 @@ from tunix_rt.store.scores.outcomes import (
     metadata_json,
 )
 from tunix_rt.store.scores.scorers import MOST_PARAMS_CHARS, MOST_VERSION_CHARS
-from tunix_rt.validation import short, unstorable
+from tunix_rt.validation import short, storable, unstorable
 
 _FIELDS = frozenset({"scorer", "version", "params", "scored_at", *CarriedScore._fields[1:]})
 _MOST_INTEGER = 2**31 - 1
 # More than anyone has scorers; a row of a million scores would be in memory together, several times its size.
 MOST_SCORES = 10_000
+# As `params` are stored. Kept: `json.dumps` would make one for each score.
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
 def carried_scores(given: Any) -> list[CarriedScore]:
@@ -48,65 +50,82 @@ def carried_scores(given: Any) -> list[CarriedScore]:
 
 def carried_score(given: Any) -> CarriedScore:
     """The score of a row or of an item of one. Raises TraceInvalid with the field that is not valid."""
-    if not isinstance(given, Mapping):
+    if not isinstance(given, dict):
         raise TraceInvalid(Problem(None, f"must be a score, an object, not {short(given)}"))
-    fields = {name: value for name, value in given.items() if value is not None}
-    if unknown := fields.keys() - _FIELDS:
-        raise TraceInvalid(Problem(min(map(str, unknown)), f"unknown field; a score has {', '.join(sorted(_FIELDS))}"))
-    value, label, reason = fields.get("value"), _text(fields, "label", MOST_LABEL_CHARS), fields.get("reason")
+    if not given.keys() <= _FIELDS:
+        unknown = min(map(str, given.keys() - _FIELDS))
+        raise TraceInvalid(Problem(unknown, f"unknown field; a score has {', '.join(sorted(_FIELDS))}"))
+    value, label, reason = given.get("value"), _text(given, "label", 1, MOST_LABEL_CHARS), given.get("reason")
     if reason is not None and reason not in REASONS:
         raise TraceInvalid(Problem("reason", f"must be one of {', '.join(REASONS)}, not {short(reason)}"))
     if (value is None and label is None) == (reason is None):
         raise TraceInvalid(Problem(None, "must have either a value or a label, or the reason why it has neither"))
+    scored_at = given.get("scored_at")
     return CarriedScore(
-        key=_key(fields),
-        step=_integer(fields, "step", None),
-        sample=_integer(fields, "sample", 0) or 0,
-        value=_number(value),
-        label=label,
-        answer=_text(fields, "answer", MOST_ANSWER_CHARS, least=0),
-        explanation=_text(fields, "explanation", MOST_EXPLANATION_CHARS, least=0),
-        reason=reason,
-        metadata=_metadata(fields),
-        scored_at=_time(fields),
+        _key(given.get("scorer"), given.get("version"), given.get("params")),
+        None if given.get("step") is None else _integer(given, "step"),
+        0 if given.get("sample") is None else _integer(given, "sample"),
+        None if value is None else _number(value),
+        label,
+        _text(given, "answer", 0, MOST_ANSWER_CHARS),
+        _text(given, "explanation", 0, MOST_EXPLANATION_CHARS),
+        reason,
+        _metadata(given.get("metadata")),
+        None if scored_at is None else _microseconds(scored_at if isinstance(scored_at, str) else short(scored_at)),
     )
 
 
-def _key(fields: Mapping[str, Any]) -> ScoreKey:
-    scorer, version, params = fields.get("scorer"), fields.get("version"), fields.get("params")
-    if not isinstance(scorer, str) or not SCORER_NAME.fullmatch(scorer):
-        raise TraceInvalid(
-            Problem("scorer", f'must be 1 to 100 characters, none of them < > = ! , or ", not {short(scorer)}')
-        )
-    _check_storable("scorer", scorer)
-    if not isinstance(version, str) or not 0 < len(version) <= MOST_VERSION_CHARS:
-        raise TraceInvalid(
-            Problem("version", f"must be a text of 1 to {MOST_VERSION_CHARS} characters, not {short(version)}")
-        )
-    _check_storable("version", version)
+def _key(scorer: Any, version: Any, params: Any) -> ScoreKey:
+    for name, text in (("scorer", scorer), ("version", version)):
+        if not isinstance(text, str):
+            raise TraceInvalid(Problem(name, f"must be a text, not {short(text)}; every score has one"))
     if not params and isinstance(params, dict | None):
-        return ScoreKey(scorer, version, "{}")
-    text = _json(params, "params") if isinstance(params, dict) else ""
-    if not 0 < len(text) <= MOST_PARAMS_CHARS:
-        raise TraceInvalid(Problem("params", f"must be an object of at most {MOST_PARAMS_CHARS:,} characters as JSON"))
-    return ScoreKey(scorer, version, text)
-
-
-def _json(value: Any, name: str) -> str:
+        return _checked_key(scorer, version, "{}")
+    if not isinstance(params, dict):
+        raise TraceInvalid(Problem("params", f"must be an object, not {short(params)}"))
     try:
-        return json.dumps(plain(value), sort_keys=True, separators=(",", ":"))
-    except (TraceInvalid, ValueError) as error:
-        raise TraceInvalid(Problem(name, f"is not JSON: {error}")) from None
+        return _checked_key(scorer, version, _canonical(params))
+    except (TypeError, ValueError) as error:
+        raise TraceInvalid(Problem("params", f"cannot be written as JSON: {error}")) from None
 
 
-def _metadata(fields: Mapping[str, Any]) -> str | None:
+# Most scores of a load have one of a few keys, and were scored together.
+@lru_cache(maxsize=4_096)
+def _checked_key(scorer: str, version: str, params: str) -> ScoreKey:
+    _check_storable("scorer", scorer)
+    _check_storable("version", version)
+    if not SCORER_NAME.fullmatch(scorer):
+        reason = f'must be 1 to 100 characters, none of them < > = ! , or ", not {short(scorer)}'
+        raise TraceInvalid(Problem("scorer", reason))
+    if not 0 < len(version) <= MOST_VERSION_CHARS:
+        raise TraceInvalid(Problem("version", f"must be a text of 1 to {MOST_VERSION_CHARS} characters"))
+    if len(params) > MOST_PARAMS_CHARS:
+        raise TraceInvalid(Problem("params", f"{len(params):,} characters as JSON; at most {MOST_PARAMS_CHARS:,}"))
+    return ScoreKey(scorer, version, params)
+
+
+@lru_cache(maxsize=4_096)
+def _microseconds(text: str) -> int:
     try:
-        return metadata_json(fields.get("metadata"))
+        time = datetime.fromisoformat(text)
+        if time.tzinfo is not None:
+            return to_microseconds(in_utc(time))
+    except ValueError:
+        pass
+    reason = f"must be a time with its offset, as in 2026-01-31T12:00:00Z, not {short(text)}"
+    raise TraceInvalid(Problem("scored_at", reason))
+
+
+def _metadata(given: Any) -> str | None:
+    if given is None:
+        return None
+    try:
+        return metadata_json(given)
     except NoScore as error:
-        raise TraceInvalid(Problem("metadata", f"must be an object as evidence: {error}")) from None
+        raise TraceInvalid(Problem("metadata", f"is not evidence that can be stored: {error}")) from None
 
 
-def _text(fields: Mapping[str, Any], name: str, most: int, *, least: int = 1) -> str | None:
+def _text(fields: Mapping[str, Any], name: str, least: int, most: int) -> str | None:
     text = fields.get(name)
     if text is None:
         return None
@@ -117,13 +136,11 @@ def _text(fields: Mapping[str, Any], name: str, most: int, *, least: int = 1) ->
 
 
 def _check_storable(name: str, text: str) -> None:
-    if problems := list(unstorable(name, text)):
-        raise TraceInvalid(*problems)
+    if not storable(text):
+        raise TraceInvalid(*unstorable(name, text))
 
 
-def _number(value: Any) -> float | None:
-    if value is None:
-        return None
+def _number(value: Any) -> float:
     try:
         number = float(value) if isinstance(value, int | float) else math.nan
     except OverflowError:
@@ -133,28 +150,12 @@ def _number(value: Any) -> float | None:
     return number
 
 
-def _integer(fields: Mapping[str, Any], name: str, default: int | None) -> int | None:
-    value = fields.get(name, default)
-    if value is None:
-        return None
+def _integer(fields: Mapping[str, Any], name: str) -> int:
+    value = fields[name]
     if isinstance(value, float) and value.is_integer():
         # As a column with missing values comes out of pandas.
         value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST_INTEGER:
-        raise TraceInvalid(Problem(name, f"must be a whole number from 0 to {_MOST_INTEGER:,}, not {short(value)}"))
+    if type(value) is not int or not 0 <= value <= _MOST_INTEGER:
+        reason = f"must be a whole number from 0 to {_MOST_INTEGER:,}, not {short(value)}"
+        raise TraceInvalid(Problem(name, reason))
     return value
-
-
-def _time(fields: Mapping[str, Any]) -> int | None:
-    given = fields.get("scored_at")
-    if given is None:
-        return None
-    try:
-        time = datetime.fromisoformat(given)
-        if time.tzinfo is not None:
-            return to_microseconds(in_utc(time))
-    except (TypeError, ValueError):
-        pass
-    raise TraceInvalid(
-        Problem("scored_at", f"must be a time with its offset, as in 2026-01-31T12:00:00Z, not {short(given)}")
-    )

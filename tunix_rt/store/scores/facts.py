@@ -1,8 +1,9 @@
 """Scores as rows of the table `scores`: they are only added, once under each key, and deleted with their trace."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -30,8 +31,8 @@ _REST = _COLUMNS.names[2:]
 _INSERT = """
 insert into scores
 select
-    {scorer}, {version}, {params}, created, trace_id, step, sample,
-    value, label, answer, explanation, reason, metadata, make_timestamptz({scored_at}::bigint)
+    $scorer, $version, $params, created, trace_id, step, sample,
+    value, label, answer, explanation, reason, metadata, make_timestamptz($scored_at::bigint)
 from (select * exclude (created_at, trace_id), make_timestamptz(created_at) as created, trace_id::uuid as trace_id
       from incoming_scores) as new
 where trace_id in (
@@ -40,24 +41,25 @@ where trace_id in (
 ) and not exists (
     select 1 from scores as old
     where old.created_at >= make_timestamptz($since::bigint) and old.created_at <= make_timestamptz($until::bigint)
-    and old.scorer = {scorer} and old.version = {version} and old.params = {params}
+    and old.scorer = $scorer and old.version = $version and old.params = $params
     and old.trace_id = new.trace_id and old.step is not distinct from new.step and old.sample = new.sample
 )
-"""
-_OF_ONE_KEY = (
-    _INSERT.format(scorer="$scorer", version="$version", params="$params", scored_at="$scored_at")
-    + "order by created, trace_id returning reason"
-)
-# Of several with one key the first.
-_OF_ANY_KEY = (
-    _INSERT.format(scorer="new.scorer", version="new.version", params="new.params", scored_at="new.scored_at")
-    + """
-qualify row_number() over (
-    partition by trace_id, new.scorer, new.version, new.params, step, sample order by position
-) = 1
 order by created, trace_id
+returning reason
 """
+_INSERT_CARRIED = """
+insert into scores
+select
+    scorer, version, params, make_timestamptz(created_at), trace_id, step, sample,
+    value, label, answer, explanation, reason, metadata, make_timestamptz(scored_at)
+from incoming_scores as new
+where not exists (
+    select 1 from scores as old
+    where old.created_at >= make_timestamptz($since::bigint) and old.created_at <= make_timestamptz($until::bigint)
+    and old.trace_id = new.trace_id and old.scorer = new.scorer and old.version = new.version
+    and old.params = new.params and old.step is not distinct from new.step and old.sample = new.sample
 )
+"""
 _KEPT = """
 id {} (
     select id from (
@@ -109,7 +111,7 @@ def insert_scores(session: Session, key: ScoreKey, scores: Sequence[NewScore]) -
     }
     with session.transaction() as cursor:
         cursor.register("incoming_scores", pa.table(arrays, schema=_COLUMNS))
-        return [reason for (reason,) in cursor.execute(_OF_ONE_KEY, values).fetchall()]
+        return [reason for (reason,) in cursor.execute(_INSERT, values).fetchall()]
 
 
 class CarriedScore(NamedTuple):
@@ -130,25 +132,27 @@ class CarriedScore(NamedTuple):
     scored_at: int | None
 
 
-def insert_carried(cursor: duckdb.DuckDBPyConnection, found: Sequence[tuple[bytes, int, CarriedScore]]) -> int:
-    """Stores those that are not there yet, and returns how many; each of the trace with this id and time."""
-    if not found:
+def insert_carried(cursor: duckdb.DuckDBPyConnection, found: Iterable[tuple[bytes, int, CarriedScore]]) -> int:
+    """Stores those that are not there yet, of several with one key the first, and returns how many.
+
+    Each comes with the id and the time of its trace, which is there.
+    """
+    once: dict[Any, tuple[bytes, int, CarriedScore]] = {}
+    for one in found:
+        once.setdefault((one[0], one[2][:3]), one)
+    if not once:
         return 0
-    ids, times, scores = map(list, zip(*found, strict=True))
+    # In the order of time, as the rows of the traces are.
+    ids, times, scores = map(list, zip(*sorted(once.values(), key=itemgetter(1)), strict=True))
     keys, *rest, scored_at = map(list, zip(*scores, strict=True))
     now = _now()
-    table = pa.table(
-        {
-            **dict(zip(ScoreKey._fields, map(list, zip(*keys, strict=True)), strict=True)),
-            "created_at": pa.array(times, pa.int64()),
-            "trace_id": uuids(ids),
-            **{name: pa.array(values, _COLUMNS.field(name).type) for name, values in zip(_REST, rest, strict=True)},
-            "scored_at": pa.array([now if time is None else time for time in scored_at], pa.int64()),
-            "position": pa.array(range(len(scores)), pa.int64()),
-        }
-    )
-    cursor.register("incoming_scores", table)
-    return int(cursor.execute(_OF_ANY_KEY, {"since": min(times), "until": max(times)}).fetchall()[0][0])
+    columns = dict(zip(ScoreKey._fields, map(list, zip(*keys, strict=True)), strict=True))
+    columns |= {name: pa.array(values, _COLUMNS.field(name).type) for name, values in zip(_REST, rest, strict=True)}
+    columns["created_at"] = pa.array(times, pa.int64())
+    columns["trace_id"] = uuids(ids)
+    columns["scored_at"] = pa.array([now if time is None else time for time in scored_at], pa.int64())
+    cursor.register("incoming_scores", pa.table(columns))
+    return int(cursor.execute(_INSERT_CARRIED, {"since": times[0], "until": times[-1]}).fetchall()[0][0])
 
 
 def _now() -> int:

@@ -36,6 +36,12 @@ returning trace_id
 """
 
 
+def words_of(scorer: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The words, in lower case, that mean right and wrong of a scorer, for `in` of SQL."""
+    is_label = scorer.startswith(PREFIX)
+    return ("true", *(RIGHT if is_label else ())), ("false", *(WRONG if is_label else ()))
+
+
 def label_scorer(annotator: str) -> str:
     """The scorer of somebody's labels; QueryInvalid for a name that cannot be part of one."""
     if not isinstance(annotator, str) or not ANNOTATOR.fullmatch(annotator):

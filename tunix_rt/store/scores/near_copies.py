@@ -5,7 +5,8 @@ Only SQL, in a DuckDB of its own that spills beside the store: it takes 300 byte
 """
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tunix_rt.store.engine.spill import spill_folder
 _MEMORY_LIMIT = "512MB"
 _BINS, _BANDS = 64, 16
 _TEXT_BYTES = 2 * 2**20
+_THREADS = 2
 _MEMBERS = """
 create table members (nr integer, id uuid, moment bigint, prompt blob, "group" blob);
 create table bands (nr integer, band ubigint);
@@ -30,24 +32,23 @@ create table shingled (nr integer, shingles uinteger[]);
 _SHINGLES = """
 select
     nr,
-    list_distinct(
-        case len(words)
-            when 0 then []
-            when 1 then [hash(words) & 4294967295]
-            when 2 then [hash(words) & 4294967295]
-            else list_transform(
-                list_zip(words[:len(words) - 2], words[2:len(words) - 1], words[3:]),
-                lambda three: hash(three) & 4294967295
-            )
-        end
-    )::uinteger[] as shingles
+    case len(words)
+        when 0 then []
+        when 1 then [hash(words) & 4294967295]
+        when 2 then [hash(words) & 4294967295]
+        else list_transform(
+            list_zip(words[:len(words) - 2], words[2:len(words) - 1], words[3:]),
+            lambda three: hash(three) & 4294967295
+        )
+    end::uinteger[] as shingles
 from (
     select nr, list_transform(list_filter(split, lambda w: w <> ''), lambda w: hash(w)) as words
     from (select nr, string_split(translate(lower(text), e'\\n\\t\\r', '   '), ' ') as split from {texts})
 )
 """
 
-# The least shingle of each of the 64 bins: a bin that is empty in both of two texts says nothing against them.
+# The least shingle of each of the 64 bins: a bin that is empty in both of two texts says nothing against them. Shingles
+# that come twice change no minimum: to find them would take as long as all the rest.
 _TO_BANDS = f"""
 insert into bands
 select nr, hash(bin // {_BINS // _BANDS}, bit_xor(hash(bin, least)))
@@ -57,6 +58,18 @@ from (
     group by all
 )
 group by nr, bin // {_BINS // _BANDS}
+"""
+_TO_SHINGLED = f"""
+insert into shingled
+select nr, list_distinct(shingles)
+from ({_SHINGLES.format(texts="(select nr, text from given join wanted using (id))")})
+"""
+# Once, and not for each piece of the texts.
+_WANTED = """
+create table wanted as
+select nr, id
+from members
+where nr in (select one from candidates union all select other from candidates)
 """
 
 # The first text of a bucket is compared with its others: of one group with those of the group, and of one prompt with
@@ -146,34 +159,41 @@ class NearCopies:
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Adds texts, oldest first: `id`, `moment`, `prompt` and `group` (keys of 16 bytes), `text`."""
+        numbered = []
         for piece in pieces(batch):
-            self._add(piece)
+            numbers = pa.array(range(self._n, self._n + len(piece)), pa.int32())
+            numbered.append(piece.append_column("nr", numbers))
+            self._n += len(piece)
+        self._each(self._add, numbered)
 
     def _add(self, piece: pa.Table) -> None:
-        numbers = pa.array(range(self._n, self._n + len(piece)), pa.int32())
-        self._duckdb.register("batch", piece.append_column("nr", numbers))
-        self._n += len(piece)
-        self._duckdb.execute('insert into members select nr, id, moment, prompt, "group" from batch')
-        self._duckdb.execute(_TO_BANDS)
+        with self._duckdb.cursor() as cursor:
+            cursor.register("batch", piece)
+            cursor.execute('insert into members select nr, id, moment, prompt, "group" from batch')
+            cursor.execute(_TO_BANDS)
+
+    @staticmethod
+    def _each(work: Callable[[pa.Table], None], some: Iterable[pa.Table]) -> None:
+        # DuckDB has one core at work on a piece, which is less than it divides among its threads.
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for _ in pool.map(work, some):
+                pass
 
     def pair(self) -> int:
         """Finds the candidates among all that were added, and returns how many pairs there are."""
         self._duckdb.execute(_TO_CANDIDATES)
         self._duckdb.execute("drop table bands")
+        self._duckdb.execute(_WANTED)
         return int(self._duckdb.execute("select count(*) from candidates").fetchall()[0][0])
 
     def compare(self, batch: pa.RecordBatch) -> None:
         """Takes the texts of the candidates from a batch that has `id` and `text`."""
-        for piece in pieces(batch):
-            self._compare(piece)
+        self._each(self._compare, pieces(batch))
 
     def _compare(self, piece: pa.Table) -> None:
-        self._duckdb.register("given", piece)
-        self._duckdb.execute(
-            "create or replace temp table candidate_texts as select nr, text from given join members using (id) "
-            "where nr in (select one from candidates union all select other from candidates)"
-        )
-        self._duckdb.execute(f"insert into shingled {_SHINGLES.format(texts='candidate_texts')}")
+        with self._duckdb.cursor() as cursor:
+            cursor.register("given", piece)
+            cursor.execute(_TO_SHINGLED)
 
     def found(self, threshold: float) -> pa.Table:
         """The texts with an earlier near-copy: `id`, `inside` its group or of another prompt, `nearest`, `similarity`.

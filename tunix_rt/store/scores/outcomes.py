@@ -22,6 +22,8 @@ MOST_ANSWER_CHARS = 4_096
 MOST_EXPLANATION_CHARS = 2_000
 # Evidence, and not another copy of the trace.
 _MOST_METADATA_BYTES = 2**16
+# Kept: `json.dumps` would make one for each score.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 class NoScore(ValueError):
@@ -116,6 +118,14 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
+def _as_json(metadata: Mapping[str, Any]) -> str:
+    try:
+        # Mostly it is JSON already; going through all of it takes as long again.
+        return _ENCODER.encode(metadata)
+    except (TypeError, ValueError):
+        return json.dumps(plain(metadata), ensure_ascii=False, separators=(",", ":"))
+
+
 def metadata_json(metadata: Any) -> str | None:
     """The evidence as it is stored, None where there is none; raises NoScore."""
     if not metadata:
@@ -123,7 +133,7 @@ def metadata_json(metadata: Any) -> str | None:
     try:
         if not isinstance(metadata, Mapping):
             raise NoScore(f"metadata of type {type(metadata).__name__}, not an object")
-        text = json.dumps(plain(metadata), ensure_ascii=False, separators=(",", ":"))
+        text = _as_json(metadata)
     except (TraceInvalid, ValueError) as error:
         if isinstance(error, NoScore):
             raise

@@ -12,6 +12,7 @@ from tunix_rt.store.filters import Condition, Filters
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.scores.agreement import of_meta, require_scores
 from tunix_rt.store.scores.current import CURRENT_OF_TRACES
+from tunix_rt.store.scores.labels import words_of
 from tunix_rt.store.scores.policy import CORRECT, POLICY
 from tunix_rt.store.selection import Selection
 
@@ -39,7 +40,7 @@ valued as (
         sample.*,
         coalesce(
             {{value}},
-            case lower(scored.label) when 'true' then 1.0 when 'false' then 0.0 end,
+            case when lower(scored.label) in {{right}} then 1.0 when lower(scored.label) in {{wrong}} then 0.0 end,
             try_cast(marked as double)
         ) as value
     from samples as sample
@@ -226,10 +227,15 @@ def _by_prompt(selection: Selection, scorer: str, marked: str) -> list[dict[str,
     filters = Filters(ids=selection).also(Condition("trim(prompt) <> ''"))
     samples = pa.Table.from_batches(scan(session, _SAMPLE.format(marked=marked), filters, newest_first=False))
     value = "(scored.value > 0)::double" if scorer == _OWN else "scored.value"
+    right, wrong = words_of(scorer)
     with session.cursor() as cursor:
         cursor.register("samples", samples)
         try:
-            found = cursor.sql(_PROMPTS.format(value=value), params=[scorer]).to_arrow_table().to_pylist()
+            found = (
+                cursor.sql(_PROMPTS.format(value=value, right=right, wrong=wrong), params=[scorer])
+                .to_arrow_table()
+                .to_pylist()
+            )
         finally:
             cursor.unregister("samples")
     n_policies = len(samples["policy"].unique())
