@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         LoadReport,
         Overlap,
         Page,
+        Plot,
         Rejection,
         ScoreReport,
         SqlResult,
@@ -74,8 +75,8 @@ _HOMES = {
     "trace_schema": "json_schema",
     "settings": "Settings",
     "store": (
-        "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Rejection ScoreReport SqlResult "
-        "StoreHealth StoreInfo TraceStore VerifyReport"
+        "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Plot Rejection ScoreReport "
+        "SqlResult StoreHealth StoreInfo TraceStore VerifyReport"
     ),
     "widgets": "FolderWatch StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
 }
@@ -96,6 +97,7 @@ __all__ = [
     "MemoryLimitReached",
     "Overlap",
     "Page",
+    "Plot",
     "QueryInvalid",
     "Rejection",
     "Score",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tunix_rt.store.scores.flags import FlagReport
     from tunix_rt.store.scores.groups import Groups
     from tunix_rt.store.scores.overlap import Overlap
+    from tunix_rt.store.scores.plots import Plot
     from tunix_rt.store.scores.run import ScoreReport
     from tunix_rt.store.store import TraceStore
     from tunix_rt.store.upkeep.compact import Compaction
@@ -30,6 +31,7 @@ _HOMES = {
     "LoadReport": "tunix_rt.store.ingest.load_report",
     "Overlap": "tunix_rt.store.scores.overlap",
     "Page": "tunix_rt.store.query.page",
+    "Plot": "tunix_rt.store.scores.plots",
     "Rejection": "tunix_rt.formats",
     "ScoreReport": "tunix_rt.store.scores.run",
     "SqlResult": "tunix_rt.store.query.sql_result",
@@ -49,6 +51,7 @@ __all__ = [
     "LoadReport",
     "Overlap",
     "Page",
+    "Plot",
     "Rejection",
     "ScoreReport",
     "SqlResult",

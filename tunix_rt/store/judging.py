@@ -11,6 +11,7 @@ from tunix_rt.store.query.page import Page
 from tunix_rt.store.scores.agreement import Agreement, agreement, disagreements
 from tunix_rt.store.scores.groups import Groups, groups
 from tunix_rt.store.scores.overlap import Overlap, overlap
+from tunix_rt.store.scores.plots import Plot, plot
 
 
 class Judging:
@@ -41,6 +42,16 @@ class Judging:
     def disagreements(self, a: str, b: str, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> Page:
         """A page of the traces to which two scorers give different labels, newest first; as `agreement`."""
         return self.page(ids=disagreements(self._session, a, b, Filters(**filters)), limit=limit)
+
+    def plot(self, kind: str, *, scorer: str = "answer", **filters: Unpack[FilterArgs]) -> Plot:
+        """A picture of the traces that pass the filters, which shows itself: a PNG, and a table as text.
+
+        `kind` is "lengths" (characters of steps and answer), "scores" (of the scorer), "length_and_score" (the share of
+        yes in ten equal parts by length), "training" (the mean score of each policy over its training steps), or
+        "difficulty" (how many prompts of each policy are too hard, informative, too easy; see `groups`). For `answer`,
+        `meta.correct` counts where it has not judged. Raises QueryInvalid for another kind, and without matplotlib.
+        """
+        return plot(self._session, kind, scorer, Filters(**filters), self.page)
 
     def overlap(
         self, prompts: Any, *, n: int = 13, progress: Progress = True, **filters: Unpack[FilterArgs]
