@@ -49,9 +49,10 @@ def test_each_kind_is_a_picture_with_its_table(store):
     lengths = store.plot("lengths")
     assert sum(lengths.df()["traces"]) == 48
     assert str(lengths).startswith("Characters of steps and answer: 48 traces\n\n")
-    assert store.plot("training").arrow().to_pylist()[1] == {
-        "policy": "a$b$_^", "step": 1.0, "mean": 0.5, "low": pytest.approx(1 / 6), "high": pytest.approx(5 / 6), "traces": 12, "prompts": 6,
-    }  # fmt: skip
+    second = store.plot("training").arrow().to_pylist()[1]
+    interval = second.pop("low"), second.pop("high")
+    assert second == {"policy": "a$b$_^", "step": 1, "mean": 0.5, "traces": 12, "prompts": 6}
+    assert interval == pytest.approx((1 / 6, 5 / 6))
     assert store.plot("difficulty").arrow().to_pylist()[0] == {
         "policy": "a$b$_^ · 0", "too hard": 4, "informative": 1, "too easy": 1,
     }  # fmt: skip
