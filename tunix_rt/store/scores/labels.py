@@ -8,10 +8,11 @@ from tunix_rt.model import TraceRecord
 from tunix_rt.settings import ANNOTATOR
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.query.cursor import whole_number
+from tunix_rt.store.scores.facts import LABEL_PREFIX
 from tunix_rt.store.scores.outcomes import MOST_EXPLANATION_CHARS
 from tunix_rt.validation import short
 
-PREFIX = "label:"
+PREFIX = LABEL_PREFIX
 # Of a label that was taken back, which is a newer one without a word.
 WITHDRAWN = "withdrawn"
 _MOST_CHARS = 100
