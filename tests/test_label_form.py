@@ -138,6 +138,13 @@ def test_it_resumes_and_two_people_or_two_kernels_see_their_own(front, form, sto
     assert (again.ids, again.position) == (form.ids[::-1], 0)
     bob = rt.LabelForm(store, records, annotator="bob")
     assert (bob.position, where(front(bob))[1]) == (0, 0)
+    store.score(lambda _: 0.25, name="judge", progress=False)
+    bob.move(1)
+    bob.move(-1)
+    text = Acting(front(bob).state["shown"]["html"]).text
+    assert "judge" in text
+    assert "label:" not in text
+    assert "label:ada" in rt.TraceViewer(store, records[0].id).shown["html"]
     bob.label("bad")
     # The other kernel of ada's labels the trace that this one shows, and the next: neither is shown again.
     again.label("good")

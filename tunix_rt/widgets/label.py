@@ -17,7 +17,7 @@ from tunix_rt.model import TraceRecord
 from tunix_rt.store import Page, Selection, TraceStore
 from tunix_rt.store.filters import FILTERS, FilterArgs
 from tunix_rt.store.query.cursor import whole_number
-from tunix_rt.store.scores.labels import label_scorer, label_word
+from tunix_rt.store.scores.labels import PREFIX, label_scorer, label_word
 from tunix_rt.widgets.form import Form, action, front_end
 
 FIRST_ERROR = "first error"
@@ -275,9 +275,9 @@ class LabelForm(Form):
             # A label changes nothing in it, and it may be long.
             shown = self.shown
         else:
-            html = render.trace_html(
-                record.payload, id=record.id, created_at=record.created_at, text=self.view, styled=False
-            )
+            # Without what people say of it: the annotator's own labels are beside it, those of others are not shown.
+            scores = {name: score for name, score in record.scores.items() if not name.startswith(PREFIX)}
+            html = render.record_html(record.model_copy(update={"scores": scores}), text=self.view, styled=False)
             shown = {"id": trace, "view": self.view, "html": html}
         with self._action_lock, self.hold_sync():
             self.shown = shown
