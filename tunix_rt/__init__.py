@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         LoadReport,
         Overlap,
         Page,
+        Plot,
         Rejection,
         ScoreReport,
         Selection,
@@ -88,8 +89,8 @@ _HOMES = {
     "trace_schema": "json_schema",
     "settings": "Settings",
     "store": (
-        "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Rejection ScoreReport Selection "
-        "SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore VerifyReport compare"
+        "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Plot Rejection ScoreReport "
+        "Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore VerifyReport compare"
     ),
     "store.terms": "absent between ge gt le lt ne present",
     "widgets": "FolderWatch LabelForm StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
@@ -112,6 +113,7 @@ __all__ = [
     "MemoryLimitReached",
     "Overlap",
     "Page",
+    "Plot",
     "QueryInvalid",
     "Rejection",
     "Score",
