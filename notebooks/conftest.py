@@ -2,5 +2,12 @@
 
 import os
 
+import pytest
+
 # For their kernels; the tests in `tests/` take it out of their own surroundings.
 os.environ["TQDM_DELAY"] = "3600"
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Each starts a kernel, and its cells need those before them."""
+    item.add_marker("slow")

@@ -1,6 +1,7 @@
 """A fresh store in a temporary folder, and traces to put into it."""
 
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -43,8 +44,19 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(work)
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an empty store that nobody uses."""
+    folder = tmp_path_factory.mktemp("empty")
+    rt.TraceStore(folder / "traces.duckdb").close()
+    return folder
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> rt.TraceStore:
+def store(tmp_path: Path, empty_store: Path) -> rt.TraceStore:
+    """A store of the test's own; its files are copied, which takes a third of the time that making them takes."""
+    for file in empty_store.iterdir():
+        shutil.copyfile(file, tmp_path / file.name)
     return rt.TraceStore(tmp_path / "traces.duckdb")
 
 

@@ -97,6 +97,7 @@ def test_files_are_listed_when_they_are_loaded(front, app, tmp_path):
     assert app.status.info.n_traces == 27
 
 
+@pytest.mark.slow
 def test_an_upload_into_a_busy_store_is_told_as_done(front, filled, make_trace, caplog):
     store = rt.TraceStore(filled.path, settings=rt.Settings(pool_timeout=1))
     app = rt.app(store)
@@ -127,6 +128,7 @@ def test_closing_the_panel_closes_its_parts(app):
     assert app.selected is not None
 
 
+@pytest.mark.slow
 def test_panels_that_are_closed_leave_nothing_behind(filled):
     rt.app(filled).close()
     settled()
@@ -152,6 +154,7 @@ def test_the_picture_of_the_panel_follows_its_list(front, app):
     assert ["24 × 2?" in shown[1], "14 × 2?" in shown[2], "0 × 2?" in shown[3], len(shown)] == [True, True, True, 4]
 
 
+@pytest.mark.slow
 def test_pages_turn_while_files_come_in(front, app, tmp_path):
     """A load in a thread of its own lists what it added; a page that is turned meanwhile has its right place."""
     for n in range(10):
@@ -186,6 +189,7 @@ for _ in range(20):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("last", ["", "app.close()", "store.close()", "del app, store"])
 def test_a_program_ends_without_a_word_while_a_form_counts(tmp_path, last):
     assert told_by(END + last, tmp_path / "runs.duckdb") == []

@@ -224,6 +224,7 @@ steps = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(anything, st.lists(steps, max_size=4) | anything)
 def test_no_trajectory_whatsoever_raises_anything_but_trace_invalid(agent, said):
     value = trajectory(agent=agent, steps=said)

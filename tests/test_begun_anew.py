@@ -57,6 +57,7 @@ def prompts(path):
 NEW = ["new 0", "new 1", "new 2"]
 
 
+@pytest.mark.slow
 def test_who_closes_a_deleted_file_leaves_the_log_of_the_new_one(store, path, make_trace):
     store.add(make_trace())
     assert store.count() == 6
@@ -89,6 +90,7 @@ def test_a_change_in_a_folder_that_was_moved_away_is_told(store, path, tmp_path)
     assert len(prompts(path)) == 5
 
 
+@pytest.mark.slow
 def test_a_lock_file_that_is_gone_gives_no_right_to_the_new_journal(store, path):
     """Its counts are about the old one: what they call folded would be deleted from the new one."""
     queue = store._session._files.queue
@@ -100,6 +102,7 @@ def test_a_lock_file_that_is_gone_gives_no_right_to_the_new_journal(store, path)
     assert prompts(path) == NEW
 
 
+@pytest.mark.slow
 def test_counts_of_another_journal_are_not_believed(store, path, tmp_path):
     lock = path.with_name("runs.lock")
     shutil.copy(lock, tmp_path / "lock")
@@ -110,6 +113,7 @@ def test_counts_of_another_journal_are_not_believed(store, path, tmp_path):
     assert prompts(path) == NEW
 
 
+@pytest.mark.slow
 def test_a_journal_that_is_replaced_while_it_is_opened_takes_no_row(store, path):
     def replace(_connection):
         remove(path)
@@ -121,6 +125,7 @@ def test_a_journal_that_is_replaced_while_it_is_opened_takes_no_row(store, path)
     assert prompts(path) == NEW
 
 
+@pytest.mark.slow
 def test_a_journal_that_is_deleted_while_it_is_opened_is_not_made_empty(store, path):
     def delete(_connection):
         remove(path)
@@ -167,6 +172,7 @@ def test_who_makes_a_store_leaves_the_one_that_was_made_meanwhile(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["runs.duckdb"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["False", "True"])
 def test_who_is_killed_while_it_makes_a_store_leaves_nothing_that_expects_it(path, how, make_trace):
     program = """

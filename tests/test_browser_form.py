@@ -227,6 +227,7 @@ def test_walking_up_goes_on_to_what_has_come_meanwhile(form, filled, make_trace)
     assert met == [*range(15, 28), 27, 27]
 
 
+@pytest.mark.slow
 def test_two_hundred_pages_leave_nothing_behind(front, filled):
     form = rt.TraceBrowser(filled, limit=2)
     widgets, threads = n_widgets(), threading.active_count()

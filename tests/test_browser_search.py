@@ -206,4 +206,40 @@ def test_the_filters_that_a_form_has_a_field_for_come_from_the_table(front, stor
     assert {"source": "text", "model": "text", "run": "text", "training_step": "number"}.items() <= fields.items()
     form.do("find", filters={"model": "m", "run": "r", "training_step": 1.0})
     assert [row["preview"] for row in form.state["shown"]["rows"]] == ["1"]
+    form.do("find", filters={"meta": "training_step>=1, model!=x"})
+    assert [row["preview"] for row in form.state["shown"]["rows"]] == ["2", "1"]
+    form.do("find", filters={"meta": {"training_step": 1, "reward": None}})
+    assert form.state["filters"] == {"meta": "training_step=1, reward=null"}
+    form.do("find", filters={"meta": "reward<1"})
+    assert form.state["shown"]["empty"] == "No trace matches the search and the filters: no trace has meta.reward."
     assert 'training_step="x": must be a number' in form.ask("find", filters={"training_step": "x"})["problem"]
+
+
+def test_a_list_is_sorted_page_by_page_and_jumps_back_to_the_order_of_time(front, store, make_trace):
+    rewards = [0.5, -1.5, "a", None, -0.125, 3]
+    store.add_many(make_trace(str(n), meta={"reward": reward}) for n, reward in enumerate(rewards))
+    form = front(rt.TraceBrowser(store, limit=4))
+    assert (form.state["order_by"], form.state["descending"]) == ("created_at", True)
+
+    def shown():
+        return [row["preview"] for row in form.state["shown"]["rows"]]
+
+    form.do("sort", order_by="meta.reward", descending=False)
+    assert (form.state["order_by"], form.state["descending"], shown()) == ("meta.reward", False, ["1", "4", "0", "5"])
+    form.do("next")
+    assert (shown(), form.state["shown"]["next"]) == (["2", "3"], False)
+    form.do("previous")
+    assert shown() == ["1", "4", "0", "5"]
+    form.do("last")
+    assert (shown(), form.state["shown"]["next"]) == (["0", "5", "2", "3"], False)
+    form.do("find", filters={"meta": "reward<1"})
+    assert shown() == ["1", "4", "0"]
+    store.add(make_trace("new", meta={"reward": -7}))
+    form.do("look")
+    assert form.state["n_new"] == 1
+    form.do("first")
+    assert (shown(), form.state["n_new"]) == (["new", "1", "4", "0"], 0)
+    assert 'order_by="x": must be' in form.ask("sort", order_by="x", descending=False)["problem"]
+    assert form.state["order_by"] == "meta.reward"
+    form.do("jump", date=store.latest().created_at.date().isoformat())
+    assert (form.state["order_by"], form.state["descending"], shown()[0]) == ("created_at", True, "new")

@@ -7,7 +7,7 @@ import pytest
 
 import tunix_rt as rt
 from tunix_rt.render.humanize import utc
-from tunix_rt.store.query.page import cursor_at
+from tunix_rt.store.query.cursor import cursor_at
 from tunix_rt.widgets.browser import TraceBrowser
 
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
@@ -97,6 +97,7 @@ def test_moments_of_numpy_and_pandas(full):
             full.count(since=moment)
 
 
+@pytest.mark.slow
 def test_they_are_read_kept_and_shown_wherever_a_trace_goes(full, tmp_path):
     stored = [(record.id, record.created_at, record.payload) for record in full.records()]
     assert [time for _, time, _ in stored] == TIMES[::-1]

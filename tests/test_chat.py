@@ -306,16 +306,19 @@ def test_rows_of_other_families_are_not_taken(name, row):
     assert READABLE[name].misfit(row)
 
 
+@pytest.mark.slow
 @given(spoiled(MESSAGES, chat({"role": "assistant", "content": [{"type": "text", "text": "4"}], "tool_calls": [CALL]})))
 def test_any_messages_are_taken_or_refused(row):
     assert only_refuses("messages", row)
 
 
+@pytest.mark.slow
 @given(spoiled(SHAREGPT, {"conversations": [ASKED, {"from": "function_call", "value": "{}"}]}))
 def test_any_conversations_are_taken_or_refused(row):
     assert only_refuses("sharegpt", row)
 
 
+@pytest.mark.slow
 @given(spoiled(COMPLETION, {"response": {"body": COMPLETION}, "request": {"messages": [ASKED]}}))
 def test_any_chat_completion_is_taken_or_refused(row):
     assert only_refuses("chat_completion", row)

@@ -210,6 +210,7 @@ def test_whatever_is_split_has_all_its_words(text):
     assert "".join(without_marks(turn.text) for turn in turns) == without_marks(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece", ["<|im_start|>user\n", "<s>", "<|assistant|>", "</s>", "<｜User｜>", "[INST]", "```\n", "`"]
 )
@@ -230,6 +231,7 @@ def test_a_file_of_templated_texts_loads(store):
         read("templated_text", {"text": "Once upon a time"})
 
 
+@pytest.mark.slow
 @given(spoiled({"text": templated("chatml", ("user", ASKED), ("assistant", ANSWER)), "id": 1}))
 def test_any_templated_text_is_taken_or_refused(row):
     assert only_refuses("templated_text", row)

@@ -48,6 +48,7 @@ def examples():
     return rt.TraceStore()
 
 
+@pytest.mark.slow
 def test_files_are_loaded_listed_and_shown(tmp_path):
     write("a.jsonl", ROW, ROW | {"prompt": "3 + 3?"})
     assert call("load", "a.jsonl") == "2 added · 0 already stored · 0 rejected\nfrom a.jsonl · format trace\n"
@@ -62,6 +63,7 @@ def test_files_are_loaded_listed_and_shown(tmp_path):
     assert "\nSteps\n  [0] step\n      2 + 2 = 4\n" in shown
 
 
+@pytest.mark.slow
 def test_what_is_there_already_is_not_added_again_unless_it_is_asked():
     write("a.jsonl", ROW)
     assert [
@@ -140,8 +142,9 @@ FILTERED = {
     "min_chars": (["--min-chars", "300"], 8),
     "max_chars": (["--max-chars", "100"], 2),
     "trace_version": (["--trace-version", "1.1"], 3),
-    "meta": (["--meta", "correct=true", "--meta", "model=toy-1b"], 5),
+    "meta": (["--meta", "correct=true", "--meta", "model=toy-1b", "--meta", "!x", "--meta", "model>=t"], 5),
     "score": (["--score", "loop"], 0),
+    "selection": (["--selection", "none"], 0),
     "ids": (["--id", "NEWEST"], 1),
     "where": (["--where", "n_steps > 100"], 1),
 }
@@ -237,6 +240,7 @@ def test_a_trace_is_shown_whole_however_long_it_is(make_trace):
     assert "more" not in shown
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("examples")
 def test_exports_go_to_files_with_a_manifest_and_to_standard_output():
     told = dict(line.split(maxsplit=1) for line in call("export", "all.jsonl").splitlines())
@@ -260,9 +264,14 @@ def test_parquet_goes_through_a_pipe_as_into_a_file():
     piped = CliRunner().invoke(app, ["export", "-", "--format", "parquet", "--quiet"])
     call("export", "all.parquet")
     assert piped.stdout_bytes == Path("all.parquet").read_bytes()
+    call("score", "length")
+    assert f"scores   17, in {Path('s.scores.parquet').resolve()}" in call("export", "s.parquet")
+    (told,) = rows(call("export", "s.parquet", "--no-scores", "--json"))
+    assert (told["scores"], told["score_file"], Path("s.scores.parquet").exists()) == (0, None, False)
     assert piped.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("examples")
 def test_the_files_of_a_job_come_in_by_a_look():
     Path("out").mkdir()
@@ -280,6 +289,7 @@ def test_the_files_of_a_job_come_in_by_a_look():
     assert said("watch", "not-there-yet", "--once") == ""
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("examples")
 def test_the_store_is_looked_after(tmp_path):
     (info,) = rows(call("store", "info", "--json"))
@@ -294,6 +304,7 @@ def test_the_store_is_looked_after(tmp_path):
     assert "disorder" in call("store", "compact")
 
 
+@pytest.mark.slow
 def test_a_store_goes_down_to_an_older_schema_and_stays_there_until_it_is_opened(examples):
     import duckdb
 
@@ -333,7 +344,7 @@ def test_health_is_an_exit_status(tmp_path):
         (["load", "nowhere"], 1, "nowhere: no such file or folder"),
         (["list", "-n", "0"], 2, "--limit"),
         (["list", "--after", "x"], 2, 'after="x": is not a valid cursor'),
-        (["list", "--meta", "reward"], 2, "reward: must be KEY=VALUE"),
+        (["list", "--meta", "reward<1, x"], 2, "give each term as an option of its own"),
         (["list", "--since", "yesterday"], 2, 'since="yesterday": must be a time'),
         (["list", "--where", "selec"], 2, 'where="selec"'),
         (["list", "--store", "nope.duckdb"], 1, "nope.duckdb: there is no store; create one with: tunix-rt load"),
@@ -447,3 +458,34 @@ def test_groups_are_counted_over_the_samples_of_a_prompt():
     found = json.loads(call("groups", "--by", "prompt", "--by", "run", "--run", "r1", "--json"))
     assert (found["groups"], found["samples"], found["data"][0]["run"]) == (1, 2, "r1")
     assert "by=" in said("groups", "--by", "nothing", status=2)
+
+
+def test_two_traces_or_two_sets_are_compared():
+    rows = [
+        ROW | {"final_answer": str(n), "meta": {"correct": n == 4, "run": f"r{n}", "source": "s"}} for n in range(3, 5)
+    ]
+    call("load", write("samples.jsonl", *rows))
+    a, b = (one["id"] for one in map(json.loads, call("list", "--json").splitlines()))
+    assert "A right, B wrong: it flips" in call("compare", a, b)
+    assert json.loads(call("compare", b, "latest", "--json"))["verdicts"] == [False, True]
+    found = json.loads(call("compare", "run=r3", "meta.run=r4", "--source", "s", "--json"))
+    assert (found["wins"], found["a"]["filters"]) == (1, {"source": "s", "run": "r3"})
+    assert "worse on 0" in call("compare", "run=r3", "run=r4")
+    assert "a selection is compared with another selection" in said("compare", a, "run=r3", status=2)
+    assert "name two ids without filters" in said("compare", a, b, "--source", "s", status=2)
+    assert "unknown filter" in said("compare", "nothing=1", "run=r3", status=2)
+    assert "compare: run is a filter of one set and of both" in said(
+        "compare", "run=r3", "run=r4", "--run", "r5", status=2
+    )
+
+
+def test_a_selection_is_stored_by_name_and_is_a_filter():
+    call("load", "--examples")
+    said_first = call("select", "few", "--max-steps", "3", "--limit", "4", "--seed", "0")
+    assert "few, version 1: 4 traces" in said_first
+    call("load", write("samples.jsonl", ROW))
+    assert call("select", "few", "--max-steps", "3", "--limit", "4", "--seed", "0") == said_first
+    assert json.loads(call("select", "few", "--json"))["traces"] == 4
+    assert json.loads(call("select", "few", "--min-steps", "3", "--json"))["version"] == 2
+    assert len(call("list", "--selection", "few@1", "--json").splitlines()) == 4
+    assert "has no version 7" in said("select", "few", "--number", "7", status=2)

@@ -79,6 +79,7 @@ def on_terminal(*words, columns=80, until=None, stdin=None):
     return shown.decode().replace("\r\n", "\n"), process.wait(PATIENCE)
 
 
+@pytest.mark.slow
 def test_a_training_script_pipes_its_traces_in():
     trace = "{'prompt': f'{n}?', 'steps': ['s'], 'final_answer': 'a'}"
     Path("train.py").write_text(f"import json\nfor n in range(3):\n    print(json.dumps({trace}))")
@@ -100,12 +101,14 @@ def test_what_is_loaded_and_exported_through_pipes_is_what_was_there():
     assert rt.TraceStore("b.duckdb").count() == 5
 
 
+@pytest.mark.slow
 def test_a_process_in_place_of_a_file_is_read():
     Path("a.jsonl").write_text("".join(map(row, range(5))))
     put, _ = run_in_shell("tunix-rt load <(head -n 2 a.jsonl) <(tail -n 1 a.jsonl)")
     assert re.findall(r"(\d) added", put) == ["2", "1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["list --all", "list --all --json", "export -"])
 def test_whoever_reads_may_go_away_and_nothing_is_said(words):
     store = rt.TraceStore()
@@ -127,6 +130,7 @@ def test_standard_output_may_be_full_and_streams_may_be_closed():
     assert "standard input: is empty" in run_in_shell("tunix-rt load - <&-", status=1)[1]
 
 
+@pytest.mark.slow
 def test_exit_statuses_reach_the_shell():
     Path("bad.jsonl").write_text(row(1) + "{\n")
     assert "1 rejected" in run("load", "bad.jsonl", status=1)[0]
@@ -136,6 +140,7 @@ def test_exit_statuses_reach_the_shell():
     )
 
 
+@pytest.mark.slow
 def test_an_interrupted_load_keeps_what_was_committed_and_says_so():
     os.mkfifo("pipe")
     with start("load", "pipe", "--store", "s.duckdb") as process, Path("pipe").open("w") as pipe:
@@ -151,6 +156,7 @@ def test_an_interrupted_load_keeps_what_was_committed_and_says_so():
     assert int(added.replace(",", "")) == store.count() < MANY
 
 
+@pytest.mark.slow
 def test_an_interrupt_of_a_pipe_stores_what_came_through_it():
     process = start("load", "-", stdin=subprocess.PIPE)
     process.stdin.write("".join(map(row, range(3))))
@@ -166,6 +172,7 @@ def test_an_interrupt_of_a_pipe_stores_what_came_through_it():
     assert rt.TraceStore().count() == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sign", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
 def test_a_watch_tells_each_look_that_brought_something_and_ends(sign, status):
     Path("out").mkdir()
@@ -197,6 +204,7 @@ def test_a_store_that_another_program_holds_is_busy(store, make_trace):
     assert "1 trace" in run("list", "--store", store.path)[0]
 
 
+@pytest.mark.slow
 def test_progress_shows_on_a_terminal_and_nowhere_else():
     reading, writing = os.pipe()
     seen = threading.Event()
@@ -220,6 +228,7 @@ def test_progress_shows_on_a_terminal_and_nowhere_else():
     assert run("load", "a.jsonl")[1] == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [60, 200])
 def test_a_trace_is_folded_to_the_terminal_and_stays_whole_in_a_pipe(columns, make_trace):
     text = " ".join(f"word{n}" for n in range(300)) + " 日本語の文章" * 50
@@ -234,6 +243,7 @@ def test_a_trace_is_folded_to_the_terminal_and_stays_whole_in_a_pipe(columns, ma
     assert text in run("show")[0]
 
 
+@pytest.mark.slow
 def test_lists_take_the_width_of_the_terminal(make_trace):
     rt.TraceStore().add(make_trace("long words " * 20, final_answer="long answers " * 20))
     widths = [max(map(len, on_terminal("list", columns=columns)[0].splitlines())) for columns in (60, 140)]
@@ -253,6 +263,7 @@ def test_a_terminal_gets_no_control_character_and_no_parquet(make_trace):
     assert (status, "Parquet cannot be written to a terminal" in shown) == (1, True)
 
 
+@pytest.mark.slow
 def test_help_has_no_colour_where_none_is_wanted():
     environment = surroundings(NO_COLOR="1")
     for words in (["--help"], ["load", "--help"], ["store", "--help"]):
@@ -270,6 +281,7 @@ def test_output_is_right_in_a_terminal_without_unicode(make_trace):
     assert json.loads(run("list", "-n", "1", "--text", "日本", "--json")[0])["preview"] == "日本語?"
 
 
+@pytest.mark.slow
 def test_help_and_completion_start_without_the_store():
     program = (
         "import sys; sys.argv[1:] = ['list', '--help']\n"
@@ -310,6 +322,7 @@ def test_commands_options_ids_sources_and_formats_complete(tmp_path):
     assert not other.exists()
 
 
+@pytest.mark.slow
 def test_nothing_that_a_shell_could_run_is_offered(make_trace):
     store = rt.TraceStore()
     store.add_many(
@@ -319,6 +332,7 @@ def test_nothing_that_a_shell_could_run_is_offered(make_trace):
     assert completed("tunix-rt list --source ") == ["good"]
 
 
+@pytest.mark.slow
 def test_a_store_that_cannot_be_opened_offers_nothing_and_says_nothing():
     Path("text.duckdb").write_text("no store\n" * 1_000)
     assert completed("tunix-rt show --store text.duckdb ") == ["latest"]
@@ -336,6 +350,7 @@ def test_each_shell_gets_its_script(shell):
         subprocess.run(["bash", "-n", "-c", script], check=True)
 
 
+@pytest.mark.slow
 def test_the_version_is_told_by_the_command_and_by_the_module():
     assert run("--version")[0] == f"tunix_rt {rt.__version__}\n"
     assert "Usage: python -m tunix_rt" in run(status=2)[0] + run("--help")[0]

@@ -116,6 +116,7 @@ def test_a_column_that_occurs_twice_is_told_by_name(store, tmp_path):
     assert (report.added, report.rejected_count) == (2, 1), "one file of a folder does not stop the others"
 
 
+@pytest.mark.slow
 def test_a_row_of_thousands_of_columns_is_read_and_its_bad_one_named(store):
     table = table_of(pa.array([1, 2]))
     for i in range(2_000):

@@ -172,6 +172,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @given(NAMED, st.dictionaries(st.sampled_from(sorted(KINDS)), st.just("set"), max_size=3), NAMED)
 def test_whatever_a_row_has_under_these_names_is_lifted_or_kept(extra, meta, shared):
     found, left = with_common_meta(meta, extra, shared)
@@ -187,6 +188,7 @@ def test_whatever_a_row_has_under_these_names_is_lifted_or_kept(extra, meta, sha
         assert not isinstance(found[key], float) or math.isfinite(found[key])
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(NAMED)
 def test_a_chat_with_them_is_a_trace_and_loses_none(row):
@@ -202,6 +204,7 @@ def test_a_chat_with_them_is_a_trace_and_loses_none(row):
 NAN = float("nan")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [NAN, math.inf, -math.inf])
 def test_nan_and_infinities_outside_of_the_texts_become_null_in_every_container(store, number):
 

@@ -134,6 +134,7 @@ def test_compaction_is_due_where_a_moment_lies_in_many_places():
     assert not compacting.is_due(1.2)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_pieces")
 def test_an_export_is_the_same_before_and_after(store, put, tmp_path):
     put(shuffled(3_001))
@@ -150,6 +151,7 @@ def test_an_empty_store_and_one_of_few_traces(store, make_trace):
     assert [record.id for record in store.page()] == [record.id for record in records[::-1]]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_pieces")
 def test_many_traces_of_one_moment_are_cut_by_id(store, put):
     put([7] * 3_000 + [1, 9])
@@ -177,6 +179,7 @@ def test_large_traces_make_small_pieces(store, put, monkeypatch):
         assert len(cursor.execute(compacting._STARTS).fetchall()) > 10
 
 
+@pytest.mark.slow
 def test_a_read_only_store_is_refused(store, make_trace):
     store.add(make_trace())
     store.close()
@@ -234,6 +237,7 @@ def test_killed_half_way_it_leaves_every_trace_and_goes_on(store, put):
     assert everything(store) == rows
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_pieces")
 def test_interrupted_it_says_how_far_it_came(store, put, monkeypatch):
     put(shuffled(3_001))

@@ -132,6 +132,7 @@ def test_packed_streams_one_behind_the_other_are_one_file(store):
         assert sum(counts(store.load(padded))[:2]) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pack", [bz2.compress, lzma.compress])
 def test_a_packed_file_that_is_cut_off_keeps_what_was_before(store, pack):
     many = [ROW | {"prompt": f"{n} {os.urandom(500).hex()}"} for n in range(3_000)]
@@ -374,6 +375,7 @@ def test_what_is_no_event_is_told_and_stops_nothing(store):
 # -- archives --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("store")
 def test_members_are_sources_by_name_in_order_and_a_bad_one_stops_nothing():
     members = {
@@ -459,6 +461,7 @@ def test_a_header_that_claims_gigabytes_is_not_read(store):
         store.load(write("t.tar", long.tobuf(tarfile.GNU_FORMAT)))
 
 
+@pytest.mark.slow
 def test_a_bomb_in_an_archive_does_not_fill_the_disk(store, temporary):
     bomb = b"PAR1" + bytes(150 * 2**20)
     for name, data in (
@@ -470,6 +473,7 @@ def test_a_bomb_in_an_archive_does_not_fill_the_disk(store, temporary):
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_progress_runs_through_an_archive_and_can_stop_it(store):
     members = {f"{n}.jsonl": lines([ROW | {"prompt": f"{n} {k}"} for k in range(400)]).encode() for n in range(6)}
     path = write("t.tar.gz", gzip.compress(tar(members | {"x.bin": bytes(2**22)}), 0))
@@ -530,6 +534,7 @@ def test_no_damage_raises_anything_but_source_invalid(kind, place, noise, cut):
     assert all(isinstance(one, Draft | Rejection) for one in _read(data))
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none() | st.integers() | st.text(max_size=5) | st.just(CHAT[0]),

@@ -76,6 +76,7 @@ def test_nothing_is_lost_while_the_folder_is_copied_by_the_processes_that_use_it
     assert store.verify(progress=False).ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("touch", [copy, tar, read])
 def test_a_held_store_stays_held_when_its_folder_is_copied(path, touch):
     store = rt.TraceStore(path)
@@ -86,6 +87,7 @@ def test_a_held_store_stays_held_when_its_folder_is_copied(path, touch):
     store.close()
 
 
+@pytest.mark.slow
 def test_the_journals_log_outlives_a_process_that_closes_it(path, make_trace):
     """SQLite deletes the log when the last process closes it, and knows the others by locks that a copy drops."""
     store = rt.TraceStore(path)

@@ -151,6 +151,7 @@ def test_a_store_serves_other_threads_than_the_one_that_made_it(tmp_path, make_t
     assert store.latest() == record
 
 
+@pytest.mark.slow
 def test_processes_that_come_by_a_link_see_the_same_store(store, tmp_path):
     link = tmp_path / "elsewhere" / "link.duckdb"
     link.parent.mkdir()
@@ -182,6 +183,7 @@ def test_a_third_process_has_its_turn_while_two_read_all_the_time(store, tmp_pat
     assert max(between) <= 200
 
 
+@pytest.mark.slow
 def test_adds_go_on_while_another_program_holds_the_file(store, make_trace):
     store.add(make_trace("before"))
     assert store.count() == 1
@@ -199,6 +201,7 @@ def test_adds_go_on_while_another_program_holds_the_file(store, make_trace):
     assert impatient.count() == store.count() == 9
 
 
+@pytest.mark.slow
 def test_an_idle_process_gives_the_file_up(tmp_path):
     program = (
         "import sys, time; import tunix_rt as rt; from tunix_rt.store.engine import lease; lease._IDLE_SECONDS = 0.2\n"
@@ -223,6 +226,7 @@ def test_an_idle_process_gives_the_file_up(tmp_path):
         assert idle.communicate(timeout=PATIENCE) == ("2\n", None)
 
 
+@pytest.mark.slow
 def test_a_process_that_waits_gets_the_file_from_one_that_lies_idle(store):
     program = (
         "import sys; import tunix_rt as rt; from tunix_rt.store.engine import lease; lease._IDLE_SECONDS = 1e9\n"

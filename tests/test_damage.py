@@ -101,6 +101,7 @@ def test_a_store_damaged_in_the_middle_is_told_when_it_is_read(path):
     assert isinstance(error, rt.StoreDamaged)
 
 
+@pytest.mark.slow
 def test_a_store_that_was_deleted_is_told_and_not_made_anew(path):
     path.unlink()
     error = refused(path, "missing or empty; it had 50 traces", "Put the missing file back")

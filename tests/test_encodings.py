@@ -30,6 +30,7 @@ def options(container):
     return {"mapping": {"prompt": "prompt", "final_answer": "final_answer"}} if container == "CSV" else {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize(
     "encoding", ["windows-1252", "utf-16", "UTF-16LE", "utf-16-be", "utf-32", "utf-8-sig", "gb18030", "utf-7"]

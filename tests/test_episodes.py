@@ -258,6 +258,7 @@ def test_a_row_is_not_taken_for_that_of_another_family(name):
     assert next(one.name for one in READABLE.values() if one.misfit(ROWS[name]) is None) == name
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_spoiled_rows_are_taken_or_refused(data):
     name = data.draw(st.sampled_from(sorted(ROWS)))
@@ -333,6 +334,7 @@ def test_what_is_not_committed_is_not_read(store):
         database.rollback()
 
 
+@pytest.mark.slow
 def test_a_writer_that_adds_during_the_load_loses_nothing(store):
     with closing(trackio_file("sums.db", n=200)) as database:
         done = threading.Event()

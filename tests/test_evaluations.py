@@ -367,6 +367,7 @@ def test_a_row_of_one_family_is_not_taken_for_that_of_another(name):
     assert next(one.name for one in READABLE.values() if one.misfit(ROWS[name]) is None) == name
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_spoiled_rows_are_taken_or_refused(data):
     name = data.draw(st.sampled_from(sorted(ROWS)))

@@ -27,6 +27,7 @@ SCRIPTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS.keys())
 def test_a_script_ends_without_a_word(tmp_path, script):
     path = tmp_path / "runs.duckdb"
@@ -34,6 +35,7 @@ def test_a_script_ends_without_a_word(tmp_path, script):
     assert rt.TraceStore(path).count() == ("add" in script)
 
 
+@pytest.mark.slow
 def test_a_script_ends_well_while_daemon_threads_read(tmp_path):
     program = (
         f"{BEGIN}{ADD}"

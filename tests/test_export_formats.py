@@ -283,6 +283,7 @@ def test_many_pairs_are_read_in_chunks(store, make_trace, exported):
     assert exported("preference")[0] == [pair(f"{n}", f"{n + 900}", f"{n}?") for n in range(900)]
 
 
+@pytest.mark.slow
 def test_what_is_deleted_while_pairs_are_read_is_counted(store, make_trace):
     store.add_many(sample(make_trace, f"{n}", f"{n % 600}?", correct=n < 600) for n in range(1_200))
     tally = Tally()
@@ -408,6 +409,7 @@ def test_an_empty_selection_is_an_empty_file_with_a_manifest(store, make_trace, 
     assert manifest["left_out"] == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", WRITERS)
 def test_exporting_twice_gives_the_same_bytes(store, tmp_path, format):
     store.load(rt.examples.folder())

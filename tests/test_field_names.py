@@ -224,6 +224,7 @@ _VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(st.dictionaries(_NAMES | st.text(max_size=3), _VALUES, max_size=6), max_size=4))
 def test_anything_gets_proposals_that_are_mappings(rows):
     found = proposals_for(rows)

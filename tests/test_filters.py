@@ -1,5 +1,6 @@
 """One set of filters, the same wherever traces are selected."""
 
+import json
 import re
 from datetime import UTC, date, datetime, timedelta
 
@@ -84,10 +85,65 @@ def test_text_is_found_in_prompt_steps_and_answer_whatever_its_case(full, text, 
         ({"": 1}, []),
         ({"..": 1, "a/~b": 1}, []),
         ({"reward": 10**40}, []),
+        # An absent key is not null, and what is neither passes no comparison.
+        ({"reward": rt.absent}, ["cut"]),
+        ({"reward": rt.present}, ["鶴と亀", "27?", "Straße und Maß", "How many EGGS?"]),
+        ({"reward": rt.ne(None)}, ["鶴と亀", "Straße und Maß", "How many EGGS?"]),
+        ({"reward": rt.ne(1)}, ["鶴と亀", "Straße und Maß"]),
+        ({"reward": rt.ne("1")}, ["Straße und Maß", "How many EGGS?"]),
+        ({"reward": rt.lt(1)}, ["Straße und Maß"]),
+        ({"reward": rt.le(1), "source": rt.ne("deutsch")}, ["How many EGGS?"]),
+        ({"reward": rt.between(0.5, np.float32(0.75))}, ["Straße und Maß"]),
+        ({"reward": rt.gt("0")}, ["鶴と亀"]),
+        ({"source": rt.ge("e")}, ["How many EGGS?"]),
+        ({"a.b": rt.present}, ["鶴と亀", "cut"]),
+        ({"l": rt.ne([1])}, ["cut"]),
+        ("reward<1, source!=farm", ["Straße und Maß"]),
+        ("!reward", ["cut"]),
+        ('reward, !"grader.name", reward!=null', ["鶴と亀", "Straße und Maß"]),
+        ('l=[1, "x"]', ["cut"]),
+        ('{"reward": 0.5, "source": "deutsch"}', ["Straße und Maß"]),
+        (["reward>=0.5", "reward<1"], ["Straße und Maß"]),
+        (["a.b=dotted"], ["cut"]),
     ],
 )
 def test_meta_is_compared_by_value_and_dots_reach_inside(full, meta, prompts):
     assert found(full, meta=meta) == prompts
+
+
+@pytest.mark.parametrize("trace_meta", [{"a<b": -0.125, "!x": "1, 2", "{": 1}, None])
+def test_keys_and_texts_with_signs_are_quoted_and_texts_of_options_work_as_before(store, make_trace, trace_meta):
+    store.add(make_trace(meta=trace_meta))
+    n = 1 if trace_meta else 0
+    for text in ('"a<b"<0, "a<b">-1.5, "{", "!x"="1, 2"', ["!x=1, 2"], ["!x=1, 2", '"a<b"=-0.125'], ['"a<b"']):
+        assert store.count(meta=text) == n, text
+    assert store.count(meta='!"a<b", !"!x"') == 1 - n
+
+
+def test_an_empty_page_says_which_key_or_score_no_trace_has(full, tmp_path):
+    full.score(lambda trace: trace.payload and 1, name="one", progress=False)
+    for filters, note in (
+        ({"meta": "reward>5"}, None),
+        ({"meta": {"rewrad": rt.lt(1)}}, "no trace has meta.rewrad"),
+        ({"meta": "reward, a.c=1", "text": "eggs"}, "no trace has meta.a.c"),
+        ({"run": "a"}, "no trace has meta.run"),
+        ({"score": "!oen"}, "no trace has a score by oen"),
+        ({"score": "!one"}, None),
+        ({"score": "one, oen=null", "meta": "x=null, !y, reward=7"}, None),
+        ({"meta": "x", "where": "true"}, None),
+    ):
+        page = full.page(**filters)
+        assert (len(page), page.note) == (0, note)
+        assert full.page(offset=5, **filters).note is None
+        assert str(page).endswith(f": {note}" if note else "")
+        with pytest.raises(rt.TraceNotFound, match=f"passes the filters{f': {note}' if note else '$'}"):
+            full.latest(**filters)
+    assert full.page(meta="x").filters == {"meta": "x"}
+    assert full.page(meta={"x": rt.lt(1)}).filters == {"meta": "x<1"}
+    assert "no trace has meta.x" in full.page(meta="x")._repr_html_()
+    with pytest.warns(UserWarning, match="no trace passed the filters meta: no trace has meta.x$"):
+        full.export(tmp_path / "none.jsonl", meta={"x": rt.lt(1)}, progress=False)
+    assert json.loads((tmp_path / ".none.jsonl.manifest.json").read_text())["filters"] == {"meta": "x<1"}
 
 
 def test_any_key_of_meta_can_be_asked_for(store, make_trace):
@@ -105,7 +161,7 @@ def test_source_steps_version_and_ids(full):
     assert found(full, min_steps=1, max_steps=1) == ["Straße und Maß"]
     assert found(full, trace_version="1.1") == ["cut"]
     newest, second = list(full.page(limit=2))
-    assert found(full, ids=[second.id, str(newest.id)]) == ["鶴と亀", "cut"]
+    assert found(full, ids=[str(newest.id), second.id]) == ["鶴と亀", "cut"]
     assert found(full, ids=newest.id) == ["鶴と亀"]
     assert found(full, ids=[]) == []
 
@@ -157,7 +213,13 @@ def test_filters_that_are_none_are_not_asked(full):
         ({"max_steps": True}, "max_steps=true: must be a whole number"),
         ({"min_chars": 1.5}, "min_chars=1.5: must be a whole number"),
         ({"max_chars": "9"}, 'max_chars="9": must be a whole number'),
-        ({"meta": "x"}, 'meta="x": must be keys with values, such as {"reward": 1'),
+        ({"meta": 7}, "meta=7: must be names with what their values must be: reward<1, model!=toy-1b"),
+        ({"meta": ""}, 'meta: "" is no key; write what the values of keys must be: reward<1'),
+        ({"meta": '{"a": 1'}, "is not valid JSON"),
+        ({"meta": {"a": rt.lt(None)}}, "meta: a<null: only numbers and texts have an order"),
+        ({"meta": "a<[1]"}, "meta: a<[1]: only numbers and texts have an order"),
+        ({"meta": ["a<1, b<2"]}, "give each term as an option of its own"),
+        ({"meta": "a=\ud800"}, "contains a lone surrogate"),
         ({"meta": {"a": float("nan")}}, "must be a JSON value"),
         ({"meta": {"a": object()}}, "must be a JSON value"),
         ({"meta": {"a": [10**5_000]}}, "must be a JSON value"),

@@ -24,6 +24,7 @@ def mixed(store, make_trace):
     return store
 
 
+@pytest.mark.slow
 def test_flags_are_run_and_reported_with_the_most_frequent_first(mixed):
     report = mixed.flag(progress=False)
     assert report.n_traces == 12
@@ -139,6 +140,7 @@ def test_the_command_line_scores_and_flags(mixed):
     assert "--param 7: must be KEY=VALUE" in said("score", "loop", "--param", "7", *where, status=2)
 
 
+@pytest.mark.slow
 def test_the_flags_and_the_filter_over_http(tmp_path):
     with serving(tmp_path / "served") as served:
         store = rt.TraceStore(served.store.path)

@@ -87,6 +87,7 @@ def test_short_texts_are_compared_too(store, content):
     assert len(flagged(store, "duplicate")) == 2 * n
 
 
+@pytest.mark.slow
 def test_a_second_time_scores_nothing_and_a_changed_set_anew(store):
     store.add_many(trace(f"{n}?", text(n % 3)) for n in range(6))
     assert store.flag("duplicate").runs[0].scored == 6
@@ -130,6 +131,7 @@ def test_equal_lengths_have_no_outliers(store):
     assert store.flag("length_outlier").flags[0].count == 0
 
 
+@pytest.mark.slow
 def test_all_flags_are_those_of_one_trace_and_those_of_the_set(store):
     store.add_many(trace(f"{n}?", text(1)) for n in range(6))
     done = []

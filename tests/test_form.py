@@ -189,6 +189,7 @@ def test_a_form_as_text_is_its_name(form):
     assert repr(form) == str(form) == "<Counter>"
 
 
+@pytest.mark.slow
 def test_a_cell_shows_the_form_and_a_picture_for_readers_without_a_kernel(shell, form):
     shell.user_ns["form"] = form
     (living, _, _), (picture, transient, update) = outputs(shell, "form")
@@ -202,6 +203,7 @@ def test_a_cell_shows_the_form_and_a_picture_for_readers_without_a_kernel(shell,
     assert not update
 
 
+@pytest.mark.slow
 def test_every_form_shows_itself_in_a_notebook(shell, store, make_trace):
     record = store.add(make_trace())
     shell.user_ns |= {"rt": rt, "store": store}

@@ -93,8 +93,8 @@ print(store.count(), sorted(record.id for record in store.records()) == sorted(a
 """
 
 LOAD = """
-from tunix_rt.store.ingest import load as loading
-loading.CHUNK_ROWS = 10
+from tunix_rt.store.ingest import chunk
+chunk.CHUNK_ROWS = 10
 source = os.path.join(sys.argv[2], "rows.jsonl")
 with open(source, "w") as file:
     for n in range(300):

@@ -291,6 +291,7 @@ def test_a_service_that_is_down_degrades(tmp_path, service):
     assert "down: HTTP 503" in form.shown["html"]
 
 
+@pytest.mark.slow
 def test_a_store_held_elsewhere_is_degraded_and_tells_how_many_wait(tmp_path, make_trace):
     store = rt.TraceStore(tmp_path / "held.duckdb", settings=rt.Settings(pool_timeout=1))
     store.count()

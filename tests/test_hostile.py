@@ -73,6 +73,7 @@ def test_a_row_of_parquet_larger_than_any_row_is_rejected_alone(store):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", [b"PAR1", b"PK\x03\x04"])
 def test_what_unpacks_without_end_does_not_fill_the_disk(store, temporary, head):
     path = Path("bomb.gz")
@@ -98,6 +99,7 @@ except rt.SourceInvalid as error:
 """
 
 
+@pytest.mark.slow
 def test_what_cannot_be_unpacked_for_lack_of_space_is_told(tmp_path):
     with gzip.open("a.parquet.gz", "wb") as out:
         out.write(b"PAR1" + os.urandom(3 * 2**20))
@@ -111,6 +113,7 @@ def test_another_encoding_is_told_also_without_its_mark(store, encoding):
         store.load(path)
 
 
+@pytest.mark.slow
 def test_a_folder_of_loops_pipes_and_misnamed_folders_gives_its_files_once(store):
     (folder := Path("runs")).mkdir()
     write(folder / "a.jsonl", lines(rows(2)))
@@ -125,6 +128,7 @@ def test_a_folder_of_loops_pipes_and_misnamed_folders_gives_its_files_once(store
         assert counts(rt.TraceStore(f"{n_rows}.duckdb").load(source)) == (n_rows, 0, 0)
 
 
+@pytest.mark.slow
 def test_a_file_that_shrinks_while_it_is_read_keeps_what_was_read(store):
     path = write("a.jsonl", lines(rows(40_000)))
     size = path.stat().st_size

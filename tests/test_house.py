@@ -48,13 +48,18 @@ WINGS = {
         "progress_bar",
         "engine",
         "filter_values",
+        "terms",
+        "meta_filter",
         "score_filter",
         "filters",
         "query",
+        "selection",
+        "named_selections",
         "scores",
         "ingest",
         "export",
         "upkeep",
+        "comparing",
         "judging",
         "store",
         "__init__",
@@ -87,6 +92,7 @@ def imported_rooms(path):
             yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("tunix_rt."))
 
 
+@pytest.mark.slow
 def test_a_room_imports_only_rooms_of_lower_floors():
     files = {path: room_of(path) for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"}
     assert set(files.values()) == set(FLOORS), "a new room gets a floor here and in CONTRIBUTING.md"
@@ -101,6 +107,7 @@ def wing_of(room, name):
     return name if name in WINGS[room] else "FAMILIES"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", WINGS)
 def test_a_wing_imports_no_wing_above_it(room):
     seen = set()
@@ -184,6 +191,7 @@ def test_examples_are_found_and_valid():
         rt.examples.get("nope")
 
 
+@pytest.mark.slow
 def test_the_rollout_script_records_what_it_says(tmp_path):
     command = [
         sys.executable,

@@ -246,6 +246,7 @@ def test_an_archive_that_cannot_be_loaded_at_all_is_told(store, content, told):
     assert told in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [STORED, DEFLATED, ZSTD])
 def test_a_bomb_is_rejected_and_its_neighbours_are_loaded(store, monkeypatch, method):
     monkeypatch.setattr("tunix_rt.formats.containers.files.MAX_ROW_BYTES", 100_000)
@@ -262,6 +263,7 @@ def test_names_that_climb_out_of_the_archive_lead_nowhere(store):
     assert [path.name for path in Path.cwd().iterdir()] == ["log.eval"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "field", "reason"),
     [
@@ -291,6 +293,7 @@ leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_fr
 anything = st.recursive(leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=5))
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(list(sample())), anything, max_size=4), st.booleans(), anything)
 def test_no_sample_whatsoever_raises_anything_but_trace_invalid(fields, in_a_log, evaluation):
     value = sample(**fields)

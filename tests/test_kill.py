@@ -50,9 +50,9 @@ store.count()
 LOAD = """
 import itertools, os, sys
 import tunix_rt as rt
-from tunix_rt.store.ingest import load as loading
+from tunix_rt.store.ingest import chunk
 # Many transactions in one load.
-loading.CHUNK_ROWS = 20
+chunk.CHUNK_ROWS = 20
 store = rt.TraceStore(sys.argv[1])
 os.write(1, b"begun\\n")
 for n in itertools.count(int(sys.argv[2])):

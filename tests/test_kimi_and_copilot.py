@@ -172,16 +172,19 @@ def test_the_log_of_kimi_cli_s_screen_names_the_file_with_the_session(store):
     )
 
 
+@pytest.mark.slow
 @given(spoiled(KIMI))
 def test_spoiled_kimi_cli_sessions_only_refuse(value):
     assert only_refuses("kimi_cli", value)
 
 
+@pytest.mark.slow
 @given(spoiled(KIMI_CODE))
 def test_spoiled_kimi_code_sessions_only_refuse(value):
     assert only_refuses("kimi_code", value)
 
 
+@pytest.mark.slow
 @given(spoiled(COPILOT))
 def test_spoiled_copilot_sessions_only_refuse(value):
     assert only_refuses("copilot_cli", value)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import tunix_rt as rt
 from tests.data_sets import zstd
+from tunix_rt.store.ingest import chunk
 from tunix_rt.store.ingest import load as loading
 
 ROW = {"prompt": "2 + 2?", "steps": ["2 + 2 = 4"], "final_answer": "4"}
@@ -80,7 +81,7 @@ def test_a_file_that_has_grown_adds_only_what_is_new(store):
 
 
 def test_equal_rollouts_are_data_and_each_copy_counts(store, monkeypatch):
-    monkeypatch.setattr(loading, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(chunk, "CHUNK_ROWS", 3)
     path = write("t.jsonl", lines([ROW] * 4 + rows(2) + [ROW] * 2))
     assert counts(store.load(path)) == (8, 0, 0)
     assert counts(store.load(path)) == (0, 8, 0)
@@ -277,6 +278,7 @@ def test_a_folder_without_traces_is_told(store):
         store.load("empty")
 
 
+@pytest.mark.slow
 def test_what_stands_before_the_damage_is_loaded_and_the_damage_told(store):
     packed = gzip.compress(
         lines([ROW | {"prompt": f"{k} {'x' * 50_000}"[:40_000] + str(k)} for k in range(200)]).encode(), 0
@@ -317,8 +319,9 @@ def test_only_the_first_rejections_are_kept_and_all_are_counted(store):
     assert repr(report) == "<LoadReport: 1 added, 0 already stored, 1,500 rejected>"
 
 
+@pytest.mark.slow
 def test_an_interrupted_load_keeps_what_was_committed_and_says_how_much(store, monkeypatch):
-    monkeypatch.setattr(loading, "CHUNK_ROWS", 10)
+    monkeypatch.setattr(chunk, "CHUNK_ROWS", 10)
     real, chunks = loading.insert, []
 
     def interrupted_at_the_third(cursor, table):
@@ -358,8 +361,9 @@ def test_a_function_is_told_the_progress(store):
     assert stored[-1] == 1_010
 
 
+@pytest.mark.slow
 def test_what_the_function_raises_stops_the_load(store, monkeypatch):
-    monkeypatch.setattr(loading, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(chunk, "CHUNK_ROWS", 100)
 
     def stop(_done, _total):
         if store.count() >= 400:
@@ -445,6 +449,7 @@ def test_gsm8k_model_solutions_give_a_trace_for_each_model(store):
     assert (wrong.final_answer, wrong.meta.get("truncated"), wrong.trace_version) == (None, None, "1.1")
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300) | st.text(max_size=200).map(lambda t: t.encode(errors="surrogatepass")), st.booleans())
 def test_no_file_whatsoever_crashes_a_load(store, noise, behind_good_rows):
@@ -457,6 +462,7 @@ def test_no_file_whatsoever_crashes_a_load(store, noise, behind_good_rows):
             assert sum(counts(store.load(path))) > 0
 
 
+@pytest.mark.slow
 @given(
     values=st.lists(
         st.recursive(st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)),
@@ -512,6 +518,7 @@ def test_a_file_that_vanishes_is_rejected_alone_and_by_name(store, meanwhile):
     assert {row.reason for row in report.rejected} == {"cannot be read (No such file or directory)"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", lines(rows(1)).encode(), lines(reversed(rows(30_000))).encode()])
 def test_a_file_that_is_written_to_while_it_is_read_is_reported(store, meanwhile, content):
     path = write("a.jsonl", lines(rows(30_000)))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import tunix_rt as rt
 from tunix_rt.formats import READABLE, Reading, Row, mapped_format, own_formats
-from tunix_rt.store.ingest import encoding, load
+from tunix_rt.store.ingest import chunk, encoding
 from tunix_rt.store.ingest.encoding import all_encoded
 from tunix_rt.workers import Workers
 
@@ -79,6 +79,7 @@ ROWS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(rows=st.lists(ROWS, max_size=12), ends=st.booleans(), mark=st.booleans())
 def test_workers_find_what_one_process_finds(tmp_path_factory, workers, rows, ends, mark):
     path = tmp_path_factory.getbasetemp() / "drawn.jsonl"
@@ -157,6 +158,7 @@ def stored(folder, path, workers, **how):
     return report, [record.payload.to_json() for record in store.records()]
 
 
+@pytest.mark.slow
 def test_the_report_and_the_store_are_the_same(tmp_path):
     n_good = write(tmp_path / "rows.jsonl", 400)
     (alone, traces), (together, same) = (stored(tmp_path, tmp_path / "rows.jsonl", n) for n in (0, 2))
@@ -176,7 +178,7 @@ def children():
 @pytest.mark.skipif(sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2, reason="needs /proc and two cores")
 @pytest.mark.parametrize("how", ["killed", "interrupted"])
 def test_what_ends_a_load_half_way_loses_nothing_that_was_stored(tmp_path, monkeypatch, how):
-    monkeypatch.setattr(load, "CHUNK_ROWS", 50)
+    monkeypatch.setattr(chunk, "CHUNK_ROWS", 50)
     monkeypatch.setattr(encoding, "_BATCH_ROWS", 20)
     path = tmp_path / "rows.jsonl"
     n_good = write(path, 1_000)

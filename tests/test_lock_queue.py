@@ -262,6 +262,7 @@ for n in range(20):
 """
 
 
+@pytest.mark.slow
 def test_locks_of_whole_files_serve_as_well(tmp_path):
     path = tmp_path / "runs.duckdb"
     processes = [python(WHOLE_FILES + ADD_AND_READ, path, name) for name in "abc"]

@@ -48,6 +48,7 @@ def completions(shell, text):
         return [completion.text for completion in shell.Completer.completions(text, len(text))]
 
 
+@pytest.mark.slow
 def test_a_cell_becomes_a_trace_and_is_shown(shell):
     row = {"prompt": "2 + 2?", "steps": ["2 + 2 = 4"], "final_answer": "4"}
     record = run(shell, f"%%trace\n{json.dumps(row, indent=1)}")
@@ -59,6 +60,7 @@ def test_a_cell_becomes_a_trace_and_is_shown(shell):
     assert shell.user_ns["one"] == record
 
 
+@pytest.mark.slow
 def test_the_examples_load_and_list(shell):
     report = run(shell, "%trace_load --examples")
     assert (report.added, report.rejected_count) == (17, 0)
@@ -68,6 +70,11 @@ def test_the_examples_load_and_list(shell):
     run(shell, "page = %traces --source rollouts --meta correct=true --min-steps 2 --text pens")
     assert [summary.n_steps for summary in shell.user_ns["page"]] == [4, 2]
     assert len(run(shell, "%traces --meta model=toy-1b --meta training_step=20")) == 3
+    page = run(shell, "%traces --meta 'model != toy-2b' --meta training_step<=20 --meta !truncated")
+    same = {"model": rt.ne("toy-2b"), "training_step": rt.le(20), "truncated": rt.absent}
+    assert [*page] == [*rt.TraceStore().page(meta=same)]
+    assert 0 < len(page) < 17
+    page = run(shell, "%traces -n 5")
     assert len(run(shell, '%traces --where "n_steps > 100"')) == 1
     assert len(run(shell, "%traces --text 'the box labelled' --where \"source = 'examples'\"")) == 1
     assert len(run(shell, "%traces --offset 15")) == 2
@@ -77,6 +84,7 @@ def test_the_examples_load_and_list(shell):
     assert len(run(shell, "%traces --since 2020-01-01 --until 2021-01-01 --max-steps 3 --trace-version 1.0")) == 0
 
 
+@pytest.mark.slow
 def test_the_filters_of_meta_keys_and_ids_and_the_old_name_of_trace_version(shell):
     run(shell, "%trace_load --examples")
     assert len(run(shell, "%traces --model toy-1b --training-step 20")) == 3
@@ -90,6 +98,7 @@ def test_the_filters_of_meta_keys_and_ids_and_the_old_name_of_trace_version(shel
     assert "ipykernel" in warned[0].filename or "ipython" in warned[0].filename
 
 
+@pytest.mark.slow
 def test_files_and_patterns_load(shell):
     paths = " ".join(f'"{rt.examples.path(name)}"' for name in ("fahrenheit", "collatz"))
     reports = run(shell, f"%trace_load {paths}")
@@ -97,6 +106,7 @@ def test_files_and_patterns_load(shell):
     assert run(shell, f"%trace_load {rt.examples.path('fahrenheit')} --known add --format trace").added == 1
 
 
+@pytest.mark.slow
 def test_the_store_can_be_named_by_path_or_by_variable(shell, tmp_path):
     info = run(shell, "%trace_store")
     assert info.path == str(tmp_path / "default.duckdb")
@@ -119,6 +129,7 @@ def test_the_store_can_be_configured(tmp_path):
         del shell.config["TraceMagics"]
 
 
+@pytest.mark.slow
 def test_sql_gives_a_result_that_a_variable_can_take(shell):
     run(shell, "%trace_load --examples")
     result = run(
@@ -128,6 +139,7 @@ def test_sql_gives_a_result_that_a_variable_can_take(shell):
     assert shell.user_ns["by_source"] is result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "line"),
     [
@@ -137,7 +149,7 @@ def test_sql_gives_a_result_that_a_variable_can_take(shell):
         ("%traces --min-steps many", 'min_steps="many": must be a whole number'),
         ("%traces --training-step many", 'training_step="many": must be a number of at most 1.8e308'),
         ("%traces --tekst x", "unrecognized arguments: --tekst x"),
-        ("%traces --meta reward", "--meta reward: must be KEY=VALUE"),
+        ("%traces --meta 'reward<[1]'", "meta: reward<[1]: only numbers and texts have an order"),
         ("%trace_load", "name a file, a folder or a pattern to load; or --examples"),
         ("%trace_load nowhere.jsonl", "nowhere.jsonl: no such file or folder"),
         ("%trace_load a.jsonl --map prompt", "--map prompt: must be TARGET=FIELD, such as prompt=question"),
@@ -163,6 +175,7 @@ def test_a_mistake_is_one_line(shell, cell, line):
     assert line in told(shell, cell)
 
 
+@pytest.mark.slow
 def test_fields_are_mapped_by_hand(shell):
     row = {"q": "27 × 19?", "the answer": 513, "grade": {"score": 1}}
     Path("a.jsonl").write_text(json.dumps(row) + "\n")
@@ -173,6 +186,7 @@ def test_fields_are_mapped_by_hand(shell):
     assert (trace.prompt, trace.final_answer, trace.meta) == ("27 × 19?", "513", {"source": "mapping", "reward": 1})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("front")
 def test_a_watched_folder_is_a_form(shell):
     run(shell, "form = %trace_watch 'my runs' --every 0.01 --map prompt=q --map final_answer=a")
@@ -187,6 +201,7 @@ def test_a_watched_folder_is_a_form(shell):
     assert run(shell, "%trace").payload.final_answer == "513"
 
 
+@pytest.mark.slow
 def test_a_file_of_no_known_format_is_told_in_lines_to_read(shell):
     Path("a.jsonl").write_text('{"q": 1}\n')
     with capture_output() as captured:
@@ -197,6 +212,7 @@ def test_a_file_of_no_known_format_is_told_in_lines_to_read(shell):
     assert last == "or name its format with --format"
 
 
+@pytest.mark.slow
 def test_the_mapping_that_is_proposed_is_worded_for_the_magic_and_loads(shell):
     Path("a.jsonl").write_text('{"question": "27 × 19?", "answer": "513"}\n')
     with capture_output() as captured:
@@ -210,6 +226,7 @@ def test_the_mapping_that_is_proposed_is_worded_for_the_magic_and_loads(shell):
     assert run(shell, f"%trace_load a.jsonl {flags}").added == 1
 
 
+@pytest.mark.slow
 def test_a_mapping_of_several_fields_and_of_values_in_a_magic(shell):
     Path("a.jsonl").write_text('{"q": "2 + 2?", "w": "now", "a": "4"}\n')
     flags = """--map 'prompt=["q", "w"]' --map final_answer=a --map meta.model:=toy-1b --map meta.n:=2"""
@@ -218,6 +235,7 @@ def test_a_mapping_of_several_fields_and_of_values_in_a_magic(shell):
     assert (trace.prompt, trace.meta["model"], trace.meta["n"]) == ("2 + 2?\n\nnow", "toy-1b", 2)
 
 
+@pytest.mark.slow
 def test_ids_flags_and_sources_complete_with_tab(shell):
     run(shell, "%trace_load --examples")
     newest = str(run(shell, "%traces -n 1")[0].id)
@@ -227,6 +245,9 @@ def test_ids_flags_and_sources_complete_with_tab(shell):
     assert completions(shell, "%traces --s") == ["--score", "--since", "--source"]
     assert completions(shell, "page = %traces --tex") == ["--text"]
     assert completions(shell, "%traces --source ") == ["examples", "rollouts"]
+    assert completions(shell, "%traces --meta corr") == ["correct"]
+    assert completions(shell, "%traces --meta !corr") == ["correct"]
+    assert completions(shell, "%traces --score loo") == ["loop"]
     assert completions(shell, "%trace_load --kn") == ["--known"]
     assert completions(shell, "%trace_load --m") == ["--map"]
     assert completions(shell, "%trace_watch --ev") == ["--every"]
@@ -236,6 +257,7 @@ def test_ids_flags_and_sources_complete_with_tab(shell):
     assert "--text" not in completions(shell, "%time --te")
 
 
+@pytest.mark.slow
 def test_help_stands_behind_a_question_mark(shell):
     for name in ("traces", "trace", "trace_load", "trace_watch", "trace_store"):
         with capture_output() as captured:
@@ -243,6 +265,7 @@ def test_help_stands_behind_a_question_mark(shell):
         assert f"%{name}" in captured.stdout
 
 
+@pytest.mark.slow
 def test_unload_takes_all_away_and_reload_doubles_nothing(shell):
     def present():
         names = set(shell.magics_manager.magics["line"]) | set(shell.magics_manager.magics["cell"])
@@ -260,6 +283,7 @@ def test_unload_takes_all_away_and_reload_doubles_nothing(shell):
     assert present() == (OWN, 1, matchers)
 
 
+@pytest.mark.slow
 def test_a_file_in_another_encoding_is_loaded_by_its_name(shell):
     row = {"prompt": "naïve", "steps": ["s"], "final_answer": "a"}
     Path("t.jsonl").write_bytes(json.dumps(row, ensure_ascii=False).encode("latin-1"))
@@ -275,3 +299,17 @@ def test_groups_are_counted_over_the_samples_of_a_prompt(shell, make_trace):
     assert len(run(shell, "%trace_groups --run r1").page(0)) == 2
     assert told(shell, "%trace_groups --by nothing").startswith('by=["nothing"]: must be one or several of source')
     assert "--by" in completions(shell, "%trace_groups --b")
+
+
+def test_two_traces_or_two_sets_are_compared(shell, make_trace):
+    traces = [make_trace(meta={"correct": n == 1, "reward": n, "run": f"r{n}"}, final_answer=str(n)) for n in range(2)]
+    a, b = rt.TraceStore().add_many(traces)
+    assert run(shell, f"%trace_compare {a.id} latest").verdicts == (False, True)
+    found = run(shell, "%trace_compare run=r0 run=r1 --scorer meta.reward")
+    assert (found.wins, found.scorer) == (1, "meta.reward")
+    shell.user_ns |= {"one": rt.TraceStore().select(run="r0"), "first": a}
+    assert run(shell, "found = %trace_compare one run=r1\nfound").wins == 1
+    assert run(shell, f"%trace_compare first {b.id}").ids == (a.id, b.id)
+    assert told(shell, "%trace_compare one run=r1 --run r1").startswith("compare: filters choose among many traces")
+    assert told(shell, "%trace_compare one latest").startswith("compare: a selection is compared with another")
+    assert str(b.id) in completions(shell, "%trace_compare latest 0")

@@ -166,6 +166,7 @@ def test_a_text_that_is_none_is_told_by_the_name_of_its_field(store):
     assert rejected(store, row, {"prompt": "question", "completion": "cot"})[0] == "cot"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mapping", "told"),
     [
@@ -206,6 +207,7 @@ def test_a_mapping_is_a_format_of_its_own(store):
         store.load([OUTSIDE], format="trace", mapping={"prompt": "question"})
 
 
+@pytest.mark.slow
 def test_messages_are_read_as_a_chat_under_whatever_name_also_as_json_in_a_text(store):
     dialogue = [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "<think>So.</think>4"}]
     shared = [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": "<think>So.</think>4"}]
@@ -227,6 +229,7 @@ def test_a_prompt_may_be_a_list_of_messages(store):
     assert (trace.prompt, trace.meta["system"]) == ("2 + 2?", "Short.")
 
 
+@pytest.mark.slow
 def test_several_fields_make_a_prompt_joined_or_by_a_template(store):
     row = {"task": "Add.", "with": "2, 2", "n": 3, "a": "4"}
     assert load(store, row, {"prompt": ["task", "with"], "final_answer": "a"}).prompt == "Add.\n\n2, 2"

@@ -301,6 +301,7 @@ def test_no_text_breaks_it(text):
     Reader(shown(text or "x", note=text)).text.encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "unit",
     [
@@ -366,6 +367,7 @@ def test_code_that_is_cut_is_code_on_both_sides():
     assert "<strong>end</strong>" in markup
 
 
+@pytest.mark.slow
 def test_what_is_too_much_shows_as_it_stands_and_that_is_said_once():
     steps = [a_step(n, content=f"**{n}** and so on. " * 100) for n in range(200)]
     markup = render.trace_html(a_trace("p", steps, "**last**"), text="markdown")

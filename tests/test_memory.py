@@ -51,12 +51,14 @@ def large(built, tmp_path):
     return store
 
 
+@pytest.mark.slow
 def test_scan_and_records_read_all_of_them_in_order(large):
     found = [record.payload.prompt for record in large.records(newest_first=False)]
     assert found == [f"{n // 2}?" for n in range(N)]
     assert sum(map(len, large.scan())) == N
 
 
+@pytest.mark.slow
 def test_every_export_writes_all_of_them(large, tmp_path):
     for name in ("trace", "parquet", "tunix_rl", "preference"):
         expected = N // 2 if name in {"preference", "tunix_rl"} else N
@@ -65,11 +67,13 @@ def test_every_export_writes_all_of_them(large, tmp_path):
     assert again.load(tmp_path / "trace").added == N
 
 
+@pytest.mark.slow
 def test_verify_reads_all_of_them(large):
     report = large.verify()
     assert (report.n_traces, report.ok) == (N, True)
 
 
+@pytest.mark.slow
 def test_compact_moves_all_of_them(large, monkeypatch):
     monkeypatch.setattr(compacting, "_MOST_ROW_GROUPS", 0)
     before = list(large.scan(["id", "n_chars"]))
@@ -78,6 +82,7 @@ def test_compact_moves_all_of_them(large, monkeypatch):
     assert large.verify().ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "filters",
     [
@@ -110,6 +115,7 @@ def test_a_filter_by_many_keys_of_meta_takes_no_more_memory_than_one(large):
     assert len(large.page(limit=100, meta={"correct": False} | absent)) == N // 2
 
 
+@pytest.mark.slow
 def test_a_single_trace_that_is_too_large_is_reported(built, tmp_path):
     large = limited(shutil.copy(built, tmp_path / "large.duckdb"), 12)
     told = r"needs more than the 12 MB of memory .* Increase memory_limit \(TUNIX_RT_MEMORY_LIMIT\)"
@@ -159,6 +165,7 @@ def test_two_duckdbs_never_share_a_folder_to_spill_into(store):
     assert (living.exists(), left.exists()) == (True, False)
 
 
+@pytest.mark.slow
 def test_the_digests_of_a_load_spill_beside_the_store_and_leave_nothing(store, monkeypatch):
     monkeypatch.setattr(dedup, "_MEMORY_LIMIT", "20MB")
     seen = dedup.Duplicates(store.path)

@@ -405,6 +405,7 @@ SAMPLES = {
 }
 
 
+@pytest.mark.slow
 @given(st.data(), st.sampled_from(sorted(SAMPLES)))
 def test_any_row_of_these_shapes_is_taken_or_refused(data, name):
     assert only_refuses(name, data.draw(spoiled(*SAMPLES[name])))

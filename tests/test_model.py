@@ -181,6 +181,7 @@ def traces(draw):
     )
 
 
+@pytest.mark.slow
 @given(traces())
 def test_json_gives_back_the_same_trace(trace):
     assert rt.Trace.from_json(trace.to_json()) == trace
@@ -188,6 +189,7 @@ def test_json_gives_back_the_same_trace(trace):
     jsonschema.validate(json.loads(trace.to_json()), rt.json_schema("1.1"))
 
 
+@pytest.mark.slow
 @given(
     prompt=st.sampled_from(["", "p", "p" * LIMITS_1_0["prompt"], "p" * (LIMITS_1_0["prompt"] + 1), 3, None]),
     steps=st.sampled_from([[], ["c"], ["c" * 20_000], ["c" * 20_001], [""], ["c"] * 1_000, ["c"] * 1_001]),

@@ -32,6 +32,7 @@ def test_a_prompt_that_is_there_is_found_however_it_is_written(training):
     assert [one.preview[:5] for one in found.page(0)] == ["JANET"]
 
 
+@pytest.mark.slow
 def test_thirteen_words_in_a_row_of_the_reasoning_are_enough_and_shown(training):
     (row,) = training.overlap([ROBE]).df().to_dict("records")
     assert not row["complete"]
@@ -44,6 +45,7 @@ def test_a_short_prompt_is_compared_as_a_whole_only(training):
     assert training.overlap(["nothing of it", "of it", "…"]).df()["prompt"].to_list() == ["nothing of it"]
 
 
+@pytest.mark.slow
 def test_the_template_of_a_set_is_no_evidence(training):
     template = " ".join(f"word{n}" for n in range(20))
     training.add({"prompt": template, "steps": ["s"], "final_answer": "a"})
@@ -51,6 +53,7 @@ def test_the_template_of_a_set_is_no_evidence(training):
     assert training.overlap([f"{template} question {n}" for n in range(10)]).found == 10
 
 
+@pytest.mark.slow
 def test_the_set_is_a_file_rows_or_a_store(training, tmp_path, make_trace):
     path = tmp_path / "test.jsonl"
     path.write_text(json.dumps({"question": EGGS, "answer": "9 * 2 = 18\n#### 18"}) + "\n")
@@ -62,6 +65,7 @@ def test_the_set_is_a_file_rows_or_a_store(training, tmp_path, make_trace):
     assert training.count() == 3
 
 
+@pytest.mark.slow
 def test_filters_choose_the_traces(training):
     assert training.overlap([EGGS], text="nothing").found == 0
     assert training.overlap([EGGS], text="janet").found == 1
@@ -81,12 +85,14 @@ def test_it_shows_itself(training):
         found.page(2)
 
 
+@pytest.mark.slow
 def test_nothing_in_an_empty_store(store):
     found = store.overlap([EGGS])
     assert (found.found, found.n_prompts) == (0, 1)
     assert "0 of 1" in str(found)
 
 
+@pytest.mark.slow
 def test_progress_is_shown(training):
     done = []
     training.overlap([EGGS], progress=lambda n, of: done.append((n, of)))

@@ -158,6 +158,7 @@ def test_the_table_shows_itself_and_is_data():
     assert "gsm8k_solutions" in table._repr_html_()
 
 
+@pytest.mark.slow
 def test_an_entry_point_is_loaded_and_a_broken_one_stops_nothing(tmp_path):
     """As an installed package offers it: a folder with its metadata on the path."""
     (tmp_path / "ours.py").write_text(

@@ -177,6 +177,7 @@ def test_a_jump_to_a_moment_leads_both_ways(store, make_trace):
         cursor_at("noon")
 
 
+@pytest.mark.slow
 def test_a_page_far_down_is_found_by_offset_with_and_without_filters(store, make_trace, monkeypatch):
     monkeypatch.setattr(time_index, "ROWS_PER_SAMPLE", 8)
     monkeypatch.setattr("tunix_rt.store.query.page.ROWS_PER_SAMPLE", 8)
@@ -315,6 +316,7 @@ def test_pages_reach_from_the_last_moment_to_the_first(store, make_trace):
     assert [record.id for record in store.records()] == ids
 
 
+@pytest.mark.slow
 def test_the_time_index_is_made_anew_when_the_store_outgrows_it(store, make_trace):
     def index():
         with store._session.cursor() as cursor:

@@ -226,6 +226,7 @@ def test_a_store_in_memory_is_one_of_its_own_and_leaves_nothing(temporary):
     del rows
 
 
+@pytest.mark.slow
 def test_a_store_in_memory_goes_with_its_process(tmp_path):
     program = (
         "import os, tunix_rt as rt; s = rt.TraceStore(settings=rt.Settings(database=':memory:')); "
@@ -281,6 +282,7 @@ print([[row.reason for row in watch.poll().rejected] for _ in range(2)])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user")
 def test_what_may_not_be_read_is_rejected_alone_and_by_name(tmp_path):
     # Reading is refused to no root, so a process of another user does it.
@@ -319,6 +321,7 @@ def names_of(paths):
     return [path.name for path in paths]
 
 
+@pytest.mark.slow
 def test_the_files_of_stores_are_passed_over_and_the_report_says_so(store, tmp_path):
     folder = store.path.parent
     store.add(ROW)
@@ -401,6 +404,7 @@ def test_a_pipe_is_loaded_to_its_end(store):
         rt.TraceStore("pipe")
 
 
+@pytest.mark.slow
 def test_standard_input_by_its_name(tmp_path):
     program = "import tunix_rt as rt, sys; print(rt.TraceStore(sys.argv[1]).load('/dev/stdin', progress=False).added)"
     done = subprocess.run(
@@ -451,6 +455,7 @@ PATHS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(r"ignore:[\s\S]*no rows were written")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=PATHS, gate=st.sampled_from(sorted(GATES)))

@@ -69,6 +69,7 @@ def belong_together(path):
     assert manifest["sha256"] == hashlib.sha256(content).hexdigest()
 
 
+@pytest.mark.slow
 def test_threads_that_export_to_one_path_never_mix_their_rows(two, tmp_path):
     path = tmp_path / "out.jsonl"
 
@@ -82,6 +83,7 @@ def test_threads_that_export_to_one_path_never_mix_their_rows(two, tmp_path):
     assert partials(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_processes_that_export_to_one_path_never_mix_their_rows(two, tmp_path):
     path = tmp_path / "out.jsonl"
     two.close()
@@ -117,6 +119,7 @@ def test_an_interrupted_export_leaves_nothing(two, tmp_path):
     assert partials(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_leaves_the_file_as_it_was(store, tmp_path):
     store.add_many(rt.Trace(prompt=os.urandom(2_000).hex(), steps=["s"], final_answer="a") for _ in range(300))
     store.close()
@@ -181,11 +184,13 @@ def test_a_pipe_is_written_into_and_stays_one(two, tmp_path):
     assert partials(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_what_stands_behind_a_descriptor_gets_the_rows(two):
     program = "import sys; import tunix_rt as rt; rt.TraceStore(sys.argv[1]).export('/dev/stdout', source='b')"
     assert len(told_by(program, two.path)) == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [".journal", ".lock", ".journal-wal", ".journal-shm", ".duckdb.wal", ".duckdb"])
 def test_no_file_of_a_store_is_overwritten_whichever_the_store(two, tmp_path, ending):
     other = rt.TraceStore(tmp_path / "other" / "runs.duckdb")
@@ -243,6 +248,7 @@ def test_a_backup_takes_the_place_of_the_lost_file_beside_its_own_journal(two, t
     assert again.verify().ok
 
 
+@pytest.mark.slow
 def test_backups_are_taken_while_threads_attach_and_add(two, tmp_path, make_trace):
     done = threading.Event()
 

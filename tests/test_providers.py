@@ -340,16 +340,19 @@ def test_rows_of_other_families_are_not_taken(name, row):
     assert READABLE[name].misfit(row)
 
 
+@pytest.mark.slow
 @given(spoiled(RESPONSE, {"request": {"input": [*RESPONSE["output"], ASKED]}, "response": {"body": RESPONSE}}))
 def test_any_openai_response_is_taken_or_refused(row):
     assert only_refuses("openai_responses", row)
 
 
+@pytest.mark.slow
 @given(spoiled(MESSAGE | {"messages": [ASKED]}, {"result": {"message": MESSAGE}, "request": {"messages": [MESSAGE]}}))
 def test_any_message_of_anthropic_is_taken_or_refused(row):
     assert only_refuses("anthropic", row)
 
 
+@pytest.mark.slow
 @given(spoiled(GEMINI, {"parts": GEMINI["candidates"][0]["content"]["parts"], "prompt": "2 + 2?"}))
 def test_any_response_of_gemini_is_taken_or_refused(row):
     assert only_refuses("gemini", row)

@@ -227,6 +227,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_long_runs_of_tags_are_read_as_any_other_text(piece):
     for text in (piece * (300_000 // len(piece)), "<think>x</think>y" + piece * (300_000 // len(piece))):

@@ -58,7 +58,15 @@ def a_summary(n=0, *, preview="How many eggs?", answer="72", source="gsm8k", id=
 
 
 def a_page(records=(), *, next=None, offset=0, filters=None):
-    return SimpleNamespace(records=tuple(records), next=next, limit=20, offset=offset, filters=filters or {})
+    return SimpleNamespace(
+        records=tuple(records),
+        next=next,
+        limit=20,
+        offset=offset,
+        filters=filters or {},
+        order="newest first",
+        note=None,
+    )
 
 
 def a_rejected(file="a.jsonl", line=7, field="steps.3.content", reason="it is empty", text='{"prompt": 1}'):
@@ -77,6 +85,7 @@ def a_report(rejected=(), *, count=None, source="a.jsonl", format="trace", sampl
         help={},
         passed_over=[],
         samples=samples,
+        scores_added=0,
     )
 
 
@@ -190,6 +199,7 @@ def test_hostile_text_stays_text_wherever_it_stands():
         assert "<img src=x onerror" in seen.text
 
 
+@pytest.mark.slow
 @given(
     st.text(alphabet=st.characters(codec=None), max_size=300)
     | st.text(alphabet="<>&'\"$\\()[]{}`~ \nax1^", max_size=300)

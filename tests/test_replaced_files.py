@@ -104,6 +104,7 @@ def test_what_was_in_a_log_deleted_under_an_open_store_is_written_out(store, pat
     assert path.with_name(f"runs.{ending}").exists()
 
 
+@pytest.mark.slow
 def test_a_deleted_lock_file_is_made_anew(store, path, make_trace):
     path.with_name("runs.lock").unlink()
     store.add(make_trace())
@@ -157,6 +158,7 @@ def test_a_file_replaced_during_a_change_is_not_acknowledged(store, path, tmp_pa
     assert store.count() == 2
 
 
+@pytest.mark.slow
 def test_another_process_notices_too(path, tmp_path):
     with python(ADD_WHEN_TOLD, path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "ready\n"

@@ -313,6 +313,7 @@ anything = st.recursive(leaves, lambda inner: st.lists(inner, max_size=4) | st.d
 messages = st.lists(st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": anything}))
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(["trl_completions", "verl", "nemo_rl", "verifiers", "tunix_trajectories"]),
     st.dictionaries(keys, anything | messages, max_size=12) | anything,

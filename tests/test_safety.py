@@ -94,6 +94,7 @@ def test_verify_finds_what_was_changed_behind_its_back(store, make_trace):
     assert str(records[0].id) not in problems
 
 
+@pytest.mark.slow
 def test_verify_tells_a_damaged_block(store, make_trace):
     store.add_many([make_trace("x" * 400 + f"{n}" * 40_000) for n in range(9)])
     store.close()

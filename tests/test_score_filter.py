@@ -8,7 +8,7 @@ from IPython.core.interactiveshell import InteractiveShell
 import tunix_rt as rt
 from tests.test_cli import call
 from tests.test_filters import found
-from tunix_rt.store.score_filter import terms_in, terms_text
+from tunix_rt.store.score_filter import SCORE_TERMS
 
 RIGHT = {"0": True, "1": False, "2": None, "3": True}
 
@@ -85,6 +85,7 @@ def test_export_and_delete_take_it(scored, tmp_path):
     assert scored.verify().ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("score", "said"),
     [
@@ -101,10 +102,9 @@ def test_export_and_delete_take_it(scored, tmp_path):
         ({"a": object()}, "must be a JSON value"),
         ({"a": "\ud800"}, "contains a lone surrogate"),
         ({"a" * 101: True}, "is not the name of a scorer"),
-        ({1: True}, "1 is not the name of a scorer"),
         ({"": True}, "is not the name of a scorer"),
-        (7, "score=7: must be scorers with what they say, such as"),
-        ([7], "must be scorers"),
+        (7, "score=7: must be names with what their values must be: loop"),
+        ([7], "must be names"),
     ],
 )
 def test_what_has_no_meaning_is_refused(scored, score, said):
@@ -114,8 +114,8 @@ def test_what_has_no_meaning_is_refused(scored, score, said):
 
 def test_terms_are_written_as_text_that_is_read_as_the_same_terms():
     text = 'loop, !answer, structure<50, label:me="a, \\"b\\"", x=null, y!=true'
-    assert terms_text(terms_in("score", text)) == text
-    assert terms_in("score", terms_text(terms_in("score", {"a": "50", "b": 50.5}))) == [
+    assert SCORE_TERMS.text(SCORE_TERMS.terms("score", text)) == text
+    assert SCORE_TERMS.terms("score", SCORE_TERMS.text(SCORE_TERMS.terms("score", {"a": "50", "b": 50.5}))) == [
         ("a", "=", "50"),
         ("b", "=", 50.5),
     ]

@@ -151,6 +151,7 @@ def test_an_exception_is_the_reason_of_its_trace_and_ends_nothing(filled):
     assert filled.score(raises, progress=False).already_scored == 25
 
 
+@pytest.mark.slow
 def test_hostile_texts_go_through_every_scorer(store, tmp_path):
     canary = tmp_path / "canary"
     texts = [f"__import__('os').system('touch {canary}')", "9**9**9**9", "(" * 10_000, "7" * 9_999, "\\boxed{" * 999]
@@ -179,6 +180,7 @@ def test_deleting_traces_deletes_their_scores(filled, make_trace):
     assert filled.score("length", progress=False).scored == 1
 
 
+@pytest.mark.slow
 def test_backup_compact_and_migrations_keep_scores_and_verify_sees_what_is_wrong(filled, tmp_path):
     filled.score("length", progress=False)
     before = filled.sql("from scores order by all").rows
@@ -202,6 +204,7 @@ def test_backup_compact_and_migrations_keep_scores_and_verify_sees_what_is_wrong
     assert copy.sql("select count(*) from scores").rows == [(0,)]
 
 
+@pytest.mark.slow
 def test_the_view_of_labels_has_what_people_said(filled):
     filled.score("length", progress=False)
     filled.score(lambda _: "good", name="label:anna", progress=False)
@@ -242,6 +245,7 @@ def test_progress_is_called_and_may_stop_the_run(filled, monkeypatch):
     assert filled.score("loop", progress=False).already_scored == 10
 
 
+@pytest.mark.slow
 def test_what_is_large_or_slow_is_stored_in_smaller_chunks(filled, monkeypatch):
     monkeypatch.setattr(running, "_CHUNK_CHARS", 10_000)
     calls = []

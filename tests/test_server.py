@@ -140,6 +140,7 @@ def test_an_empty_store_has_an_empty_page(client):
     assert client.get("/traces").json() == {
         "data": [],
         "pagination": {"limit": 20, "offset": 0, "next_offset": None, "next": None},
+        "note": None,
     }
 
 
@@ -159,7 +160,7 @@ def test_an_empty_store_has_an_empty_page(client):
         ("limit", "9" * 5_000, "must be a whole number from 1 to 100"),
         ("meta", "{", "is not valid JSON"),
         ("meta", "[1]", "must be keys with values"),
-        ("where", "true", "unknown parameter; known are limit, offset, after, text, source"),
+        ("where", "true", "unknown parameter; known are limit, offset, after, order_by, descending, text, source"),
         ("ids", "0", "unknown parameter"),
         ("lim\nit", "5", "unknown parameter"),
     ],
@@ -236,11 +237,28 @@ def test_lists_and_exports_take_the_filters_of_the_store(client):
         ({"since": "9999-12-31T23:59:59-23:59"}, 0),
         ({"meta": json.dumps({"reward": 1, "grader.name": "exact"})}, 3),
         ({"meta": json.dumps({'wei"rd \\ key\0': None, "*": None, "$.a[0]": None})}, 5),
+        ({"meta": 'reward>=1, "grader.name"=exact, model!=x, !truncated'}, 3),
+        ({"meta": "!reward"}, 2),
         ({"source": "a", "text": "0 × 2"}, 1),
     ]:
         assert len(client.get("/traces", params=params).json()["data"]) == n, params
         lines = client.get("/traces/export", params=params).text.splitlines()
         assert len(lines) == n, params
+
+
+def test_lists_come_in_the_order_that_was_requested(client):
+    for reward in (-0.125, "a", 7, -1.5):
+        post_many(client, 1, meta={"reward": reward})
+    params = {"order_by": "meta.reward", "descending": "true", "limit": 3}
+    first = client.get("/traces", params=params).json()
+    rest = client.get("/traces", params=params | {"after": first["pagination"]["next"]}).json()
+    found = [client.get(f"/traces/{one['id']}").json() for one in first["data"] + rest["data"]]
+    assert [one["payload"]["meta"]["reward"] for one in found] == [7, -0.125, -1.5, "a"]
+    assert client.get("/traces", params={"meta": "rewrad<1"}).json()["note"] == "no trace has meta.rewrad"
+    bad = {"order_by": "reward", "descending": "yes", "meta": "reward<[1]"}
+    assert {field for _, field, _ in faults(client.get("/traces", params=bad))} == set(bad)
+    reply = client.get("/traces", params={"after": first["pagination"]["next"]})
+    assert (reply.status_code, "is a cursor of a page in another order" in reply.text) == (422, True)
 
 
 def test_a_bad_trace_is_told_field_by_field(client):
@@ -492,6 +510,7 @@ def test_other_methods_are_told_which_there_are(client):
         assert set(reply.headers["Allow"].split(", ")) == allowed
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*no rows were written")
 def test_an_export_is_what_the_store_writes(client, served, tmp_path):
     post_many(client, 50, meta={"correct": True})
@@ -507,6 +526,11 @@ def test_an_export_is_what_the_store_writes(client, served, tmp_path):
     copy = rt.TraceStore(tmp_path / "copy.duckdb")
     copy.load(client.get("/traces/export").content)
     assert list(copy.records()) == list(served.store.records())
+    served.store.score("length", progress=False)
+    assert copy.load(client.get("/traces/export").content, progress=False).scores_added == 50
+    assert b'"scores"' not in client.get("/traces/export", params={"scores": "false"}).content
+    ((_, _, message),) = faults(client.get("/traces/export", params={"scores": "no"}))
+    assert "scores=no: must be true or false" in message
 
 
 def test_an_export_of_nothing_is_empty(client):

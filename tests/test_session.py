@@ -50,6 +50,7 @@ def test_processes_add_and_read_in_turn_and_nothing_is_lost(store):
     assert sorted(prompts) == sorted(f"{name} {n}" for name in ("a", "b", "c", "own") for n in range(15))
 
 
+@pytest.mark.slow
 def test_a_store_held_too_long_elsewhere_is_busy_and_the_holder_is_named(store):
     patient = rt.TraceStore(store.path, settings=rt.Settings(pool_timeout=1))
     with python(HOLD, store.path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
@@ -227,11 +228,13 @@ print(store.count(), flush=True)
 """
 
 
+@pytest.mark.slow
 def test_a_close_that_is_interrupted_leaves_nothing_behind(store):
     with python(CLOSE_INTERRUPTED, store.path, stdout=subprocess.PIPE, text=True) as process:
         assert process.communicate(timeout=60)[0] == "interrupted\n1\n1\n"
 
 
+@pytest.mark.slow
 def test_importing_the_package_brings_in_nothing_heavy():
     program = (
         "import sys, tunix_rt; heavy = {'pyarrow', 'duckdb', 'ipywidgets', 'IPython', 'pandas', 'numpy', 'jinja2', "
@@ -244,6 +247,7 @@ def test_importing_the_package_brings_in_nothing_heavy():
         assert importing.wait(timeout=60) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="counts the descriptors in /proc")
 def test_a_store_that_is_forgotten_leaves_nothing_open(tmp_path, monkeypatch, make_trace):
     monkeypatch.setattr(lease, "_IDLE_SECONDS", 0.0)

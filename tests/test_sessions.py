@@ -342,21 +342,25 @@ def test_a_qwen_code_export_has_calls_of_its_own():
     assert steps(trace) == [("tool_call", 'ls({"path": "."})'), ("observation", "a.py")]
 
 
+@pytest.mark.slow
 @given(spoiled(CLAUDE))
 def test_spoiled_claude_code_sessions_only_refuse(value):
     assert only_refuses("claude_code", value)
 
 
+@pytest.mark.slow
 @given(spoiled(CODEX))
 def test_spoiled_codex_sessions_only_refuse(value):
     assert only_refuses("codex", value)
 
 
+@pytest.mark.slow
 @given(spoiled(GEMINI, {"events": [{"sessionId": "s", "projectHash": "a"}, *GEMINI["messages"], {"$rewindTo": "2"}]}))
 def test_spoiled_gemini_cli_sessions_only_refuse(value):
     assert only_refuses("gemini_cli", value)
 
 
+@pytest.mark.slow
 @given(spoiled(QWEN))
 def test_spoiled_qwen_code_sessions_only_refuse(value):
     assert only_refuses("qwen_code", value)

@@ -341,6 +341,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.slow
 @given(st.data(), st.sampled_from(ROWS))
 def test_whatever_a_row_holds_it_is_a_trace_or_told(data, known):
     name, row = known

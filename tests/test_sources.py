@@ -19,7 +19,7 @@ import pytest
 import tunix_rt as rt
 from tests.test_load import GSM8K, ROW, counts, lines, parquet, rows, write
 from tunix_rt.formats import READABLE
-from tunix_rt.store.ingest import load as loading
+from tunix_rt.store.ingest import chunk
 
 COLUMNS = pa.Table.from_pylist([row | {"steps": [{"i": 0, "type": "step", "content": "2 + 2 = 4"}]} for row in rows(5)])
 
@@ -95,6 +95,7 @@ def test_a_bad_row_is_told_with_its_source_and_number(store, name):
         ]
 
 
+@pytest.mark.slow
 def test_stored_traces_keep_their_ids_and_times(store, tmp_path):
     store.add_many(rows(3))
     other = rt.TraceStore(tmp_path / "other.duckdb")
@@ -113,6 +114,7 @@ def test_any_format_is_found_in_any_source(store):
     assert counts(store.load([GSM8K | {"question": "Another?"}, 3, "x", None], format="gsm8k")) == (1, 0, 3)
 
 
+@pytest.mark.slow
 def test_an_open_file_is_read_from_where_it_stands_and_left_open(store):
     path = write("t.jsonl", "not a row\n" + lines(rows(3)))
     with path.open("rb") as file:
@@ -211,6 +213,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_row_that_json_cannot_hold_is_told_and_stops_nothing(store, name):
     meta, field, reason = HOSTILE[name]
@@ -233,6 +236,7 @@ def test_a_row_whose_keys_are_no_texts_and_that_json_cannot_hold_is_told(store, 
     assert [rejected.line for rejected in report.rejected] == [1, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "row",
     [
@@ -307,7 +311,7 @@ def test_a_file_of_no_known_format_is_told_what_was_tried_and_how_to_map_it(stor
 
 
 def test_a_generator_that_raises_midway_leaves_what_was_committed(store, monkeypatch):
-    monkeypatch.setattr(loading, "CHUNK_ROWS", 10)
+    monkeypatch.setattr(chunk, "CHUNK_ROWS", 10)
 
     def rollouts():
         yield from rows(25)
@@ -331,7 +335,7 @@ def test_rows_are_counted_for_the_progress(store):
 
 @pytest.mark.slow
 def test_a_stream_of_any_length_takes_the_memory_of_a_chunk(store, monkeypatch):
-    monkeypatch.setattr(loading, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(chunk, "CHUNK_ROWS", 100)
 
     def rollouts():
         for n in range(3_000):
@@ -386,6 +390,7 @@ def test_a_data_frame(store, pd):
     assert counts(store.load(store.sql("from traces").df())) == (0, 2, 0)
 
 
+@pytest.mark.slow
 def test_a_data_frame_tells_its_bad_rows_by_number(store, pd):
     frame = pd.DataFrame([GSM8K, GSM8K | {"question": None}, GSM8K | {"x": nested(100_000)}])
     report = store.load(frame)

@@ -301,6 +301,7 @@ def test_what_is_no_call_is_told_by_its_attribute(name, row, field, reason):
     assert reason in problem.reason
 
 
+@pytest.mark.slow
 def test_a_span_nested_beyond_all_reason_is_refused():
     deep = {"stringValue": "4"}
     for _ in range(100_000):
@@ -323,6 +324,7 @@ def test_a_span_of_one_convention_is_none_of_the_other():
     assert READABLE["messages"].misfit(span([said(TEXT)], given=[ASKED]))
 
 
+@pytest.mark.slow
 @given(
     spoiled(
         *(row for row, _ in SPANS.values()), {"resourceSpans": [{"scopeSpans": [{"spans": [SPANS["as OTLP"][0]]}]}]}
@@ -332,6 +334,7 @@ def test_any_span_of_opentelemetry_is_taken_or_refused(row):
     assert only_refuses("otel_genai", row)
 
 
+@pytest.mark.slow
 @given(
     spoiled(
         OPENINFERENCE,

@@ -95,6 +95,7 @@ def settings(store):
     return store.sql("select name, value from duckdb_settings() order by name").arrow().to_pylist()
 
 
+@pytest.mark.slow
 def test_duckdb_shows_no_progress_bar_of_its_own(tmp_path):
     """By default it does where it finds a prompt or a notebook, as in a program that is no file."""
     program = [sys.executable, "-W", "error", "-c", PROGRESS_BARS, tmp_path / "runs.duckdb"]
@@ -281,6 +282,7 @@ def test_a_where_is_one_expression_that_leaves_the_other_filters_alone(filled, t
     assert filled.count() == 25
 
 
+@pytest.mark.slow
 # RE2 takes no pattern of this length.
 @pytest.mark.parametrize("filters", [{"text": "a" * 1_000_000}], ids=["text"])
 def test_any_other_filter_that_duckdb_cannot_take_is_named(filled, tmp_path, filters):
@@ -375,6 +377,7 @@ def test_every_type_of_duckdb_is_shown(store):
     assert store.sql("from traces where false").rows == []
 
 
+@pytest.mark.slow
 def test_a_damaged_store_is_no_fault_of_the_query(store, make_trace):
     store.add_many([make_trace("x" * 400 + f"{n}" * 40_000) for n in range(9)])
     store.close()
@@ -465,3 +468,13 @@ def test_an_interrupt_while_another_thread_is_in_duckdb_is_the_main_threads(fill
     thread.join()
     assert found == [[(True,)]]
     assert filled.count() == 25
+
+
+def test_an_error_that_quotes_half_a_character_is_told(store):
+    store.add({"prompt": "世界", "steps": ["a"], "final_answer": "b"})
+    for act in (
+        lambda: store.sql("select cast(prompt as bit) from traces"),
+        lambda: store.count(where="cast(prompt as bit) is null"),
+    ):
+        with pytest.raises(rt.QueryInvalid, match="Invalid character encountered in string -> bit"):
+            act()

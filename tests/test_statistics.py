@@ -102,6 +102,7 @@ def test_the_bootstrap_of_a_mean_is_near_the_normal_interval_and_always_the_same
     assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half), abs=half / 5)
 
 
+@pytest.mark.slow
 def test_more_items_than_are_drawn_have_a_narrower_interval():
     values = [float(n % 2) for n in range(40_000)]
     found = mean(values)

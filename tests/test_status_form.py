@@ -56,6 +56,7 @@ def test_refreshing_shows_what_has_come_in(front, store, make_trace):
     assert form.shown["at"] > seen
 
 
+@pytest.mark.slow
 def test_a_store_held_elsewhere_is_busy_and_then_well_again(front, impatient):
     form = rt.StoreStatus(impatient)
     impatient.close()
@@ -73,6 +74,7 @@ def test_a_store_held_elsewhere_is_busy_and_then_well_again(front, impatient):
     assert shown(front, form)[0] == "healthy"
 
 
+@pytest.mark.slow
 def test_a_form_over_a_store_that_was_never_seen_has_a_picture_too(front, impatient):
     impatient.close()
     with python(HOLD, impatient.path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:

@@ -344,26 +344,31 @@ def test_each_row_is_of_its_own_format():
         assert list(known.drafts(Row("rows", 1, value=row)))
 
 
+@pytest.mark.slow
 @given(spoiled(SWE))
 def test_spoiled_swe_agent_trajectories_only_refuse(value):
     assert only_refuses("swe_agent", value)
 
 
+@pytest.mark.slow
 @given(spoiled(MINI))
 def test_spoiled_mini_swe_agent_trajectories_only_refuse(value):
     assert only_refuses("mini_swe_agent", value)
 
 
+@pytest.mark.slow
 @given(spoiled(OPENHANDS, SDK))
 def test_spoiled_openhands_histories_only_refuse(value):
     assert only_refuses("openhands", value)
 
 
+@pytest.mark.slow
 @given(spoiled(RUN, BATCH))
 def test_spoiled_langsmith_runs_only_refuse(value):
     assert only_refuses("langsmith", value)
 
 
+@pytest.mark.slow
 @given(spoiled(LANGFUSE, LANGFUSE["observations"][1] | {"trace_id": "t1"}))
 def test_spoiled_langfuse_exports_only_refuse(value):
     assert only_refuses("langfuse", value)

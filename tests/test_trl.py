@@ -181,12 +181,14 @@ def test_prompt_and_completion(store, row, to):
 
 
 def test_a_completion_cut_short_is_truncated_and_a_label_of_another_kind_stays(store):
-    _, (trace,) = load(store, {"prompt": "27 × 19?", "completion": "<think>27 ×", "label": "hard"})
+    row = {"prompt": "27 × 19?", "completion": "<think>27 ×", "label": "hard", "seed": 10**309}
+    _, (trace,) = load(store, row)
     assert (trace.steps[0].content, trace.final_answer) == ("27 ×", None)
+    # What no double holds is no reward.
     assert trace.meta == {
         "source": "prompt_completion",
         "truncated": True,
-        "extra": {"label": "hard"},
+        "extra": {"label": "hard", "seed": 10**309},
     }
 
 

@@ -32,6 +32,7 @@ def test_a_file_arrives_in_chunks_and_is_loaded(front, form, store):
     assert "0?" in form.opened
 
 
+@pytest.mark.slow
 def test_files_come_one_after_the_other(front, form, store):
     end = front(form)
     for n in range(25):
@@ -171,6 +172,7 @@ form.close()
 """
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_while_a_file_arrives_is_told(tmp_path, temporary):
     said = told_by(FULL, tmp_path / "runs.duckdb", temporary)
     assert said == ["", "", "a.jsonl: cannot be saved during the upload (File too large)", " 1", "0"]

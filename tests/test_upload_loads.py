@@ -9,6 +9,7 @@ import pytest
 import tunix_rt as rt
 from tests.front_end import lines, send
 from tunix_rt.formats.containers import files
+from tunix_rt.store.ingest import chunk
 from tunix_rt.store.ingest import load as loading
 from tunix_rt.widgets import upload
 
@@ -29,11 +30,12 @@ def small_reads(monkeypatch):
 @pytest.fixture
 def small_chunks(monkeypatch, small_reads):  # noqa: ARG001 - with it
     """A load stores ten traces at a time, and tells at each row."""
-    monkeypatch.setattr(loading, "CHUNK_ROWS", 10)
+    monkeypatch.setattr(chunk, "CHUNK_ROWS", 10)
     monkeypatch.setattr(loading, "_ROWS_PER_TICK", 1)
     monkeypatch.setattr(upload, "_PROGRESS_SECONDS", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_chunks")
 def test_a_load_is_cancelled_and_what_was_stored_stays_and_is_said(front, form, store):
     end = front(form)
@@ -107,6 +109,7 @@ def test_rejected_rows_can_be_downloaded_with_the_user_s_name_for_the_file(front
     assert end.ask("rejected", report=7)["problem"] == "report=7: there is no such report; there are 1"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_reads")
 def test_no_temporary_path_is_told_where_a_file_is_damaged(front, form, temporary):
     end = front(form)

@@ -202,6 +202,7 @@ def test_what_json_has_nothing_for_is_refused_by_its_path(store, name):
     assert report.rejected[0].line == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [range(10**12), itertools.repeat("again and again")], ids=["range", "iterator"])
 def test_steps_without_end_are_refused(store, steps):
     endless = TRACE | {"trace_version": "1.1", "steps": steps}
@@ -210,6 +211,16 @@ def test_steps_without_end_are_refused(store, steps):
             take(endless)
     assert (report := store.load([endless, TRACE])).added == 1
     assert report.rejected[0].field == "steps"
+
+
+def test_an_object_that_fails_when_it_is_asked_for_anything_is_refused():
+    class Failing:
+        def __getattr__(self, name):
+            raise OSError(name)
+
+    for field in ("prompt", "steps", "final_answer", "meta"):
+        with pytest.raises(rt.TraceInvalid, match=field):
+            rt.Trace(**TRACE | {field: Failing()})
 
 
 def test_a_training_loop_hands_over_what_it_has(store):
@@ -278,6 +289,7 @@ store.close()
 """
 
 
+@pytest.mark.slow
 def test_a_trace_of_a_class_from_before_an_upgrade_is_added(tmp_path):
     run = subprocess.run(
         [sys.executable, "-c", RELOADED, str(tmp_path / "t.duckdb")], capture_output=True, text=True, check=False
@@ -386,6 +398,7 @@ def test_json_of_one_trace_may_hold_nan_too():
         rt.Trace.from_json(text + "}}")
 
 
+@pytest.mark.slow
 def test_a_text_of_megabytes_is_stored_exactly(tmp_path):
     long = "\uffff é\t\x01" * 1_500_000
     with rt.TraceStore(tmp_path / "t.duckdb", settings=rt.Settings(trace_max_bytes=10_485_760)) as store:
@@ -442,6 +455,7 @@ def drawn(tmp_path_factory):
         yield store
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(foreign)
 def test_a_value_is_refused_or_comes_back_as_the_same_json_whichever_way_it_goes_in(drawn, value):

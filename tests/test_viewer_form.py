@@ -160,6 +160,7 @@ def test_hostile_text_never_becomes_markup(front, store, make_trace):
     assert front(form).n_updates
 
 
+@pytest.mark.slow
 def test_a_trace_of_a_megabyte_is_read_in_every_view(front, store):
     words = random.Random(7).choices(["so", "we", "*have*", "`x`", "and", "$y$", "thus\n\n"], k=200_000)
     text = " ".join(words)[:990_000]
@@ -172,6 +173,7 @@ def test_a_trace_of_a_megabyte_is_read_in_every_view(front, store):
     assert front(form).do("text_of", part="steps.0")["text"] == text
 
 
+@pytest.mark.slow
 def test_a_trace_of_a_thousand_steps_is_read_in_every_view(front, store, make_trace):
     form = rt.TraceViewer(store, store.add(make_trace(steps=[f"step number {n}." for n in range(1_000)])))
     for view in ("markdown", "plain"):

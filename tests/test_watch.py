@@ -46,6 +46,7 @@ for file in range(n_files):
 """
 
 
+@pytest.mark.slow
 def test_the_files_of_a_running_job_come_in_while_it_writes_each_row_once(store):
     # Not there yet: the job makes it.
     writer = start(WRITER, "rollouts", 5, 60, output="writer.txt")
@@ -57,6 +58,7 @@ def test_the_files_of_a_running_job_come_in_while_it_writes_each_row_once(store)
     assert len({record.payload.prompt for record in store.records()}) == store.count() == 300
 
 
+@pytest.mark.slow
 def test_what_is_there_comes_in_at_once_and_an_event_ends_the_watch(store, runs):
     write(runs / "a.jsonl", lines(rows(3)))
     stop = threading.Event()
@@ -148,6 +150,7 @@ def test_a_look_ends_early_and_the_next_one_goes_on(runs, store):
     assert (counts(watch.total), store.count(), watch.waiting, watch.n_files) == ((11, 0, 0), 11, [], 2)
 
 
+@pytest.mark.slow
 def test_a_file_that_could_not_be_stored_is_tried_again_in_each_look(runs, store, monkeypatch):
     write(runs / "a.jsonl", lines(rows(3)))
     watch = store.watch(runs)
@@ -255,6 +258,7 @@ def test_what_cannot_be_asked_is_told_at_the_call(store, options, told):
         store.watch("runs", format="none")
 
 
+@pytest.mark.slow
 def test_a_watch_outlives_what_happens_to_its_folder(runs, watcher):
     write(runs / "a.jsonl", lines(rows(2)))
     (runs / "gone.jsonl").symlink_to("nowhere")
@@ -301,6 +305,7 @@ def test_a_single_file_is_watched_before_it_is_there(store):
     assert (counts(watch.poll()), watch.missing) == ((2, 0, 0), "")
 
 
+@pytest.mark.slow
 def test_two_watches_on_a_folder_add_each_trace_once(store, runs, monkeypatch):
     monkeypatch.setattr(watching, "_SHARE_OF_TIME", float("inf"))
     first, second = store.watch(runs), store.watch(runs)

@@ -47,6 +47,7 @@ def until_shown(form, **values):
     FrontEnd(form).until(lambda state: values.items() <= state["shown"].items())
 
 
+@pytest.mark.slow
 def test_the_files_of_a_running_job_are_shown_as_they_come(watch, store):
     form = watch("rollouts")
     until_shown(
@@ -63,6 +64,7 @@ def test_the_files_of_a_running_job_are_shown_as_they_come(watch, store):
     assert (form.report.already_stored, store.count(), form.watching) == (0, 300, True)
 
 
+@pytest.mark.slow
 def test_what_the_store_had_before_counts_as_known_once_however_often_its_file_grows(watch, store, runs):
     (runs / "a.jsonl").write_bytes(lines(*range(3)))
     store.load(runs)
@@ -119,6 +121,7 @@ def test_it_stops_and_goes_on_where_it_stopped(watch, front, store, runs):
     assert (form.report.already_stored, front(form).state["watching"]) == (0, True)
 
 
+@pytest.mark.slow
 def test_a_long_file_is_stopped_within_and_gone_on_with(watch, store, runs):
     (runs / "a.jsonl").write_bytes(lines(*range(5_000)))
     form = watch()
@@ -141,6 +144,7 @@ def test_a_closed_form_watches_no_more(watch, store, runs):
     form.close()
 
 
+@pytest.mark.slow
 def test_running_the_cell_again_takes_the_watch_over(watch, tmp_path, runs):
     first, elsewhere = watch(), watch(store=rt.TraceStore(tmp_path / "other.duckdb"))
     second = watch(runs.absolute())
@@ -189,6 +193,7 @@ def test_a_folder_that_vanishes_is_told_and_taken_up_again_when_it_is_back(watch
     until_shown(form, missing="")
 
 
+@pytest.mark.slow
 def test_a_store_that_is_busy_is_told_and_what_came_meanwhile_comes_in_later(front, watch, store, runs, caplog):
     impatient = rt.TraceStore(store.path, settings=rt.Settings(pool_timeout=1))
     impatient.close()
@@ -248,6 +253,7 @@ while not form.report.added:
 """
 
 
+@pytest.mark.slow
 def test_a_process_ends_though_it_watches(tmp_path, runs):
     (runs / "a.jsonl").write_bytes(lines(1))
     assert told_by(PROCESS, tmp_path / "own.duckdb") == []

@@ -79,6 +79,7 @@ def test_a_task_that_kills_its_worker_is_reported_in_its_place(workers):
     assert str(results[3]) == f"a worker process ended before its task was done (signal {signal.SIGKILL:d})"
 
 
+@pytest.mark.slow
 def test_a_task_that_hangs_is_ended_when_its_time_is_over(workers):
     results = list(workers.map("tests.worker_tasks:hangs_at_13", [12, 13, 14], seconds=0.5))
     assert (results[0], results[2]) == (12, 14)
@@ -179,6 +180,7 @@ list(workers.map("tests.worker_tasks:{task}", [{given}]))
     assert wait_for_end(pid)
 
 
+@pytest.mark.slow
 def test_a_script_needs_no_guard_and_a_fork_has_its_own(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(

@@ -50,12 +50,17 @@ if TYPE_CHECKING:
         Plot,
         Rejection,
         ScoreReport,
+        Selection,
+        SetComparison,
         SqlResult,
         StoreHealth,
         StoreInfo,
+        TraceComparison,
         TraceStore,
         VerifyReport,
+        compare,
     )
+    from tunix_rt.store.terms import absent, between, ge, gt, le, lt, ne, present
     from tunix_rt.trace_schema import json_schema
     from tunix_rt.widgets import FolderWatch, StoreStatus, TraceApp, TraceBrowser, TraceViewer, UploadForm, app
 
@@ -76,8 +81,9 @@ _HOMES = {
     "settings": "Settings",
     "store": (
         "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Plot Rejection ScoreReport "
-        "SqlResult StoreHealth StoreInfo TraceStore VerifyReport"
+        "Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore VerifyReport compare"
     ),
+    "store.terms": "absent between ge gt le lt ne present",
     "widgets": "FolderWatch StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -102,7 +108,9 @@ __all__ = [
     "Rejection",
     "Score",
     "ScoreReport",
+    "Selection",
     "ServiceHealth",
+    "SetComparison",
     "Settings",
     "SettingsInvalid",
     "SourceInvalid",
@@ -119,6 +127,7 @@ __all__ = [
     "Trace",
     "TraceApp",
     "TraceBrowser",
+    "TraceComparison",
     "TraceInvalid",
     "TraceNotFound",
     "TraceRecord",
@@ -131,13 +140,22 @@ __all__ = [
     "VerifyReport",
     "WorkerLost",
     "__version__",
+    "absent",
     "app",
+    "between",
+    "compare",
     "errors",
     "examples",
     "formats",
+    "ge",
+    "gt",
     "health",
     "json_schema",
+    "le",
     "load_ipython_extension",
+    "lt",
+    "ne",
+    "present",
     "unload_ipython_extension",
 ]
 

@@ -7,6 +7,7 @@
 %trace ID               one trace, by id, by the beginning of its id, or `latest`
 %%trace                 the JSON in the cell becomes a trace
 %trace_groups           the samples of each prompt: how many are correct, what they teach
+%trace_compare A B      two traces step by step, or two sets prompt by prompt
 %trace_score SCORER     score the traces that have no score yet: answer, loop, …, or a function in the notebook
 %trace_flags            what to look at first: how many traces loop, are truncated, wrong, …
 %trace_app              the forms: browse, read, upload
@@ -32,9 +33,25 @@ from tunix_rt.analysis import FLAGS, SCORERS
 from tunix_rt.errors import SourceInvalid, TunixRTError
 from tunix_rt.formats import READABLE, names_in
 from tunix_rt.model import Trace, TraceRecord
-from tunix_rt.store import FlagReport, Groups, LoadReport, Page, ScoreReport, SqlResult, StoreInfo, TraceStore
+from tunix_rt.store import (
+    FlagReport,
+    Groups,
+    LoadReport,
+    Page,
+    ScoreReport,
+    Selection,
+    SetComparison,
+    SqlResult,
+    StoreInfo,
+    TraceComparison,
+    TraceStore,
+)
+from tunix_rt.store.comparing import compare_named
 from tunix_rt.store.filters import FILTERS, RENAMED, filters_in, flag_of
+from tunix_rt.store.meta_filter import known_keys
+from tunix_rt.store.query.order import COLUMNS, KNOWN
 from tunix_rt.store.scores.flags import ALL_FLAGS
+from tunix_rt.store.terms import quoted
 from tunix_rt.text_options import as_options, mapping_in, params_in, unquoted
 
 if TYPE_CHECKING:
@@ -45,7 +62,7 @@ _MAP_HELP = "map a field by hand, such as prompt=question, or set a constant: me
 _SPLIT_HELP = "make a trace of each turn of the user in an agent's session"
 _OWN_LINE = re.compile(
     r"^\s*(?:\w+\s*=\s*)?%%?"
-    r"(trace_store|trace_load|trace_watch|trace_score|trace_flags|trace_groups|trace_sql|trace_app|traces|trace)\s(.*)$",
+    r"(trace_store|trace_load|trace_watch|trace_score|trace_flags|trace_groups|trace_compare|trace_sql|trace_app|traces|trace)\s(.*)$",
     re.DOTALL,
 )
 
@@ -176,17 +193,20 @@ class TraceMagics(Magics):
     @argument("--offset", type=int, default=0, help="skip this many of the newest")
     @argument("--after", help="the cursor of a page (its .next): the traces after it")
     @argument("--before", help="the cursor of a page (its .previous): the traces before it")
+    @argument("--order-by", metavar="NAME", type=unquoted, help=f"smallest first by {KNOWN}; by default newest first")
+    @argument("--descending", action="store_true", help="largest first")
     @_filter_arguments
     @line_magic
     @_reports_errors
     def traces(self, line: str) -> Page:
-        """Lists stored traces, newest first; the result is a Page.
+        """Lists stored traces, newest first or in another order; the result is a Page.
 
         %traces -n 5
+        %traces --order-by meta.reward
         page = %traces --source gsm8k --text eggs
         """
         given = vars(parse_argstring(self.traces, line))
-        where = {name: given[name] for name in ("limit", "offset", "after", "before")}
+        where = {name: given[name] for name in ("limit", "offset", "after", "before", "order_by", "descending")}
         return self.store.page(**where, **filters_in(given))
 
     @magic_arguments()
@@ -204,6 +224,29 @@ class TraceMagics(Magics):
         """
         given = vars(parse_argstring(self.trace_groups, line))
         return self.store.groups(given.pop("by"), **filters_in(given))
+
+    @magic_arguments()
+    @argument(
+        "a", type=unquoted, help="an id or latest, a filter such as model=toy-1b, or a trace or selection by name"
+    )
+    @argument("b", type=unquoted, help="the other one")
+    @argument("--scorer", default="answer", help="the values by which sets are compared: a scorer, or meta.KEY")
+    @_filter_arguments
+    @line_magic
+    @_reports_errors
+    def trace_compare(self, line: str) -> TraceComparison | SetComparison:
+        """Compares two traces step by step, or two sets prompt by prompt; the filters are for both sets.
+
+        %trace_compare 019b76e2-4908 latest
+        %trace_compare training_step=100 training_step=200 --source rollouts --scorer meta.reward
+        """
+        given = vars(parse_argstring(self.trace_compare, line))
+        named = [self.notebook.get(given[name]) for name in ("a", "b")]
+        sides = [
+            known if isinstance(known, Trace | TraceRecord | Selection) else given[name]
+            for known, name in zip(named, ("a", "b"), strict=True)
+        ]
+        return compare_named(self.store, sides, given["scorer"], **filters_in(given))
 
     @line_cell_magic
     @_reports_errors
@@ -293,7 +336,7 @@ class TraceMagics(Magics):
 
     @context_matcher(identifier="tunix_rt")
     def completions(self, context: CompletionContext) -> SimpleMatcherResult:
-        """Completes flags, ids, sources and formats of these magics."""
+        """Completes flags, ids, sources, keys of meta, scorers and formats of these magics."""
         found = _OWN_LINE.match(context.text_until_cursor)
         if found is None:
             return SimpleMatcherResult(completions=[])
@@ -310,15 +353,25 @@ class TraceMagics(Magics):
             parser = getattr(getattr(self, magic), "parser", None)
             actions = parser._actions if parser else ()  # noqa: SLF001
             return [flag for action in actions if action.help != SUPPRESS for flag in action.option_strings]
-        if previous == "--source":
-            return [source for source, _ in self.store.info().sources if source]
-        if previous == "--format":
-            return names_in(READABLE)
+        if previous in ("--source", "--meta", "--score", "--format", "--order-by"):
+            return self._values(previous)
         if magic in ("trace_score", "trace_flags"):
             return list(ALL_FLAGS if magic == "trace_flags" else (*SCORERS, *FLAGS))
-        if magic == "trace":
+        if magic in ("trace", "trace_compare"):
             return ["latest", *(str(record.id) for record in self.store.page(limit=_COMPLETED_IDS))]
         return []
+
+    def _values(self, option: str) -> list[str]:
+        if option == "--source":
+            return [source for source, _ in self.store.info().sources if source]
+        if option == "--format":
+            return names_in(READABLE)
+        if option == "--score":
+            return [*SCORERS, *FLAGS]
+        keys = known_keys(lambda query: self.store.sql(query).rows)
+        if option == "--meta":
+            return [quoted(key) for key in keys]
+        return [*COLUMNS, *(f"meta.{key}" for key in keys), *(f"score.{name}" for name in (*SCORERS, *FLAGS))]
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

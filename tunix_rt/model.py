@@ -76,7 +76,7 @@ def _plain_fields(given: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _plain_steps(steps: Any) -> Any:
-    if hasattr(steps, "tolist") or isinstance(steps, set | frozenset):
+    if hasattr(type(steps), "tolist") or isinstance(steps, set | frozenset):
         return plain(steps, "steps")  # An array without dimensions is no iterable.
     if not isinstance(steps, Iterable) or isinstance(steps, str | bytes | Mapping):
         return steps

@@ -1,5 +1,6 @@
 """The settings of a store, from the environment (`TUNIX_RT_*`) and from a `.env` file in the working directory."""
 
+import getpass
 import re
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -14,6 +15,9 @@ from tunix_rt.paths import MEMORY, checked_path
 # A trace of 10 MiB of numbers, or of 250,000 steps, is stored, read and exported with so much; with 320 MB it is not.
 MEMORY_LIMIT_LEAST = 400_000_000
 
+# Part of the name of a scorer, `label:NAME`.
+ANNOTATOR = re.compile(r"[\w.@+-](?:[\w.@+ -]{0,78}[\w.@+-])?")
+
 _PREFIX = "TUNIX_RT_"
 _URL = TypeAdapter(AnyHttpUrl)
 _PATH = re.compile(r'/[!-"$->@-~]*')
@@ -24,6 +28,15 @@ _SHOWN = re.compile(r"[\w.+-]{0,20}")
 def default_database() -> Path:
     """The store that is used when none is named: `traces.duckdb` in the user's data folder."""
     return platformdirs.user_data_path("tunix-rt", appauthor=False) / "traces.duckdb"
+
+
+def user_name() -> str:
+    """The name of the user; "me" where the system knows none, as in some containers, or an odd one."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return "me"
+    return name if ANNOTATOR.fullmatch(name) else "me"
 
 
 class Settings(BaseSettings):
@@ -59,6 +72,8 @@ class Settings(BaseSettings):
         default=4, ge=0, le=64, description="Processes that read large files, at most one per core; 0: this one alone."
     )
 
+    annotator: str = Field(default_factory=user_name, description="Whose labels a label is, where nobody is named.")
+
     rediai_mode: Literal["off", "mock", "real"] = Field(
         default="off", description="Whether health asks RediAI: not, as a mock that is always healthy, or over HTTP."
     )
@@ -87,6 +102,13 @@ class Settings(BaseSettings):
         if isinstance(given, str | Path) and not Path(given).name:
             raise ValueError("must be the path of a file")
         return Path(MEMORY) if str(given) == MEMORY else checked_path(given)
+
+    @field_validator("annotator")
+    @classmethod
+    def _check_annotator(cls, name: str) -> str:
+        if not ANNOTATOR.fullmatch(name):
+            raise ValueError("must be a name of 1 to 80 letters, digits, spaces and . _ - + @")
+        return name
 
     @field_validator("rediai_base_url")
     @classmethod

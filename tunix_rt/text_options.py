@@ -45,15 +45,6 @@ def unquoted(word: str) -> str:
     return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"" else word
 
 
-def meta_in(pairs: Iterable[str]) -> dict[str, Any]:
-    """The meta filter of KEY=VALUE pairs: values are JSON, or else strings; QueryInvalid where one is not a pair.
-
-    >>> meta_in(["correct=true", "model=toy-1b"])
-    {'correct': True, 'model': 'toy-1b'}
-    """
-    return {key: _value(text) for key, text in _split("--meta", "KEY=VALUE", pairs)}
-
-
 def params_in(pairs: Iterable[str] | None) -> dict[str, Any] | None:
     """The parameters of KEY=VALUE pairs, None without pairs: values are JSON, or else strings.
 

@@ -341,3 +341,33 @@ def test_the_notebook_of_the_forms_runs_and_shows_them(start_jupyter, picture, t
         own = (jupyter.url, jupyter.url.replace("http", "ws"), "data:", "blob:")
         assert [url for url in page.requests if not url.startswith(own)] == []
         picture(page, f"forms-notebook-{theme}-{width}")
+
+
+def test_a_click_on_a_heading_sorts_the_list(start_jupyter, path, picture):
+    fill(path, 25)
+    jupyter = start_jupyter()
+    jupyter.write("forms.ipynb", APP.format(path=path))
+    with jupyter.open("forms.ipynb") as page:
+        app = show_app(jupyter, page)
+        first = app.locator(".trt-list tbody tr").first
+        steps = app.get_by_role("columnheader", name="steps")
+        expect(app.get_by_role("columnheader", name="created")).to_have_attribute("aria-sort", "descending")
+        steps.get_by_role("button").click()
+        expect(app.get_by_role("grid", name="Traces by n_steps, ascending")).to_be_visible()
+        expect(first).to_contain_text("Question 20?")
+        app.get_by_role("button", name="Next ›").click()
+        expect(first).to_contain_text("Question 24?")
+        picture(page, "forms-sorted")
+        # By keyboard, from the heading that has the focus.
+        steps.get_by_role("button").focus()
+        page.keyboard.press("Enter")
+        expect(steps).to_have_attribute("aria-sort", "descending")
+        expect(first).to_contain_text("Question 24?")
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("Enter")
+        expect(app.get_by_role("columnheader", name="prompt")).to_have_attribute("aria-sort", "ascending")
+        expect(first).to_contain_text("Question 0?")
+        for _ in range(2):
+            app.get_by_role("columnheader", name="prompt").get_by_role("button").click()
+        expect(app.get_by_role("grid", name="Traces, newest first")).to_be_visible()
+        expect(first).to_contain_text("Question 24?")

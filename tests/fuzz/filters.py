@@ -13,6 +13,7 @@ from tests.fuzz.values import Never, Touched, any_value, json_value, seeded, tex
 from tunix_rt.formats import WRITERS
 from tunix_rt.store import cursor_at
 from tunix_rt.store.filters import FILTERS
+from tunix_rt.store.query.order import NEWEST_FIRST
 
 _TIMES = [
     "2026-01-31", "0001-01-01", "9999-12-31T23:59:59.999999-23:59", "2026-01-31T12:00:00Z", "2026-13-01", "now", "",
@@ -111,6 +112,9 @@ class Part:
                     dict([rng.choice(list(meta.items()))]) if meta else {},
                     {text(rng): json_value(rng)},
                     {"reward": 1},
+                    {text(rng): rt.ne(json_value(rng)), "reward": rt.between(json_value(rng), 1)},
+                    f"{text(rng)}<{text(rng)}",
+                    [f"{text(rng)}!={text(rng)}", "!reward"],
                     {"a.b": None},
                 ]
             ),
@@ -174,18 +178,24 @@ class Part:
         found = list(self.store.records(**filters))
         assert len(found) == expected, "count and records differ"
         assert sum(map(len, self.store.scan(["id"], **filters))) == expected, "count and scan differ"
-        ids, page = [], self.store.page(limit=20, **filters)
+        ids = [one.id for one in found]
+        assert self._walk(filters | NEWEST_FIRST) == ids, "pages and records differ"
+        for order in ("meta.reward", "score.loop"):
+            assert sorted(self._walk(filters | {"order_by": order})) == sorted(ids), "an order has other traces"
+        return True
+
+    def _walk(self, asked):
+        ids, page = [], self.store.page(limit=20, **asked)
         while True:
             str(page), page._repr_html_()
             ids += [one.id for one in page]
             if not page.next:
-                break
+                return ids
             page = page.next_page()
-        assert ids == [one.id for one in found], "pages and records differ"
-        return True
 
     def _page(self, given):
         where, filters = given
+        filters = filters | NEWEST_FIRST
         page = self.store.page(**where, **filters)
         str(page), repr(page), page._repr_html_()
         order = [(one.created_at, one.id) for one in page]

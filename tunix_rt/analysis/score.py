@@ -17,6 +17,7 @@ REASONS = (
     "cut",
     "refused",
     "unreadable",
+    "withdrawn",
     "error",
 )
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -207,7 +207,9 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
 def paired(a: Sequence[float | None], b: Sequence[float | None]) -> Estimate:
     """The mean of `b` − `a` over prompts that both have, with a paired bootstrap; pairs with a None are left out."""
-    return mean([None if x is None or y is None else y - x for x, y in zip(a, b, strict=True)])
+    found = mean([None if x is None or y is None else y - x for x, y in zip(a, b, strict=True)])
+    # Where all are equal, the next pair may differ in either direction.
+    return replace(found, low=-found.high) if found.value == found.low == 0 and found.high else found
 
 
 def ratio(sums: Sequence[float], counts: Sequence[int]) -> Estimate:

@@ -1,4 +1,4 @@
-"""What the shell offers at Tab: ids, sources and formats."""
+"""What the shell offers at Tab: ids, sources, keys of meta, scorers and formats."""
 
 import re
 from typing import TYPE_CHECKING
@@ -48,6 +48,27 @@ def sources(context: typer.Context, incomplete: str) -> list[str]:
     except TunixRTError:
         return []
     return [source for source in found if source.startswith(incomplete) and _PLAIN.fullmatch(source)]
+
+
+def meta_keys(context: typer.Context, incomplete: str) -> list[str]:
+    """The keys of meta in the newest traces."""
+    from tunix_rt.store.meta_filter import known_keys
+
+    try:
+        store = _store(context)
+        found = known_keys(lambda query: store.sql(query).rows) if store else []
+    except TunixRTError:
+        return []
+    return [key for key in found if key.startswith(incomplete) and _PLAIN.fullmatch(key)]
+
+
+def orders(context: typer.Context, incomplete: str) -> list[str]:
+    """What a list can be sorted by."""
+    from tunix_rt.store.query.order import COLUMNS
+
+    of_meta = [f"meta.{key}" for key in meta_keys(context, "")]
+    found = [*COLUMNS, *of_meta, *(f"score.{name}" for name in scorers(""))]
+    return [name for name in found if name.startswith(incomplete)]
 
 
 def formats_in(incomplete: str) -> list[str]:

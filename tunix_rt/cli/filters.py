@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from tunix_rt.cli.command import Options
-from tunix_rt.cli.completing import sources
+from tunix_rt.cli.completing import meta_keys, scorers, sources
 from tunix_rt.store.filters import FILTERS, RENAMED, FilterField, filters_in, flag_of, with_new_names
 
-_COMPLETED = {"source": sources}
+_COMPLETED = {"source": sources, "meta": meta_keys, "score": scorers}
 
 
 class Filters(Options):

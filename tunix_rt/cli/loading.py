@@ -163,6 +163,7 @@ def _report_data(report: "LoadReport") -> dict[str, Any]:
         # The old name, for one release.
         "known": report.already_stored,
         "rejected": report.rejected_count,
+        "scores_added": report.scores_added,
         "passed_over": report.passed_over,
         "rejections": [rejection._asdict() for rejection in report.rejected],
         "ids": report.ids,

@@ -1,4 +1,4 @@
-"""The commands that read traces: list, show, export."""
+"""The commands that read traces: list, show, compare, groups, export."""
 
 import sys
 import warnings
@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from tunix_rt.cli.command import Call
-from tunix_rt.cli.completing import formats_out, ids
+from tunix_rt.cli.completing import formats_out, ids, orders
 from tunix_rt.cli.filters import Filters
 from tunix_rt.cli.output import Screen, columns, on_terminal, put, put_json
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _STDOUT = "-"
 _PAGE = 100
+_SIDE = "An id, the beginning of one, or latest; or a filter that chooses a set, such as model=toy-1b or meta.lr<0.1."
 
 
 def list_(
@@ -28,27 +29,34 @@ def list_(
     after: Annotated[
         str | None, typer.Option(help="List the traces after this cursor of an earlier list.", metavar="CURSOR")
     ] = None,
+    order_by: Annotated[
+        str | None,
+        typer.Option(
+            help="List by a column, meta.KEY or score.SCORER, smallest first.", metavar="NAME", autocompletion=orders
+        ),
+    ] = None,
+    descending: Annotated[bool, typer.Option("--descending", help="List the largest first.")] = False,
     filters: Filters,
     call: Call,
 ) -> None:
-    """List stored traces, newest first.
+    """List stored traces, newest first or in another order.
 
     With --json each trace is a line; use its "cursor" with --after to continue from it.
     """
     from tunix_rt.render import page_text
-    from tunix_rt.store.query.page import Cursor
 
     with _warnings_noted(call):
         given = filters.values()
     store = call.open_store()
+    given |= {"order_by": order_by, "descending": descending}
     for page in _pages(store, None if everything else limit, offset, after, given):
         if call.json:
-            for one in page:
-                put_json(one.model_dump(mode="json") | {"cursor": str(Cursor(one.created_at, one.id))})
+            for one, cursor in zip(page, page.cursors, strict=True):
+                put_json(one.model_dump(mode="json") | {"cursor": str(cursor)})
         elif page.records:
             put(page_text(page, columns=columns(), more=""))
-        elif given or offset or after:
-            call.note("no trace matches the filters")
+        elif page.filters or offset or after:
+            call.note("no trace matches the filters" + (f": {page.note}" if page.note else ""))
         else:
             call.note(f"no traces yet in {store.path}; tunix-rt load FILE adds some")
     if page.next and not call.json:
@@ -91,6 +99,52 @@ def show(
     put(trace_text(record.payload, id=record.id, created_at=record.created_at, columns=width, whole=True))
 
 
+def select(
+    *,
+    name: Annotated[str, typer.Argument(help="The name of the selection.", metavar="NAME")],
+    limit: Annotated[int | None, typer.Option(min=1, help="This many: the newest, or by --seed.", metavar="N")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Draw them at random, the same each time.", metavar="N")
+    ] = None,
+    number: Annotated[
+        int | None, typer.Option("--number", min=1, help="This version of the selection.", metavar="N")
+    ] = None,
+    filters: Filters,
+    call: Call,
+) -> None:
+    """Store the traces that pass the filters as a selection, for --selection NAME; or show one that is stored."""
+    with _warnings_noted(call):
+        given = filters.values()
+    found = call.open_store().select(name, limit=limit, seed=seed, version=number, **given)
+    call.answer(found.to_dict() if call.json else None, str(found))
+
+
+def compare(
+    *,
+    a: Annotated[str, typer.Argument(help=_SIDE, metavar="A", autocompletion=ids)],
+    b: Annotated[str, typer.Argument(help="The other one.", metavar="B", autocompletion=ids)],
+    scorer: Annotated[
+        str, typer.Option(help="The values by which sets are compared: a scorer, or meta.KEY.", metavar="NAME")
+    ] = "answer",
+    filters: Filters,
+    call: Call,
+) -> None:
+    """Compare two traces step by step, or two sets prompt by prompt; the filters are for both sets."""
+    from tunix_rt.analysis.comparison import TraceComparison
+    from tunix_rt.render import comparison_text
+    from tunix_rt.store.comparing import compare_named
+
+    with _warnings_noted(call):
+        given = filters.values()
+    found = compare_named(call.open_store(), (a, b), scorer, **given)
+    if call.json:
+        put_json(found.to_dict())
+    elif isinstance(found, TraceComparison):
+        put(comparison_text(found, columns=columns() if on_terminal() else None))
+    else:
+        put(str(found))
+
+
 def export(
     *,
     path: Annotated[
@@ -113,6 +167,12 @@ def export(
         str | None,
         typer.Option(help="prompt: preference pairs also across policies (source, model, step).", metavar="prompt"),
     ] = None,
+    scores: Annotated[
+        bool,
+        typer.Option(
+            "--scores/--no-scores", help="Write the scores, too; as Parquet, to NAME.scores.parquet beside it."
+        ),
+    ] = True,
     manifest: Annotated[
         bool,
         typer.Option(
@@ -129,6 +189,7 @@ def export(
         "format": format,
         "tags": tags,
         "within": within,
+        "scores": scores,
         "manifest": manifest,
         "progress": not call.quiet,
         **given,

@@ -12,7 +12,7 @@ from tunix_rt.formats.own_formats import format_named, names_in, register, write
 from tunix_rt.formats.reading import Reading, begins_session, found_in, parts_of, rejected_source, sources_in
 from tunix_rt.formats.registry import FORMATS, READABLE, WRITERS, Format, Writer, mapped_format
 from tunix_rt.formats.rows.found import Found
-from tunix_rt.formats.rows.row import Draft, Rejection, Row
+from tunix_rt.formats.rows.row import Draft, Rejection, Row, ScoreDraft
 from tunix_rt.formats.rows.trace_fields import TraceFields
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Reading",
     "Rejection",
     "Row",
+    "ScoreDraft",
     "Source",
     "SourceFile",
     "SourceRows",

@@ -86,7 +86,7 @@ def _is_likelihood(response: Any) -> bool:
 def _is_numeric(value: Any) -> bool:
     try:
         float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
     return True
 

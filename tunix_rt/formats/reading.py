@@ -19,7 +19,7 @@ from tunix_rt.formats.containers.sqlite_files import SqliteFile, is_sqlite
 from tunix_rt.formats.containers.wrapped_rows import rows_inside, unwrapped
 from tunix_rt.formats.own_formats import readers
 from tunix_rt.formats.registry import Format, named_fields_format
-from tunix_rt.formats.rows.row import Draft, Rejection, Row
+from tunix_rt.formats.rows.row import Draft, Rejection, Row, ScoreDraft
 from tunix_rt.json_values import parsed
 from tunix_rt.render.characters import one_line
 from tunix_rt.text_options import mapping_text
@@ -92,6 +92,8 @@ class _Ended(BaseException):
 class Reading:
     """One source being read: its `format`, and a Draft for each trace and a Rejection for each invalid row, in order.
 
+    A score in a row of its own is a ScoreDraft.
+
     Without a `format` the first rows decide, never the name: the first format that reads one of them, or else the names
     of their fields, which then give the `mapping`. Where a format only claims them, `help` says what else to try.
     `check` is called with the position wherever bytes or rows are read, also where none of them is a trace yet; what it
@@ -163,7 +165,7 @@ class Reading:
         """How many of them have been read."""
         return self._file.position
 
-    def __iter__(self) -> Iterator[Draft | Rejection]:
+    def __iter__(self) -> Iterator[Draft | ScoreDraft | Rejection]:
         for row in self.rows():
             yield from found_in(row, self.format)
 
@@ -177,7 +179,7 @@ class Reading:
                 yield rejected_source(self._file.path, error)
 
 
-def found_in(row: Row | Rejection, format: Format) -> Iterator[Draft | Rejection]:
+def found_in(row: Row | Rejection, format: Format) -> Iterator[Draft | ScoreDraft | Rejection]:
     """The drafts in a row, a rejection in place of each invalid one, and of the row where none can be read."""
     if isinstance(row, Rejection):
         yield row
@@ -282,9 +284,9 @@ def _reads_any(format: Format, rows: Sequence[Row | Rejection]) -> bool:
 
 
 def _reads(format: Format, row: Row | Rejection) -> bool:
-    """Whether the format finds a trace in the row."""
+    """Whether the format finds a trace, or a score, in the row."""
     try:
-        return isinstance(row, Row) and any(isinstance(found, Draft) for found in format.drafts(row))
+        return isinstance(row, Row) and any(isinstance(found, Draft | ScoreDraft) for found in format.drafts(row))
     except (TraceInvalid, RecursionError):
         return False
 

@@ -44,7 +44,7 @@ from tunix_rt.formats.openhands import OpenHandsReader
 from tunix_rt.formats.process_rewards import Prm800kReader, ProcessBenchReader
 from tunix_rt.formats.providers import AnthropicReader, GeminiReader, OpenAiResponsesReader
 from tunix_rt.formats.rows.found import Found, Reader, SessionReader, draft_of
-from tunix_rt.formats.rows.row import Draft, Rejection, Row
+from tunix_rt.formats.rows.row import Draft, Rejection, Row, ScoreDraft
 from tunix_rt.formats.solutions import NuminaMathReader, OpenR1MathReader, OpenThoughtsReader, S1kReader
 from tunix_rt.formats.spans import OpenInferenceReader, OtelGenAiReader
 from tunix_rt.formats.swe_agent import MiniSweAgentReader, SweAgentReader
@@ -118,7 +118,7 @@ class Format(NamedTuple):
             raise QueryInvalid(f'split="turn": the format {self.name} has no sessions of an agent; leave split out')
         return self._replace(reader=self.reader.by_turn())
 
-    def drafts(self, row: Row) -> Iterator[Draft | TraceInvalid]:
+    def drafts(self, row: Row) -> Iterator[Draft | ScoreDraft | TraceInvalid]:
         """The traces of a row, an error in place of each invalid one; raises TraceInvalid where none can be read."""
         for found, is_alone in _with_company(self.reader.found(row)) if self.reader else ():
             if not isinstance(found, Found):

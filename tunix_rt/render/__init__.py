@@ -6,7 +6,8 @@ trailing spaces, and control characters are shown as symbols in both.
 """
 
 from tunix_rt.render.captions import mapping_line
-from tunix_rt.render.characters import visible
+from tunix_rt.render.characters import one_line, visible
+from tunix_rt.render.comparison import comparison_html, comparison_text
 from tunix_rt.render.html import (
     facts_html,
     info_html,
@@ -25,6 +26,8 @@ from tunix_rt.render.text import facts_text, info_text, page_text, report_line, 
 __all__ = [
     "Ids",
     "Shown",
+    "comparison_html",
+    "comparison_text",
     "count",
     "facts_html",
     "facts_text",
@@ -32,6 +35,7 @@ __all__ = [
     "info_text",
     "mapping_line",
     "note_html",
+    "one_line",
     "page_html",
     "page_text",
     "report_html",

@@ -43,7 +43,7 @@ def as_json(value: object, *, indent: int | None = None) -> str:
 
 def page_caption(page: PageShape) -> str:
     """How many traces the page has, and by which filters."""
-    parts = [f"{count(len(page.records), 'trace')}, newest first"]
+    parts = [f"{count(len(page.records), 'trace')}, {one_line(page.order, _FILTER)}"]
     if page.offset:
         parts.append(f"after the first {page.offset:,}")
     if page.filters:
@@ -54,7 +54,8 @@ def page_caption(page: PageShape) -> str:
 def page_empty(page: PageShape) -> str:
     """What to do when the page has no trace."""
     if page.filters:
-        return f"no trace matches {_filters(page.filters)}"
+        why = f": {one_line(page.note, _FILTER)}" if page.note else ""
+        return f"no trace matches {_filters(page.filters)}{why}"
     if page.offset:
         return f"no traces after the first {page.offset:,}"
     return "no traces yet; add one with store.add(...) or store.load(...)"
@@ -67,12 +68,16 @@ def _filters(filters: Mapping[str, Any]) -> str:
 def _filter(value: object) -> str:
     if isinstance(value, datetime):
         return utc(value)
+    if hasattr(value, "to_dict"):
+        # A selection, which shows itself in several lines.
+        return repr(value)
     return one_line(value if isinstance(value, str) else as_json(value), _FILTER)
 
 
 def report_headline(report: ReportShape) -> str:
     """The counts of a load."""
-    return f"{report.added:,} added · {report.already_stored:,} already stored · {report.rejected_count:,} rejected"
+    counts = f"{report.added:,} added · {report.already_stored:,} already stored · {report.rejected_count:,} rejected"
+    return counts + (f" · {report.scores_added:,} scores added" if report.scores_added else "")
 
 
 def report_passed_over(report: ReportShape) -> str:

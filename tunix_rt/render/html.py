@@ -59,7 +59,7 @@ def trace_html(
         (str(name), setter.value(value) if isinstance(value, str) else _as_json(setter, value))
         for name, value in (trace.meta or {}).items()
     ]
-    return _render(
+    return rendered(
         "trace",
         id=str(id) if id else None,
         created_at=created_at,
@@ -74,13 +74,13 @@ def trace_html(
         stored=captions.stored_facts(id, created_at),
         meta=meta,
         n_left_plain=setter.n_left_plain,
-        style=style() if text == "markdown" and styled else _style("style") if styled else "",
+        style=style() if text == "markdown" and styled else css("style") if styled else "",
     )
 
 
 def style() -> str:
     """The style of all that is shown here, as CSS for one `<style>` of a page."""
-    return _style("style") + _style("markdown")
+    return css("style") + css("markdown")
 
 
 def _as_json(setter: AsItStands, value: object) -> Passage:
@@ -89,7 +89,7 @@ def _as_json(setter: AsItStands, value: object) -> Passage:
 
 def page_html(page: PageShape) -> Markup:
     """The page as a table, newest first, with ids long enough to be distinct; or what to do when it is empty."""
-    return _render(
+    return rendered(
         "page",
         caption=captions.page_caption(page) if page.records else None,
         empty=captions.page_empty(page),
@@ -102,7 +102,7 @@ def page_html(page: PageShape) -> Markup:
 
 def report_html(report: ReportShape, *, styled: bool = True) -> Markup:
     """The report of a load: counts, some traces to check, the first 20 rejected rows with line, field and reason."""
-    return _render(
+    return rendered(
         "report",
         headline=captions.report_headline(report),
         source=report.source,
@@ -123,14 +123,14 @@ def report_html(report: ReportShape, *, styled: bool = True) -> Markup:
 
 def facts_html(facts: Sequence[tuple[str, str]]) -> Markup:
     """What is known of something, as a small table of names and values."""
-    return _render("info", facts=facts, bars=[])
+    return rendered("info", facts=facts, bars=[])
 
 
 def info_html(info: InfoShape, *, more: Sequence[tuple[str, str]] = (), styled: bool = True) -> Markup:
     """The store in a few lines (`more` are facts to add to them), with its ten most frequent sources as bars."""
     most = max((n for _, n in info.sources), default=0) or 1
     shown = info.sources[: captions.SOURCES_SHOWN]
-    return _render(
+    return rendered(
         "info",
         facts=[*captions.info_facts(info), *more],
         bars=[{"name": name, "n": n, "percent": max(1, round(100 * n / most))} for name, n in shown],
@@ -141,16 +141,17 @@ def info_html(info: InfoShape, *, more: Sequence[tuple[str, str]] = (), styled: 
 
 def table_html(table: TableShape) -> Markup:
     """A SQL result: its rows, numbers to the right, NULL marked, types in the headers' titles."""
-    return _render("table", typed=True, **_rows_of(table))
+    return rendered("table", typed=True, **rows_of(table))
 
 
 def summary_html(facts: Sequence[tuple[str, str]], tables: Sequence[CaptionedShape]) -> Markup:
     """Facts, and below them tables, those that have rows."""
-    shown = [tuple((_rows_of(table) | {"caption": table.caption}).values()) for table in tables if table.rows]
-    return _render("summary", typed=False, facts=facts, tables=shown)
+    shown = [tuple((rows_of(table) | {"caption": table.caption}).values()) for table in tables if table.rows]
+    return rendered("summary", typed=False, facts=facts, tables=shown)
 
 
-def _rows_of(table: TableShape) -> dict[str, Any]:
+def rows_of(table: TableShape) -> dict[str, Any]:
+    """What the template of a table takes."""
     columns = cells.columns(table)
     return {
         "columns": columns,
@@ -164,7 +165,7 @@ def _rows_of(table: TableShape) -> dict[str, Any]:
 
 def note_html(text: str) -> Markup:
     """A sentence in place of missing content."""
-    return _render("note", text=text)
+    return rendered("note", text=text)
 
 
 def saved_html(picture: str, *, id: str) -> Markup:
@@ -172,14 +173,15 @@ def saved_html(picture: str, *, id: str) -> Markup:
 
     The living form hides it by its class `trt-saved-ID`; where there is no kernel, it hides what the host says of that.
     """
-    return _render("saved", picture=Markup(picture), id=id)  # noqa: S704  made in this room
+    return rendered("saved", picture=Markup(picture), id=id)  # noqa: S704  made in this room
 
 
 def _style_of(styled: bool) -> dict[str, str]:  # noqa: FBT001  it is the option of its callers
     return {} if styled else {"style": ""}
 
 
-def _render(name: str, **values: object) -> Markup:
+def rendered(name: str, **values: object) -> Markup:
+    """The template of that name with these values."""
     return Markup(_environment().get_template(f"{name}.html.j2").render(values))  # noqa: S704  autoescaped by jinja2
 
 
@@ -208,7 +210,7 @@ def _environment() -> "Environment":
         "utc": utc,
         "utc_exact": utc_exact,
     }
-    environment.globals["style"] = _style("style")
+    environment.globals["style"] = css("style")
     return environment
 
 
@@ -227,8 +229,9 @@ def _path(text: str) -> Markup:
 
 
 @cache
-def _style(name: str) -> Markup:
-    css = (_HERE / "templates" / f"{name}.css").read_text(encoding="utf-8")
-    css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
-    css = re.sub(r"\s+", " ", css)
-    return Markup(re.sub(r" ?([{};]) ?", r"\1", css).strip())  # noqa: S704  our own file
+def css(name: str) -> Markup:
+    """A file of CSS, for a `<style>`."""
+    text = (_HERE / "templates" / f"{name}.css").read_text(encoding="utf-8")
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    text = re.sub(r"\s+", " ", text)
+    return Markup(re.sub(r" ?([{};]) ?", r"\1", text).strip())  # noqa: S704  our own file

@@ -58,9 +58,9 @@ def trace_text(
     ]
 
     def body(text: str, where: str, by: int = 2) -> list[str]:
-        return _indented(text if whole else _shortened(text, where), by, columns)
+        return indented(text if whole else shortened(text, where), by, columns)
 
-    lines = [f"Trace {id}" if id else "Trace", *_indented(" · ".join(head), 0, columns), "", "Prompt"]
+    lines = [f"Trace {id}" if id else "Trace", *indented(" · ".join(head), 0, columns), "", "Prompt"]
     lines += body(trace.prompt, "trace.prompt")
     lines += ["", "Steps"]
     n_shown = len(trace.steps) if whole else _STEPS_SHOWN
@@ -138,10 +138,10 @@ def report_text(report: ReportShape, *, columns: int = COLUMNS, rest: str = "rep
         where += [] if row.line is None else [f"line {row.line:,}"]
         where += [row.field] if row.field else []
         lines += ["", "  " + (", ".join(where) or "somewhere in the file")]
-        lines += _indented(captions.reason_parts(row.reason)[0], 4, columns)
+        lines += indented(captions.reason_parts(row.reason)[0], 4, columns)
         lines += ["    " + fit(one_line(visible(row.text), columns), columns - 4)] if row.text else []
     for help_text in captions.report_help(report):
-        lines += ["", *_indented(help_text, 0, columns)]
+        lines += ["", *indented(help_text, 0, columns)]
     more = captions.report_more(report, rest)
     return _clean([*lines, "", more] if more else lines)
 
@@ -151,7 +151,7 @@ def report_line(report: ReportShape, *, at: datetime, columns: int = COLUMNS) ->
     lines = [f"{utc(at)} UTC  {captions.report_headline(report)} · {report.format}"]
     for row in report.rejected[: captions.REJECTED_SHOWN]:
         where = [row.file, *([] if row.line is None else [f"line {row.line:,}"]), *([row.field] if row.field else [])]
-        lines += _indented(f"{', '.join(where)}: {row.reason}", 4, columns)
+        lines += indented(f"{', '.join(where)}: {row.reason}", 4, columns)
     return _clean(lines)
 
 
@@ -227,13 +227,15 @@ def _fitting(grid: Sequence[Sequence[str]]) -> int:
     return len(grid[0])
 
 
-def _shortened(text: str, where: str) -> str:
+def shortened(text: str, where: str) -> str:
+    """The first 2,000 characters of a text over 3,000, and `where` the others are."""
     if len(text) <= LONG:
         return text
     return f"{text[:SHOWN]}\n… {count(len(text) - SHOWN, 'more character')} in {where}"
 
 
-def _indented(text: str, by: int, columns: int | None = None) -> list[str]:
+def indented(text: str, by: int, columns: int | None = None) -> list[str]:
+    """The lines of the text, made visible, with spaces in front; folded to `columns`."""
     lines = visible(text).split("\n")
     if columns is not None:
         lines = [part for line in lines for part in folded(line, max(_NARROWEST, columns - by))]

@@ -4,14 +4,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
-from pydantic_core import from_json
-
 from tunix_rt.errors import Problem, QueryInvalid
 from tunix_rt.formats import WRITERS
 from tunix_rt.server.error_status import RequestInvalid
-from tunix_rt.store.filter_values import MAX_WHOLE_NUMBER, OBJECT, WHOLE_NUMBER
+from tunix_rt.store.filter_values import MAX_WHOLE_NUMBER, WHOLE_NUMBER
 from tunix_rt.store.filters import FILTERS, RENAMED, FilterField, Filters, with_new_names
-from tunix_rt.store.query.page import MAX_LIMIT, PageRequest, whole_number
+from tunix_rt.store.query.cursor import MAX_LIMIT, PageRequest, whole_number
+from tunix_rt.store.query.order import KNOWN, order_of
 
 # Jupyter's parameters, which any request may have.
 _JUPYTERS = {"token", "_xsrf", "no_track_activity"}
@@ -28,11 +27,9 @@ class Parameter(NamedTuple):
 
 def _filter(name: str, field: FilterField) -> Parameter:
     kind = field.kind
-    # A URL has no repeated KEY=VALUE.
-    read = _object if kind is OBJECT else kind.read
 
     def checked(text: str) -> Any:
-        value = read(text)
+        value = kind.read(text)
         if kind is WHOLE_NUMBER:
             whole_number(name, value, 0, MAX_WHOLE_NUMBER)
         Filters(**{name: value})
@@ -56,11 +53,21 @@ def _offset(text: str) -> int | str:
     return value
 
 
-def _object(text: str) -> Any:
-    try:
-        return from_json(text, allow_inf_nan=False)
-    except ValueError as error:
-        raise QueryInvalid(f"meta={text}: is not valid JSON ({error})") from None
+def _order_by(text: str) -> str:
+    order_of(text, descending=False, filters=Filters())
+    return text
+
+
+def _yes_or_no(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise QueryInvalid(f"descending={text}: must be true or false")
+    return text == "true"
+
+
+def _boolean(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise QueryInvalid(f"scores={text}: must be true or false")
+    return text == "true"
 
 
 def _format(text: str) -> str:
@@ -78,12 +85,17 @@ PAGE = {
     ),
     "offset": _paging("offset", {**WHOLE_NUMBER.schema, "default": 0}, _offset, "leave out the N newest"),
     "after": _paging("after", {"type": "string"}, str, "the cursor `next` of the page before"),
+    "order_by": Parameter(_order_by, {"type": "string", "examples": ["meta.reward"]}, f"smallest first by {KNOWN}"),
+    "descending": Parameter(_yes_or_no, {"type": "boolean", "default": False}, "largest first by `order_by`"),
 }
 SELECTION = {name: _filter(name, field) for name, field in FILTERS.items() if field.http}
 SELECTION |= {old: SELECTION[new]._replace(deprecated=True) for old, new in RENAMED.items()}
 EXPORT = {
     "format": Parameter(_format, {"type": "string", "enum": list(WRITERS), "default": "trace"}, "what to write"),
     "within": Parameter(str, {"type": "string", "enum": ["prompt"]}, "pair across policies too, in a format of pairs"),
+    "scores": Parameter(
+        _boolean, {"type": "boolean", "default": True}, "write the scores of each trace, in the format trace"
+    ),
 }
 
 

@@ -40,16 +40,17 @@ class Pagination(BaseModel):
 
 
 class TraceList(BaseModel):
-    """A page of summaries, newest first."""
+    """A page of summaries, newest first; `note` is why no trace passes the filters, where none has what they name."""
 
     data: list[TraceSummary]
     pagination: Pagination
+    note: str | None
 
     @classmethod
     def of(cls, page: Page) -> Self:
         """The response for a page."""
         pagination = Pagination(limit=page.limit, offset=page.offset, next_offset=page.next_offset, next=page.next)
-        return cls(data=list(page.records), pagination=pagination)
+        return cls(data=list(page.records), pagination=pagination, note=page.note)
 
 
 class Rate(BaseModel):

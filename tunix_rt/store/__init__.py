@@ -4,17 +4,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tunix_rt.analysis.comparison import TraceComparison
     from tunix_rt.formats import Rejection
+    from tunix_rt.store.comparing import compare
     from tunix_rt.store.export.export_report import ExportReport
     from tunix_rt.store.ingest.load_report import LoadReport
-    from tunix_rt.store.query.page import Page, cursor_at
+    from tunix_rt.store.query.cursor import cursor_at
+    from tunix_rt.store.query.page import Page
     from tunix_rt.store.query.sql_result import SqlResult
     from tunix_rt.store.scores.agreement import Agreement
     from tunix_rt.store.scores.flags import FlagReport
     from tunix_rt.store.scores.groups import Groups
     from tunix_rt.store.scores.overlap import Overlap
+    from tunix_rt.store.scores.paired import SetComparison
     from tunix_rt.store.scores.plots import Plot
     from tunix_rt.store.scores.run import ScoreReport
+    from tunix_rt.store.selection import Selection
     from tunix_rt.store.store import TraceStore
     from tunix_rt.store.upkeep.compact import Compaction
     from tunix_rt.store.upkeep.health import StoreHealth
@@ -34,12 +39,16 @@ _HOMES = {
     "Plot": "tunix_rt.store.scores.plots",
     "Rejection": "tunix_rt.formats",
     "ScoreReport": "tunix_rt.store.scores.run",
+    "Selection": "tunix_rt.store.selection",
+    "SetComparison": "tunix_rt.store.scores.paired",
     "SqlResult": "tunix_rt.store.query.sql_result",
     "StoreHealth": "tunix_rt.store.upkeep.health",
     "StoreInfo": "tunix_rt.store.upkeep.info",
+    "TraceComparison": "tunix_rt.analysis.comparison",
     "TraceStore": "tunix_rt.store.store",
     "VerifyReport": "tunix_rt.store.upkeep.verify",
-    "cursor_at": "tunix_rt.store.query.page",
+    "compare": "tunix_rt.store.comparing",
+    "cursor_at": "tunix_rt.store.query.cursor",
 }
 
 __all__ = [
@@ -54,11 +63,15 @@ __all__ = [
     "Plot",
     "Rejection",
     "ScoreReport",
+    "Selection",
+    "SetComparison",
     "SqlResult",
     "StoreHealth",
     "StoreInfo",
+    "TraceComparison",
     "TraceStore",
     "VerifyReport",
+    "compare",
     "cursor_at",
 ]
 

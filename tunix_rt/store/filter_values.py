@@ -14,7 +14,6 @@ from typing import Any
 from uuid import UUID
 
 from tunix_rt.errors import QueryInvalid, TraceInvalid, TraceNotFound
-from tunix_rt.text_options import meta_in
 
 FIRST_TIME = datetime.min.replace(tzinfo=UTC)
 LAST_TIME = datetime.max.replace(tzinfo=UTC)
@@ -31,13 +30,15 @@ _NUMBER = re.compile(r"-?[0-9]{1,1000}(\.[0-9]{1,1000})?([eE][+-]?[0-9]{1,3})?")
 class Kind:
     """A kind of value. `read` returns a text that it cannot read unchanged, so that `check` refuses it.
 
-    `repeated` is true where an option may be given several times: `read` then takes a list of texts. `schema` is its
-    JSON Schema, `input` the field that forms have for it: text, count, number or time.
+    `as_text` writes a checked value as text, where the kind has such texts. `repeated` is true where an option may be
+    given several times: `read` then takes a list of texts. `schema` is its JSON Schema, `input` the field that
+    forms have for it: text, count, number or time.
     """
 
     name: str
     check: Callable[[str, Any], Any]
     read: Callable[[Any], Any] = str
+    as_text: Callable[[Any], str] | None = None
     metavar: str
     schema: Mapping[str, Any]
     input: str = "text"
@@ -113,16 +114,6 @@ def _number(name: str, value: Any) -> int | float:
     raise QueryInvalid(f"{name}={shown(value)}: must be a number of at most 1.8e308")
 
 
-def _object(name: str, value: Any) -> Mapping[Any, Any]:
-    if not isinstance(value, Mapping):
-        raise QueryInvalid(
-            f'{name}={shown(value)}: must be keys with values, such as {{"reward": 1, "grader.name": "exact"}}'
-        )
-    # All keys together: two that are the same as text are refused.
-    plain_value(name, dict.fromkeys(value))
-    return value
-
-
 def _ids(name: str, value: Any) -> list[str]:
     try:
         return [str(UUID(str(one))) for one in ([value] if isinstance(value, str | UUID) else value)]
@@ -194,9 +185,6 @@ TIME = Kind(
         ]
     },
     input="time",
-)
-OBJECT = Kind(
-    name="keys with values", check=_object, read=meta_in, metavar="KEY=VALUE", schema={"type": "object"}, repeated=True
 )
 IDS = Kind(
     name="ids",

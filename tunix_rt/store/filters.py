@@ -3,7 +3,6 @@
 A filter is one field of `FilterArgs`. Everything that accepts or lists filters is made from that table.
 """
 
-import json
 import re
 import sys
 import warnings
@@ -15,25 +14,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypedDict, get_type_hints
 from uuid import UUID
 
-from tunix_rt.errors import QueryInvalid, TraceInvalid
+from tunix_rt.errors import QueryInvalid
 from tunix_rt.store.filter_values import (
     IDS,
     NUMBER,
-    OBJECT,
     SQL,
     STRING,
     TIME,
     WHOLE_NUMBER,
     Kind,
-    plain_value,
     shown,
 )
-from tunix_rt.store.score_filter import SCORES, score_conditions
+from tunix_rt.store.meta_filter import META, keys_needed, meta_conditions
+from tunix_rt.store.score_filter import SCORES, score_conditions, scorers_needed
+from tunix_rt.store.terms import Term, compares
 
 if TYPE_CHECKING:
     import duckdb
 
 _BEGIN = "begin transaction read only"
+_VERSIONED = re.compile(r"(.+)@([1-9][0-9]{0,8})", re.DOTALL)
+_SELECTED = """
+id in (
+    select id from (
+        select trace_id as id, created_at from selected
+        where name = ? and version = coalesce(?, (select max(version) from selections where name = ?))
+    ){bounds}
+)
+"""
 
 
 class Condition(NamedTuple):
@@ -69,58 +77,6 @@ def _literal_pattern(text: str) -> str:
     return re.sub(r"([^\w\s])", r"\\\1", text, flags=re.ASCII) if text.isascii() else re.escape(text)
 
 
-def _meta_values(wanted: Mapping[Any, Any]) -> Iterator[Condition]:
-    paths: list[str] = []
-    names = [name for key in wanted for name in plain_value("meta", {key: None})]
-    conditions = [_meta_value(name, value, paths) for name, value in zip(names, wanted.values(), strict=True)]
-    if conditions:
-        # One extraction for all keys: each reads the whole of meta, and five of them, for traces with 1 MB of
-        # numbers, needed more than 512 MB together.
-        clause, values = (
-            " and ".join(one.sql for one in conditions),
-            [value for one in conditions for value in one.values],
-        )
-        extracted = "json_extract(meta, ?::varchar[])"
-        yield Condition(f"list_transform([{extracted}], lambda found: {clause})[1]", (paths, *values))
-
-
-def _meta_value(key: str, wanted: Any, paths: list[str]) -> Condition:
-    """The condition on `found`, which is what meta has at `paths`; adds those of this key to them."""
-    from tunix_rt.json_values import plain
-
-    # A key may itself hold dots (`gen_ai.usage`), so the whole key is tried before the path.
-    first = len(paths) + 1
-    paths += [_pointer(key)] if "." not in key else [_pointer(key), _pointer(*key.split("."))]
-    found = f"coalesce({', '.join(f'found[{n}]' for n in range(first, len(paths) + 1))})"
-    given = wanted
-    try:
-        wanted = plain(given)
-        text = json.dumps(wanted, ensure_ascii=False, separators=(",", ":"))
-    except (TraceInvalid, ValueError):
-        raise QueryInvalid(f"meta={{{shown(key)}: {shown(given)}}}: must be a JSON value") from None
-    if wanted is None and given is not None:
-        # `delete` would otherwise find every trace that lacks the key.
-        raise QueryInvalid(
-            f"meta={{{shown(key)}: {shown(given)}}}: must be a JSON value; None finds null and missing keys"
-        )
-    if wanted is None:
-        return Condition(f"coalesce(json_type({found}), 'NULL') = 'NULL'")
-    if isinstance(wanted, int | float) and not isinstance(wanted, bool):
-        numbers = "('UBIGINT', 'BIGINT', 'DOUBLE', 'HUGEINT', 'UHUGEINT')"
-        is_number = f"json_type({found}) in {numbers}"
-        try:
-            number = float(wanted)
-        except OverflowError:
-            raise QueryInvalid(f"meta={{{shown(key)}: …}}: must be a number of at most 1.8e308") from None
-        return Condition(f"({is_number} and try_cast({found} as double) = ?::double)", (number,))
-    return Condition(f"{found}::varchar = json(?)::varchar", (text,))
-
-
-def _pointer(*keys: str) -> str:
-    # Not one of DuckDB's paths, in which no key is empty and a star is any key.
-    return "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in keys)
-
-
 class InForm(NamedTuple):
     """A filter's field in a form: its caption, its name for screen readers, and whether it continues the one before."""
 
@@ -133,13 +89,15 @@ class InForm(NamedTuple):
 class FilterField:
     """A filter: its help in one line, the kind of its values, and its condition in SQL.
 
-    `sql` is a comparison with one `?`, or makes the conditions from a checked value. `flag` is the option where it is
-    not the filter's name; `form` is None where a form has no field of its own for it.
+    `sql` is a comparison with one `?`, or makes the conditions from a checked value. `needs` are the conditions without
+    which no trace passes, in words. `flag` is the option where it is not the filter's name; `form` is None where a form
+    has no field of its own for it.
     """
 
     help: str
     kind: Kind
     sql: str | Callable[[Any], Iterable[Condition]]
+    needs: Callable[[Any], Iterable[tuple[str, Condition]]] = lambda _: ()
     flag: str | None = None
     form: InForm | None = None
     http: bool = True
@@ -154,9 +112,25 @@ def _in_meta(key: str, kind: Kind, caption: str) -> FilterField:
     return FilterField(
         help=f"the value of meta.{key}",
         kind=kind,
-        sql=lambda value: _meta_values({key: value}),
+        sql=lambda value: _meta([Term(key, "=", value)]),
+        needs=lambda value: _in_words(keys_needed([Term(key, "=", value)])),
         form=InForm(caption, caption),
     )
+
+
+def _meta(terms: list[Term]) -> Iterator[Condition]:
+    return (Condition(*one) for one in meta_conditions(terms))
+
+
+def _in_words(needed: Iterable[tuple[str, str, tuple[Any, ...]]]) -> Iterator[tuple[str, Condition]]:
+    return ((what, Condition(sql, values, "{bounds}" in sql)) for what, sql, values in needed)
+
+
+def _selected(name: str) -> Condition:
+    """The condition that a trace is in a stored selection: in the newest version, or in the one behind an @."""
+    versioned = _VERSIONED.fullmatch(name)
+    name, version = (versioned[1], int(versioned[2])) if versioned else (name, None)
+    return Condition(_SELECTED, (name, version, name), bounded=True)
 
 
 class FilterArgs(TypedDict, total=False):
@@ -229,20 +203,32 @@ class FilterArgs(TypedDict, total=False):
         str | None, FilterField(help="the trace_version, such as 1.1", kind=STRING, sql="trace_version = ?")
     ]
     meta: Annotated[
-        Mapping[str, Any] | None,
+        Mapping[str, Any] | Iterable[str] | str | None,
         FilterField(
-            help='values in meta, such as {"reward": 1, "grader.name": "exact"}; dots reach inside',
-            kind=OBJECT,
-            sql=_meta_values,
+            help="values in meta: reward=1, reward<1, model!=toy-1b, !truncated (no such key); dots reach inside",
+            kind=META,
+            sql=_meta,
+            needs=lambda terms: _in_words(keys_needed(terms)),
+            form=InForm("Meta", "Meta"),
         ),
     ]
     score: Annotated[
-        Mapping[str, bool | float | str | None] | Iterable[str] | str | None,
+        Mapping[str, Any] | Iterable[str] | str | None,
         FilterField(
             help="what scorers say: loop, !answer, structure<50, verdict=good, answer=null (no score)",
             kind=SCORES,
             sql=lambda terms: [Condition(*one, bounded=True) for one in score_conditions(terms)],
+            needs=lambda terms: _in_words(scorers_needed(terms)),
             form=InForm("Scores", "Scores"),
+        ),
+    ]
+    selection: Annotated[
+        str | None,
+        FilterField(
+            help="the name of a stored selection: train, or train@2 for its second version",
+            kind=STRING,
+            sql=lambda name: [_selected(name)],
+            needs=lambda name: [(f"been selected as {shown(name)}", _selected(name))],
         ),
     ]
     # Over HTTP a trace has a route, and a client sends no SQL.
@@ -273,6 +259,12 @@ RENAMED = {"version": "trace_version"}
 def flag_of(name: str) -> str:
     """The option for a filter, by its present or its old name."""
     return FILTERS[name].flag or f"--{name.replace('_', '-')}" if name in FILTERS else f"--{name}"
+
+
+def as_text(name: str, value: Any) -> Any:
+    """The value of a filter as text, where its kind has such texts; otherwise as it is."""
+    kind = FILTERS[name].kind
+    return kind.as_text(kind.check(name, value)) if kind.as_text else value
 
 
 class FilterRow(NamedTuple):
@@ -339,9 +331,16 @@ class Filters:
         self.conditions = tuple(
             condition for name, value in self.given.items() for condition in FILTERS[name].conditions(name, value)
         )
+        # What shows them, or writes them down, knows nothing but JSON.
+        self.given |= {name: as_text(name, value) for name, value in self.given.items() if compares(value)}
 
     def __bool__(self) -> bool:
         return bool(self.conditions)
+
+    def needs(self) -> Iterator[tuple[str, Condition]]:
+        """What at least one trace must have for any to pass, in words, each with the condition that a trace has it."""
+        for name, value in self.given.items():
+            yield from FILTERS[name].needs(FILTERS[name].kind.check(name, value))
 
     def also(self, *conditions: Condition) -> "Filters":
         """These filters, with further conditions."""

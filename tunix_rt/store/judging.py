@@ -1,25 +1,85 @@
-"""The calls of a store that judge many traces at once: groups, agreement, overlap."""
+"""The calls of a store about what was said of its traces: scores, flags, selections, groups, agreement, overlap."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from typing import Any, Unpack
+from pathlib import Path
+from typing import Any, Unpack, overload
+from uuid import UUID
 
+from tunix_rt.analysis.comparison import TraceComparison
+from tunix_rt.errors import QueryInvalid
+from tunix_rt.model import TraceRecord, TraceSummary
+from tunix_rt.settings import Settings
+from tunix_rt.store.comparing import Traced, compare_stored
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import FilterArgs, Filters
+from tunix_rt.store.named_selections import select_named, selections, unselect
 from tunix_rt.store.progress_bar import Progress
+from tunix_rt.store.query.order import NEWEST_FIRST
 from tunix_rt.store.query.page import Page
+from tunix_rt.store.query.sql_result import SqlResult
 from tunix_rt.store.scores.agreement import Agreement, agreement, disagreements
+from tunix_rt.store.scores.current import current_scores
+from tunix_rt.store.scores.flags import FlagReport, flag, flag_report
 from tunix_rt.store.scores.groups import Groups, groups
+from tunix_rt.store.scores.labels import add_label
 from tunix_rt.store.scores.overlap import Overlap, overlap
+from tunix_rt.store.scores.paired import SetComparison, compare_sets
 from tunix_rt.store.scores.plots import Plot, plot
+from tunix_rt.store.selection import Choice, Selection, select
 
 
 class Judging:
-    """The part of a `TraceStore` that counts its traces over groups and compares what was said of them."""
+    """The part of a `TraceStore` that reads what was said of its traces, selects, counts and compares them."""
 
+    path: Path
+    settings: Settings
     _session: Session
+    get: Callable[[UUID | str], TraceRecord]
     page: Callable[..., Page]
     _temporary: Callable[[], AbstractContextManager[Any]]
+
+    def label(
+        self,
+        trace: TraceRecord | TraceSummary | UUID | str,
+        label: str | None,
+        *,
+        step: int | None = None,
+        note: str | None = None,
+        annotator: str | None = None,
+    ) -> None:
+        """Says what you think of a trace, or of its step with this index (from 0): "good", "bad", "unsure", any word.
+
+        A label is a score by the scorer `label:NAME`, where NAME is `annotator` (by default the setting of that name);
+        the `note` (up to 2,000 characters) is its explanation. A later label replaces an earlier one, and None takes it
+        back; the earlier ones stay in the table `labels`. Raises TraceNotFound, and QueryInvalid for a label that has
+        not 1 to 100 characters, a step that the trace does not have, or a name that is none.
+        """
+        record = self.get(trace if isinstance(trace, UUID | str) else trace.id)
+        who = annotator if annotator is not None else self.settings.annotator
+        add_label(self._session, record, label, step=step, note=note, annotator=who)
+
+    def scores(self, *scorers: str, **filters: Unpack[FilterArgs]) -> SqlResult:
+        """The current scores, by these scorers or by all, of the traces that pass the filters, newest trace first.
+
+        A row for each trace (or step) and scorer, with the columns of the table `scores`, which `sql` reads, and which
+        has the earlier ones as well.
+        """
+        return current_scores(self._session, scorers, Filters(**filters))
+
+    def flag(self, *flags: str, progress: Progress = True, **filters: Unpack[FilterArgs]) -> FlagReport:
+        """Runs these flags, or all built-in ones, over the traces that pass the filters, as `score` does.
+
+        Returns what `flags` reports of them; its `runs` are the reports of `score`.
+        """
+        return flag(self._session, flags, Filters(**filters), progress=progress)
+
+    def flags(self, *flags: str, **filters: Unpack[FilterArgs]) -> FlagReport:
+        """What to look at first: for each flag the traces with it, of how many, the share, and three examples.
+
+        `flags` are the built-in ones, or any scorers with yes and no.
+        """
+        return flag_report(self._session, flags, Filters(**filters))
 
     def groups(self, by: str | Sequence[str] | None = None, **filters: Unpack[FilterArgs]) -> Groups:
         """The samples of each prompt from each policy: how many are correct, what most answer, what they teach.
@@ -41,7 +101,61 @@ class Judging:
 
     def disagreements(self, a: str, b: str, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> Page:
         """A page of the traces to which two scorers give different labels, newest first; as `agreement`."""
-        return self.page(ids=disagreements(self._session, a, b, Filters(**filters)), limit=limit)
+        ids = disagreements(self._session, a, b, Filters(**filters))
+        return self.page(ids=ids, limit=limit, **NEWEST_FIRST)
+
+    def select(
+        self,
+        name: str | None = None,
+        *,
+        limit: int | None = None,
+        seed: int | None = None,
+        version: int | None = None,
+        **filters: Unpack[FilterArgs],
+    ) -> Selection:
+        """The traces that pass the filters now, frozen: `ids=selection` is a filter, and `rt.compare` takes two.
+
+        `limit` chooses the newest, or, with a `seed`, as many at random, the same ones each time.
+
+        With a `name` it is stored, and the same call returns the same traces again, also in other notebooks and after
+        more were added; `selection=name` is a filter. Other filters under a name make its next version; a `version`
+        returns that one, or makes it where it is the next. A name alone returns the newest. Raises QueryInvalid for
+        what is not valid, and for a name or a version that there is not.
+        """
+        chosen_by = Filters(**filters)
+        if name is not None:
+            how = Choice.checked(chosen_by, limit, seed)
+            return select_named(self._session, self.path, name, chosen_by, how, version=version)
+        if version is not None:
+            raise QueryInvalid("select: `version` is that of a stored selection; give its name, too")
+        return select(self._session, self.path, chosen_by, limit=limit, seed=seed)
+
+    def selections(self) -> SqlResult:
+        """The stored selections: name, version, how many traces, how many were deleted since, and the query."""
+        return selections(self._session)
+
+    def unselect(self, name: str, *, version: int | None = None) -> int:
+        """Deletes a stored selection, or one version of it, and returns how many versions; the traces stay.
+
+        Raises QueryInvalid where there is none.
+        """
+        return unselect(self._session, name, version)
+
+    @overload
+    def compare(self, a: Selection, b: Selection, *, scorer: str = "answer") -> SetComparison: ...
+
+    @overload
+    def compare(self, a: UUID | str | Traced, b: UUID | str | Traced) -> TraceComparison: ...
+
+    def compare(self, a: Any, b: Any, *, scorer: str = "answer") -> TraceComparison | SetComparison:
+        """Two traces step by step, with the stored scores of both, each an id (or its beginning) or a trace.
+
+        Or two selections prompt by prompt, as `rt.compare` does. Raises TraceNotFound and IdAmbiguous as `get` does,
+        and what `rt.compare` raises.
+        """
+        if isinstance(a, Selection) and isinstance(b, Selection):
+            return compare_sets(a, b, scorer)
+        return compare_stored(self._session, *(self.get(one) if isinstance(one, str | UUID) else one for one in (a, b)))
 
     def plot(self, kind: str, *, scorer: str = "answer", **filters: Unpack[FilterArgs]) -> Plot:
         """A picture of the traces that pass the filters, which shows itself: a PNG, and a table as text.

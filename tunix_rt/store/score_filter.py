@@ -1,23 +1,18 @@
-"""The filter by scores: what its values are, how they are read from text, and what they mean in SQL.
+"""The filter by scores: what its terms are, and what they mean in SQL.
 
 A term is a scorer with what its current score must be, the current score of a trace being the newest one.
 """
 
-import json
 import re
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 from tunix_rt.errors import QueryInvalid
-from tunix_rt.store.filter_values import STRING, Kind, plain_value, shown
+from tunix_rt.store.filter_values import Kind, shown
+from tunix_rt.store.terms import ABSENT, ORDERING, PRESENT, Grammar, Term, written
 
 # So that a name can stand in a text with a comparison behind it, and in a list with commas.
 SCORER_NAME = re.compile(r"[^\s!<>=,\"\x00-\x1f\x7f](?:[^<>=!,\"\x00-\x1f\x7f]{0,98}[^\s<>=!,\"\x00-\x1f\x7f])?")
-_SIGN = re.compile(r"<=|>=|!=|=|<|>")
-# A comma between terms, not one inside quotes.
-_TERMS = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,])+|(?<=,)(?=,|$)|^$', re.DOTALL)
 _SQL = {"=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _EXAMPLES = "loop, !answer, structure<50, verdict=good, answer=null"
 
@@ -39,65 +34,22 @@ id {} (
 """
 
 
-class Term(NamedTuple):
-    """What the current score of a scorer must be: a comparison with a number, a boolean or a label; or None."""
-
-    scorer: str
-    sign: str
-    wanted: float | bool | str | None
-
-
-def terms_in(name: str, value: Any) -> list[Term]:
-    """The terms of a filter; QueryInvalid where one has no meaning."""
-    if isinstance(value, Mapping):
-        return [_checked(name, scorer, "=", wanted) for scorer, wanted in value.items()]
-    texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
-        raise QueryInvalid(f"{name}={shown(value)}: must be scorers with what they say, such as {_EXAMPLES}")
-    return [_read(name, part) for text in texts for part in _TERMS.findall(text)]
-
-
-def terms_text(terms: list[Term]) -> str:
-    """The terms as text, which is read as the same terms.
-
-    >>> terms_text(terms_in("score", {"answer": False, "structure": 50, "label:me": "good, but long"}))
-    '!answer, structure=50, label:me="good, but long"'
-    """
-    return ", ".join(map(_text, terms))
-
-
-def _text(term: Term) -> str:
+def _checked(name: str, term: Term, given: Any) -> Term:
     scorer, sign, wanted = term
-    if isinstance(wanted, bool) and sign == "=":
-        return scorer if wanted else f"!{scorer}"
-    return f"{scorer}{sign}{json.dumps(wanted, ensure_ascii=False)}"
-
-
-def _read(name: str, text: str) -> Term:
-    found = _SIGN.search(text)
-    if found is None:
-        scorer = text.strip()
-        return _checked(name, scorer.removeprefix("!").strip(), "=", not scorer.startswith("!"))
-    wanted: Any = text[found.end() :].strip()
-    with suppress(ValueError, RecursionError):
-        wanted = json.loads(wanted)
-    return _checked(name, text[: found.start()].strip(), found[0], wanted)
-
-
-def _checked(name: str, scorer: Any, sign: str, given: Any) -> Term:
-    wanted = plain_value(name, given)
-    is_number = isinstance(wanted, int | float) and not isinstance(wanted, bool)
-    if not isinstance(scorer, str) or not SCORER_NAME.fullmatch(scorer):
+    if not SCORER_NAME.fullmatch(scorer):
         raise QueryInvalid(
             f"{name}: {shown(scorer)} is not the name of a scorer; write what its scores must be, such as {_EXAMPLES}"
         )
-    if is_number and abs(wanted) > sys.float_info.max:
-        raise QueryInvalid(f"{name}: {scorer}{sign}{shown(given)}: must be a number of at most 1.8e308")
-    if isinstance(wanted, str) and STRING.check(name, wanted) is not None and sign not in ("=", "!="):
-        raise QueryInvalid(f"{name}: {scorer}{sign}{shown(given)}: a label can only be equal or not; write = or !=")
-    if isinstance(wanted, list | dict) or (wanted is None and (given is not None or sign not in ("=", "!="))):
-        raise QueryInvalid(f"{name}: {scorer}{sign}{shown(given)}: must be a boolean, a number, a label or null")
-    return Term(scorer, sign, wanted)
+    if sign in (ABSENT, PRESENT):
+        return Term(scorer, "=" if sign == ABSENT else "!=", None)
+    if isinstance(wanted, str) and sign in ORDERING:
+        raise QueryInvalid(f"{name}: {written(term, given)}: a label can only be equal or not; write = or !=")
+    if isinstance(wanted, list | dict) or (wanted is None and (given is not None or sign in ORDERING)):
+        raise QueryInvalid(f"{name}: {written(term, given)}: must be a boolean, a number, a label or null")
+    return term
+
+
+SCORE_TERMS = Grammar(yes=("=", True), no=("=", False), check=_checked, examples=_EXAMPLES)
 
 
 def score_conditions(terms: list[Term]) -> Iterator[tuple[str, tuple[Any, ...]]]:
@@ -113,9 +65,17 @@ def score_conditions(terms: list[Term]) -> Iterator[tuple[str, tuple[Any, ...]]]
             yield _CURRENT.format("in", passes), (wanted if isinstance(wanted, str) else float(wanted), scorer)
 
 
+def scorers_needed(terms: list[Term]) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
+    """For each term that only a trace with a score can pass: what that is, and the condition, as `score_conditions`."""
+    for scorer, sign, wanted in terms:
+        if (sign, wanted) != ("=", None):
+            yield f"a score by {scorer}", _CURRENT.format("in", "true"), (scorer,)
+
+
 SCORES = Kind(
     name="scores",
-    check=terms_in,
+    check=SCORE_TERMS.terms,
+    as_text=SCORE_TERMS.text,
     read=lambda given: given if isinstance(given, str) else list(given),
     metavar="SCORE",
     schema={"type": "string", "examples": ["loop", "!answer", "structure<50"]},

@@ -26,13 +26,14 @@ from tunix_rt.store.ingest.load_report import LoadReport
 from tunix_rt.store.ingest.watch import Stop, Watch, watch
 from tunix_rt.store.judging import Judging
 from tunix_rt.store.progress_bar import Progress
+from tunix_rt.store.query.cursor import PageRequest, whole_number
 from tunix_rt.store.query.find import delete, find
-from tunix_rt.store.query.page import Page, PageRequest, Search, whole_number
+from tunix_rt.store.query.order import Order, order_of
+from tunix_rt.store.query.ordered import OrderedSearch
+from tunix_rt.store.query.page import Page, Search
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.query.sql_result import SqlResult, run_sql
-from tunix_rt.store.scores.current import current_scores
 from tunix_rt.store.scores.facts import delete_orphans
-from tunix_rt.store.scores.flags import FlagReport, flag, flag_report
 from tunix_rt.store.scores.run import ScoreReport, run
 from tunix_rt.store.scores.scorers import scoring_of
 from tunix_rt.store.upkeep.backup import backup
@@ -62,8 +63,8 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
 
     `latest`, `page`, `count`, `records`, `scan`, `export`, `delete` and the calls about scores take the same filters as
     keywords: `text`, `source`, `model`, `run`, `training_step`, `since`, `until`, `min_steps`, `max_steps`,
-    `min_chars`, `max_chars`, `trace_version`, `meta={key: value}`, `score={scorer: value}`, `ids` and `where` (SQL).
-    Times are UTC unless they carry an offset. REFERENCE.md describes each of them.
+    `min_chars`, `max_chars`, `trace_version`, `meta={key: value}`, `score={scorer: value}`, `selection`, `ids` and
+    `where` (SQL). Times are UTC unless they carry an offset. REFERENCE.md describes each of them.
     """
 
     def __init__(
@@ -174,9 +175,10 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         """The newest trace that passes the filters; TraceNotFound if there is none."""
         with self._searching(Filters(**filters)) as search:
             newest = search.newest_record()
+            note = search.why_nothing() if newest is None else None
         if newest is None:
             why = "that passes the filters" if filters else "yet"
-            raise TraceNotFound(f"no trace found: {self.path} has none {why}")
+            raise TraceNotFound(f"no trace found: {self.path} has none {why}{f': {note}' if note else ''}")
         return newest
 
     def page(
@@ -186,17 +188,22 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         offset: int = 0,
         after: str | None = None,
         before: str | None = None,
+        order_by: str | None = None,
+        descending: bool = False,
         **filters: Unpack[FilterArgs],
     ) -> Page:
         """A page of summaries, newest first: `limit` of them (1–100), from `offset`, or behind the cursor `after`.
 
-        `before` returns those just before a cursor, still newest first; it cannot be combined with `offset` or `after`.
-        Raises QueryInvalid if a limit, an offset, a cursor or a filter is not valid.
+        `before` returns those just before a cursor, in the same order; it cannot be combined with `offset` or `after`.
+        `order_by` is a column, `meta.KEY` or `score.SCORER`, smallest first unless `descending`: numbers before texts,
+        what has neither last, equal ones newest first; without it, several `ids` keep their order. Raises QueryInvalid.
         """
         request = PageRequest.checked(limit=limit, offset=offset, after=after, before=before)
         selection = Filters(**filters)
-        with self._searching(selection) as search:
-            return search.page(request, get_page=partial(self.page, limit=limit, **selection.given))
+        order = order_of(order_by, descending=descending, filters=selection)
+        same = {"limit": limit, "order_by": order_by, "descending": descending, **selection.given}
+        with self._searching(selection, order) as search:
+            return search.page(request, get_page=partial(self.page, **same))
 
     def count(self, **filters: Unpack[FilterArgs]) -> int:
         """How many traces there are, of those that pass the filters."""
@@ -281,28 +288,6 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
             progress=progress,
         )
 
-    def scores(self, *scorers: str, **filters: Unpack[FilterArgs]) -> SqlResult:
-        """The current scores, by these scorers or by all, of the traces that pass the filters, newest trace first.
-
-        A row for each trace (or step) and scorer, with the columns of the table `scores`, which `sql` reads, and which
-        has the earlier ones as well.
-        """
-        return current_scores(self._session, scorers, Filters(**filters))
-
-    def flag(self, *flags: str, progress: Progress = True, **filters: Unpack[FilterArgs]) -> FlagReport:
-        """Runs these flags, or all built-in ones, over the traces that pass the filters, as `score` does.
-
-        Returns what `flags` reports of them; its `runs` are the reports of `score`.
-        """
-        return flag(self._session, flags, Filters(**filters), progress=progress)
-
-    def flags(self, *flags: str, **filters: Unpack[FilterArgs]) -> FlagReport:
-        """What to look at first: for each flag the traces with it, of how many, the share, and three examples.
-
-        `flags` are the built-in ones, or any scorers with yes and no.
-        """
-        return flag_report(self._session, flags, Filters(**filters))
-
     def export(
         self,
         path: str | Path | IO[bytes],
@@ -310,6 +295,7 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         format: str | None = None,
         tags: tuple[str, str] | None = None,
         within: str | None = None,
+        scores: bool = True,
         manifest: bool = True,
         progress: Progress = True,
         **filters: Unpack[FilterArgs],
@@ -319,13 +305,14 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         `format` is "trace" (JSON Lines; loaded into an empty store it gives the same store), "parquet" (the table's
         columns), or one that trainers take: "messages", "prompt_completion", "preference", "stepwise", "tunix_rl",
         "tunix_sft", "training_example", "atif"; by default the file's ending decides between the first two. `.gz` and
-        `.zst` pack lines. `tags` enclose the reasoning (default `<think>`, `</think>`). "preference" pairs the
-        samples of one policy (source, model, training step); `within="prompt"` pairs across policies. What does not
-        fit a format is left out; the report and .NAME.manifest.json beside the file count it by reason. An open binary
-        file, a device or a pipe gets the rows as they come, and no manifest. `progress` is as for `load`, in traces.
-        Warns where no row was written. Raises ExportFailed where it cannot write.
+        `.zst` pack lines. Scores are in the rows of "trace", and beside "parquet" in NAME.scores.parquet, unless
+        `scores=False`; `load` puts them back. `tags` enclose the reasoning (default `<think>`, `</think>`).
+        "preference" pairs the samples of one policy (source, model, training step); `within="prompt"` pairs across
+        policies. What does not fit a format is left out; the report and .NAME.manifest.json beside the file count it by
+        reason. An open binary file, a device or a pipe gets the rows as they come, and no file beside it. `progress` is
+        as for `load`, in traces. Warns where no row was written. Raises ExportFailed where it cannot write.
         """
-        options = ExportOptions(format, tags, within, manifest, progress)
+        options = ExportOptions(format, tags, within, scores, manifest, progress)
         return export(path, self._session, Filters(**filters), options, store=self.path)
 
     def sql(self, query: str, *parameters: Any) -> SqlResult:
@@ -392,6 +379,7 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         return TraceStore(":memory:", settings=self.settings)
 
     @contextmanager
-    def _searching(self, selection: Filters) -> Iterator[Search]:
+    def _searching(self, selection: Filters, order: Order | None = None) -> Iterator[Search]:
         with self._session.cursor(reusable=True) as cursor, selection.query_errors(cursor, self._session.path):
-            yield Search(cursor, self._session.time_index(cursor), selection)
+            index = self._session.time_index(cursor)
+            yield OrderedSearch(cursor, index, selection, order) if order else Search(cursor, index, selection)

@@ -15,9 +15,9 @@ from tunix_rt.json_values import plain
 from tunix_rt.model import TraceRecord, TraceSummary
 from tunix_rt.store import Page, TraceStore
 from tunix_rt.store.filter_values import FIRST_TIME, LAST_TIME, TIME, as_time
-from tunix_rt.store.filters import FILTERS, FilterArgs, Filters
-from tunix_rt.store.query.page import cursor_at
-from tunix_rt.store.score_filter import SCORES, terms_in, terms_text
+from tunix_rt.store.filters import FILTERS, FilterArgs, Filters, as_text
+from tunix_rt.store.query.cursor import cursor_at
+from tunix_rt.store.query.order import NEWEST_FIRST
 from tunix_rt.widgets.form import Form, action, front_end
 
 _NOT_KNOWN = -1
@@ -29,13 +29,15 @@ _MOST_SOURCES = 100
 class TraceBrowser(Form):
     """Traces, newest first, with search, filters, pages and live mode; `selected` is the trace of the chosen row.
 
-    `filters` are those of `store.page` and may be set at any time. `page` is the Page that is shown, `first_place` how
-    many traces are newer than its first, `n_found` how many pass the filters (both -1 while they are counted),
-    `n_new` how many were added since the list was made.
+    `filters` are those of `store.page` and may be set at any time; `order_by` and `descending` too, which `sort` sets.
+    `page` is the Page that is shown, `first_place` how many traces are in front of its first, `n_found` how many
+    pass the filters (both -1 while they are counted), `n_new` how many were added since the list was made.
     """
 
     filters = Dict().tag(sync=True)
     filter_fields = List(Dict()).tag(sync=True)
+    order_by = Unicode(NEWEST_FIRST["order_by"]).tag(sync=True)
+    descending = Bool(NEWEST_FIRST["descending"]).tag(sync=True)
     live = Bool(default_value=False).tag(sync=True)
     selected_id = Unicode().tag(sync=True)
     selected = Instance(TraceRecord, allow_none=True)
@@ -56,7 +58,7 @@ class TraceBrowser(Form):
         self._behind_point = 0
         given = _as_json(filters)
         # Before the widget is created, so that invalid filters leave none behind.
-        page = self.store.page(limit=limit, **given)
+        page = self.store.page(limit=limit, **NEWEST_FIRST, **given)
         super().__init__(filters=given, filter_fields=_fields())
         self._show_newest(page)
 
@@ -88,20 +90,30 @@ class TraceBrowser(Form):
     @action()
     def find(self, filters: dict[str, Any]) -> None:
         """Shows the newest traces that pass the filters."""
-        page = self.store.page(limit=self.limit, **_as_json(filters))
+        page = self._get(**_as_json(filters))
         self.page = page
         self.filters = page.filters
         self._show_newest(page)
 
     @action()
     def first(self) -> None:
-        """Shows the newest page."""
-        self._show_newest(self.store.page(limit=self.limit, **self.filters))
+        """Shows the first page: the newest traces, or the first in the order."""
+        self._show_newest(self._get(**self.filters))
+
+    @action()
+    def sort(self, order_by: str, descending: bool) -> None:  # noqa: FBT001 - passed by name
+        """Shows the first page in an order of `store.page`."""
+        page = self.store.page(limit=self.limit, order_by=order_by, descending=descending, **self.filters)
+        self.order_by, self.descending = order_by, descending
+        self._show_newest(page)
 
     @action()
     def last(self) -> None:
-        """Shows the oldest page."""
-        found = self.store.page(limit=self.limit, before=cursor_at(FIRST_TIME), **self.filters)
+        """Shows the last page: the oldest traces, or the last in the order."""
+        if self._is_newest_first():
+            found = self._get(before=cursor_at(FIRST_TIME), **self.filters)
+        else:
+            found = self._get(offset=max(self.store.count(**self.filters) - self.limit, 0), **self.filters)
         self._show(found, point="end", behind=-len(found))
 
     @action()
@@ -133,15 +145,19 @@ class TraceBrowser(Form):
 
     @action()
     def jump(self, date: str) -> None:
-        """Shows the page that begins with the newest trace of a day (UTC, as 2026-01-31), or the next older one."""
+        """Shows the page that begins with the newest trace of a day (UTC, as 2026-01-31), or the next older one.
+
+        In another order than newest first there are no days, so this one is left.
+        """
         day = as_time("date", date)
         if day >= _LAST_DAY:
             self.first()
             return
         end = day + timedelta(days=1)
-        found = self.store.page(limit=self.limit, after=cursor_at(end), **self.filters)
+        found = self.store.page(limit=self.limit, after=cursor_at(end), **NEWEST_FIRST, **self.filters)
         if not found.records:
             raise QueryInvalid(f"no trace is as old as {date}; the list was not moved")
+        self.order_by, self.descending = NEWEST_FIRST["order_by"], NEWEST_FIRST["descending"]
         self._show(found, point=_NOT_KNOWN)
         self._count(newer_than=end)
 
@@ -201,6 +217,13 @@ class TraceBrowser(Form):
         """The most frequent sources, to choose from."""
         return {"sources": [source for source, _ in self.store.info().sources if source][:_MOST_SOURCES]}
 
+    def _get(self, **asked: Any) -> Page:
+        """A page in the order of the list."""
+        return self.store.page(limit=self.limit, order_by=self.order_by, descending=self.descending, **asked)
+
+    def _is_newest_first(self) -> bool:
+        return {"order_by": self.order_by, "descending": self.descending} == NEWEST_FIRST
+
     def _ids(self) -> list[str]:
         return [str(record.id) for record in self.picture()]
 
@@ -210,7 +233,8 @@ class TraceBrowser(Form):
         return self.filters | {"since": max(filter(None, (since, given and as_time("since", given))), default=None)}
 
     def _show_newest(self, page: Page) -> None:
-        self._newest = page[0].created_at if page.records else None
+        newest = page if self._is_newest_first() else self.store.page(limit=1, **NEWEST_FIRST, **self.filters)
+        self._newest = newest[0].created_at if newest.records else None
         self._show(page, point=0)
         self.n_new = 0
         self._count()
@@ -274,8 +298,8 @@ def _fields() -> list[dict[str, Any]]:
 def _plain(name: str, value: Any) -> Any:
     if FILTERS[name].kind is TIME:
         return as_time(name, value).isoformat()
-    if FILTERS[name].kind is SCORES:
-        return terms_text(terms_in(name, value))
+    if FILTERS[name].kind.as_text:
+        return as_text(name, value)
     if name == "ids":
         ids = [value] if isinstance(value, str | UUID) else value
         return [str(one) for one in ids]
@@ -297,5 +321,6 @@ def row_of(record: TraceSummary) -> dict[str, Any]:
 
 def _nothing(page: Page) -> str:
     if page.filters:
-        return "No trace matches the search and the filters."
+        why = f": {render.visible(page.note)}" if page.note else ""
+        return f"No trace matches the search and the filters{why}."
     return "No traces yet. Upload a file or load an example, or add some in the next cell: store.add(…), store.load(…)."

@@ -7,7 +7,7 @@ from typing import Any
 
 from tunix_rt import render
 from tunix_rt.errors import TunixRTError
-from tunix_rt.formats import Draft, Reading, mapped_format, parts_of, sources_in
+from tunix_rt.formats import Reading, Rejection, ScoreDraft, mapped_format, parts_of, sources_in
 from tunix_rt.model import Trace
 
 Mapped = dict[str, Any]
@@ -38,8 +38,10 @@ def preview(source: str, mapping: Mapped) -> str:
         for part in parts_of(Path(source) if isinstance(first, Path) else first, lambda _: None):
             with Reading(part, format=mapped_format(mapping)) as reading:
                 for found in reading:
-                    if not isinstance(found, Draft):
+                    if isinstance(found, Rejection):
                         return str(render.note_html(f"{found.field}: {found.reason}" if found.field else found.reason))
+                    if isinstance(found, ScoreDraft):
+                        continue
                     trace = Trace.from_plain(found.trace) if isinstance(found.trace, dict) else found.trace
                     return str(render.trace_html(trace, styled=False))
     except TunixRTError as error:

@@ -15,6 +15,7 @@ from tunix_rt.errors import SourceInvalid
 from tunix_rt.paths import local_path
 from tunix_rt.store import LoadReport, Page, TraceStore
 from tunix_rt.store.ingest.load import Split
+from tunix_rt.store.query.order import NEWEST_FIRST
 from tunix_rt.widgets.browser import row_of
 from tunix_rt.widgets.form import OpeningForm, action, front_end
 
@@ -111,10 +112,10 @@ class FolderWatch(OpeningForm):
                 self._watch.rest(stopped)
 
     def _note(self, report: LoadReport) -> None:
-        if report.added or report.rejected_count:
+        if report.added or report.scores_added or report.rejected_count:
             self._last_at = datetime.now(UTC)
         if report.newest:
-            self.newest = self.store.page(ids=self.report.newest)
+            self.newest = self.store.page(ids=self.report.newest, **NEWEST_FIRST)
             # The ids are of no use to the reader.
             self.newest.filters = {}
 

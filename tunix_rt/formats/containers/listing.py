@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from tunix_rt.errors import SourceInvalid
 from tunix_rt.formats.containers.folders import is_trajectory
 from tunix_rt.formats.containers.packings import ENDINGS as PACKED_ENDINGS
+from tunix_rt.formats.containers.score_files import score_file_beside
 from tunix_rt.formats.rows.row import Rejection
 from tunix_rt.paths import is_endless, is_of_store, is_unfinished, kind_of, local_path, status_of
 
@@ -34,8 +35,9 @@ class Listing(NamedTuple):
 def files_at(pattern: Any, check: Callable[[], object] = lambda: None) -> Listing:
     """The files meant by a path, a folder (with all below it) or a pattern (`runs/*.jsonl`).
 
-    A folder and a pattern pass over the manifests of exports and the files of trace stores. `check` is called for each
-    name, and what it raises ends the listing. Raises SourceInvalid where there is no file, or the path is not valid.
+    With a Parquet export comes its file of scores. A folder and a pattern pass over the manifests of exports and the
+    files of trace stores. `check` is called for each name, and what it raises ends the listing. Raises SourceInvalid
+    where there is no file, or the path is not valid.
     """
     path = local_path(pattern, SourceInvalid)
     status = status_of(path, SourceInvalid)
@@ -51,7 +53,7 @@ def files_at(pattern: Any, check: Callable[[], object] = lambda: None) -> Listin
         )
     if is_endless(path, status):
         raise SourceInvalid(f"{path}: is {kind_of(status)}; name a file, a folder or a pattern")
-    return Listing([path], [], [])
+    return Listing(_with_scores([path]), [], [])
 
 
 def is_named_as_source(name: str) -> bool:
@@ -104,7 +106,14 @@ def _of_pattern(path: Path, check: Callable[[], object]) -> Listing:
     if not found:
         others = ", only files of a trace store" if stores else ""
         raise SourceInvalid(f"{path}: no file matches this pattern{others}{_working_folder()}")
-    return Listing(_each_once(found), sorted(stores), [])
+    return Listing(_with_scores(_each_once(found)), sorted(stores), [])
+
+
+def _with_scores(files: list[Path]) -> list[Path]:
+    """The files, and behind each that is an export as Parquet the one with its scores."""
+    there = set(files)
+    beside = {file: scores for file in files if (scores := score_file_beside(file)) and scores not in there}
+    return [one for file in files for one in (file, beside.get(file)) if one is not None]
 
 
 def _working_folder() -> str:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 from tunix_rt.errors import TraceInvalid
 from tunix_rt.formats.rows.common_meta import with_common_meta
-from tunix_rt.formats.rows.row import Draft, Rejection, Row
+from tunix_rt.formats.rows.row import Draft, Rejection, Row, ScoreDraft
 from tunix_rt.formats.rows.trace_fields import StepFields, accepted_fields
 from tunix_rt.formats.rows.typed_fields import lacking, rest_of
 from tunix_rt.model import Trace
@@ -38,7 +38,7 @@ class Reader(Protocol):
     def misfit(self, value: Mapping[str, Any]) -> str | None:
         """None where a row looks like one of this format, else what it lacks."""
 
-    def found(self, row: Row) -> Iterable[Found | Draft | TraceInvalid]:
+    def found(self, row: Row) -> Iterable[Found | Draft | ScoreDraft | TraceInvalid]:
         """The traces of a row, with an error in place of each invalid one; raises TraceInvalid where none can be read.
 
         A Draft is a trace whose meta, id and time are its own.

@@ -4,6 +4,7 @@ import ast
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,8 @@ def as_json(value: Any, *, depth: int = 0) -> Any:
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a number that JSON has."""
-    return isinstance(value, _NUMBER) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a finite number that a double can hold."""
+    return isinstance(value, _NUMBER) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def number(value: Any, path: str) -> int | float | None:

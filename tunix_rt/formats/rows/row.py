@@ -87,12 +87,24 @@ def _is_utf8(raw: bytes) -> bool:
 
 
 class Draft(NamedTuple):
-    """A trace read from a row, or its fields, with the id and the time of the row, if it has them."""
+    """A trace read from a row, or its fields, with the id and the time of the row, if it has them.
+
+    `scores` are those of the row as they are there; the store checks them.
+    """
 
     row: Row
     trace: Trace | TraceFields
     id: UUID | None = None
     created_at: datetime | None = None
+    scores: Any = None
+
+
+class ScoreDraft(NamedTuple):
+    """A score read from a row of its own, as it is there, of the trace with an id that is stored elsewhere."""
+
+    row: Row
+    trace_id: UUID
+    score: dict[str, Any]
 
 
 class Rejection(NamedTuple):

@@ -9,11 +9,12 @@ NO_PARTNER = "no partner in its group"
 class Tally:
     """How many traces were read and how many rows they made; why the others are `left_out`, and what was `shortened`.
 
-    The last two count traces by reason.
+    The last two count traces by reason; `scores` is how many were written with the rows.
     """
 
     def __init__(self) -> None:
         self.traces = 0
         self.rows = 0
+        self.scores = 0
         self.left_out: Counter[str] = Counter()
         self.shortened: Counter[str] = Counter()

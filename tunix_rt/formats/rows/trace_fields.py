@@ -9,6 +9,7 @@ from typing import Annotated, Any, NotRequired
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic_core import from_json
 
 # Pydantic accepts Python's own TypedDict from 3.12 on.
 from typing_extensions import TypedDict
@@ -48,22 +49,34 @@ class TraceFields(TypedDict):
 class _LineFields(TraceFields):
     id: NotRequired[StoredId]
     created_at: NotRequired[StoredTime]
+    scores: NotRequired[Any]
 
 
+# The scores of an export are the last field.
+_SCORES_KEY = b',"scores":'
+_SCORES = _SCORES_KEY + b'[{"scorer":'
 _LINE: Any = TypeAdapter(_LineFields).validator
 _FIELDS: Any = TypeAdapter(TraceFields).validator
 
 
-def fields_of(line: bytes) -> tuple[TraceFields, UUID | None, datetime | None] | None:
-    """The trace's fields, with the id and the time beside them; None where only `Trace` can decide."""
+def fields_of(line: bytes) -> tuple[TraceFields, UUID | None, datetime | None, Any] | None:
+    """The trace's fields, with the id, the time and the scores beside them; None where only `Trace` can decide."""
     # A text with a NUL, which no store keeps, has it as this escape; lone surrogates are refused by the parser.
     if b"\\u0000" in line:
         return None
+    at = line.find(_SCORES)
     try:
-        fields = _LINE.validate_json(line)
-    except ValidationError:
+        if at < 0:
+            fields = _LINE.validate_json(line)
+            scores = fields.pop("scores", None)
+        else:
+            # In the line they took three times as long. Both parts are JSON, so that this is where the line is cut.
+            fields = _LINE.validate_json(line[:at] + b"}")
+            scores = from_json(line.rstrip()[at + len(_SCORES_KEY) : -1])
+    except ValueError:
         return None
-    return (fields, fields.pop("id", None), fields.pop("created_at", None)) if _is_complete(fields) else None
+    beside = fields.pop("id", None), fields.pop("created_at", None), scores
+    return (fields, *beside) if _is_complete(fields) and "scores" not in fields else None
 
 
 def accepted_fields(fields: TraceFields) -> TraceFields | None:

@@ -6,8 +6,8 @@ import secrets
 import stat
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -38,15 +38,31 @@ _one_at_a_time = threading.Lock()
 
 
 class Replacement:
-    """A file being written, which replaces `path` in the end, together with the one `beside` it.
+    """A file being written, which replaces `path` in the end, together with those beside it."""
 
-    `beside` is a path and the new content of that file, None to remove it.
-    """
-
-    def __init__(self, path: Path, file: IO[bytes]) -> None:
+    def __init__(self, path: Path, file: IO[bytes], opened: Callable[[Path], IO[bytes]]) -> None:
         self.path = path
         self.file = file
-        self.beside: tuple[Path, bytes | None] | None = None
+        self._opened = opened
+        self._gone: list[Path] = []
+
+    def beside(self, path: Path) -> IO[bytes]:
+        """A new file, which replaces the one at `path` when this one is replaced."""
+        self._gone.append(path)
+        return self._opened(path)
+
+    def without(self, path: Path) -> None:
+        """The file at `path`, which was about the old content, is removed when that is replaced."""
+        self._gone.append(path)
+
+    def remove_old(self) -> None:
+        """Removes the files beside it: should the process die here, no file has another one's companion."""
+        for path in self._gone:
+            try:
+                if os.path.lexists(path):
+                    path.unlink(missing_ok=True)
+            except OSError as error:
+                raise _failed(path, error) from error
 
 
 def destination(path: Path) -> Path | None:
@@ -89,44 +105,32 @@ def replacing(path: Path, *, new: bool = False) -> Iterator[Replacement]:
     is there is kept, and its owner where the system lets us; `new` refuses to replace one. Two that replace one file
     both succeed: the later one stays, with its manifest.
     """
-    temporary: list[Path] = []
+    made: list[tuple[Path, Path]] = []
     try:
         there = _stat(path, new=new)
         refuse_file_of_a_store(path)
-        with _temporary(path, there, temporary) as file:
-            replacement = Replacement(path, file)
+        with ExitStack() as files:
+
+            def opened(target: Path) -> IO[bytes]:
+                return files.enter_context(_temporary(target, there if target == path else None, made))
+
+            replacement = Replacement(path, opened(path), opened)
             yield replacement
-            file.flush()
             if there is not None:
-                _keep_owner_and_mode(file.fileno(), there)
-            os.fsync(file.fileno())
-        targets = [path]
-        companion, content = replacement.beside or (None, None)
-        if companion is not None and content is not None:
-            with _temporary(companion, None, temporary) as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            targets.append(companion)
+                _keep_owner_and_mode(replacement.file.fileno(), there)
         with _folder_alone(path.parent):
             _stat(path, new=new)
-            if companion is not None:
-                # First: should the process die here, no file has another one's companion.
-                try:
-                    if os.path.lexists(companion):
-                        companion.unlink(missing_ok=True)
-                except OSError as error:
-                    raise _failed(companion, error) from error
-            for made, target in zip(temporary, targets, strict=True):
-                made.replace(target)
+            replacement.remove_old()
+            for temporary, target in made:
+                temporary.replace(target)
     except TunixRTError:
         raise
     except (OSError, ValueError) as error:
         raise _failed(path, error) from error
     finally:
-        for made in temporary:
+        for temporary, _ in made:
             with suppress(OSError):
-                made.unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
 
 
 def refuse_file_of_a_store(path: Path) -> None:
@@ -163,15 +167,20 @@ def _stat(path: Path, *, new: bool) -> os.stat_result | None:
 
 
 @contextmanager
-def _temporary(path: Path, there: os.stat_result | None, made: list[Path]) -> Iterator[IO[bytes]]:
-    """A new file beside `path`, so that the last step is a rename; no other process uses its name."""
+def _temporary(path: Path, there: os.stat_result | None, made: list[tuple[Path, Path]]) -> Iterator[IO[bytes]]:
+    """A new file beside `path`, so that the last step is a rename; no other process uses its name.
+
+    When the block ends, its content is on disk.
+    """
     temporary = path.with_name(f".{path.name[:_NAME_CHARS]}.{secrets.token_hex(8)}.partial")
     mode = 0o666 if there is None else stat.S_IMODE(there.st_mode) & 0o666
     # Nobody else can read it before it has the file's mode.
     descriptor = os.open(temporary, _NEW_FILE, mode)
-    made.append(temporary)
+    made.append((temporary, path))
     with os.fdopen(descriptor, "wb") as file:
         yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _keep_owner_and_mode(descriptor: int, there: os.stat_result) -> None:

@@ -61,19 +61,20 @@ order by created_at, id
 """
 
 # Put together as text, so that meta comes out digit for digit as it went in.
-TRACE_JSON = """
-'{"trace_version":' || to_json(trace_version)
+_TRACE_FIELDS = """
+'"trace_version":' || to_json(trace_version)
 || ',"prompt":' || to_json(prompt)
 || ',"steps":' || to_json(steps)
 || ',"final_answer":' || coalesce(to_json(final_answer)::varchar, 'null')
 || coalesce(',"meta":' || meta::varchar, '')
-|| '}'
 """
+TRACE_JSON = f"'{{' || {_TRACE_FIELDS} || '}}'"
 
-# The line of a stored trace in an export.
-RECORD_JSON = (
-    """'{"id":"' || id || '","created_at":"' || strftime(created_at, '%Y-%m-%dT%H:%M:%S.%fZ') || '",' """
-    f"|| substr({TRACE_JSON}, 2)"
+# How a time is written in an export.
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+# The line of a stored trace in an export, without the brace that closes it.
+RECORD_FIELDS = (
+    f"""'{{"id":"' || id || '","created_at":"' || strftime(created_at, '{TIME_FORMAT}') || '",' || {_TRACE_FIELDS}"""
 )
 
 # A time as microseconds: fetching a TIMESTAMPTZ as it is would need pytz.
@@ -215,6 +216,6 @@ def to_microseconds(time: datetime) -> int:
     return (time - EPOCH) // timedelta(microseconds=1)
 
 
-def uuids(values: list[bytes]) -> pa.Array:
+def uuids(values: Sequence[bytes | None]) -> pa.Array:
     """An Arrow column of UUIDs from 16 bytes each."""
     return pa.ExtensionArray.from_storage(pa.uuid(), pa.array(values, pa.binary(16)))

@@ -84,10 +84,28 @@ create table scores (
 create view labels as select * from scores where starts_with(scorer, 'label:');
 """
 
+# Selections by name: which traces they chose, and how. The ids stay when a trace is deleted, so that what was chosen
+# can still be checked: `sha256` is that of the ids, a line each, newest first. `query` is JSON; `created_at` is the
+# trace's, as in `scores`.
+_SELECTIONS = """
+create table selections (
+    name varchar not null,
+    version integer not null,
+    query json not null,
+    n_traces bigint not null,
+    sha256 varchar not null,
+    made_at timestamptz not null
+);
+create table selected (
+    name varchar not null, version integer not null, created_at timestamptz not null, trace_id uuid not null
+);
+"""
+
 MIGRATIONS = (
     Migration(1, _TRACES, "drop table traces"),
     Migration(2, _STATE, "drop table store_state"),
     Migration(3, _SCORES, "drop view labels; drop table scores"),
+    Migration(4, _SELECTIONS, "drop table selected; drop table selections"),
 )
 SCHEMA_VERSION = MIGRATIONS[-1].version
 

@@ -129,6 +129,10 @@ def query_errors(what: str, path: Path) -> Iterator[None]:
             raise
         # RE2 repeats a pattern that is too large for it.
         raise QueryInvalid(f"{what}: {str(error)[:_MESSAGE_CHARS]}") from None
+    except UnicodeDecodeError as error:
+        # DuckDB quotes a value up to the middle of a character, and its error cannot be made.
+        said = error.object.decode(errors="replace")
+        raise QueryInvalid(f"{what}: {said[:_MESSAGE_CHARS]}") from None
 
 
 def shown(filters: Mapping[str, object]) -> str:

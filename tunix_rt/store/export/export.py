@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tunix_rt.errors import ExportFailed, QueryInvalid
 from tunix_rt.formats import WRITERS, Writer, writer_named
@@ -16,24 +17,27 @@ from tunix_rt.formats.containers.writers import LINES, PACKED_ENDINGS, PARQUET, 
 from tunix_rt.formats.rows.tally import Tally
 from tunix_rt.formats.text.completion import THINK_TAGS, Tags
 from tunix_rt.paths import target_path
-from tunix_rt.store.engine.atomic_write import destination, replacing, written_into
-from tunix_rt.store.engine.rows import RECORD_COLUMNS, RECORD_JSON, records_in
+from tunix_rt.store.engine.atomic_write import Replacement, destination, replacing, written_into
+from tunix_rt.store.engine.rows import RECORD_COLUMNS, RECORD_FIELDS, records_in
+from tunix_rt.store.engine.score_rows import SCORES_JSON, SCORES_LIST
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.export.export_report import ExportReport
 from tunix_rt.store.export.manifest import manifest, manifest_of
 from tunix_rt.store.export.pairs import pairs
+from tunix_rt.store.export.score_file import ScoreFile
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Progress, show_progress
+from tunix_rt.store.query.page import Search
 from tunix_rt.store.query.scan import scan
 from tunix_rt.validation import short, storable
 
 # What the store writes itself, without a row of Python in between.
-_STORED = {
-    LINES: f"{RECORD_JSON} || chr(10) as line",
-    PARQUET: """
+_LINES = f"{RECORD_FIELDS} || '}}' || chr(10) as line"
+_LINES_WITH_SCORES = f"{RECORD_FIELDS} as line, {SCORES_JSON} as scores"
+_COLUMNS = """
     id, created_at, trace_version, prompt, steps, final_answer, meta::varchar as meta, preview, n_steps, n_chars, source
-""",
-}
+"""
+_COLUMNS_WITH_SCORES = f"{_COLUMNS}, {SCORES_LIST} as scores"
 # This number of lines is in memory together.
 _ROWS_AT_ONCE = 256
 _CHARS_AT_ONCE = 16 * 2**20
@@ -53,6 +57,7 @@ class _Work(NamedTuple):
     within: str | None
     tally: Tally
     advance: Callable[[int], object]
+    has_scores: bool
 
     def scan(self, select: str) -> Iterator[pa.RecordBatch]:
         for batch in scan(self.session, select, self.filters, newest_first=False, advance=self.advance):
@@ -60,14 +65,35 @@ class _Work(NamedTuple):
             yield batch
 
 
-def _batches(work: _Work, writer: Writer) -> Iterator[pa.RecordBatch]:
+def _batches(work: _Work, writer: Writer, score_file: ScoreFile | None) -> Iterator[pa.RecordBatch]:
     """The batches to write, one of them at least."""
     if writer.row is None:
-        return work.scan(_STORED[writer.container])
+        return _stored_lines(work) if writer.container == LINES else _stored_columns(work, score_file)
     to_row = partial(writer.row, tags=work.tags) if writer.takes_tags else writer.row
     if writer.takes_pairs:
         return _pair_batches(work, to_row)
     return _trace_batches(work, to_row, writer.columns)
+
+
+def _stored_lines(work: _Work) -> Iterator[pa.RecordBatch]:
+    if not work.has_scores:
+        yield from work.scan(_LINES)
+        return
+    for batch in work.scan(_LINES_WITH_SCORES):
+        texts, counts = batch["scores"].flatten()
+        work.tally.scores += pc.sum(counts).as_py() or 0
+        parts = (batch["line"], texts, "}\n")
+        lines = pc.binary_join_element_wise(*parts, "", null_handling="replace", null_replacement="")
+        yield pa.record_batch({"line": lines})
+
+
+def _stored_columns(work: _Work, score_file: ScoreFile | None) -> Iterator[pa.RecordBatch]:
+    if score_file is None or not work.has_scores:
+        yield from work.scan(_COLUMNS)
+        return
+    for batch in work.scan(_COLUMNS_WITH_SCORES):
+        yield score_file.take(batch)
+        work.tally.scores = score_file.rows
 
 
 def _trace_batches(
@@ -102,6 +128,7 @@ class ExportOptions(NamedTuple):
     format: str | None
     tags: Tags | None
     within: str | None
+    scores: bool
     manifest: bool
     progress: Progress
 
@@ -125,46 +152,97 @@ def export(
         raise QueryInvalid(f"unknown export format {short(options.format)}; known are {', '.join(WRITERS)}")
     tags = _checked_tags(name, writer, options.tags)
     _check_within(name, writer, options.within)
-    begun = time.monotonic()
+    if not isinstance(options.scores, bool):
+        raise QueryInvalid(f"scores={short(options.scores)}: must be True or False")
+    has_scores = options.scores and writer.row is None and _has_scores(session)
     with show_progress(options.progress, session.n_traces, "exporting") as advance:
-        work = _Work(session, filters, tags, options.within, Tally(), advance)
-
-        def write(file: Any) -> ExportReport:
-            with HashedFile(file) as hashed:
-                writer.container.write(hashed, file_name, _counted(_batches(work, writer), work.tally))
-            return ExportReport(
-                path=None,
-                format=name,
-                traces=work.tally.traces,
-                rows=work.tally.rows,
-                size_bytes=hashed.n_bytes,
-                sha256=hashed.sha256,
-                seconds=time.monotonic() - begun,
-                left_out=dict(sorted((+work.tally.left_out).items())),
-                shortened=dict(sorted((+work.tally.shortened).items())),
-            )
-
+        work = _Work(session, filters, tags, options.within, Tally(), advance, has_scores)
+        writing = _Writing(work, name, writer, file_name, time.monotonic())
         if not isinstance(target, Path):
-            return write(target)
+            return writing.write(target)
         file_path = destination(target)
         if file_path == store.resolve():
             raise ExportFailed(f"{target}: is the store itself; choose another file name")
         if file_path is None:
             with written_into(target) as file:
-                return replace(write(file), path=target)
-        given: dict[str, Any] = {"tags": tags} if writer.takes_tags else {}
-        if options.within is not None:
-            given["within"] = options.within
+                return replace(writing.write(file), path=target)
         with replacing(file_path) as replacement:
             _check_ending(target, name, writer)
-            report = replace(write(replacement.file), path=file_path)
-            beside = manifest_of(file_path)
-            content = manifest(file_path, report, store=store, filters=filters.given, options=given)
-            # Without one, that of the file which was there before would be about another file.
-            replacement.beside = (beside, content if options.manifest else None)
+            report = writing.replace(replacement, options, store=store)
     if not report.rows:
-        _warn(report, filters)
-    return replace(report, manifest=beside if options.manifest else None)
+        _warn(report, filters, session)
+    return report
+
+
+class _Writing(NamedTuple):
+    """The writing of an export."""
+
+    work: _Work
+    format: str
+    writer: Writer
+    file_name: str
+    begun: float
+
+    def write(self, file: Any, score_file: ScoreFile | None = None) -> ExportReport:
+        """Writes the rows to an open file, and scores that are not in the rows to the one for them."""
+        tally = self.work.tally
+        with HashedFile(file) as hashed:
+            batches = _batches(self.work, self.writer, score_file)
+            self.writer.container.write(hashed, self.file_name, _counted(batches, tally))
+        return ExportReport(
+            path=None,
+            format=self.format,
+            traces=tally.traces,
+            rows=tally.rows,
+            size_bytes=hashed.n_bytes,
+            sha256=hashed.sha256,
+            seconds=time.monotonic() - self.begun,
+            left_out=dict(sorted((+tally.left_out).items())),
+            shortened=dict(sorted((+tally.shortened).items())),
+            scores=tally.scores,
+        )
+
+    def replace(self, replacement: Replacement, options: ExportOptions, *, store: Path) -> ExportReport:
+        """Writes the file, and those beside it."""
+        path, score_file = replacement.path, None
+        if self.writer.row is None and self.writer.container == PARQUET:
+            with ScoreFile(replacement) as score_file:
+                report = self.write(replacement.file, score_file)
+        else:
+            report = self.write(replacement.file)
+        beside = manifest_of(path)
+        # Without one, that of the file which was there before would be about another file.
+        replacement.without(beside)
+        report = replace(
+            report,
+            path=path,
+            manifest=beside if options.manifest else None,
+            score_file=score_file.path if score_file is not None and score_file.rows else None,
+        )
+        if options.manifest:
+            content = manifest(
+                path,
+                report,
+                store=store,
+                filters=self.work.filters.given,
+                options=self._given(options),
+                score_file_sha256=None if score_file is None else score_file.sha256,
+            )
+            replacement.beside(beside).write(content)
+        return report
+
+    def _given(self, options: ExportOptions) -> dict[str, Any]:
+        given: dict[str, Any] = {"tags": self.work.tags} if self.writer.takes_tags else {}
+        if options.within is not None:
+            given["within"] = options.within
+        if self.writer.row is None and not options.scores:
+            given["scores"] = False
+        return given
+
+
+def _has_scores(session: Session) -> bool:
+    with session.cursor() as cursor:
+        return cursor.execute("select 1 from scores limit 1").fetchone() is not None
 
 
 def _check_ending(path: Path, name: str, writer: Writer) -> None:
@@ -187,11 +265,14 @@ def _check_ending(path: Path, name: str, writer: Writer) -> None:
     )
 
 
-def _warn(report: ExportReport, filters: Filters) -> None:
+def _warn(report: ExportReport, filters: Filters, session: Session) -> None:
     if report.traces:
         reason = f"all {report.traces:,} traces were left out ({', '.join(report.left_out)})"
     else:
         reason = f"no trace passed the filters {', '.join(filters.given)}" if filters else "the store has no traces"
+        with session.cursor() as cursor:
+            note = Search(cursor, session.time_index(cursor), filters).why_nothing()
+        reason += f": {note}" if note else ""
     warnings.warn(f"{report.path}: no rows were written: {reason}", stacklevel=_CALLER)
 
 

@@ -15,7 +15,8 @@ class ExportReport:
 
     `left_out` and `shortened` count traces by the reason; `size_bytes` and `sha256` are those of the file, `seconds` is
     how long it took. `path` is the file that was written (a link is followed), None for an open file that was passed;
-    `manifest` is the file beside it with the same facts, None if none was written.
+    `manifest` is the file beside it with the same facts, None if none was written. `scores` of the traces were written:
+    in their rows, or as Parquet into the `score_file` beside it.
     """
 
     path: Path | None
@@ -28,16 +29,20 @@ class ExportReport:
     left_out: dict[str, int] = field(default_factory=dict)
     shortened: dict[str, int] = field(default_factory=dict)
     manifest: Path | None = None
+    scores: int = 0
+    score_file: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The report as values of JSON."""
-        paths = {name: path and str(path) for name, path in (("path", self.path), ("manifest", self.manifest))}
-        return asdict(self) | paths
+        paths = {"path": self.path, "manifest": self.manifest, "score_file": self.score_file}
+        return asdict(self) | {name: path and str(path) for name, path in paths.items()}
 
     @property
     def _facts(self) -> list[tuple[str, str]]:
         facts = [("file", str(self.path))] if self.path else []
         facts += [("format", self.format), ("traces", f"{self.traces:,}"), ("rows", f"{self.rows:,}")]
+        if self.scores:
+            facts.append(("scores", f"{self.scores:,}" + (f", in {self.score_file}" if self.score_file else "")))
         facts += [("left out", f"{n:,}: {reason}") for reason, n in self.left_out.items()]
         facts += [("shortened", f"{n:,}: {reason}") for reason, n in self.shortened.items()]
         return [*facts, ("size", size(self.size_bytes)), ("seconds", f"{self.seconds:.1f}")]

@@ -1,11 +1,13 @@
 """Finds the rows of a load that are already stored."""
 
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
+from tunix_rt.store.engine.rows import uuids
 from tunix_rt.store.engine.spill import spill_folder
 
 # The digests of some ten million rows; more of them go to disk.
@@ -28,6 +30,22 @@ join (
 where copy <= stored.n
 """
 
+_MOVED = "select given, arg_min_null(id, rowid) from moved where given in (select given from asked) group by given"
+
+
+def _spilling(store: Path) -> duckdb.DuckDBPyConnection:
+    """A database in memory, which goes to disk beside the store when it is full."""
+    # Lossless: a UUID stays one on its way through Arrow, and is not compared as text.
+    connection = duckdb.connect(
+        config={
+            "arrow_lossless_conversion": True,
+            "memory_limit": _MEMORY_LIMIT,
+            "temp_directory": str(spill_folder(store)),
+        }
+    )
+    connection.execute("set enable_progress_bar = false")
+    return connection
+
 
 class Duplicates:
     """Finds the duplicates of a load: the k-th copy of a trace in the files matches the k-th copy in the store.
@@ -38,15 +56,7 @@ class Duplicates:
     """
 
     def __init__(self, store: Path) -> None:
-        # Lossless: a UUID stays one on its way through Arrow, and is not compared as text.
-        self._seen = duckdb.connect(
-            config={
-                "arrow_lossless_conversion": True,
-                "memory_limit": _MEMORY_LIMIT,
-                "temp_directory": str(spill_folder(store)),
-            }
-        )
-        self._seen.execute("set enable_progress_bar = false")
+        self._seen = _spilling(store)
         self.close = weakref.finalize(self, self._seen.close)
         self._seen.execute("create table seen (digest uuid, part varchar)")
         self._part = ""
@@ -68,3 +78,40 @@ class Duplicates:
         """The indices of the rows that are already stored, by their digests and the numbers of their copies."""
         cursor.register("copies", pa.table({"position": range(len(digests)), "digest": digests, "copy": copies}))
         return {position for (position,) in cursor.execute(_ALREADY_STORED).fetchall()}
+
+
+class MovedIds:
+    """The rows of a load that are not stored under the id that they brought, for their scores in rows of their own.
+
+    Mostly there are none, and no database is made for them.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+        self._ids: duckdb.DuckDBPyConnection | None = None
+
+    def note(self, moved: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Remembers pairs of the id that a row brought and the one it has, of 16 bytes each; None: it was rejected."""
+        pairs = list(moved)
+        if not pairs:
+            return
+        if self._ids is None:
+            self._ids = _spilling(self._store)
+            self._ids.execute("create table moved (given uuid, id uuid)")
+        given, ids = map(list, zip(*pairs, strict=True))
+        self._ids.register("pairs", pa.table({"given": uuids(given), "id": uuids(ids)}))
+        self._ids.execute("insert into moved from pairs")
+
+    def among(self, given: list[bytes]) -> dict[bytes, bytes | None]:
+        """Of these ids, those that were moved, with the id of the first row that brought each, None if rejected."""
+        if self._ids is None:
+            return {}
+        self._ids.register("asked", pa.table({"given": uuids(given)}))
+        found = self._ids.execute(_MOVED).fetchall()
+        return {given.bytes: trace_id and trace_id.bytes for given, trace_id in found}
+
+    def close(self) -> None:
+        """Forgets them."""
+        if self._ids is not None:
+            self._ids.close()
+            self._ids = None

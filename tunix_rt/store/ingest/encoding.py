@@ -2,12 +2,14 @@
 
 import pickle
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from tunix_rt.errors import TraceInvalid, WorkerLost
-from tunix_rt.formats import Draft, Format, Reading, Rejection, Row, found_in
+from tunix_rt.formats import Draft, Format, Reading, Rejection, Row, ScoreDraft, found_in
 from tunix_rt.store.engine.rows import encode, to_microseconds
+from tunix_rt.store.scores.carried import carried_score, carried_scores
+from tunix_rt.store.scores.facts import CarriedScore
 from tunix_rt.workers import Workers
 
 # Two workers need 0.7 s to start; this process reads about as much in that time twice.
@@ -18,7 +20,7 @@ _BATCH_ROWS = 1_000
 
 
 class Encoded(NamedTuple):
-    """A trace ready to be stored: its row, its line of JSON, its digest, and the id and the time the row brings.
+    """A trace ready to be stored: its row, its line of JSON, its digest, and the id, time and scores the row brings.
 
     The id has 16 bytes, the time is in microseconds since 1970.
     """
@@ -28,14 +30,26 @@ class Encoded(NamedTuple):
     digest: bytes
     id: bytes | None
     created_at: int | None
+    scores: Sequence[CarriedScore] = ()
 
 
-def encoded(found: Draft | Rejection, trace_max_bytes: int) -> Encoded | Rejection:
-    """A draft made ready, or its rejection where it is too large; a rejection stays."""
+class EncodedScore(NamedTuple):
+    """A score ready to be stored, from a row of its own: its row, the 16 bytes of its trace's id, and the score."""
+
+    row: Row
+    trace_id: bytes
+    score: CarriedScore
+
+
+def encoded(found: Draft | ScoreDraft | Rejection, trace_max_bytes: int) -> Encoded | EncodedScore | Rejection:
+    """A draft made ready, or its rejection where it is too large or its scores are invalid; a rejection stays."""
     if isinstance(found, Rejection):
         return found
     try:
+        if isinstance(found, ScoreDraft):
+            return EncodedScore(found.row, found.trace_id.bytes, carried_score(found.score))
         line, digest = encode(found.trace, trace_max_bytes)
+        scores = carried_scores(found.scores)
     except TraceInvalid as error:
         return found.row.rejection(error)
     return Encoded(
@@ -44,10 +58,13 @@ def encoded(found: Draft | Rejection, trace_max_bytes: int) -> Encoded | Rejecti
         digest,
         None if found.id is None else found.id.bytes,
         None if found.created_at is None else to_microseconds(found.created_at),
+        scores,
     )
 
 
-def all_encoded(reading: Reading, trace_max_bytes: int, workers: Workers | None) -> Iterator[Encoded | Rejection]:
+def all_encoded(
+    reading: Reading, trace_max_bytes: int, workers: Workers | None
+) -> Iterator[Encoded | EncodedScore | Rejection]:
     """All that the reading yields, made ready, in order; by workers, if any, where its file is large.
 
     Raises WorkerLost where one of them ended before its rows were read.
@@ -61,7 +78,9 @@ def all_encoded(reading: Reading, trace_max_bytes: int, workers: Workers | None)
             yield encoded(found, trace_max_bytes)
 
 
-def _by_workers(reading: Reading, trace_max_bytes: int, workers: Workers) -> Iterator[Encoded | Rejection]:
+def _by_workers(
+    reading: Reading, trace_max_bytes: int, workers: Workers
+) -> Iterator[Encoded | EncodedScore | Rejection]:
     # Not the writer: its functions and Arrow types are of no use there.
     reader = pickle.dumps(Format(reading.format.name, "", "", reading.format.reader))
     pending: deque[list[Row | Rejection]] = deque()

@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
-import duckdb
-import pyarrow as pa
-
 from tunix_rt.errors import MemoryLimitReached, Problem, QueryInvalid, SourceInvalid, TraceInvalid
 from tunix_rt.formats import (
     Format,
@@ -26,27 +23,18 @@ from tunix_rt.formats import (
 )
 from tunix_rt.formats.containers.encodings import checked_encoding
 from tunix_rt.paths import size_of
-from tunix_rt.store.engine.clock import new_ids, new_times
-from tunix_rt.store.engine.rows import (
-    LARGE_ROW_BYTES,
-    LARGE_ROWS_BYTES,
-    columns,
-    insert,
-    uuids,
-)
+from tunix_rt.store.engine.rows import columns, insert, uuids
 from tunix_rt.store.engine.session import Session
-from tunix_rt.store.ingest.dedup import Duplicates
-from tunix_rt.store.ingest.encoding import Encoded, all_encoded
+from tunix_rt.store.ingest.chunk import CHUNK_SCORE_ROWS, Chunk
+from tunix_rt.store.ingest.dedup import Duplicates, MovedIds
+from tunix_rt.store.ingest.encoding import Encoded, EncodedScore, all_encoded
+from tunix_rt.store.ingest.homes import find_homes, times_of
 from tunix_rt.store.ingest.load_report import LoadReport
 from tunix_rt.store.progress_bar import Advance, Progress, show_progress
+from tunix_rt.store.scores.facts import insert_carried
 from tunix_rt.validation import short
 from tunix_rt.workers import Workers, usable_workers
 
-# A transaction of this size is written in half a second, well within the time others may have to wait. It fills a row
-# group of the store's file, so that DuckDB need not write the rows again with the next ones: that took as long again.
-CHUNK_ROWS = 20_480
-# Large traces fill a chunk by their size; several copies of it are in memory while it is written.
-CHUNK_BYTES = 64 * 2**20
 _ROWS_PER_TICK = 256
 
 Known = Literal["skip", "add"]
@@ -78,11 +66,13 @@ def load(
     for rejection in unreadable:
         report.reject(rejection)
     duplicates = Duplicates(session.path) if known == "skip" else None
-    loading = Loading(session, report, duplicates=duplicates)
+    moved = MovedIds(session.path)
+    loading = Loading(session, report, duplicates=duplicates, moved=moved)
     n_workers = usable_workers(session.settings.workers)
     total = sum(size_of(one) if isinstance(one, Path) else one.size for one in sources)
     with (
         loading.noting(),
+        closing(moved),
         closing(duplicates) if duplicates else nullcontext(),
         show_progress(progress, total, "loading", unit=unit) as advance,
         Workers(n_workers) if n_workers else nullcontext() as workers,
@@ -134,9 +124,9 @@ def _everything_in(
     advance: Advance,
     encoding: str | None,
     *,
-    ready: Callable[[Reading], Iterator[Encoded | Rejection]],
+    ready: Callable[[Reading], Iterator[Encoded | EncodedScore | Rejection]],
     by_turn: bool,
-) -> Iterator[Encoded | Rejection]:
+) -> Iterator[Encoded | EncodedScore | Rejection]:
     for source in sources:
         done = advance.done
         check = partial(_advance_from, advance, done)
@@ -176,67 +166,20 @@ def _advance_from(advance: Advance, done: int, position: int) -> None:
     advance(done + position)
 
 
-class _Chunk:
-    """Rows that are stored in one transaction, column by column: one object for each row would take too much memory.
-
-    `given` has, by index, the rows that brought an id or a time; the others get theirs when the chunk is complete.
-    """
-
-    def __init__(self) -> None:
-        self.lines: list[bytes] = []
-        self.digests: list[bytes] = []
-        self.given: dict[int, Encoded] = {}
-        self.n_bytes = 0
-        self.times: list[int] = []
-        self.ids: list[bytes] = []
-        # The number of each row's copy of its trace; None where duplicates are added too.
-        self.copy_numbers: pa.Array | None = None
-
-    def is_full(self) -> bool:
-        """Whether it should be stored before it gets another row."""
-        n_rows = len(self.lines)
-        return (
-            n_rows >= CHUNK_ROWS
-            or self.n_bytes >= CHUNK_BYTES
-            or (self.n_bytes >= LARGE_ROWS_BYTES and self.n_bytes > n_rows * LARGE_ROW_BYTES)
-        )
-
-    def complete(self, duplicates: Duplicates | None) -> None:
-        """Sets the time of each row in microseconds, the 16 bytes of its id, and which copy it is."""
-        self.times = list(new_times(len(self.lines)))
-        for index, given in self.given.items():
-            if given.created_at is not None:
-                self.times[index] = given.created_at
-        self.ids = new_ids(self.times)
-        for index, given in self.given.items():
-            if given.id is not None:
-                self.ids[index] = given.id
-        if duplicates:
-            self.copy_numbers = duplicates.number(uuids(self.digests))
-
-    def halves(self) -> Iterator["_Chunk"]:
-        """The first and the second half of a complete chunk."""
-        middle = len(self.lines) // 2
-        for part in (slice(0, middle), slice(middle, len(self.lines))):
-            half = _Chunk()
-            half.lines, half.digests = self.lines[part], self.digests[part]
-            half.times, half.ids = self.times[part], self.ids[part]
-            half.given = {i - part.start: given for i, given in self.given.items() if part.start <= i < part.stop}
-            half.copy_numbers = None if self.copy_numbers is None else self.copy_numbers[part]
-            yield half
-
-
 class Loading:
     """Gathers drafts in chunks and stores them; counts in the report what was committed.
 
-    `duplicates` finds those that are already stored; without it all are added.
+    `duplicates` finds those that are already stored; without it all are added. `moved` remembers which rows are stored
+    under another id than they brought, for scores in rows of their own.
     """
 
-    def __init__(self, session: Session, report: LoadReport, *, duplicates: Duplicates | None) -> None:
+    def __init__(self, session: Session, report: LoadReport, *, duplicates: Duplicates | None, moved: MovedIds) -> None:
         self._session = session
         self.report = report
         self._duplicates = duplicates
-        self._chunk = _Chunk()
+        self._moved = moved
+        self._chunk = Chunk()
+        self._scores: list[EncodedScore] = []
 
     @contextmanager
     def noting(self) -> Iterator[None]:
@@ -248,29 +191,31 @@ class Loading:
             error.add_note(f"stopped after {self.report.counts}; loading the same again adds only the missing traces")
             raise
 
-    def take(self, found: Encoded | Rejection) -> None:
-        """Counts a rejection, gathers a trace, and stores the chunk when it is full."""
+    def take(self, found: Encoded | EncodedScore | Rejection) -> None:
+        """Counts a rejection, gathers a trace or a score, and stores the chunk when it is full."""
         if isinstance(found, Rejection):
             self.report.reject(found)
-            return
-        self.report.sample(found.line)
-        chunk = self._chunk
-        if found.id is not None or found.created_at is not None:
-            chunk.given[len(chunk.lines)] = found
-        chunk.lines.append(found.line)
-        chunk.digests.append(found.digest)
-        chunk.n_bytes += len(found.line)
-        if chunk.is_full():
-            self.store()
+        elif isinstance(found, EncodedScore):
+            self._scores.append(found)
+            if len(self._scores) >= CHUNK_SCORE_ROWS:
+                self.store()
+        else:
+            self.report.sample(found.line)
+            self._chunk.add(found)
+            if self._chunk.is_full():
+                self.store()
 
     def store(self) -> None:
-        """Stores the new traces of the chunk."""
-        chunk, self._chunk = self._chunk, _Chunk()
+        """Stores the new traces of the chunk, and the new scores."""
+        chunk, self._chunk = self._chunk, Chunk()
         if chunk.lines:
             chunk.complete(self._duplicates)
             self._store(chunk)
+        scores, self._scores = self._scores, []
+        if scores:
+            self._store_scores(scores)
 
-    def _store(self, chunk: _Chunk) -> None:
+    def _store(self, chunk: Chunk) -> None:
         try:
             self._store_at_once(chunk)
         except MemoryLimitReached:
@@ -280,50 +225,56 @@ class Loading:
             for half in chunk.halves():
                 self._store(half)
 
-    def _store_at_once(self, chunk: _Chunk) -> None:
-        digests = uuids(chunk.digests)
+    def _store_at_once(self, chunk: Chunk) -> None:
         with self._session.transaction() as cursor:
-            stored = (
-                set() if chunk.copy_numbers is None else Duplicates.already_stored(cursor, digests, chunk.copy_numbers)
-            )
-            taken, rejected = self._taken_ids(cursor, chunk, stored)
-            table = columns(chunk.ids, chunk.times, digests, chunk.lines)
-            if gone := stored | taken:
+            homes = find_homes(cursor, chunk, adds_all=self._duplicates is None)
+            table = columns(chunk.ids, chunk.times, uuids(chunk.digests), chunk.lines)
+            if gone := homes.stored | homes.taken:
                 table = table.filter([index not in gone for index in range(len(table))])
             insert(cursor, table)
-        for rejection in rejected:
-            self.report.reject(rejection)
+            n_scores = insert_carried(
+                cursor,
+                (
+                    (*home, score)
+                    for index, of_row in chunk.scores.items()
+                    if (home := homes.of(index, chunk)) is not None
+                    for score in of_row
+                ),
+            )
+        for index, reason in homes.rejected.items():
+            self.report.reject(chunk.given[index].row.rejection(TraceInvalid(reason)))
         self.report.count_added(table["id"])
-        self.report.already_stored += len(chunk.lines) - len(table) - len(rejected)
+        self.report.already_stored += len(chunk.lines) - len(table) - len(homes.rejected)
+        self.report.scores_added += n_scores
+        self._moved.note(
+            (given.id, home and home[0])
+            for index, given in chunk.given.items()
+            if given.id is not None and ((home := homes.of(index, chunk)) is None or home[0] != given.id)
+        )
 
-    def _taken_ids(
-        self, cursor: duckdb.DuckDBPyConnection, chunk: _Chunk, stored: set[int]
-    ) -> tuple[set[int], list[Rejection]]:
-        """The indices of rows whose id is taken: by the same trace, or by another, so that the row is rejected.
+    def _store_scores(self, rows: list[EncodedScore]) -> None:
+        try:
+            self._store_scores_at_once(rows)
+        except MemoryLimitReached:
+            if len(rows) == 1:
+                raise
+            self._store_scores(rows[: len(rows) // 2])
+            self._store_scores(rows[len(rows) // 2 :])
 
-        Where duplicates are added too, such rows get another id instead.
-        """
-        indices = [index for index, given in chunk.given.items() if given.id is not None and index not in stored]
-        if not indices:
-            return set(), []
-        ids = chunk.ids
-        cursor.register("given", pa.table({"id": uuids([ids[index] for index in indices])}))
-        digests = {trace_id.bytes: digest.bytes for trace_id, digest in cursor.execute(_STORED_UNDER).fetchall()}
-        taken: set[int] = set()
-        rejected: list[Rejection] = []
-        for index in indices:
-            there = digests.get(ids[index])
-            if there is None:
-                digests[ids[index]] = chunk.digests[index]
-            elif self._duplicates is None:
-                ids[index] = new_ids([chunk.times[index]])[0]
-            else:
-                taken.add(index)
-                if there != chunk.digests[index]:
-                    given = chunk.given[index]
-                    problem = Problem("id", f"{UUID(bytes=ids[index])} is the id of another trace in the store")
-                    rejected.append(given.row.rejection(TraceInvalid(problem)))
-        return taken, rejected
-
-
-_STORED_UNDER = "select id, digest from traces where id in (select id from given)"
+    def _store_scores_at_once(self, rows: list[EncodedScore]) -> None:
+        ids = list({row.trace_id for row in rows})
+        moved = self._moved.among(ids)
+        with self._session.transaction() as cursor:
+            times = times_of(cursor, [home for one in ids if (home := moved.get(one, one)) is not None])
+            homes = {one: (home, times[home]) for one in ids if (home := moved.get(one, one)) in times and home}
+            known = ((*homes[row.trace_id], row.score) for row in rows if row.trace_id in homes)
+            self.report.scores_added += insert_carried(cursor, known)
+        for row in rows if len(homes) < len(ids) else ():
+            if row.trace_id not in homes:
+                trace_id = UUID(bytes=row.trace_id)
+                problem = (
+                    Problem("trace_id", f"{trace_id} is the id of a row that was rejected")
+                    if row.trace_id in moved
+                    else Problem("trace_id", f"{trace_id} is no trace of the store; load the trace first")
+                )
+                self.report.reject(row.row.rejection(TraceInvalid(problem)))

@@ -25,6 +25,8 @@ KEPT_NEWEST = 5
 class LoadReport:
     """What a load did: `added`, `already_stored`, and `rejected_count` rows that are not valid traces.
 
+    `scores_added` is how many scores came with them, also with those already stored, and were not there yet.
+
     `rejected` holds the first 1,000 of these, each with file, line, field, reason and how the row begins, `ids` the ids
     of the first 1,000 traces that were added, and `newest` those of the last five. `source` and `format` say what was
     read and as what, and `samples` holds up to three of the traces that were read, to see whether they were read as
@@ -41,6 +43,7 @@ class LoadReport:
         self.added = 0
         self.already_stored = 0
         self.rejected_count = 0
+        self.scores_added = 0
         self.rejected: list[Rejection] = []
         self.ids: list[UUID] = []
         self.newest: list[UUID] = []
@@ -115,6 +118,7 @@ class LoadReport:
         self.added += other.added
         self.already_stored += other.already_stored
         self.rejected_count += other.rejected_count
+        self.scores_added += other.scores_added
         self.rejected += other.rejected[: KEPT_REJECTIONS - len(self.rejected)]
         self.ids += other.ids[: KEPT_IDS - len(self.ids)]
         self.newest = [*self.newest, *other.newest][-KEPT_NEWEST:]
@@ -128,7 +132,8 @@ class LoadReport:
     @property
     def counts(self) -> str:
         """The counts in words, for a message."""
-        return f"{self.added:,} added, {self.already_stored:,} already stored, {self.rejected_count:,} rejected"
+        counts = f"{self.added:,} added, {self.already_stored:,} already stored, {self.rejected_count:,} rejected"
+        return counts + (f", {self.scores_added:,} scores added" if self.scores_added else "")
 
     def __repr__(self) -> str:
         return f"<LoadReport: {self.counts}>"

@@ -15,6 +15,7 @@ from tunix_rt.formats import (
     Format,
     Reading,
     Rejection,
+    ScoreDraft,
     Source,
     SourceFile,
     files_at,
@@ -23,7 +24,7 @@ from tunix_rt.formats import (
 )
 from tunix_rt.paths import local_path
 from tunix_rt.store.engine.session import Session
-from tunix_rt.store.ingest.dedup import Duplicates
+from tunix_rt.store.ingest.dedup import Duplicates, MovedIds
 from tunix_rt.store.ingest.encoding import encoded
 from tunix_rt.store.ingest.load import Loading, Split, split_format
 from tunix_rt.store.ingest.load_report import LoadReport
@@ -166,6 +167,7 @@ class Watch:
         # All their digests count as one load.
         self._seen: dict[Path, _Seen] = {}
         self._duplicates = Duplicates(session.path)
+        self._moved = MovedIds(session.path)
         self._there: list[Path] = []
 
     @property
@@ -187,7 +189,7 @@ class Watch:
             except KeyboardInterrupt:
                 # An interrupt ends a cell that watches; what was committed stays.
                 return
-            if report.added or report.rejected_count:
+            if report.added or report.scores_added or report.rejected_count:
                 yield report
             try:
                 if not last:
@@ -213,7 +215,7 @@ class Watch:
         `stopped` is called whenever something was read, and ends the poll early; the next one continues.
         """
         report = LoadReport(str(self.path))
-        poll = _Poll(Loading(self._session, report, duplicates=self._duplicates), last, stopped)
+        poll = _Poll(Loading(self._session, report, duplicates=self._duplicates, moved=self._moved), last, stopped)
         try:
             with poll.loading.noting(), suppress(_Stopped):
                 self._there = self._files(poll)
@@ -292,7 +294,7 @@ class Watch:
         loading.store()
         seen.not_before = time.monotonic() + (time.monotonic() - started) / _SHARE_OF_TIME
 
-    def _found_in(self, source: Source, poll: _Poll) -> Iterator[Draft | Rejection]:
+    def _found_in(self, source: Source, poll: _Poll) -> Iterator[Draft | ScoreDraft | Rejection]:
         """What a file holds, or each member of it if it is an archive."""
         try:
             for part in parts_of(source, poll.check):

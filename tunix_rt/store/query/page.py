@@ -1,13 +1,9 @@
-"""Pages, newest first: the cursor (a position in the order), and the search for the rows of a page."""
+"""Pages, newest first, and the search for the rows of a page."""
 
-import base64
-import struct
-import zlib
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from operator import itemgetter
-from typing import Any, NamedTuple, Self, TypeVar
-from uuid import UUID
+from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 
@@ -17,23 +13,17 @@ from tunix_rt.model import TraceRecord, TraceSummary
 from tunix_rt.store.engine.rows import (
     ONE_RECORD_COLUMNS,
     SUMMARY_COLUMNS,
-    from_microseconds,
     to_microseconds,
     to_one_record,
     to_summary,
 )
 from tunix_rt.store.engine.statement import parsed
 from tunix_rt.store.engine.time_index import EVERYTHING, ROWS_PER_SAMPLE, ROWS_TO_SELECT_FROM, TimeIndex, Window
-from tunix_rt.store.filter_values import FIRST_TIME, LAST_TIME, as_time
+from tunix_rt.store.filter_values import FIRST_TIME, LAST_TIME
 from tunix_rt.store.filters import Condition, Filters, where
+from tunix_rt.store.query.cursor import Cursor, PageRequest
 from tunix_rt.store.query.scan import earlier, in_window, not_before
-from tunix_rt.validation import short
 
-MAX_LIMIT = 100
-# DuckDB accepts no larger one, and no store has that many traces.
-_MOST_OFFSET = 2**62
-_POSITION = struct.Struct(">q16s")
-_CHECK = struct.Struct(">I")
 # Fetched without being sorted or cut by DuckDB, which takes as long as reading a page.
 _MOST_UNSORTED = 512
 # With filters, this number of samples is skipped at first.
@@ -41,102 +31,59 @@ _FIRST_SKIPPED = 8 * 2_048 // ROWS_PER_SAMPLE
 # Of SUMMARY_COLUMNS: created_at, id.
 _IN_ORDER = itemgetter(1, 0)
 
-Found = TypeVar("Found")
+Read = TypeVar("Read")
 
 
-class Cursor(NamedTuple):
-    """The position after a trace in the order newest first; opaque as text, stable while traces are added."""
+class Found(NamedTuple):
+    """A row of a page, and the cursor behind it."""
 
-    created_at: datetime
-    id: UUID
-
-    def __str__(self) -> str:
-        position = _POSITION.pack(to_microseconds(self.created_at), self.id.bytes)
-        return base64.urlsafe_b64encode(position + _CHECK.pack(zlib.crc32(position))).decode().rstrip("=")
-
-    @classmethod
-    def parse(cls, name: str, text: str) -> Self:
-        """The position that a text encodes; QueryInvalid, with the option's name, if it is not a valid cursor."""
-        try:
-            packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4) if isinstance(text, str) else b"")
-            position, check = packed[: _POSITION.size], packed[_POSITION.size :]
-            microseconds, id_bytes = _POSITION.unpack(position)
-            if check == _CHECK.pack(zlib.crc32(position)):
-                return cls(from_microseconds(microseconds), UUID(bytes=id_bytes))
-        except (ValueError, TypeError, struct.error, OverflowError):
-            pass
-        raise QueryInvalid(f"{name}={short(text)}: is not a valid cursor; use `next` or `previous` of a page")
-
-
-def cursor_at(moment: datetime | date | str) -> str:
-    """The cursor before all traces created before this moment, which is given like the filter `until`.
-
-    `page(after=…)` begins with the newest of them, and `page(before=…)` ends with the oldest of the others: a jump to a
-    moment that leads both ways, where a filter would hide what is newer.
-    """
-    # No id is lower, so traces of the moment itself come before this cursor.
-    return str(Cursor(as_time("until", moment), UUID(int=0)))
-
-
-class PageRequest(NamedTuple):
-    """The requested page: its limit, and an offset or a cursor, after which or before which it is."""
-
-    limit: int
-    offset: int
-    after: Cursor | None
-    before: Cursor | None
-
-    @classmethod
-    def checked(cls, *, limit: int, offset: int, after: str | None, before: str | None) -> Self:
-        """The page that these options of `TraceStore.page` request; QueryInvalid if one of them is not valid."""
-        whole_number("limit", limit, 1, MAX_LIMIT)
-        whole_number("offset", offset, 0, None)
-        if before is not None and (offset or after is not None):
-            raise QueryInvalid("`before` cannot be combined with `after` or `offset`")
-        return cls(
-            limit,
-            min(offset, _MOST_OFFSET),
-            None if after is None else Cursor.parse("after", after),
-            None if before is None else Cursor.parse("before", before),
-        )
+    record: TraceSummary
+    cursor: Cursor
 
 
 @render.shows_itself(render.page_text, render.page_html)
 class Page:
-    """Summaries of stored traces, newest first, and the ways on and back.
+    """Summaries of stored traces, and the ways on and back.
 
-    `records` are the summaries, `next` is the cursor to give as `after` for the next page (None on the last),
-    `next_offset` the same as an offset (None where the page was reached by `before`), and `previous` the cursor to give
-    as `before` for the page in front (None on the first). `limit`, `offset` and `filters` are those of the request.
+    `records` are the summaries, in the order that `order` names, and `cursors` the positions behind each of them.
+    `next` is the cursor to give as `after` for the next page (None on the last), `next_offset` the same as an offset
+    (None where the page was reached by `before`), and `previous` the cursor to give as `before` for the page in front
+    (None on the first). `limit`, `offset` and `filters` are those of the request. `note` says why no trace passes the
+    filters, where that is because none has a key or a score that they name.
     """
 
     def __init__(
         self,
-        records: tuple[TraceSummary, ...],
+        found: list[Found],
         *,
+        order: str,
         request: PageRequest,
         filters: Filters,
         behind: bool,
         in_front: bool,
+        note: str | None,
         get_page: Callable[..., "Page"],
     ) -> None:
-        self.records = records
+        self.records = tuple(one.record for one in found)
+        self.cursors = tuple(one.cursor for one in found)
+        self.order = order
         self.limit = request.limit
         self.offset = request.offset
         self.filters = filters.given
-        self.next = _cursor_of(records[-1]) if records and behind else None
-        self.next_offset = request.offset + len(records) if self.next and not request.before else None
-        self.previous = _cursor_of(records[0]) if records and in_front else None
+        self.next = str(self.cursors[-1]) if found and behind else None
+        self.next_offset = request.offset + len(found) if self.next and not request.before else None
+        self.previous = str(self.cursors[0]) if found and in_front else None
+        self.note = note
         self._get_page = get_page
 
     def next_page(self) -> "Page":
-        """The next page, with older traces; QueryInvalid on the last page."""
+        """The next page (by default, older traces); QueryInvalid on the last page."""
         if self.next is None:
             raise QueryInvalid("this is the last page; there is no next one")
         return self._get_page(after=self.next)
 
     def previous_page(self) -> "Page":
-        """The previous page, with newer traces; QueryInvalid on the first page."""
+        """The previous page (by default, newer traces); QueryInvalid on the first page."""
         if self.previous is None:
             raise QueryInvalid("this is the first page; there is no previous one")
         return self._get_page(before=self.previous)
@@ -154,12 +101,12 @@ class Page:
         return f"<Page of {len(self)} traces{', more behind' if self.next else ''}>"
 
 
-def _cursor_of(record: TraceSummary) -> str:
-    return str(Cursor(record.created_at, record.id))
-
-
 class Search:
     """The search for rows of one selection in the order newest first."""
+
+    # What tells the cursors of another order, and that order in a caption.
+    order: int | None = None
+    words = "newest first"
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection, index: TimeIndex, filters: Filters) -> None:
         self._cursor = cursor
@@ -168,20 +115,45 @@ class Search:
 
     def page(self, request: PageRequest, *, get_page: Callable[..., Page]) -> Page:
         """The requested page; `get_page` is `TraceStore.page` with the same limit and filters."""
+        request.check_order(self.order)
         # One row more than is shown: without it, the page is the last one in its direction.
         if request.before:
-            found = self._nearest(request.limit + 1, before=request.before)
-            records = tuple(map(to_summary, found[: request.limit][::-1]))
+            found = self.back(request.limit + 1, before=request.before)
             in_front = len(found) > request.limit
+            found = found[: request.limit][::-1]
             # A cursor need not be the position of a trace: `cursor_at` can return the end.
-            behind = bool(records and self._newest(1, offset=0, after=Cursor(records[-1].created_at, records[-1].id)))
+            behind = bool(found and self.onwards(1, after=found[-1].cursor))
         else:
-            found = self._newest(request.limit + 1, offset=request.offset, after=request.after)
-            records = tuple(map(to_summary, found[: request.limit]))
+            found = self.onwards(request.limit + 1, offset=request.offset, after=request.after)
             behind, in_front = len(found) > request.limit, bool(request.after or request.offset)
+            found = found[: request.limit]
         return Page(
-            records, request=request, filters=self._filters, behind=behind, in_front=in_front, get_page=get_page
+            found,
+            order=self.words,
+            request=request,
+            filters=self._filters,
+            behind=behind,
+            in_front=in_front,
+            note=None if found or request.offset or in_front else self.why_nothing(),
+            get_page=get_page,
         )
+
+    def onwards(self, limit: int, *, offset: int = 0, after: Cursor | None = None) -> list[Found]:
+        """Up to `limit` rows after the cursor and `offset` further rows, in order."""
+        return list(map(_found, self._newest(limit, offset=offset, after=after)))
+
+    def back(self, limit: int, *, before: Cursor) -> list[Found]:
+        """Up to `limit` rows before the cursor, the nearest first."""
+        return list(map(_found, self._nearest(limit, before=before)))
+
+    def why_nothing(self) -> str | None:
+        """What no trace has and the filters need, in words; None if there is no such thing."""
+        # An expression of the user runs in a transaction, which too little memory for this would end.
+        for what, condition in () if "where" in self._filters.given else self._filters.needs():
+            there = Search(self._cursor, self._index, Filters().also(condition))
+            if not there._newest(1, offset=0, after=None):
+                return f"no trace has {what}"
+        return None
 
     def newest_record(self) -> TraceRecord | None:
         """The newest trace itself, if there is one."""
@@ -289,8 +261,8 @@ class Search:
         return found[:most]
 
     def _by_halves(
-        self, bounds: list[Condition], read: Callable[[list[Condition]], Found], *, newest_first: bool = True
-    ) -> Iterator[Found]:
+        self, bounds: list[Condition], read: Callable[[list[Condition]], Read], *, newest_first: bool = True
+    ) -> Iterator[Read]:
         """What `read` finds within the bounds; where DuckDB has too little memory for that, within halves of them.
 
         How much a trace takes is not known beforehand: a list of numbers takes many times its bytes.
@@ -320,12 +292,17 @@ class Search:
         return [*bounds, not_before(time, trace_id)], [*bounds, earlier(time, trace_id)]
 
 
+def _found(row: tuple[Any, ...]) -> Found:
+    record = to_summary(row)
+    return Found(record, Cursor(record.created_at, record.id))
+
+
 def _behind(after: Cursor | None) -> tuple[Condition, ...]:
-    return (Condition("(created_at, id) < (?, ?)", tuple(after)),) if after else ()
+    return (Condition("(created_at, id) < (?, ?)", (after.created_at, after.id)),) if after else ()
 
 
 def _in_front(before: Cursor | None) -> tuple[Condition, ...]:
-    return (Condition("(created_at, id) > (?, ?)", tuple(before)),) if before else ()
+    return (Condition("(created_at, id) > (?, ?)", (before.created_at, before.id)),) if before else ()
 
 
 def _cut(rows: list[tuple[Any, ...]], after: Cursor | None, before: Cursor | None) -> list[tuple[Any, ...]]:
@@ -336,10 +313,3 @@ def _cut(rows: list[tuple[Any, ...]], after: Cursor | None, before: Cursor | Non
         return rows
     position = (to_microseconds(cursor.created_at), cursor.id)
     return [row for row in rows if (_IN_ORDER(row) > position if before else _IN_ORDER(row) < position)]
-
-
-def whole_number(name: str, value: Any, least: int, most: int | None) -> None:
-    """Raises QueryInvalid if an option is not a whole number between these bounds."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
-        allowed = f"from {least} to {most}" if most is not None else f"of at least {least}"
-        raise QueryInvalid(f"{name}={short(value)}: must be a whole number {allowed}")

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tunix_rt.errors import MemoryLimitReached
+from tunix_rt.store.engine.score_rows import SCORES_BYTES
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.engine.time_index import Window
 from tunix_rt.store.filters import Condition, Filters, where
@@ -56,6 +57,7 @@ def scan(
 ) -> Iterator[pa.RecordBatch]:
     """Arrow batches of the expressions `select`, sorted by (created_at, id).
 
+    `{bounds}` in an expression becomes the WHERE clause of the rows read together, for a table beside `traces`.
     Traces that are added meanwhile are not included if they are newer than all there were. A trace with an older time
     of its own, as from a load, is included if the scan has not passed that time yet. There is at least one batch, empty
     where nothing is selected, so that the columns and their types are known. `advance` is called with the number of
@@ -94,8 +96,11 @@ def read(
     """
     # Counted without being read, but for what is not in `n_chars`.
     size = "n_chars + coalesce(strlen(meta), 0)" if "meta" in select else "n_chars"
+    if "from scores" in select:
+        size += f" + {SCORES_BYTES}"
     order = "desc" if newest_first else ""
     clause, values = where(*bounds)
+    size, of_size = _within(size, bounds)
     # Of each row its time, id and size, where not all are read at once; up to `at` they have been.
     keys: list[tuple[Any, ...]] | None = None
     at = 0
@@ -106,14 +111,14 @@ def read(
             with session.cursor() as cursor, filters.query_errors(cursor, session.path):
                 if keys is None:
                     measure = f"select count(*), coalesce(sum({size}), 0) from traces{clause}"
-                    n_rows, n_bytes = cursor.execute(measure, values).fetchall()[0]
+                    n_rows, n_bytes = cursor.execute(measure, [*of_size, *values]).fetchall()[0]
                     if n_rows > pace.rows or n_bytes > _PIECE_BYTES:
                         query = _KEYS.format(size=size, clause=clause, order=order)
-                        keys = cursor.execute(query, values).fetchall()
+                        keys = cursor.execute(query, [*of_size, *values]).fetchall()
                 if keys:
                     n_rows = _n_together(keys, at, pace.rows)
                     span = between(*sorted([keys[at][:2], keys[at + n_rows - 1][:2]]))
-                table = _table(cursor, select, filters.clause(*bounds, *span), newest_first=newest_first)
+                table = _table(cursor, select, [*bounds, *span], filters, newest_first=newest_first)
         except MemoryLimitReached:
             if n_rows == 1:
                 raise
@@ -170,14 +175,21 @@ def _n_together(keys: list[tuple[Any, ...]], at: int, most_rows: int) -> int:
     return min(most_rows, len(keys) - at)
 
 
+def _within(select: str, bounds: list[Condition]) -> tuple[str, list[Any]]:
+    """The expressions with the clause of the bounds, and what they bind."""
+    clause, values = where(*bounds)
+    return select.replace("{bounds}", clause), values * select.count("{bounds}")
+
+
 def _table(
-    cursor: duckdb.DuckDBPyConnection, select: str, selected: tuple[str, list[Any]], *, newest_first: bool
+    cursor: duckdb.DuckDBPyConnection, select: str, bounds: list[Condition], filters: Filters, *, newest_first: bool
 ) -> pa.Table:
     """The selected expressions, in order. DuckDB would hold all rows several times to sort them; mostly they are."""
-    clause, values = selected
+    clause, values = filters.clause(*bounds)
     keys = "epoch_us(created_at) as {}, id as {}".format(*_ORDERED_BY)
+    select, of_select = _within(select, bounds)
     query = f"select {select}, {keys} from traces{clause}"
-    table = cursor.sql(query, params=values).to_arrow_table()
+    table = cursor.sql(query, params=[*of_select, *values]).to_arrow_table()
     direction = "descending" if newest_first else "ascending"
     order = pc.sort_indices(table.select(_ORDERED_BY), sort_keys=[(name, direction) for name in _ORDERED_BY])
     table = table.drop_columns(list(_ORDERED_BY))

@@ -88,6 +88,8 @@ def run_sql(session: Session, query: str, parameters: Sequence[Any]) -> SqlResul
             cursor.execute("begin transaction read only")
             relation = cursor.sql(query, params=values)
             return SqlResult(relation.to_arrow_table(), tuple(map(str, relation.types)))
+        except UnicodeDecodeError:
+            raise  # `query_errors` says what it is.
         except (TypeError, ValueError, RecursionError, OverflowError, NotImplementedError, pa.ArrowException) as error:
             # DuckDB's client for Python raises these for a parameter, a result or a text that it has no type for.
             if isinstance(error, TunixRTError):

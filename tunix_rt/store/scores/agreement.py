@@ -1,6 +1,7 @@
 """Whether two scorers agree: their confusion table, kappa, and what a constant would reach."""
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
@@ -14,6 +15,7 @@ from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.scores.current import CURRENT_OF_TRACES
+from tunix_rt.store.scores.labels import PREFIX, words_of
 from tunix_rt.validation import short
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 # More are a measurement, and no two are equal.
 _MOST_LABELS = 20
 _EXAMPLES = 3
+_CALL = "agreement"
+_NUMBER = re.compile(r"-?[0-9]")
 _BOOLEANS = {"0.0": "false", "1.0": "true"}
 # Its keys become part of the SQL.
 _META_KEY = re.compile(r"meta\.([\w-]+(?:\.[\w-]+)*)", re.ASCII)
@@ -40,15 +44,15 @@ end
 _SCORE_LABEL = f"""
 select
     trace_id,
-    case lower(label)
-        when 'true' then '1.0'
-        when 'false' then '0.0'
+    case
+        when lower(label) in {{right}} then '1.0'
+        when lower(label) in {{wrong}} then '0.0'
         else coalesce(label, value::varchar)
     end as label
 from ({CURRENT_OF_TRACES})
 """
-_LABELLED = f"""
-with of_a as ({_SCORE_LABEL}), of_b as ({_SCORE_LABEL})
+_LABELLED = """
+with of_a as ({of_a}), of_b as ({of_b})
 select sample.id, sample.moment, coalesce(sample.a, of_a.label) as a, coalesce(sample.b, of_b.label) as b
 from samples as sample
 left join of_a on of_a.trace_id = sample.id::uuid
@@ -198,39 +202,55 @@ def disagreements(session: Session, a: str, b: str, filters: Filters) -> list[st
 
 
 def _samples(session: Session, a: str, b: str, filters: Filters) -> pa.Table:
-    select = f"id::varchar as id, {TIME} as moment, {_of_meta(a)} as a, {_of_meta(b)} as b"
+    select = f"id::varchar as id, {TIME} as moment, {of_meta(a, _CALL)} as a, {of_meta(b, _CALL)} as b"
     return pa.Table.from_batches(scan(session, select, filters, newest_first=False))
 
 
-def _of_meta(name: str) -> str:
+def of_meta(name: str, call: str) -> str:
+    """The expression for the value of `meta.KEY` as text, booleans as 1.0 and 0.0; null for another name.
+
+    Raises QueryInvalid, in the name of a `call`, for what is no name.
+    """
     if not isinstance(name, str):
-        raise QueryInvalid(f"agreement: a scorer is named by a string, not {type(name).__name__}")
+        raise QueryInvalid(f"{call}: a scorer is named by a string, not {type(name).__name__}")
     if not name.startswith("meta."):
         return "null::varchar"
     found = _META_KEY.fullmatch(name)
     if found is None:
-        raise QueryInvalid(f"agreement: {short(name)} is not a key of meta in letters, digits, _ and -")
+        raise QueryInvalid(f"{call}: {short(name)} is not a key of meta in letters, digits, _ and -")
     # A key may itself hold dots, so it is tried before the path.
     key, path = found[1], found[1].replace(".", "/")
     return _META_LABEL.format(found=f"coalesce(json_extract(meta, '/{key}'), json_extract(meta, '/{path}'))")
 
 
-def _labelled(cursor: duckdb.DuckDBPyConnection, samples: pa.Table, a: str, b: str) -> pa.Table:
+def require_scores(cursor: duckdb.DuckDBPyConnection, names: Sequence[str], call: str) -> None:
+    """Raises QueryInvalid, in the name of a `call`, where there are no scores of one of these, and no key of meta."""
     known = [one for (one,) in cursor.execute("select distinct scorer from scores order by scorer").fetchall()]
-    for name in (a, b):
+    for name in names:
         if not name.startswith("meta.") and name not in known:
             raise QueryInvalid(
-                f"agreement: no scores of {short(name)}; there are {', '.join(known) or 'none'}, and meta.KEY"
+                f"{call}: no scores of {short(name)}; there are {', '.join(known) or 'none'}, and meta.KEY"
             )
+
+
+def _labelled(cursor: duckdb.DuckDBPyConnection, samples: pa.Table, a: str, b: str) -> pa.Table:
+    require_scores(cursor, (a, b), _CALL)
+    # The words of two people are compared as they are.
+    as_they_are = a.startswith(PREFIX) and b.startswith(PREFIX)
+    of_a, of_b = (
+        _SCORE_LABEL.format(right=right, wrong=wrong)
+        for right, wrong in (words_of("" if as_they_are else name) for name in (a, b))
+    )
     cursor.register("samples", samples)
     try:
-        return cursor.sql(_LABELLED, params=[a, b]).to_arrow_table()
+        return cursor.sql(_LABELLED.format(of_a=of_a, of_b=of_b), params=[a, b]).to_arrow_table()
     finally:
         cursor.unregister("samples")
 
 
 def _readable(cells: list[Cell]) -> list[Cell]:
-    """Numbers without ".0"; false and true for 0 and 1 where there is nothing else."""
+    """Numbers without ".0"; false and true for 0 and 1 where there are no other numbers."""
     values = {label for cell in cells for label in cell[:2]}
-    names = _BOOLEANS if values <= set(_BOOLEANS) else {one: one.removesuffix(".0") for one in values}
+    named = _BOOLEANS if all(one in _BOOLEANS for one in values if _NUMBER.match(one)) else {}
+    names = {one: named.get(one, one.removesuffix(".0")) for one in values}
     return [cell._replace(a=names[cell.a], b=names[cell.b]) for cell in cells]

@@ -1,7 +1,6 @@
 """Scores by worker processes: on every core, and with a time-out for each trace."""
 
 import functools
-import math
 import pickle
 import time
 from collections import deque
@@ -13,7 +12,7 @@ import pyarrow as pa
 from tunix_rt.analysis import Score
 from tunix_rt.errors import QueryInvalid, WorkerLost
 from tunix_rt.store.engine.rows import TIME
-from tunix_rt.store.query.page import whole_number
+from tunix_rt.store.query.cursor import whole_number
 from tunix_rt.store.scores.facts import NewScore
 from tunix_rt.store.scores.outcomes import new_score
 from tunix_rt.store.scores.scorers import Scoring
@@ -95,7 +94,7 @@ class ScoringWorkers:
 
 def _is_time(value: Any) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and 0 < value <= _MOST_SECONDS
+    return is_number and 0 < value <= _MOST_SECONDS
 
 
 def _lost(batch: pa.RecordBatch, index: int, error: WorkerLost) -> NewScore:

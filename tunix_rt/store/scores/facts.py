@@ -1,12 +1,14 @@
 """Scores as rows of the table `scores`: they are only added, once under each key, and deleted with their trace."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
 
+from tunix_rt.store.engine.rows import uuids
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Condition
 
@@ -24,6 +26,7 @@ _COLUMNS = pa.schema(
         "metadata": pa.string(),
     }
 )
+_REST = _COLUMNS.names[2:]
 # Inside the transaction that looks: another process may have scored a trace since it was read, or deleted it.
 _INSERT = """
 insert into scores
@@ -43,6 +46,19 @@ where trace_id in (
 )
 order by created, trace_id
 returning reason
+"""
+_INSERT_CARRIED = """
+insert into scores
+select
+    scorer, version, params, make_timestamptz(created_at), trace_id, step, sample,
+    value, label, answer, explanation, reason, metadata, make_timestamptz(scored_at)
+from incoming_scores as new
+where not exists (
+    select 1 from scores as old
+    where old.created_at >= make_timestamptz($since::bigint) and old.created_at <= make_timestamptz($until::bigint)
+    and old.trace_id = new.trace_id and old.scorer = new.scorer and old.version = new.version
+    and old.params = new.params and old.step is not distinct from new.step and old.sample = new.sample
+)
 """
 _KEPT = """
 id {} (
@@ -91,11 +107,56 @@ def insert_scores(session: Session, key: ScoreKey, scores: Sequence[NewScore]) -
     values = key._asdict() | {
         "since": min(columns[0]),
         "until": max(columns[0]),
-        "scored_at": round(datetime.now(UTC).timestamp() * 1_000_000),
+        "scored_at": _now(),
     }
     with session.transaction() as cursor:
         cursor.register("incoming_scores", pa.table(arrays, schema=_COLUMNS))
         return [reason for (reason,) in cursor.execute(_INSERT, values).fetchall()]
+
+
+class CarriedScore(NamedTuple):
+    """A score that was scored elsewhere: its key, its other fields as in `NewScore`, and when it was scored.
+
+    `scored_at` is in microseconds since 1970, None for now.
+    """
+
+    key: ScoreKey
+    step: int | None
+    sample: int
+    value: float | None
+    label: str | None
+    answer: str | None
+    explanation: str | None
+    reason: str | None
+    metadata: str | None
+    scored_at: int | None
+
+
+def insert_carried(cursor: duckdb.DuckDBPyConnection, found: Iterable[tuple[bytes, int, CarriedScore]]) -> int:
+    """Stores those that are not there yet, of several with one key the first, and returns how many.
+
+    Each comes with the id and the time of its trace, which is there.
+    """
+    once: dict[Any, tuple[bytes, int, CarriedScore]] = {}
+    for one in found:
+        once.setdefault((one[0], one[2][:3]), one)
+    if not once:
+        return 0
+    # In the order of time, as the rows of the traces are.
+    ids, times, scores = map(list, zip(*sorted(once.values(), key=itemgetter(1)), strict=True))
+    keys, *rest, scored_at = map(list, zip(*scores, strict=True))
+    now = _now()
+    columns = dict(zip(ScoreKey._fields, map(list, zip(*keys, strict=True)), strict=True))
+    columns |= {name: pa.array(values, _COLUMNS.field(name).type) for name, values in zip(_REST, rest, strict=True)}
+    columns["created_at"] = pa.array(times, pa.int64())
+    columns["trace_id"] = uuids(ids)
+    columns["scored_at"] = pa.array([now if time is None else time for time in scored_at], pa.int64())
+    cursor.register("incoming_scores", pa.table(columns))
+    return int(cursor.execute(_INSERT_CARRIED, {"since": times[0], "until": times[-1]}).fetchall()[0][0])
+
+
+def _now() -> int:
+    return round(datetime.now(UTC).timestamp() * 1_000_000)
 
 
 def delete_orphans(cursor: duckdb.DuckDBPyConnection, since: int | None = None, until: int | None = None) -> None:

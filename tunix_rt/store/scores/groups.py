@@ -14,7 +14,9 @@ from tunix_rt.errors import QueryInvalid
 from tunix_rt.store.engine.rows import TIME
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
-from tunix_rt.store.query.page import Page, whole_number
+from tunix_rt.store.query.cursor import whole_number
+from tunix_rt.store.query.order import NEWEST_FIRST
+from tunix_rt.store.query.page import Page
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.scores.current import CURRENT_OF_TRACES
 from tunix_rt.store.scores.group_tables import group_facts, group_table, policy_table
@@ -221,7 +223,7 @@ class Groups:
     def page(self, index: int, *, limit: int = 20) -> Page:
         """A page of the samples of the group with this index, newest first; QueryInvalid if there is none."""
         whole_number("index", index, 0, len(self) - 1)
-        return self._get_page(ids=self._groups["ids"][index].as_py(), limit=limit)
+        return self._get_page(ids=self._groups["ids"][index].as_py(), limit=limit, **NEWEST_FIRST)
 
     def arrow(self) -> pa.Table:
         """The groups as an Arrow table."""

@@ -17,14 +17,16 @@ from tunix_rt.validation import short
 FAILURES = (Exception, SystemExit)
 _LARGE = 1e300
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_MOST_LABEL_CHARS = 1_000
-_MOST_ANSWER_CHARS = 4_096
-_MOST_EXPLANATION_CHARS = 2_000
+MOST_LABEL_CHARS = 1_000
+MOST_ANSWER_CHARS = 4_096
+MOST_EXPLANATION_CHARS = 2_000
 # Evidence, and not another copy of the trace.
 _MOST_METADATA_BYTES = 2**16
+# Kept: `json.dumps` would make one for each score.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-class _NoScore(ValueError):
+class NoScore(ValueError):
     """Why a result is not a score."""
 
 
@@ -41,7 +43,7 @@ def new_score(created_at: int, trace_id: str, result: Any) -> NewScore:
     """The row for what a scorer returned of a trace."""
     try:
         return _row(created_at, trace_id, _score_of(result))
-    except _NoScore as error:
+    except NoScore as error:
         return _row(created_at, trace_id, Score(reason="error", explanation=f"returned {error}"))
     except Exception as error:  # noqa: BLE001 - a foreign value with a fault of its own
         return _row(created_at, trace_id, error_score(error))
@@ -61,9 +63,9 @@ def _row(created_at: int, trace_id: str, score: Score) -> NewScore:
     reason = score.reason
     if value is None and label is None:
         if not isinstance(reason, str) or reason not in REASONS:
-            raise _NoScore(f"a score without value and label, with the reason {short(reason)}")
+            raise NoScore(f"a score without value and label, with the reason {short(reason)}")
     elif reason is not None:
-        raise _NoScore(f"a score that has a value or a label, and the reason {short(reason)}")
+        raise NoScore(f"a score that has a value or a label, and the reason {short(reason)}")
     return NewScore(
         created_at=created_at,
         trace_id=trace_id,
@@ -71,10 +73,10 @@ def _row(created_at: int, trace_id: str, score: Score) -> NewScore:
         sample=0,
         value=value,
         label=label,
-        answer=_text(score.answer, _MOST_ANSWER_CHARS),
-        explanation=_text(score.explanation, _MOST_EXPLANATION_CHARS),
+        answer=_text(score.answer, MOST_ANSWER_CHARS),
+        explanation=_text(score.explanation, MOST_EXPLANATION_CHARS),
         reason=reason,
-        metadata=_metadata(score.metadata),
+        metadata=metadata_json(score.metadata),
     )
 
 
@@ -87,19 +89,19 @@ def _number(value: Any) -> float:
     if callable(item) and getattr(value, "shape", None) == ():
         value = item()
     if not isinstance(value, Number) or isinstance(value, complex):
-        raise _NoScore(f"{short(value)}, which is {type(value).__name__}, not a number, a boolean or a label")
+        raise NoScore(f"{short(value)}, which is {type(value).__name__}, not a number, a boolean or a label")
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError) as error:
-        raise _NoScore(f"a number that is not a float: {error}") from None
+        raise NoScore(f"a number that is not a float: {error}") from None
     if not math.isfinite(number):
-        raise _NoScore(f"{number}, which is not a finite number")
+        raise NoScore(f"{number}, which is not a finite number")
     return number
 
 
 def _label(label: Any) -> str:
-    if not isinstance(label, str) or not label or len(label) > _MOST_LABEL_CHARS:
-        raise _NoScore(f"the label {short(label)}; a label has 1 to {_MOST_LABEL_CHARS:,} characters")
+    if not isinstance(label, str) or not label or len(label) > MOST_LABEL_CHARS:
+        raise NoScore(f"the label {short(label)}; a label has 1 to {MOST_LABEL_CHARS:,} characters")
     return _storable(label)
 
 
@@ -116,19 +118,28 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
-def _metadata(metadata: Any) -> str | None:
+def _as_json(metadata: Mapping[str, Any]) -> str:
+    try:
+        # Mostly it is JSON already; going through all of it takes as long again.
+        return _ENCODER.encode(metadata)
+    except (TypeError, ValueError):
+        return json.dumps(plain(metadata), ensure_ascii=False, separators=(",", ":"))
+
+
+def metadata_json(metadata: Any) -> str | None:
+    """The evidence as it is stored, None where there is none; raises NoScore."""
     if not metadata:
         return None
     try:
         if not isinstance(metadata, Mapping):
-            raise _NoScore(f"metadata of type {type(metadata).__name__}, not an object")
-        text = json.dumps(plain(metadata), ensure_ascii=False, separators=(",", ":"))
+            raise NoScore(f"metadata of type {type(metadata).__name__}, not an object")
+        text = _as_json(metadata)
     except (TraceInvalid, ValueError) as error:
-        if isinstance(error, _NoScore):
+        if isinstance(error, NoScore):
             raise
-        raise _NoScore(f"metadata that is not JSON: {error}") from None
+        raise NoScore(f"metadata that is not JSON: {error}") from None
     # In JSON an escape of half a pair is not valid: its backslash is escaped as well.
     text = _SURROGATE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text)
     if len(text.encode()) > _MOST_METADATA_BYTES:
-        raise _NoScore(f"metadata of {len(text.encode()):,} bytes; at most {_MOST_METADATA_BYTES:,}")
+        raise NoScore(f"metadata of {len(text.encode()):,} bytes; at most {_MOST_METADATA_BYTES:,}")
     return text

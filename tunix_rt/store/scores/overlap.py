@@ -13,7 +13,9 @@ from tunix_rt.store.engine.session import Session
 from tunix_rt.store.engine.spill import spill_folder
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Progress, show_progress
-from tunix_rt.store.query.page import Page, Search, whole_number
+from tunix_rt.store.query.cursor import whole_number
+from tunix_rt.store.query.order import NEWEST_FIRST
+from tunix_rt.store.query.page import Page, Search
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.scores.near_copies import pieces
 
@@ -126,7 +128,7 @@ class Overlap:
     def page(self, index: int, *, limit: int = 20) -> Page:
         """A page of the traces that the prompt with this index was found in; QueryInvalid if there is none."""
         whole_number("index", index, 0, self.found - 1)
-        return self._get_page(ids=self._found["ids"][index].as_py(), limit=limit)
+        return self._get_page(ids=self._found["ids"][index].as_py(), limit=limit, **NEWEST_FIRST)
 
     def arrow(self) -> pa.Table:
         """The prompts that were found, as an Arrow table."""

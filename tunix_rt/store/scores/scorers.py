@@ -32,8 +32,8 @@ _REWARDS_AT_ONCE = 64
 _TEXT_COLUMNS = (
     f"{TIME}, id::varchar as id, prompt, list_transform(steps, lambda s: s.content), final_answer, meta::varchar"
 )
-_MOST_VERSION_CHARS = 100
-_MOST_PARAMS_CHARS = 10_000
+MOST_VERSION_CHARS = 100
+MOST_PARAMS_CHARS = 10_000
 
 
 class Scoring(NamedTuple):
@@ -93,14 +93,14 @@ def _key(name: Any, version: Any, params: Any) -> ScoreKey:
         raise QueryInvalid("name: this scorer has no name of its own; pass name=")
     if not isinstance(name, str) or not SCORER_NAME.fullmatch(name) or not storable(name):
         raise QueryInvalid(f'name={short(name)}: must be 1 to 100 characters, none of them < > = ! , or "')
-    if not isinstance(version, str) or not 0 < len(version) <= _MOST_VERSION_CHARS or not storable(version):
-        raise QueryInvalid(f"version={short(version)}: must be a text of 1 to {_MOST_VERSION_CHARS} characters")
+    if not isinstance(version, str) or not 0 < len(version) <= MOST_VERSION_CHARS or not storable(version):
+        raise QueryInvalid(f"version={short(version)}: must be a text of 1 to {MOST_VERSION_CHARS} characters")
     try:
         text = json.dumps(plain(dict(params)), sort_keys=True, separators=(",", ":"))
     except (TraceInvalid, TypeError, ValueError) as error:
         raise QueryInvalid(f"params={short(params)}: must be JSON: {error}") from None
-    if len(text) > _MOST_PARAMS_CHARS:
-        raise QueryInvalid(f"params: {len(text):,} characters as JSON; at most {_MOST_PARAMS_CHARS:,}")
+    if len(text) > MOST_PARAMS_CHARS:
+        raise QueryInvalid(f"params: {len(text):,} characters as JSON; at most {MOST_PARAMS_CHARS:,}")
     return ScoreKey(name, version, text)
 
 

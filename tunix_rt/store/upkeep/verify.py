@@ -12,6 +12,7 @@ from tunix_rt.store.engine.rows import TRACE_JSON, encode
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.engine.time_index import EVERYTHING, Window
 from tunix_rt.store.filters import Filters
+from tunix_rt.store.named_selections import faults
 from tunix_rt.store.progress_bar import Progress, show_progress
 from tunix_rt.store.query.scan import Pace, in_window, read
 
@@ -85,8 +86,10 @@ def verify(session: Session, path: str, *, progress: Progress) -> VerifyReport:
                 problems.add(f"{orphans:,} scores are of traces that are not there")
             if twice := cursor.execute(_SCORED_TWICE).fetchall()[0][0]:
                 problems.add(f"{twice:,} scores are there twice")
+            for fault in faults(cursor):
+                problems.add(fault)
     except (StoreUnusable, MemoryLimitReached) as error:
-        problems.add(f"ids, times and scores: cannot be read: {error}")
+        problems.add(f"ids, times, scores and selections: cannot be read: {error}")
     pace = Pace()
     with show_progress(progress, session.n_traces, "verifying") as advance:
         for piece in pieces:

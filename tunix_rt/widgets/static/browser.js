@@ -4,6 +4,15 @@ const TYPING_MS = 300; // a pause in typing that means "search now"
 const LOOK_MS = 2000; // how often live mode looks for new traces
 
 /**
+ * What the list is sorted by, of each column that it can be sorted by.
+ * @type {{[column: string]: string}}
+ */
+const COLUMN_ORDERS = {
+  at: "created_at", prompt: "preview", verdict: "score.answer", reward: "meta.reward", origin: "meta.training_step",
+  steps: "n_steps", size: "n_chars", source: "source",
+};
+
+/**
  * The filters of `store.page`, as JSON; `text` is the search.
  * @typedef {{[name: string]: unknown}} TraceFilters
  */
@@ -22,6 +31,8 @@ const LOOK_MS = 2000; // how often live mode looks for new traces
  * @typedef {object} OwnBrowserTraits
  * @property {TraceFilters} filters
  * @property {FilterField[]} filter_fields
+ * @property {string} order_by
+ * @property {boolean} descending
  * @property {boolean} live
  * @property {string} selected_id
  * @property {number} first_place how many traces are newer than the first row; -1 while that is counted
@@ -35,6 +46,7 @@ const LOOK_MS = 2000; // how often live mode looks for new traces
  * @typedef {object} BrowserActions
  * @property {(args: {filters: TraceFilters}) => object} find
  * @property {() => object} first
+ * @property {(args: {order_by: string, descending: boolean}) => object} sort
  * @property {() => object} last
  * @property {() => object} next
  * @property {() => object} previous
@@ -165,6 +177,48 @@ function browserForm({ model, el, toolbarInto }) {
   form.root.append(list, pager);
 
   const rows = () => [...body.rows];
+  const headings = () => [...(table.tHead?.rows[0]?.cells ?? [])];
+  const isNewestFirst = () => model.get("order_by") === "created_at" && model.get("descending");
+
+  /**
+   * Sorts by a column; the sorted one the other way round, and then newest first again.
+   * @param {string} order
+   */
+  function sortBy(order) {
+    const again = order === model.get("order_by");
+    if (again && model.get("descending") && order !== "created_at") return ask("sort", { order_by: "created_at", descending: true });
+    return ask("sort", { order_by: order, descending: again && !model.get("descending") });
+  }
+
+  /** The headings as buttons, of which Tab reaches the one that the list is sorted by. */
+  function showOrder() {
+    const by = model.get("order_by");
+    const way = model.get("descending") ? "descending" : "ascending";
+    for (const heading of headings()) {
+      const order = COLUMN_ORDERS[heading.className.replace("trt-c-", "")];
+      if (!order) continue;
+      const sorted = order === by;
+      heading.setAttribute("aria-sort", sorted ? way : "none");
+      if (!(heading.firstElementChild instanceof HTMLButtonElement))
+        heading.replaceChildren(button(heading.textContent ?? "", () => sortBy(order), { className: "trt-sort" }));
+      /** @type {HTMLElement} */ (heading.firstElementChild).tabIndex = sorted ? 0 : -1;
+    }
+    table.setAttribute("aria-label", isNewestFirst() ? "Traces, newest first" : `Traces by ${by}, ${way}`);
+    const [first, previous, next, last] = isNewestFirst() ? ["Newest", "‹ Newer", "Older ›", "Oldest"] : ["First", "‹ Previous", "Next ›", "Last"];
+    const [before, behind] = isNewestFirst() ? [": newer traces", ": older traces"] : ["", ""];
+    Object.assign(turns.first, { title: first, ariaLabel: `${first} traces` });
+    Object.assign(turns.previous, { title: `Previous page${before}`, textContent: previous });
+    Object.assign(turns.next, { title: `Next page${behind}`, textContent: next });
+    Object.assign(turns.last, { title: last, ariaLabel: `${last} traces` });
+  }
+
+  table.tHead?.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step) return;
+    const buttons = headings().map((heading) => heading.querySelector("button")).filter((one) => one !== null);
+    buttons[buttons.indexOf(/** @type {HTMLButtonElement} */ (event.target)) + step]?.focus();
+    event.preventDefault();
+  });
 
   /** @param {number} at */
   function focusRow(at) {
@@ -304,7 +358,11 @@ function browserForm({ model, el, toolbarInto }) {
   function showRows() {
     const { rows: shown = [], previous, next, empty: hint = "" } = model.get("shown");
     const hadFocus = body.contains(document.activeElement);
+    const heading = document.activeElement?.closest("th")?.className;
     body.replaceChildren(...shown.map(traceRow));
+    showOrder();
+    // The headings may be new ones.
+    if (heading) headings().find((one) => one.className === heading)?.querySelector("button")?.focus();
     table.hidden = !shown.length;
     empty.hidden = shown.length > 0;
     const clear = Object.keys(model.get("filters")).length
@@ -336,6 +394,7 @@ function browserForm({ model, el, toolbarInto }) {
 
   form.on("change:filters", showFilters);
   form.on("change:shown", showRows);
+  for (const name of ["order_by", "descending"]) form.on(`change:${name}`, showOrder);
   form.on("change:selected_id", take);
   for (const name of ["shown", "n_found", "n_new", "first_place", "live"]) form.on(`change:${name}`, showPlace);
   let looking = false;

@@ -1,0 +1,84 @@
+"""Labels: what a person says of a trace, or of one of its steps. They are scores by the scorer `label:NAME`."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from tunix_rt.errors import QueryInvalid, TraceNotFound
+from tunix_rt.model import TraceRecord
+from tunix_rt.settings import ANNOTATOR
+from tunix_rt.store.engine.session import Session
+from tunix_rt.store.query.cursor import whole_number
+from tunix_rt.store.scores.outcomes import MOST_EXPLANATION_CHARS
+from tunix_rt.validation import short
+
+PREFIX = "label:"
+# Of a label that was taken back, which is a newer one without a word.
+WITHDRAWN = "withdrawn"
+_MOST_CHARS = 100
+# What these words say of a trace where labels are compared with verdicts; other words stay words.
+RIGHT = ("good", "right", "correct", "yes", "pass")
+WRONG = ("bad", "wrong", "incorrect", "no", "fail")
+
+# `sample` counts what somebody has said of one thing: each label is a fact of its own, and the last one is current.
+_INSERT = """
+insert into scores
+select
+    $scorer, '1', '{}', created_at, id, $step,
+    (
+        select coalesce(max(sample) + 1, 0) from scores
+        where scorer = $scorer and trace_id = traces.id and created_at = traces.created_at
+        and step is not distinct from $step
+    ),
+    null, $label, null, $note, $reason, null, make_timestamptz($now::bigint)
+from traces
+where id = $id::uuid and created_at = $created_at
+returning trace_id
+"""
+
+
+def words_of(scorer: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The words, in lower case, that mean right and wrong of a scorer, for `in` of SQL."""
+    is_label = scorer.startswith(PREFIX)
+    return ("true", *(RIGHT if is_label else ())), ("false", *(WRONG if is_label else ()))
+
+
+def label_scorer(annotator: str) -> str:
+    """The scorer of somebody's labels; QueryInvalid for a name that cannot be part of one."""
+    if not isinstance(annotator, str) or not ANNOTATOR.fullmatch(annotator):
+        raise QueryInvalid(
+            f"annotator={short(annotator)}: must be a name of 1 to 80 letters, digits, spaces and . _ - + @"
+        )
+    return PREFIX + annotator
+
+
+def add_label(
+    session: Session, record: TraceRecord, label: str | None, *, step: int | None, note: str | None, annotator: str
+) -> None:
+    """Adds a label of a stored trace, or of the step with this index; see `TraceStore.label`."""
+    session.refuse_read_only()
+    scorer = label_scorer(annotator)
+    if step is not None:
+        n_steps = len(record.payload.steps)
+        if not n_steps:
+            raise QueryInvalid(f"step={short(step)}: the trace has no steps; leave it out to label the trace")
+        whole_number("step", step, 0, n_steps - 1)
+    values: dict[str, Any] = {
+        "scorer": scorer,
+        "step": step,
+        "label": None if label is None else _text("label", label, _MOST_CHARS),
+        "note": _text("note", note, MOST_EXPLANATION_CHARS) if note else None,
+        "reason": WITHDRAWN if label is None else None,
+        "now": round(datetime.now(UTC).timestamp() * 1_000_000),
+        "id": str(record.id),
+        "created_at": record.created_at,
+    }
+    with session.transaction() as cursor:
+        if cursor.execute(_INSERT, values).fetchone() is None:
+            raise TraceNotFound(f"{record.id}: was deleted meanwhile; it was not labelled")
+
+
+def _text(name: str, text: Any, most: int) -> str:
+    is_text = isinstance(text, str) and text.strip() and len(text) <= most
+    if not is_text or "\0" in text or text.encode(errors="replace").decode() != text:
+        raise QueryInvalid(f"{name}={short(text)}: must be a text of 1 to {most:,} characters")
+    return str(text.strip())
