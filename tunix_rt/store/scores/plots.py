@@ -17,7 +17,8 @@ from tunix_rt.store.engine.session import Session
 from tunix_rt.store.engine.statement import interruptible
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.query.page import Page
-from tunix_rt.store.scores.current import CURRENT_OF_TRACES, checked_names
+from tunix_rt.store.score_filter import scorer_names
+from tunix_rt.store.scores.current import CURRENT_OF_TRACES
 from tunix_rt.store.scores.groups import LEVELS, groups
 from tunix_rt.store.scores.policy import CORRECT, POLICY_FIELDS
 from tunix_rt.validation import short
@@ -118,7 +119,7 @@ def plot(session: Session, kind: Any, scorer: str, filters: Filters, get_page: C
         raise QueryInvalid('plot: needs the package matplotlib: pip install "tunix-rt[plots]"')
     if kind == "difficulty":
         return _difficulty(session, filters, get_page)
-    checked_names([scorer])
+    scorer_names("scorer", [scorer])
     clause, values = filters.clause()
     query, make = _QUERIES[kind]
     parameters = values if kind == "lengths" else [scorer, scorer, *values]
