@@ -149,7 +149,8 @@ def test_a_line_keeps_the_order_of_the_format_and_the_digests_that_stores_hold()
 
 def test_id_and_time_stand_beside_the_fields():
     stamped = ROW | {"id": "019b76e2-4908-718c-8375-fcf4f3002c1a", "created_at": "2025-12-31T23:00:00.000001+01:00"}
-    fields, trace_id, created_at = fields_of(json.dumps(stamped).encode())
+    fields, trace_id, created_at, scores = fields_of(json.dumps(stamped).encode())
+    assert scores is None
     assert fields == {"trace_version": "1.0"} | ROW
     assert trace_id == UUID("019b76e2-4908-718c-8375-fcf4f3002c1a")
     assert (created_at, created_at.tzinfo) == (datetime(2025, 12, 31, 22, 0, 0, 1, tzinfo=UTC), UTC)

@@ -136,6 +136,20 @@ def test_lists_leave_the_payload_out(client):
     assert (summary["n_steps"], summary["n_chars"]) == (2, 36)
 
 
+def test_lists_have_the_scores_that_are_requested_and_a_trace_has_all(client, served):
+    right, _ = post_many(client, 2, meta={"expected_answer": "513", "reward": 1})
+    served.store.score(lambda trace: trace.payload.prompt[0] == "0", name="answer", progress=False)
+    served.store.score("length", progress=False)
+    data = client.get("/traces?scores=answer,loop").json()["data"]
+    assert [one["scores"] for one in data] == [
+        {"answer": {"value": value, "label": None, "reason": None, "flag": False}} for value in (0, 1)
+    ]
+    assert data[0]["facts"] == {"expected_answer": "513", "reward": 1}
+    assert client.get("/traces").json()["data"][0]["scores"] == {}
+    assert client.get(f"/traces/{right['id']}").json()["scores"].keys() == {"answer", "length"}
+    assert client.get("/traces?scores=!loop").json()["detail"][0]["field"] == "scores"
+
+
 def test_an_empty_store_has_an_empty_page(client):
     assert client.get("/traces").json() == {
         "data": [],
@@ -159,8 +173,12 @@ def test_an_empty_store_has_an_empty_page(client):
         *(("since", f"{year}-01-01", "must be a time such as") for year in ("0000", "99999", "-0001")),
         ("limit", "9" * 5_000, "must be a whole number from 1 to 100"),
         ("meta", "{", "is not valid JSON"),
-        ("meta", "[1]", "must be keys with values"),
-        ("where", "true", "unknown parameter; known are limit, offset, after, order_by, descending, text, source"),
+        ("meta", "a<[1]", "only numbers and texts have an order"),
+        (
+            "where",
+            "true",
+            "unknown parameter; known are limit, offset, after, order_by, descending, scores, text, source",
+        ),
         ("ids", "0", "unknown parameter"),
         ("lim\nit", "5", "unknown parameter"),
     ],

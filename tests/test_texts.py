@@ -19,8 +19,8 @@ def the_step(markup):
 
 
 def test_plain_shows_a_text_as_it_stands():
-    text = "\n\n  1 < 2, **so**\t$x^2$\n```py\n'<b>'\n```\n\n"
-    markup = the_step(render.trace_html(a_trace(steps=[a_step(content=text)]), text="plain"))
+    text = "\n\n  1 < 2, **so**\t$x^2$\n```py\n'<b>'\n```"
+    markup = the_step(render.trace_html(a_trace(steps=[a_step(content=f"{text}\n \n\n")]), text="plain"))
     assert markup.count("<div") == 1
     assert Reader(markup).text == text
     assert "tex" not in markup
@@ -30,10 +30,10 @@ def test_plain_shows_a_text_as_it_stands():
 @given(
     st.text(alphabet=st.characters(codec=None)) | st.text(alphabet="$\\()[]`~ \n\r\tax1^_{}<&*#"), st.integers(1, 500)
 )
-def test_plain_loses_no_character(text, times):
+def test_plain_loses_no_character_but_blank_lines_at_the_end(text, times):
     markup = the_step(render.trace_html(a_trace(steps=[a_step(content=text * times)]), text="plain"))
     pieces = re.findall(r'<div class="trt-prose" dir="auto">.*?</div>', markup, re.DOTALL)
-    assert "".join(Reader(piece).text for piece in pieces) == visible(text * times)
+    assert "".join(Reader(piece).text for piece in pieces) == (visible(text * times).rstrip() or visible(text * times))
     assert len(pieces) <= 2
 
 

@@ -50,7 +50,7 @@ from tunix_rt.store.comparing import compare_named
 from tunix_rt.store.filters import FILTERS, RENAMED, filters_in, flag_of
 from tunix_rt.store.meta_filter import known_keys
 from tunix_rt.store.query.order import COLUMNS, KNOWN
-from tunix_rt.store.scores.flags import ALL_FLAGS
+from tunix_rt.store.scores.scorers import ALL_FLAGS
 from tunix_rt.store.terms import quoted
 from tunix_rt.text_options import as_options, mapping_in, params_in, unquoted
 
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
 _COMPLETED_IDS = 20
 _MAP_HELP = "map a field by hand, such as prompt=question, or set a constant: meta.model:=toy-1b; may be repeated"
+_SCORES_HELP = "also show the current scores by this scorer; may be repeated"
 _SPLIT_HELP = "make a trace of each turn of the user in an agent's session"
 _OWN_LINE = re.compile(
     r"^\s*(?:\w+\s*=\s*)?%%?"
@@ -195,6 +196,7 @@ class TraceMagics(Magics):
     @argument("--before", help="the cursor of a page (its .previous): the traces before it")
     @argument("--order-by", metavar="NAME", type=unquoted, help=f"smallest first by {KNOWN}; by default newest first")
     @argument("--descending", action="store_true", help="largest first")
+    @argument("--scores", action="append", type=unquoted, metavar="SCORER", help=_SCORES_HELP)
     @_filter_arguments
     @line_magic
     @_reports_errors
@@ -206,7 +208,9 @@ class TraceMagics(Magics):
         page = %traces --source gsm8k --text eggs
         """
         given = vars(parse_argstring(self.traces, line))
-        where = {name: given[name] for name in ("limit", "offset", "after", "before", "order_by", "descending")}
+        where = {
+            name: given[name] for name in ("limit", "offset", "after", "before", "order_by", "descending", "scores")
+        }
         return self.store.page(**where, **filters_in(given))
 
     @magic_arguments()
@@ -282,7 +286,8 @@ class TraceMagics(Magics):
         """
         given = vars(parse_argstring(self.trace_score, line))
         scorer = given["scorer"]
-        if scorer not in (*SCORERS, *FLAGS):
+        # A reward function of the notebook is mostly called `reward`.
+        if scorer not in (*SCORERS, *FLAGS) or callable(self.notebook.get(scorer)):
             scorer = self.notebook.get(scorer, scorer)
         how = {key: given[key] for key in ("workers", "timeout")}
         return self.store.score(scorer, params=params_in(given["param"]), **how, **filters_in(given))
@@ -355,8 +360,9 @@ class TraceMagics(Magics):
             return [flag for action in actions if action.help != SUPPRESS for flag in action.option_strings]
         if previous in ("--source", "--meta", "--score", "--format", "--order-by"):
             return self._values(previous)
-        if magic in ("trace_score", "trace_flags"):
-            return list(ALL_FLAGS if magic == "trace_flags" else (*SCORERS, *FLAGS))
+        if magic in ("trace_score", "trace_flags") or previous == "--scores":
+            built_in = {"trace_score": (*SCORERS, *FLAGS), "trace_flags": ALL_FLAGS}
+            return list(built_in.get(magic, (*SCORERS, *ALL_FLAGS)))
         if magic in ("trace", "trace_compare"):
             return ["latest", *(str(record.id) for record in self.store.page(limit=_COMPLETED_IDS))]
         return []

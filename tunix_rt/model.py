@@ -252,19 +252,51 @@ def in_utc(time: datetime) -> datetime:
         raise PydanticCustomError("time", "must be within the years 1 to 9999 in UTC") from None
 
 
-@render.shows_itself(
-    lambda record: render.trace_text(record.payload, id=record.id, created_at=record.created_at),
-    lambda record: render.trace_html(record.payload, id=record.id, created_at=record.created_at),
-)
-class TraceRecord(BaseModel):
-    """A stored trace: `id` (UUIDv7, so ids sort by time), `created_at` (UTC, to the microsecond), and `payload`."""
+class ScoreSummary(BaseModel):
+    """A current score in a list: its `value` (a boolean is 1 or 0), its `label`, or the `reason` why it has neither.
+
+    `flag` is whether the scorer is one of the built-in flags, of which 1 means raised.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: float | None = None
+    label: str | None = None
+    reason: str | None = None
+    flag: bool = False
+
+
+class CurrentScore(ScoreSummary):
+    """The newest score of a trace by one scorer, with its evidence: `answer`, `explanation`, `metadata`."""
+
+    answer: str | None = None
+    explanation: str | None = None
+    metadata: Meta = None
+
+
+class _Stored(BaseModel):
+    """What records and summaries share."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: UUID
+
+    def __hash__(self) -> int:
+        # Dictionaries have no hash, and equal ones still hash alike.
+        return hash(self.id)
+
+
+@render.shows_itself(render.record_text, render.record_html)
+class TraceRecord(_Stored):
+    """A stored trace: `id` (UUIDv7, so ids sort by time), `created_at` (UTC, to the microsecond), and `payload`.
+
+    `scores` are its current scores by scorer, where `get` or `latest` read it.
+    """
+
     created_at: Annotated[AwareDatetime, AfterValidator(in_utc)]
     trace_version: str
     payload: Trace
+    scores: dict[str, CurrentScore] = {}
 
 
 def trace_of(given: Any) -> Trace:
@@ -277,17 +309,18 @@ def trace_of(given: Any) -> Trace:
     return Trace.from_dict(fields)
 
 
-class TraceSummary(BaseModel):
+class TraceSummary(_Stored):
     """What a list shows of a stored trace, without its body.
 
     `preview` is the first 80 characters of the prompt with white space folded (`…` where it goes on), `answer` those of
     the final answer (None where there is none), `n_steps` and `n_chars` count the steps and the characters of prompt,
     steps and answer together, `source` is `meta["source"]`.
+
+    Where scores were requested, `scores` are those that there are, without their evidence, and `facts` what `meta` says
+    under `correct`, `reward`, `model`, `training_step`, `truncated` and `expected_answer`: numbers, booleans and short
+    texts.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    id: UUID
     created_at: datetime
     trace_version: str
     preview: str
@@ -295,3 +328,5 @@ class TraceSummary(BaseModel):
     n_steps: int
     n_chars: int
     source: str | None
+    scores: dict[str, ScoreSummary] = {}
+    facts: dict[str, bool | int | float | str] = {}

@@ -109,18 +109,18 @@ def test_what_a_screen_reader_is_told(start_jupyter, path):
         - row:
           - columnheader "created"
           - columnheader "prompt"
+          - columnheader "answer"
           - columnheader "steps"
           - columnheader "size"
           - columnheader "source"
-          - columnheader "answer"
       - rowgroup:
-        - row "just now 27 × 19? 1 23 mine 513" [selected]:
+        - row "just now 27 × 19? 513 1 23 mine" [selected]:
           - gridcell "just now"
           - gridcell "27 × 19?"
+          - gridcell "513"
           - gridcell "1"
           - gridcell "23"
           - gridcell "mine"
-          - gridcell "513"
     - navigation "Pages":
       - button "Newest traces" [disabled]
       - button "‹ Newer" [disabled]
@@ -138,6 +138,7 @@ def test_what_a_screen_reader_is_told(start_jupyter, path):
       - button "Expand"
       - button "Collapse"
       - group: Copy
+      - button "Keys"
       - searchbox "Find in this trace"
       - status
       - status

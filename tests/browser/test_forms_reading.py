@@ -169,3 +169,52 @@ def test_a_trace_of_a_thousand_steps_and_one_of_a_megabyte_stay_usable(start_jup
         expect(reading.get_by_text("end of 28")).to_be_visible()
         app.get_by_text("JSON", exact=True).first.click()
         expect(app.locator(".trt-finding [role=status]")).to_have_text("1 of 1")
+
+
+def test_a_trace_is_read_by_keys_and_what_the_list_looks_for_is_marked_in_it(start_jupyter, path, picture):
+    store = rt.TraceStore(path)
+    steps = [f"Thought {n} about candles.\n\nThen more of it.\n\n\n" for n in range(60)]
+    store.add(rt.Trace(prompt="Many candles?", steps=steps, final_answer="59"))
+    jupyter = start_jupyter()
+    jupyter.write("keys.ipynb", APP.format(path=path))
+    with jupyter.open("keys.ipynb") as page:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        jupyter.run_all(page)
+        app = page.locator(".trt-app")
+        expect(app).to_be_visible(timeout=60_000)
+        app.get_by_role("searchbox", name="Search in prompt").fill("candles")
+        app.get_by_role("searchbox", name="Search in prompt").press("Enter")
+        app.get_by_role("row", name="Many candles").click()
+        reading = app.get_by_role("region", name="The trace")
+        expect(app.locator(".trt-finding [role=status]")).to_have_text("1 of 61")
+        assert page.evaluate("CSS.highlights.get('trt-found').size") == 61
+        # No blank lines at the end of a step.
+        assert reading.locator(".trt-step .trt-prose").first.inner_text().endswith("more of it.")
+        reading.focus()
+        reading.press("s")
+        closed = reading.locator(".trt-step").first
+        expect(closed.locator("summary")).to_contain_text("Thought 0 about candles. Then more of it.")
+        page.keyboard.press("n")
+        page.keyboard.press("n")
+        focused = page.locator("summary:focus")
+        expect(focused).to_contain_text("Thought 1")
+        page.keyboard.press("Enter")
+        expect(reading.locator(".trt-step").nth(1).locator(".trt-prose")).to_be_visible()
+        page.keyboard.press("c")
+        expect(app.get_by_text(f"Copied {len(steps[1])} characters")).to_be_visible()
+        # A step is one stop, also with the button that copies it.
+        page.keyboard.press("Tab")
+        expect(focused).to_contain_text("Thought 2")
+        page.keyboard.press("p")
+        expect(focused).to_contain_text("Thought 1")
+        page.keyboard.press("?")
+        expect(app.get_by_text("previous step")).to_be_visible()
+        picture(page, "forms-reading-keys")
+        page.keyboard.press("?")
+        expect(app.get_by_text("previous step")).to_be_hidden()
+        page.keyboard.press("o")
+        expect(reading.locator("details.trt-step:not([open])")).to_have_count(0)
+        page.keyboard.press("v")
+        expect(app.get_by_role("radio", name="Markdown")).to_be_checked()
+        # None of these keys reached the notebook.
+        assert page.locator(".jp-Notebook .jp-Cell").count() == 1

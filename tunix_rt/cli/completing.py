@@ -94,6 +94,6 @@ def scorers(incomplete: str) -> list[str]:
 
 def flag_names(incomplete: str) -> list[str]:
     """The flags, also those of a set."""
-    from tunix_rt.store.scores.flags import ALL_FLAGS
+    from tunix_rt.store.scores.scorers import ALL_FLAGS
 
     return [name for name in ALL_FLAGS if name.startswith(incomplete)]

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from tunix_rt.cli.command import Call
-from tunix_rt.cli.completing import formats_out, ids, orders
+from tunix_rt.cli.completing import formats_out, ids, orders, scorers
 from tunix_rt.cli.filters import Filters
 from tunix_rt.cli.output import Screen, columns, on_terminal, put, put_json
 
@@ -36,6 +36,14 @@ def list_(
         ),
     ] = None,
     descending: Annotated[bool, typer.Option("--descending", help="List the largest first.")] = False,
+    scores: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Also show the current scores by this scorer. May be repeated.",
+            metavar="SCORER",
+            autocompletion=scorers,
+        ),
+    ] = None,
     filters: Filters,
     call: Call,
 ) -> None:
@@ -48,7 +56,7 @@ def list_(
     with _warnings_noted(call):
         given = filters.values()
     store = call.open_store()
-    given |= {"order_by": order_by, "descending": descending}
+    given |= {"order_by": order_by, "descending": descending, "scores": scores}
     for page in _pages(store, None if everything else limit, offset, after, given):
         if call.json:
             for one, cursor in zip(page, page.cursors, strict=True):
@@ -88,7 +96,7 @@ def show(
     call: Call,
 ) -> None:
     """Show one trace in full."""
-    from tunix_rt.render import trace_text
+    from tunix_rt.render import record_text
 
     store = call.open_store()
     record = store.latest() if id == "latest" else store.get(id)
@@ -96,7 +104,7 @@ def show(
         put_json(record.model_dump(mode="json"))
         return
     width = columns() if on_terminal() else None
-    put(trace_text(record.payload, id=record.id, created_at=record.created_at, columns=width, whole=True))
+    put(record_text(record, columns=width, whole=True))
 
 
 def select(

@@ -107,4 +107,5 @@ def _from_columns(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _from_record(value: Mapping[str, Any]) -> dict[str, Any]:
-    return field(value, "payload", dict) | rest_of(value, "payload", "trace_version")
+    # Its scores are the store's, not the trace's.
+    return field(value, "payload", dict) | rest_of(value, "payload", "trace_version", "scores")

@@ -13,6 +13,7 @@ from tunix_rt.render.html import (
     info_html,
     note_html,
     page_html,
+    record_html,
     report_html,
     saved_html,
     style,
@@ -21,7 +22,17 @@ from tunix_rt.render.html import (
 )
 from tunix_rt.render.humanize import Ids, count, share, short_ids, size, utc_exact
 from tunix_rt.render.showing import Shown, shows_facts, shows_itself, shows_summary
-from tunix_rt.render.text import facts_text, info_text, page_text, report_line, report_text, table_text, trace_text
+from tunix_rt.render.text import (
+    facts_text,
+    info_text,
+    page_text,
+    record_text,
+    report_line,
+    report_text,
+    table_text,
+    trace_text,
+)
+from tunix_rt.render.verdict import judged
 
 __all__ = [
     "Ids",
@@ -33,11 +44,14 @@ __all__ = [
     "facts_text",
     "info_html",
     "info_text",
+    "judged",
     "mapping_line",
     "note_html",
     "one_line",
     "page_html",
     "page_text",
+    "record_html",
+    "record_text",
     "report_html",
     "report_line",
     "report_text",

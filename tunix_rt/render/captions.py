@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from tunix_rt.render.characters import one_line
+from tunix_rt.render.characters import one_line, visible
 from tunix_rt.render.humanize import count, size, utc, utc_exact
 from tunix_rt.render.protocols import InfoShape, PageShape, ReportShape, TableShape, TraceShape
+from tunix_rt.render.verdict import Judged
 
 REJECTED_SHOWN = 20
 """Rejected rows that a report shows; the rest is in `report.rejected`."""
@@ -41,9 +42,73 @@ def as_json(value: object, *, indent: int | None = None) -> str:
     return json.dumps(value, ensure_ascii=False, indent=indent, default=str)
 
 
-def page_caption(page: PageShape) -> str:
-    """How many traces the page has, and by which filters."""
+def verdict(known: Judged) -> str:
+    """Whether the answer is right, who says so, and the expected answer."""
+    said = f"{known.verdict.sign} {known.verdict.word} ({known.verdict.by})"
+    return f"{said} · expected {known.expected}" if known.expected else said
+
+
+def known(one: Judged) -> list[str]:
+    """What is known of a trace, in the order of its importance, for the line below its head."""
+    parts = [f"{one.verdict.sign} {one.verdict.word}"] if one.verdict.is_known else []
+    parts += [f"reward {one.reward}"] if one.reward else []
+    parts += [one.origin] if one.origin else []
+    parts += [f"flags: {', '.join(one.flags)}"] if one.flags else []
+    return [*parts, *(f"{name} {said}" for name, said in one.others)]
+
+
+def notes(known: Sequence[Judged]) -> list[str]:
+    """For each row of a page what else is known of its trace: the expected answer if it is not right, origin, flags."""
+    return [
+        " · ".join(
+            [
+                *([f"expected {one.expected}"] if one.expected and one.verdict.word != "right" else []),
+                *([origin] if origin else []),
+                *([f"flags: {', '.join(one.flags)}"] if one.flags else []),
+            ]
+        )
+        for one, origin in zip(known, origins(known), strict=True)
+    ]
+
+
+def origins(known: Sequence[Judged]) -> list[str]:
+    """The origin of each row; none where all rows have the same one, which is then in the caption."""
+    shared = _shared(known)
+    return ["" if shared else one.origin for one in known]
+
+
+def _shared(known: Sequence[Judged]) -> str:
+    """The origin of all rows, if it is the same one."""
+    origins = {one.origin for one in known}
+    return origins.pop() if len(origins) == 1 < len(known) else ""
+
+
+def verdict_columns(known: Sequence[Judged]) -> dict[str, list[str]]:
+    """The columns of verdicts and rewards, where at least one trace has one."""
+    columns = {
+        "verdict": [f"{one.verdict.sign} {one.verdict.word}" if one.verdict.is_known else "?" for one in known],
+        "reward": [one.reward or "–" for one in known],
+    }
+    return {name: values for name, values in columns.items() if not set(values) <= {"?", "–"}}
+
+
+def score_columns(page: PageShape, known: Sequence[Judged]) -> dict[str, list[str]]:
+    """The columns of the requested scores by heading; the verdict and the flags have places of their own."""
+    flags = {name for record in page.shown for name, score in record.scores.items() if score.flag}
+    names = [visible(name) for name in page.scores if name != "answer" and name not in flags]
+    return {
+        f"{name} (score)" if name in _HEADINGS else name: [dict(one.others).get(name, "–") for one in known]
+        for name in names
+    }
+
+
+_HEADINGS = {"prompt", "answer", "verdict", "reward", "steps", "chars", "characters", "source", "id"}
+
+
+def page_caption(page: PageShape, known: Sequence[Judged]) -> str:
+    """How many traces the page has, their origin where they have one in common, and by which filters."""
     parts = [f"{count(len(page.records), 'trace')}, {one_line(page.order, _FILTER)}"]
+    parts += [shared] if (shared := _shared(known)) else []
     if page.offset:
         parts.append(f"after the first {page.offset:,}")
     if page.filters:

@@ -1,10 +1,11 @@
 """Objects as HTML that survives saving: static, safe with any text, and readable without its style."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,7 +16,17 @@ from tunix_rt.render.characters import one_line, visible
 from tunix_rt.render.humanize import count, prefix_length, utc, utc_exact
 from tunix_rt.render.outline import outline
 from tunix_rt.render.passages import AsItStands, MarkdownSetter, Passage, Typesetter
-from tunix_rt.render.protocols import CaptionedShape, InfoShape, PageShape, ReportShape, TableShape, TraceShape
+from tunix_rt.render.protocols import (
+    CaptionedShape,
+    EvidenceShape,
+    InfoShape,
+    PageShape,
+    RecordShape,
+    ReportShape,
+    TableShape,
+    TraceShape,
+)
+from tunix_rt.render.verdict import judged, score_lines
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -36,10 +47,14 @@ def trace_html(
     *,
     id: UUID | None = None,
     created_at: datetime | None = None,
+    scores: Mapping[str, EvidenceShape] = MappingProxyType({}),
     text: str = "typeset",
     styled: bool = True,
 ) -> Markup:
     """The trace as one panel: a line about it, the prompt, the steps on a rail, the answer, and its meta, closed.
+
+    Below the line about it is what is known of it: whether the answer is right, reward, model, training step, flags,
+    scores. The answer has the colour of its verdict, and the expected answer beside it.
 
     Texts over 3,000 characters are cut at about 2,000 with the rest behind a click; steps after the first 6,000
     characters are closed. With `id` and `created_at` it is shown as stored.
@@ -71,10 +86,25 @@ def trace_html(
         folds=folds,
         answer=answer,
         truncated=captions.TRUNCATED,
+        known=judged(trace.meta, scores),
+        scores=score_lines(scores),
+        n_scores=len(scores),
         stored=captions.stored_facts(id, created_at),
         meta=meta,
         n_left_plain=setter.n_left_plain,
         style=style() if text == "markdown" and styled else css("style") if styled else "",
+    )
+
+
+def record_html(record: RecordShape, *, text: str = "typeset", styled: bool = True) -> Markup:
+    """The stored trace as a panel, with its id, its time and its scores; as `trace_html`."""
+    return trace_html(
+        record.payload,
+        id=record.id,
+        created_at=record.created_at,
+        scores=record.scores,
+        text=text,
+        styled=styled,
     )
 
 
@@ -89,11 +119,16 @@ def _as_json(setter: AsItStands, value: object) -> Passage:
 
 def page_html(page: PageShape) -> Markup:
     """The page as a table, newest first, with ids long enough to be distinct; or what to do when it is empty."""
+    known = [judged(record.facts, record.scores) for record in page.shown]
+    scores = captions.score_columns(page, known)
+    said = list(zip(*scores.values(), strict=True)) or [()] * len(known)
     return rendered(
         "page",
-        caption=captions.page_caption(page) if page.records else None,
+        caption=captions.page_caption(page, known) if page.records else None,
         empty=captions.page_empty(page),
-        rows=page.records,
+        rows=list(zip(page.shown, known, captions.origins(known), said, strict=True)),
+        scores=list(scores),
+        columns=captions.verdict_columns(known),
         answer_chars=_ANSWER,
         prefix=prefix_length(record.id for record in page.records),
         more=page.next is not None,
@@ -202,6 +237,7 @@ def _environment() -> "Environment":
     )
     environment.filters |= {
         "count": count,
+        "key": _key,
         "lines": _lines,
         "one_line": one_line,
         "path": _path,
@@ -226,6 +262,11 @@ def _lines(text: str) -> Markup:
 def _path(text: str) -> Markup:
     """The text escaped, able to break a line after each slash."""
     return escape(visible(text)).replace("/", _BREAK_AFTER_SLASH)
+
+
+def _key(text: str) -> Markup:
+    """The text escaped, able to break a line after each sign between its words, and so seldom inside one."""
+    return Markup(re.sub(r"(?<=[_./:-])(?=\w)", "<wbr>", escape(visible(text))))  # noqa: S704  escaped before
 
 
 @cache

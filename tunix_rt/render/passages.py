@@ -56,7 +56,7 @@ class AsItStands:
 
     def passage(self, text: str) -> Passage:
         """The text, made visible, as one block of prose; beyond 3,000 characters cut like any other."""
-        text = visible(text)
+        text = _without_blank_end(visible(text))
         return _passage([Segment(Kind.PROSE, text, text)], len(text))
 
     def value(self, text: str) -> Passage:
@@ -76,7 +76,7 @@ class Typesetter(AsItStands):
 
     def passage(self, text: str) -> Passage:
         """The text, made visible, as blocks; beyond 3,000 characters cut near the 2,000th, best at a line end."""
-        text = visible(text)
+        text = _without_blank_end(visible(text))
         found = segments(text, most=self._left)
         self._left -= sum(segment.kind is not Kind.PROSE for segment in found)
         return _passage(found, len(text))
@@ -92,7 +92,7 @@ class MarkdownSetter(AsItStands):
 
     def passage(self, text: str) -> Passage:
         """The text, made visible, as Markdown; a long one in two parts that are rendered separately."""
-        text = visible(text)
+        text = _without_blank_end(visible(text))
         found = segments(text, most=len(text))
         if len(text) <= LONG:
             return Passage(self._blocks(found), [], 0)
@@ -120,6 +120,11 @@ class MarkdownSetter(AsItStands):
             self.n_left_plain += len(text)
             self._left = 0
         return blocks
+
+
+def _without_blank_end(text: str) -> str:
+    """The text without blank lines at its end, which would be an empty space; one that is all blank stays."""
+    return text.rstrip() or text
 
 
 def _passage(found: list[Segment], n_chars: int) -> Passage:

@@ -1,14 +1,26 @@
 """Objects as plain text for a terminal, of 100 columns unless another width is given."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from uuid import UUID
 
 from tunix_rt.render import captions, cells
 from tunix_rt.render.characters import fit, folded, one_line, visible, width
 from tunix_rt.render.humanize import Ids, count, prefix_length, utc
 from tunix_rt.render.passages import LONG, SHOWN
-from tunix_rt.render.protocols import CaptionedShape, InfoShape, PageShape, ReportShape, TableShape, TraceShape
+from tunix_rt.render.protocols import (
+    CaptionedShape,
+    EvidenceShape,
+    InfoShape,
+    PageShape,
+    RecordShape,
+    ReportShape,
+    TableShape,
+    TraceShape,
+)
+from tunix_rt.render.verdict import Judged, judged, score_lines
 
 COLUMNS = 100
 _GAP = "  "
@@ -25,10 +37,13 @@ def trace_text(
     *,
     id: UUID | None = None,
     created_at: datetime | None = None,
+    scores: Mapping[str, EvidenceShape] = MappingProxyType({}),
     columns: int | None = None,
     whole: bool = False,
 ) -> str:
     """The trace as lines; of a text over 3,000 characters the first 2,000, and of many steps the first 100.
+
+    Below its head is what is known of it: whether the answer is right, reward, model, training step, flags, scores.
 
     A note shows what is left out and where to find it; `whole` leaves nothing out. Lines keep their length,
     or folded to `columns`.
@@ -58,9 +73,13 @@ def trace_text(
     ]
 
     def body(text: str, where: str, by: int = 2) -> list[str]:
+        text = text.rstrip() or text
         return indented(text if whole else shortened(text, where), by, columns)
 
-    lines = [f"Trace {id}" if id else "Trace", *indented(" · ".join(head), 0, columns), "", "Prompt"]
+    known = judged(trace.meta, scores)
+    lines = [f"Trace {id}" if id else "Trace", *indented(" · ".join(head), 0, columns)]
+    lines += indented(told, 0, columns) if (told := " · ".join(captions.known(known))) else []
+    lines += ["", "Prompt"]
     lines += body(trace.prompt, "trace.prompt")
     lines += ["", "Steps"]
     n_shown = len(trace.steps) if whole else _STEPS_SHOWN
@@ -71,8 +90,11 @@ def trace_text(
         lines.append("  no steps")
     if len(trace.steps) > n_shown:
         lines += ["", f"  … {count(len(trace.steps) - n_shown, 'more step')} in trace.steps"]
-    lines += ["", "Answer"]
+    lines += ["", f"Answer: {captions.verdict(known)}" if known.verdict.is_known or known.expected else "Answer"]
     lines += body(trace.final_answer or captions.TRUNCATED, "trace.final_answer")
+    if scores:
+        lines += ["", "Scores"]
+        lines += [line for name, told in score_lines(scores) for line in body(f"{name}: {told}", "scores")]
     if trace.meta:
         lines += ["", "Meta"]
         for name, value in trace.meta.items():
@@ -81,40 +103,83 @@ def trace_text(
     return _clean(lines)
 
 
+def record_text(record: RecordShape, *, columns: int | None = None, whole: bool = False) -> str:
+    """The stored trace as lines, with its id, its time and its scores; as `trace_text`."""
+    return trace_text(
+        record.payload,
+        id=record.id,
+        created_at=record.created_at,
+        scores=record.scores,
+        columns=columns,
+        whole=whole,
+    )
+
+
 def page_text(page: PageShape, *, columns: int = COLUMNS, more: str = "more: page.next_page()") -> str:
     """The page as aligned columns, newest first; or what to do when it is empty. `more` is shown if there are more."""
     if not page.records:
         return visible(captions.page_empty(page))
-    prefix = prefix_length(record.id for record in page.records)
+    records = page.shown
+    known = [judged(record.facts, record.scores) for record in records]
+    prefix = prefix_length(record.id for record in records)
+    scores = captions.score_columns(page, known)
     table = {
-        "created, UTC": [utc(record.created_at) for record in page.records],
-        "prompt": [one_line(record.preview, columns) for record in page.records],
-        "answer": [one_line(record.answer or "–", columns) for record in page.records],
-        "steps": [f"{record.n_steps:,}" for record in page.records],
-        "chars": [f"{record.n_chars:,}" for record in page.records],
-        "source": [one_line(record.source or "–", _SOURCE) for record in page.records],
-        "id": [str(record.id)[:prefix] for record in page.records],
+        "created, UTC": [utc(record.created_at) for record in records],
+        "prompt": [one_line(record.preview, columns) for record in records],
+        "answer": [one_line(record.answer or "–", columns) for record in records],
+        **captions.verdict_columns(known),
+        **scores,
+        "steps": [f"{record.n_steps:,}" for record in records],
+        "chars": [f"{record.n_chars:,}" for record in records],
+        "source": [one_line(record.source or "–", _SOURCE) for record in records],
+        "id": [str(record.id)[:prefix] for record in records],
     }
-    widths = {name: max(map(width, [name, *values])) for name, values in table.items()}
-    prompt = min(_PROMPT, widths["prompt"])
-    others = sum(widths.values()) + len(_GAP) * (len(widths) - 1) - widths["prompt"] - widths["answer"]
-    room = columns - others - prompt
-    if room < min(_NARROWEST, widths["answer"]):
-        del table["answer"]
-        # In 80 columns, too, the prompts are long enough to be distinct.
-        for name in ("chars", "source"):
-            if columns - others + len(_GAP) < prompt:
-                others -= widths[name] + len(_GAP)
-                del table[name]
-    else:
-        table["answer"] = [fit(answer, room) for answer in table["answer"]]
-    right = {n for n, name in enumerate(table) if name in ("steps", "chars")}
+    _drop_columns(table, columns, scores)
+    right = {
+        n for n, name in enumerate(table) if name in ("reward", "steps", "chars") or _are_numbers(scores.get(name))
+    }
     firm = {n for n, name in enumerate(table) if name != "prompt"}
-    rows = list(zip(*table.values(), strict=True))
-    lines = [captions.page_caption(page), "", *_table(list(table), rows, right=right, firm=firm, columns=columns)]
+    lines = _table(list(table), list(zip(*table.values(), strict=True)), right=right, firm=firm, columns=columns)
+    below = lines[1].index(" ") + len(_GAP)
+    lines = [captions.page_caption(page, known), "", *lines[:2], *_with_notes(lines[2:], known, below, columns)]
     if page.next is not None and more:
         lines += ["", more]
     return _clean(lines)
+
+
+def _drop_columns(table: dict[str, list[str]], columns: int, scores: Collection[str]) -> None:
+    """Leaves out the columns of a page that have no room beside the start of the prompts; cuts the answers."""
+    widths = {name: max(map(width, [name, *values])) for name, values in table.items()}
+    prompt, answer = min(_PROMPT, widths["prompt"]), min(_NARROWEST, widths["answer"])
+
+    def room() -> int:
+        """What is left for the answers."""
+        return columns - prompt - sum(widths[name] + len(_GAP) for name in table if name not in ("prompt", "answer"))
+
+    # Verdicts, rewards and scores say more than sizes.
+    for name in ("chars", "source", "steps") if {"verdict", "reward", *scores} & table.keys() else ():
+        if room() < answer + len(_GAP):
+            del table[name]
+    if room() >= answer + len(_GAP):
+        table["answer"] = [fit(text, room() - len(_GAP)) for text in table["answer"]]
+        return
+    del table["answer"]
+    # In 80 columns, too, the prompts are long enough to be distinct.
+    for name in ("chars", "source", *reversed(list(scores)), "reward"):
+        if name in table and room() < 0:
+            del table[name]
+
+
+def _with_notes(rows: Sequence[str], known: Sequence[Judged], by: int, columns: int) -> Iterator[str]:
+    """The rows of a page, each with a line below it for what else is known of its trace."""
+    for row, told in zip(rows, captions.notes(known), strict=True):
+        yield row
+        if told:
+            yield " " * by + fit(told, columns - by)
+
+
+def _are_numbers(values: Sequence[str] | None) -> bool:
+    return values is not None and all(re.fullmatch(r"-?[\d.]+(?:e[-+]\d+)?|–", value) for value in values)
 
 
 def report_text(report: ReportShape, *, columns: int = COLUMNS, rest: str = "report.rejected") -> str:

@@ -70,6 +70,10 @@ def _boolean(text: str) -> bool:
     return text == "true"
 
 
+def _names(text: str) -> list[str]:
+    return text.split(",")
+
+
 def _format(text: str) -> str:
     if text not in WRITERS:
         raise QueryInvalid(f"format={text}: unknown; known are {', '.join(WRITERS)}")
@@ -87,6 +91,9 @@ PAGE = {
     "after": _paging("after", {"type": "string"}, str, "the cursor `next` of the page before"),
     "order_by": Parameter(_order_by, {"type": "string", "examples": ["meta.reward"]}, f"smallest first by {KNOWN}"),
     "descending": Parameter(_yes_or_no, {"type": "boolean", "default": False}, "largest first by `order_by`"),
+    "scores": _paging(
+        "scores", {"type": "string"}, _names, "current scores by these scorers, with commas: answer,loop"
+    ),
 }
 SELECTION = {name: _filter(name, field) for name, field in FILTERS.items() if field.http}
 SELECTION |= {old: SELECTION[new]._replace(deprecated=True) for old, new in RENAMED.items()}
@@ -99,11 +106,7 @@ EXPORT = {
 }
 
 
-def _fields(text: str) -> list[str]:
-    return text.split(",")
-
-
-GROUPS = {"by": Parameter(_fields, {"type": "string"}, "the fields that samples share, with commas: run,prompt")}
+GROUPS = {"by": Parameter(_names, {"type": "string"}, "the fields that samples share, with commas: run,prompt")}
 
 
 def parameters_in(query: str, known: Mapping[str, Parameter]) -> dict[str, Any]:

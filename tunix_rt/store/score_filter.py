@@ -4,7 +4,7 @@ A term is a scorer with what its current score must be, the current score of a t
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tunix_rt.errors import QueryInvalid
@@ -32,6 +32,17 @@ id {} (
     select id from said where id in (select id from said where passes) group by id having arg_max(passes, moment)
 )
 """
+
+
+def scorer_names(name: str, given: Any) -> tuple[str, ...]:
+    """The names of scorers in an option, which may be one name or None; QueryInvalid where one is not such a name."""
+    names = () if given is None else [given] if isinstance(given, str) or not isinstance(given, Iterable) else given
+    distinct: dict[str, None] = {}
+    for one in names:
+        if not isinstance(one, str) or not SCORER_NAME.fullmatch(one):
+            raise QueryInvalid(f"{name}: {shown(one)} is not the name of a scorer")
+        distinct[one] = None
+    return tuple(distinct)
 
 
 def _checked(name: str, term: Term, given: Any) -> Term:

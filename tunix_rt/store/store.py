@@ -33,6 +33,7 @@ from tunix_rt.store.query.ordered import OrderedSearch
 from tunix_rt.store.query.page import Page, Search
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.query.sql_result import SqlResult, run_sql
+from tunix_rt.store.scores.current import ALL_SHOWN, judged, with_its_scores, with_scores
 from tunix_rt.store.scores.facts import delete_orphans
 from tunix_rt.store.scores.run import ScoreReport, run
 from tunix_rt.store.scores.scorers import scoring_of
@@ -169,17 +170,17 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
     def get(self, id: UUID | str) -> TraceRecord:
         """The trace with this id, or the only one that begins so; TraceNotFound, IdAmbiguous where several do."""
         with self._session.cursor(reusable=True) as cursor:
-            return find(cursor, id, store=self.path)
+            return with_its_scores(cursor, find(cursor, id, store=self.path))
 
     def latest(self, **filters: Unpack[FilterArgs]) -> TraceRecord:
         """The newest trace that passes the filters; TraceNotFound if there is none."""
         with self._searching(Filters(**filters)) as search:
             newest = search.newest_record()
-            note = search.why_nothing() if newest is None else None
-        if newest is None:
-            why = "that passes the filters" if filters else "yet"
-            raise TraceNotFound(f"no trace found: {self.path} has none {why}{f': {note}' if note else ''}")
-        return newest
+            if newest is not None:
+                return with_its_scores(search.cursor, newest)
+            note = search.why_nothing()
+        why = "that passes the filters" if filters else "yet"
+        raise TraceNotFound(f"no trace found: {self.path} has none {why}{f': {note}' if note else ''}")
 
     def page(
         self,
@@ -190,20 +191,33 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         before: str | None = None,
         order_by: str | None = None,
         descending: bool = False,
+        scores: str | Iterable[str] | None = None,
         **filters: Unpack[FilterArgs],
     ) -> Page:
         """A page of summaries, newest first: `limit` of them (1–100), from `offset`, or behind the cursor `after`.
 
         `before` returns those just before a cursor, in the same order; it cannot be combined with `offset` or `after`.
         `order_by` is a column, `meta.KEY` or `score.SCORER`, smallest first unless `descending`: numbers before texts,
-        what has neither last, equal ones newest first; without it, several `ids` keep their order. Raises QueryInvalid.
+        what has neither last, equal ones newest first; without it, several `ids` keep their order. `scores`
+        are names of scorers, whose current scores each summary then has, with the facts of its meta: one query more.
+        Raises QueryInvalid.
         """
-        request = PageRequest.checked(limit=limit, offset=offset, after=after, before=before)
+        request = PageRequest.checked(limit=limit, offset=offset, after=after, before=before, scores=scores)
         selection = Filters(**filters)
         order = order_of(order_by, descending=descending, filters=selection)
-        same = {"limit": limit, "order_by": order_by, "descending": descending, **selection.given}
+        same: dict[str, Any] = {
+            "limit": limit,
+            "order_by": order_by,
+            "descending": descending,
+            "scores": request.scores,
+        }
+        get_page = partial(self.page, **same, **selection.given)
+        judge = partial(judged, self._session, scorers=(*ALL_SHOWN, *request.scores))
         with self._searching(selection, order) as search:
-            return search.page(request, get_page=partial(self.page, **same))
+            page = search.page(request, get_page=get_page, judge=judge)
+            if request.scores:
+                page.records = with_scores(search.cursor, page.records, request.scores)
+        return page
 
     def count(self, **filters: Unpack[FilterArgs]) -> int:
         """How many traces there are, of those that pass the filters."""

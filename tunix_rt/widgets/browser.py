@@ -248,7 +248,7 @@ class TraceBrowser(Form):
         with self.hold_sync():
             self.first_place = self._place()
             self.shown = {
-                "rows": [row_of(record) for record in page],
+                "rows": [row_of(record) for record in page.judged()],
                 "previous": page.previous is not None,
                 "next": page.next is not None,
                 "empty": "" if page.records else _nothing(page),
@@ -308,6 +308,7 @@ def _plain(name: str, value: Any) -> Any:
 
 def row_of(record: TraceSummary) -> dict[str, Any]:
     """A row as the front end shows it; control characters are made visible here."""
+    known = render.judged(record.facts, record.scores)
     return {
         "id": str(record.id),
         "at": render.utc_exact(record.created_at),
@@ -316,6 +317,12 @@ def row_of(record: TraceSummary) -> dict[str, Any]:
         "n_chars": record.n_chars,
         "source": record.source and render.visible(record.source),
         "answer": record.answer and render.visible(record.answer),
+        "verdict": known.verdict._asdict() if known.verdict.is_known else None,
+        "expected": known.expected,
+        "reward": known.reward,
+        "model": known.model,
+        "training_step": known.training_step,
+        "flags": list(known.flags),
     }
 
 

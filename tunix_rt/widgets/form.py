@@ -222,5 +222,4 @@ class OpeningForm(Form):
         if self.on_open is not None:
             self.on_open(id)
         else:
-            record = self.record
-            self.opened = render.trace_html(record.payload, id=record.id, created_at=record.created_at, styled=False)
+            self.opened = render.record_html(self.record, styled=False)

@@ -35,6 +35,8 @@ class TraceApp(Form):
         )
         self.browser.observe(self._show, "selected")
         self.browser.observe(lambda _: self._save_picture(), "shown")
+        self.browser.observe(self._seek, "filters")
+        self._seek()
         self.viewer.can_move = True
         self.viewer.on_move = self.browser.move
         self.upload.on_added = self._refresh
@@ -59,6 +61,9 @@ class TraceApp(Form):
 
     def _show(self, _change: object) -> None:
         self.viewer.record = self.browser.selected
+
+    def _seek(self, _change: object = None) -> None:
+        self.viewer.sought = self.browser.filters.get("text", "")
 
     def _open(self, id: UUID | str) -> None:
         self.browser.selected_id = str(id)

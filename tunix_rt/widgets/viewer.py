@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import ClassVar
 from uuid import UUID
 
-from traitlets import Bool, Dict, Enum, Instance, observe
+from traitlets import Bool, Dict, Enum, Instance, Unicode, observe
 
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid
@@ -19,13 +19,14 @@ _EMPTY = "Choose a trace in the list to read it here."
 class TraceViewer(Form):
     """One stored trace: its prompt, steps, answer and meta, as plain text, as Markdown with mathematics, or as JSON.
 
-    `record` is the trace that is shown and may be set at any time. `trace` in the constructor is a record, an id or the
-    beginning of one.
+    `record` is the trace that is shown and may be set at any time; the text `sought` is marked in it. `trace` in the
+    constructor is a record, an id or the beginning of one.
     """
 
     record = Instance(TraceRecord, allow_none=True)
     view = Enum(["plain", "markdown", "json"], "plain").tag(sync=True)
     can_move = Bool(default_value=False).tag(sync=True)
+    sought = Unicode().tag(sync=True)
     shown = Dict().tag(sync=True)
     _esm: ClassVar[str] = front_end("viewer")
 
@@ -49,9 +50,7 @@ class TraceViewer(Form):
         elif self.view == "json":
             self.shown = {"id": str(record.id), "json": render.visible(_json(record))}
         else:
-            html = render.trace_html(
-                record.payload, id=record.id, created_at=record.created_at, text=self.view, styled=False
-            )
+            html = render.record_html(record, text=self.view, styled=False)
             self.shown = {"id": str(record.id), "html": html}
 
     @action()

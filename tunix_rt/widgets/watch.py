@@ -131,7 +131,7 @@ class FolderWatch(OpeningForm):
             "last_at": self._last_at and render.utc_exact(self._last_at),
             "waiting": waiting[:_SHOWN_WAITING] + (more if len(waiting) > _SHOWN_WAITING else []),
             "html": render.report_html(self.report, styled=False) if self.report.formats else "",
-            "rows": [row_of(summary) for summary in self.newest or ()],
+            "rows": [row_of(summary) for summary in (self.newest.shown if self.newest else ())],
         }
 
 

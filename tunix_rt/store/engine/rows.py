@@ -100,7 +100,8 @@ _SORTED_JSON = json.JSONEncoder(sort_keys=True)
 # Not a column of its own, as the preview is: DuckDB reads the answers of a page's rows alone, which takes 0.2 ms of the
 # 3.4 ms of a page among 1,000,000.
 _READ_AS = {"created_at": TIME, "answer": f"left(final_answer, {4 * PREVIEW_CHARS + 1})"}
-SUMMARY_COLUMNS = ", ".join(_READ_AS.get(name, name) for name in TraceSummary.model_fields)
+_SUMMARY_FIELDS = [name for name in TraceSummary.model_fields if name not in ("scores", "facts")]
+SUMMARY_COLUMNS = ", ".join(_READ_AS.get(name, name) for name in _SUMMARY_FIELDS)
 RECORD_COLUMNS = f"id, {TIME}, {TRACE_JSON}"
 # The same of one row: planning what makes the JSON, and running it, takes as long as reading the columns.
 ONE_RECORD_COLUMNS = f"id, {TIME}, trace_version, prompt, steps, final_answer, meta"
@@ -228,7 +229,7 @@ def records_in(batch: pa.RecordBatch) -> Iterator[TraceRecord]:
 
 def to_summary(row: tuple[Any, ...]) -> TraceSummary:
     """The summary in a row of SUMMARY_COLUMNS."""
-    fields = dict(zip(TraceSummary.model_fields, row, strict=True))
+    fields = dict(zip(_SUMMARY_FIELDS, row, strict=True))
     fields["created_at"] = from_microseconds(fields["created_at"])
     if fields["answer"] is not None:
         fields["answer"] = one_line(fields["answer"], PREVIEW_CHARS)

@@ -10,6 +10,7 @@ from uuid import UUID
 from tunix_rt.errors import QueryInvalid
 from tunix_rt.store.engine.rows import from_microseconds, to_microseconds
 from tunix_rt.store.filter_values import as_time
+from tunix_rt.store.score_filter import scorer_names
 from tunix_rt.validation import short
 
 MAX_LIMIT = 100
@@ -75,15 +76,16 @@ def cursor_at(moment: datetime | date | str) -> str:
 
 
 class PageRequest(NamedTuple):
-    """The requested page: its limit, and an offset or a cursor, after which or before which it is."""
+    """The requested page: its limit, an offset or a cursor, after which or before which it is, the scores to read."""
 
     limit: int
     offset: int
     after: Cursor | None
     before: Cursor | None
+    scores: tuple[str, ...]
 
     @classmethod
-    def checked(cls, *, limit: int, offset: int, after: str | None, before: str | None) -> Self:
+    def checked(cls, *, limit: int, offset: int, after: str | None, before: str | None, scores: Any = None) -> Self:
         """The page that these options of `TraceStore.page` request; QueryInvalid if one of them is not valid."""
         whole_number("limit", limit, 1, MAX_LIMIT)
         whole_number("offset", offset, 0, None)
@@ -94,6 +96,7 @@ class PageRequest(NamedTuple):
             min(offset, _MOST_OFFSET),
             None if after is None else Cursor.parse("after", after),
             None if before is None else Cursor.parse("before", before),
+            scorer_names("scores", scores),
         )
 
     def check_order(self, order: int | None) -> None:

@@ -1,6 +1,6 @@
 """Pages, newest first, and the search for the rows of a page."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import duckdb
 
 from tunix_rt import render
-from tunix_rt.errors import QueryInvalid
+from tunix_rt.errors import QueryInvalid, TunixRTError
 from tunix_rt.model import TraceRecord, TraceSummary
 from tunix_rt.store.engine.rows import (
     ONE_RECORD_COLUMNS,
@@ -32,6 +32,7 @@ _FIRST_SKIPPED = 8 * 2_048 // ROWS_PER_SAMPLE
 _IN_ORDER = itemgetter(1, 0)
 
 Read = TypeVar("Read")
+Judge = Callable[[Sequence[TraceSummary]], tuple[TraceSummary, ...]]
 
 
 class Found(NamedTuple):
@@ -49,7 +50,8 @@ class Page:
     `next` is the cursor to give as `after` for the next page (None on the last), `next_offset` the same as an offset
     (None where the page was reached by `before`), and `previous` the cursor to give as `before` for the page in front
     (None on the first). `limit`, `offset` and `filters` are those of the request. `note` says why no trace passes the
-    filters, where that is because none has a key or a score that they name.
+    filters, where that is because none has a key or a score that they name. A page that is shown reads the
+    verdicts and flags of its traces from the store, once; `scores` are the requested ones.
     """
 
     def __init__(
@@ -63,10 +65,12 @@ class Page:
         in_front: bool,
         note: str | None,
         get_page: Callable[..., "Page"],
+        judge: Judge,
     ) -> None:
         self.records = tuple(one.record for one in found)
         self.cursors = tuple(one.cursor for one in found)
         self.order = order
+        self.scores = request.scores
         self.limit = request.limit
         self.offset = request.offset
         self.filters = filters.given
@@ -75,6 +79,22 @@ class Page:
         self.previous = str(self.cursors[0]) if found and in_front else None
         self.note = note
         self._get_page = get_page
+        self._judge = judge
+        self._judged: tuple[TraceSummary, ...] | None = None
+
+    def judged(self) -> tuple[TraceSummary, ...]:
+        """The summaries with what a list shows of them: the facts, the verdict and the flags, the requested scores."""
+        if self._judged is None:
+            self._judged = self._judge(self.records)
+        return self._judged
+
+    @property
+    def shown(self) -> tuple[TraceSummary, ...]:
+        """The same; the records as they are, where the store cannot be read."""
+        try:
+            return self.judged()
+        except TunixRTError:
+            return self.records
 
     def next_page(self) -> "Page":
         """The next page (by default, older traces); QueryInvalid on the last page."""
@@ -109,20 +129,22 @@ class Search:
     words = "newest first"
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection, index: TimeIndex, filters: Filters) -> None:
-        self._cursor = cursor
+        self.cursor = self._cursor = cursor
         self._index = index
         self._filters = filters
 
-    def page(self, request: PageRequest, *, get_page: Callable[..., Page]) -> Page:
-        """The requested page; `get_page` is `TraceStore.page` with the same limit and filters."""
+    def page(self, request: PageRequest, *, get_page: Callable[..., Page], judge: Judge) -> Page:
+        """The requested page; `get_page` is `TraceStore.page` with the same limit, order, scores and filters.
+
+        `judge` is what reads the verdicts of its summaries when it is shown.
+        """
         request.check_order(self.order)
         # One row more than is shown: without it, the page is the last one in its direction.
         if request.before:
             found = self.back(request.limit + 1, before=request.before)
             in_front = len(found) > request.limit
             found = found[: request.limit][::-1]
-            # A cursor need not be the position of a trace: `cursor_at` can return the end.
-            behind = bool(found and self.onwards(1, after=found[-1].cursor))
+            behind = bool(found) and self.goes_on(found[-1].cursor, request.before)
         else:
             found = self.onwards(request.limit + 1, offset=request.offset, after=request.after)
             behind, in_front = len(found) > request.limit, bool(request.after or request.offset)
@@ -136,6 +158,7 @@ class Search:
             in_front=in_front,
             note=None if found or request.offset or in_front else self.why_nothing(),
             get_page=get_page,
+            judge=judge,
         )
 
     def onwards(self, limit: int, *, offset: int = 0, after: Cursor | None = None) -> list[Found]:
@@ -145,6 +168,11 @@ class Search:
     def back(self, limit: int, *, before: Cursor) -> list[Found]:
         """Up to `limit` rows before the cursor, the nearest first."""
         return list(map(_found, self._nearest(limit, before=before)))
+
+    def goes_on(self, last: Cursor, before: Cursor) -> bool:  # noqa: ARG002 - for other orders
+        """Whether there are rows behind the last one in front of the cursor `before`."""
+        # A cursor need not be the position of a trace: `cursor_at` can return the end.
+        return bool(self.onwards(1, after=last))
 
     def why_nothing(self) -> str | None:
         """What no trace has and the filters need, in words; None if there is no such thing."""

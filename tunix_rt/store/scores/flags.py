@@ -5,19 +5,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tunix_rt import render
-from tunix_rt.analysis import FLAGS
 from tunix_rt.analysis.statistics import FEWEST, wilson
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Progress
 from tunix_rt.store.query.page import Search
-from tunix_rt.store.scores.current import checked_names
+from tunix_rt.store.score_filter import scorer_names
 from tunix_rt.store.scores.flag_set import flag_set
 from tunix_rt.store.scores.run import ScoreReport, run
-from tunix_rt.store.scores.scorers import SET_FLAGS, scoring_of
+from tunix_rt.store.scores.scorers import ALL_FLAGS, SET_FLAGS, scoring_of
 
-# Those of one trace, and those of a set.
-ALL_FLAGS = (*FLAGS, *SET_FLAGS)
 _QUERY = """
 select
     scorer,
@@ -109,7 +106,7 @@ def flag(session: Session, names: Sequence[str], filters: Filters, *, progress: 
 
 def flag_report(session: Session, names: Sequence[str], filters: Filters) -> FlagReport:
     """The counts of flags, the most frequent first; see `TraceStore.flags`."""
-    names = checked_names(names or ALL_FLAGS)
+    names = scorer_names("flags", names or ALL_FLAGS)
     clause, values = filters.clause()
     with session.cursor() as cursor, filters.query_errors(cursor, session.path):
         n_traces = Search(cursor, session.time_index(cursor), filters).count()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from pydantic_core import from_json
 
-from tunix_rt.analysis import Scorer, Texts, built_in
+from tunix_rt.analysis import FLAGS, Scorer, Texts, built_in
 from tunix_rt.analysis.math_answers import MathAnswer
 from tunix_rt.errors import QueryInvalid, TraceInvalid
 from tunix_rt.json_values import plain
@@ -24,6 +24,7 @@ from tunix_rt.validation import short, storable
 
 # They compare the traces of a set with each other; see flag_set.py.
 SET_FLAGS = ("duplicate", "same_in_group", "length_outlier")
+ALL_FLAGS = (*FLAGS, *SET_FLAGS)
 
 # As objects of Python they take several times the memory of their columns.
 _ROWS_AT_ONCE = 256

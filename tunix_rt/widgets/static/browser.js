@@ -157,7 +157,7 @@ function browserForm({ model, el, toolbarInto }) {
     search, more, field("Jump to", jump, "trt-inline"), live);
 
   // The table.
-  const { table, body } = traceTable("Traces, newest first");
+  const { table, body, showTraces } = traceTable("Traces, newest first");
   const empty = h("div", { className: "trt-nothing" });
   const list = h("div", { className: "trt-scrolled" }, table, empty);
 
@@ -359,7 +359,7 @@ function browserForm({ model, el, toolbarInto }) {
     const { rows: shown = [], previous, next, empty: hint = "" } = model.get("shown");
     const hadFocus = body.contains(document.activeElement);
     const heading = document.activeElement?.closest("th")?.className;
-    body.replaceChildren(...shown.map(traceRow));
+    showTraces(shown);
     showOrder();
     // The headings may be new ones.
     if (heading) headings().find((one) => one.className === heading)?.querySelector("button")?.focus();

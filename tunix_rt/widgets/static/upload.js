@@ -63,8 +63,9 @@ function uploadForm({ model, el }) {
     className: "trt-editor", rows: 12, spellcheck: false, placeholder: '{"prompt": "…", "steps": ["…"], "final_answer": "…"}',
     "aria-label": "A trace as JSON", dir: "ltr",
   });
-  const problems = h("ul", { className: "trt-problems", id: `trt-problems-${form.me}`, role: "status" });
-  area.setAttribute("aria-describedby", problems.id);
+  const problems = h("ul", { className: "trt-problems" });
+  const faults = h("div", { id: `trt-problems-${form.me}`, role: "status" }, problems);
+  area.setAttribute("aria-describedby", faults.id);
   const send = button("Upload", () => {
     flush();
     // Sent with the request: the host delays traits while others are being sent.
@@ -130,7 +131,7 @@ function uploadForm({ model, el }) {
 
   const one = h("div", { className: "trt-part" },
     h("div", { className: "trt-row" }, choice, load),
-    area, problems,
+    area, faults,
     h("div", { className: "trt-row" }, send, fetchBack, success));
 
   // Files.

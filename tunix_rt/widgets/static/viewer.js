@@ -1,6 +1,7 @@
 // One trace: read as plain text, as Markdown with mathematics, or as JSON; searched, folded and copied.
 
 const MOST_FOUND = 1000; // places that a search within shows; more of them than anyone walks through
+const PEEK = 90; // characters of a closed step
 const LINES_A_BLOCK = 200; // lines of JSON laid out together, and only when they come into sight
 
 /** A highlight is painted by the browser itself: the text is not changed. */
@@ -10,6 +11,7 @@ const highlights = window.CSS?.highlights;
  * @typedef {object} OwnViewerTraits
  * @property {ViewName} view
  * @property {boolean} can_move
+ * @property {string} sought what is looked for in the list, to be marked here too
  * @property {{id?: string, html?: string, json?: string, empty?: string}} shown
  * @typedef {FormTraits & OwnViewerTraits} ViewerTraits
  */
@@ -125,8 +127,15 @@ function viewerForm({ model, el }) {
     else if (json) page.append(lines(json));
     // Made by the package's own templates, which escape every text of a trace.
     else page.insertAdjacentHTML("beforeend", html ?? "");
-    page.querySelectorAll("details.trt-step").forEach((details, at) => { details.setAttribute("data-at", String(at)); });
-    typeset(page);
+    steps().forEach((details, at) => {
+      details.dataset.at = String(at);
+      // A step that is laid open at first has none: without a style it would stand beside its text.
+      const summary = details.firstElementChild;
+      if (summary && !summary.querySelector(".trt-peek")) {
+        summary.append(h("bdi", { className: "trt-peek", "aria-hidden": "true" }, startOf(details)));
+      }
+    });
+    typeset(model, page);
     page.scrollTop = 0;
     search();
   }
@@ -140,9 +149,84 @@ function viewerForm({ model, el }) {
     const details = targetOf(event).closest("details.trt-step");
     if (!details?.open || details.querySelector(":scope > .trt-copy")) return;
     details.firstElementChild?.after(
-      button("Copy", () => copyPart(`steps.${details.dataset.at}`), { className: "trt-copy", "aria-label": "Copy this step" }));
+      // A step is one stop of the Tab key; its text is copied by a key.
+      button("Copy", () => copyPart(`steps.${details.dataset.at}`), { className: "trt-copy", "aria-label": "Copy this step", tabIndex: -1, title: "Copy this step (c)" }));
   }
   for (const type of ["pointerover", "focusin"]) page.addEventListener(type, offerCopy);
+
+  function steps() {
+    /** @type {NodeListOf<HTMLDetailsElement>} */
+    const all = page.querySelectorAll("details.trt-step");
+    return [...all];
+  }
+
+  /**
+   * The first words of a step, on one line.
+   * @param {HTMLDetailsElement} details
+   */
+  function startOf(details) {
+    const walk = document.createTreeWalker(details, NodeFilter.SHOW_TEXT);
+    let start = "";
+    while (start.length < 4 * PEEK && walk.nextNode()) {
+      const node = /** @type {Text} */ (walk.currentNode);
+      if (!node.parentElement?.closest("summary")) start += ` ${node.data.slice(0, 4 * PEEK)}`;
+    }
+    return start.replace(/\s+/g, " ").trim().slice(0, PEEK);
+  }
+
+  /**
+   * To the next step, or the previous one; in a fold, that is opened.
+   * @param {number} by
+   */
+  function goTo(by) {
+    const all = steps();
+    const at = all.findIndex((details) => details.contains(document.activeElement));
+    const to = all[at < 0 ? (by > 0 ? 0 : all.length - 1) : at + by];
+    for (let around = to?.parentElement?.closest("details"); around; around = around.parentElement?.closest("details")) around.open = true;
+    const summary = to?.querySelector("summary");
+    summary?.focus({ preventScroll: true });
+    if (!to || !summary) return;
+    const [seen, box] = [summary.getBoundingClientRect(), page.getBoundingClientRect()];
+    if (seen.top < box.top || seen.bottom > box.bottom - 60) page.scrollTop += seen.top - box.top - 20;
+  }
+
+  function copyFocused() {
+    const at = steps().find((details) => details.contains(document.activeElement))?.dataset.at;
+    if (at !== undefined) void copyPart(`steps.${at}`);
+  }
+
+  /** @type {[key: string, what: string, act: () => unknown][]} */
+  const keys = [
+    ["n", "next step", () => goTo(1)],
+    ["p", "previous step", () => goTo(-1)],
+    ["Enter", "open or close the step", () => undefined],
+    ["o", "open all steps", () => fold(true)],
+    ["s", "shut all steps", () => fold(false)],
+    ["c", "copy the step", copyFocused],
+    ["v", "plain, Markdown or JSON", () => {
+      /** @type {ViewName[]} */
+      const names = ["plain", "markdown", "json"];
+      return form.ask("read_as", { view: /** @type {ViewName} */ (names[(names.indexOf(model.get("view")) + 1) % names.length]) });
+    }],
+    ["/", "find in the trace", () => wanted.focus()],
+    ["?", "show or hide these keys", () => tellKeys()],
+  ];
+  const help = h("dl", { className: "trt-keys", hidden: true, "aria-label": "Keys" },
+    keys.flatMap(([key, what]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)]));
+  function tellKeys() {
+    help.hidden = !help.hidden;
+    toKeys.setAttribute("aria-expanded", String(!help.hidden));
+  }
+  const toKeys = button("?", tellKeys, { className: "trt-icon", title: "Keys", "aria-label": "Keys", "aria-expanded": "false" });
+  copies.after(toKeys);
+  tools.after(help);
+  page.addEventListener("keydown", (event) => {
+    const act = keys.find(([key]) => key === event.key && key !== "Enter")?.[2];
+    if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    void act();
+  });
 
   /** @param {string} json */
   function lines(json) {
@@ -152,15 +236,6 @@ function viewerForm({ model, el }) {
       pre.append(h("pre", {}, all.slice(at, at + LINES_A_BLOCK).join("\n")));
     }
     return pre;
-  }
-
-  /**
-   * Mathematics is rendered by the notebook's MathJax, if the host gives access to it; otherwise the TeX stays.
-   * @param {Element} node
-   */
-  function typeset(node) {
-    const typesetter = model.widget_manager?._rendermime?.latexTypesetter;
-    if (typesetter && node.querySelector(".mathjax_process")) typesetter.typeset(node);
   }
 
   // Searching within: ranges over the text that is there, painted by the browser.
@@ -231,7 +306,14 @@ function viewerForm({ model, el }) {
     step(event.shiftKey ? -1 : 1);
   });
 
+  function seek() {
+    wanted.value = model.get("sought");
+    search();
+  }
+
   for (const name of ["shown", "can_move"]) form.on(`change:${name}`, show);
+  form.on("change:sought", seek);
+  wanted.value = model.get("sought");
   show();
   form.onClose(() => {
     clearTimeout(typing);

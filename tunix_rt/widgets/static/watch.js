@@ -36,7 +36,7 @@ function watchForm({ model, el }) {
   const turn = button("", () => form.ask(model.get("watching") ? "stop" : "start"));
   const facts = h("div", { className: "trt-watch-facts" });
   const report = h("div", { className: "trt-watch-report" });
-  const { table, body } = traceTable("The newest traces that came in");
+  const { table, body, showTraces } = traceTable("The newest traces that came in");
   const list = h("div", { className: "trt-scrolled" }, table);
   const opened = h("div", { className: "trt-watch-report trt-watch-opened" });
   form.root.classList.add("trt-watch");
@@ -87,7 +87,7 @@ function watchForm({ model, el }) {
     report.innerHTML = html;
     report.querySelectorAll("details").forEach((details, at) => (details.open = unfolded[at] ?? false));
     const focused = [...body.rows].find((row) => row.contains(document.activeElement))?.dataset.id;
-    body.replaceChildren(...rows.map(traceRow));
+    showTraces(rows);
     for (const row of body.rows) row.tabIndex = 0;
     list.hidden = !rows.length;
     if (focused) ([...body.rows].find((row) => row.dataset.id === focused) ?? body.rows[0])?.focus();
