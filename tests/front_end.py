@@ -46,6 +46,10 @@ class FrontEnd:
         return self._wire.state
 
     @property
+    def replies(self):
+        return self._wire.replies
+
+    @property
     def n_updates(self):
         return self._wire.n_updates
 

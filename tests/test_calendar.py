@@ -92,7 +92,13 @@ def test_moments_of_numpy_and_pandas(full):
     pd = pytest.importorskip("pandas")
     assert full.count(since=pd.Timestamp("2026-01-01T01:00:00+01:00")) == 4
     assert full.count(since=pd.Timedelta(days=1)) == 3
-    for moment in (pd.NaT, np.datetime64("NaT", "s"), np.datetime64(2**50, "s"), pd.Timestamp(2**40, unit="s")):
+    for moment in (
+        pd.NaT,
+        np.datetime64("NaT", "s"),
+        np.datetime64(2**50, "s"),
+        pd.Timestamp(2**40, unit="s"),
+        np.longdouble(9e15),
+    ):
         with pytest.raises(rt.QueryInvalid, match=r"since=.*must be a time such as"):
             full.count(since=moment)
 

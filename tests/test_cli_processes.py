@@ -314,6 +314,10 @@ def test_commands_options_ids_sources_and_formats_complete(tmp_path):
     assert completed("tunix-rt show ")[:2] == ["latest", newest]
     assert completed(f"tunix-rt show {newest[:25]}") == [newest]
     assert completed("tunix-rt list --source ") == ["examples", "rollouts"]
+    assert completed("tunix-rt list --meta corr") == ["correct"]
+    assert completed("tunix-rt list --score loo") == ["loop"]
+    assert completed("tunix-rt list --order-by meta.corr") == ["meta.correct"]
+    assert completed("tunix-rt list --order-by n_") == ["n_steps", "n_chars"]
     assert completed("tunix-rt load --format gsm") == ["gsm8k_solutions", "gsm8k"]
     assert completed("tunix-rt export --format tun") == ["tunix_sft", "tunix_rl"]
     other = tmp_path / "other.duckdb"
@@ -326,10 +330,13 @@ def test_commands_options_ids_sources_and_formats_complete(tmp_path):
 def test_nothing_that_a_shell_could_run_is_offered(make_trace):
     store = rt.TraceStore()
     store.add_many(
-        make_trace(meta={"source": source}) for source in ("good", "$(touch bad)", "`touch bad`", "a b", "x;y")
+        make_trace(meta={"source": source, source: 1})
+        for source in ("good", "$(touch bad)", "`touch bad`", "a b", "x;y")
     )
     store.close()
     assert completed("tunix-rt list --source ") == ["good"]
+    assert completed("tunix-rt list --meta g") == ["good"]
+    assert completed("tunix-rt list --order-by meta.") == ["meta.source", "meta.good"]
 
 
 @pytest.mark.slow
@@ -337,6 +344,7 @@ def test_a_store_that_cannot_be_opened_offers_nothing_and_says_nothing():
     Path("text.duckdb").write_text("no store\n" * 1_000)
     assert completed("tunix-rt show --store text.duckdb ") == ["latest"]
     assert completed("tunix-rt list --store text.duckdb --source ") == []
+    assert completed("tunix-rt list --store text.duckdb --meta ") == []
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

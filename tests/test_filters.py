@@ -120,6 +120,14 @@ def test_keys_and_texts_with_signs_are_quoted_and_texts_of_options_work_as_befor
     assert store.count(meta='!"a<b", !"!x"') == 1 - n
 
 
+def test_a_comparison_shows_itself_in_words():
+    assert [str(one) for one in (rt.between(0, "x"), rt.absent, rt.ne(None))] == [
+        '>= 0 and <= "x"',
+        "absent",
+        "!= null",
+    ]
+
+
 def test_an_empty_page_says_which_key_or_score_no_trace_has(full, tmp_path):
     full.score(lambda trace: trace.payload and 1, name="one", progress=False)
     for filters, note in (

@@ -14,7 +14,7 @@ def score(name, *steps, answer=None, prompt="How many eggs?", params=None, **met
 
 
 def test_every_scorer_has_a_name_a_version_and_its_parameters():
-    assert len(set(SCORERS + FLAGS)) == len(SCORERS + FLAGS) == 15
+    assert len(set(SCORERS + FLAGS)) == len(SCORERS + FLAGS) == 16
     for name in SCORERS + FLAGS:
         scorer = pickle.loads(pickle.dumps(built_in(name)))  # noqa: S301
         assert (scorer.name, scorer.version) == (name, "1")
@@ -29,7 +29,7 @@ def test_every_scorer_has_a_name_a_version_and_its_parameters():
         ("nope", {}, '"nope": no such scorer; there are answer, structure'),
         (7, {}, "7: no such scorer"),
         ("loop", {"n": 3}, 'loop: no parameter "n"; there are repeats, covered'),
-        ("answer", {"n": 3}, 'answer: no parameter "n"; there are none'),
+        ("length", {"n": 3}, 'length: no parameter "n"; there are none'),
         ("loop", {"repeats": "3"}, 'loop: repeats="3" is not a positive number like 3'),
         ("loop", {"repeats": True}, "loop: repeats=true is not a positive number like 3"),
         ("loop", {"repeats": 0}, "loop: repeats=0 is not"),
@@ -301,3 +301,22 @@ def test_length_counts_what_the_model_wrote():
     found = score("length", "We add.", "It is 5.", answer="5")
     assert (found.value, found.metadata) == (16, {"steps": 2, "words": 6})
     assert score("length").value == 0
+
+
+def test_rewards_of_the_data_are_scores_that_are_filtered_and_compared_like_any_other(store):
+    given = [0.5, 1, True, "good", None, {"a": 1}, "", 10**400]
+    rewards = [{"reward": value, "rewards": {"format": n, "off": None}} for n, value in enumerate(given[:-1])]
+    store.add_many({"prompt": "p", "steps": ["s"], "final_answer": "a", "meta": meta} for meta in [*rewards, {}])
+    report = store.score("reward", progress=False)
+    assert (report.scored, report.unscorable) == (4, {"not_applicable": 2, "unreadable": 2})
+    assert store.score("reward:format", progress=False).scored == len(rewards)
+    assert store.score("reward:off", progress=False).unscorable == {"not_applicable": len(given)}
+    assert store.count(score={"reward": 1, "reward:format": 2}) == 1
+    assert store.count(score="reward=good") == 1
+    found = store.agreement("reward", "meta.reward")
+    assert (found.n, found.agreed.value) == (4, 1.0)
+    assert score("reward", reward=10**400).reason == "unreadable"
+    with pytest.raises(rt.QueryInvalid, match=r"no such scorer; there are answer, .*, and reward:NAME"):
+        store.score("reward:")
+    with pytest.raises(rt.QueryInvalid, match="none of them <"):
+        store.score("reward:a,b")

@@ -213,6 +213,7 @@ def test_every_form_shows_itself_in_a_notebook(shell, store, make_trace):
         "UploadForm(store)": "run the cell to use it",
         "StoreStatus(store)": f"{store.path}",
         "FolderWatch(store, 'runs')": "0 added",
+        "LabelForm(store)": "0 of 1 trace",
         "app(store)": "27 × 19?",
     }.items():
         (living, _, _), (picture, _, _) = outputs(shell, f"rt.{name}")

@@ -112,7 +112,7 @@ def test_a_mapping_goes_to_the_workers(tmp_path, workers):
     mapping = mapped_format({"prompt": "q", "final_answer": "a", "meta.model": {"value": "toy"}})
     both = found(path, workers, mapping), found(path, None, mapping)
     assert both[0] == both[1]
-    assert b'"toy"' in both[0][0][1]
+    assert b'"toy"' in both[0][0][1].meta
 
 
 def test_which_rows_may_be_read_elsewhere(tmp_path, workers):
@@ -133,7 +133,7 @@ def test_which_rows_may_be_read_elsewhere(tmp_path, workers):
     path = tmp_path / "own.jsonl"
     path.write_text('{"ours": "a"}\n' * 4)
     # Its reader is known to this process alone.
-    assert all(str(os.getpid()).encode() in one[1] for one in found(path, workers, own))
+    assert all(str(os.getpid()).encode() in one[1].body for one in found(path, workers, own))
     assert not guarded.reads_rows_alone
 
 

@@ -141,7 +141,9 @@ def test_equal_scores_in_one_row_and_in_several_are_stored_once(store):
     ]
     # What is there stays, and is scored now where nothing says when.
     assert store.load([row | {"scores": [two]}]).scores_added == 0
-    assert store.sql("select count(*) from scores where scored_at > now() - interval 1 hour").rows == [(2,)]
+    label = KEY | {"scorer": "label:ada", "label": "good"}
+    assert [store.load([row | {"scores": [label]}]).scores_added for _ in range(2)] == [1, 0]
+    assert store.sql("select count(*) from scores where scored_at > now() - interval 1 hour").rows == [(3,)]
 
 
 BAD = [
@@ -270,3 +272,24 @@ def test_a_watch_adds_the_scores_of_files_as_they_appear(scored, tmp_path, runs)
     assert (found.added, found.already_stored, found.scores_added) == (16, 9, n_scores)
     assert watched.total.scores_added == n_scores
     assert all_scores(other) == all_scores(scored)
+
+
+def test_labels_of_one_person_from_two_stores_are_all_kept_and_the_newest_counts(tmp_path, store, make_trace):
+    record = store.add(make_trace())
+    other, _ = loaded(tmp_path, [record])
+    store.label(record, "bad", annotator="ada")
+    other.label(record.id, "unsure", annotator="ada")
+    other.label(record.id, "slip", step=1, annotator="ada")
+    store.label(record, "good", annotator="ada")
+    store.export(tmp_path / "one.jsonl")
+    other.export(tmp_path / "two.parquet")
+    assert store.load(tmp_path / "two.parquet", progress=False).scores_added == 2
+    assert other.load(tmp_path / "one.jsonl", progress=False).scores_added == 2
+    both, report = loaded(tmp_path, tmp_path, "both")
+    assert (report.added, report.scores_added) == (1, 4)
+    for one in (store, other, both):
+        assert one.load(tmp_path / "one.jsonl", progress=False).scores_added == 0
+        said = one.sql("select label from labels where step is null order by scored_at").arrow()["label"].to_pylist()
+        assert said == ["bad", "unsure", "good"]
+        assert one.count(score={"label:ada": "good"}) == 1
+        assert one.verify(progress=False).ok

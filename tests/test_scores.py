@@ -192,11 +192,16 @@ def test_backup_compact_and_migrations_keep_scores_and_verify_sees_what_is_wrong
     filled.compact(progress=False)
     assert filled.sql("select count(*) from scores").rows == [(26,)]
     assert filled.verify().ok
+    newest = filled.latest().id
     with filled._session.transaction() as cursor:
         cursor.execute("insert into scores select * replace (uuid() as trace_id) from scores limit 2")
-        cursor.execute("insert into scores select * from scores where trace_id in (select id from traces) limit 1")
+        cursor.execute(
+            "insert into scores from scores where trace_id in (select id from traces) order by created_at limit 1"
+        )
+        cursor.execute("update scores set created_at = created_at + interval 1 hour where trace_id = ?", [newest])
     assert set(filled.verify().problems) == {
         "2 scores are of traces that are not there",
+        "1 scores have another time than their trace",
         "1 scores are there twice",
     }
     copy.migrate(to=2)

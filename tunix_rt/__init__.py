@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         LoadReport,
         Overlap,
         Page,
+        Plot,
         Rejection,
         ScoreReport,
         Selection,
@@ -61,7 +62,16 @@ if TYPE_CHECKING:
     )
     from tunix_rt.store.terms import absent, between, ge, gt, le, lt, ne, present
     from tunix_rt.trace_schema import json_schema
-    from tunix_rt.widgets import FolderWatch, StoreStatus, TraceApp, TraceBrowser, TraceViewer, UploadForm, app
+    from tunix_rt.widgets import (
+        FolderWatch,
+        LabelForm,
+        StoreStatus,
+        TraceApp,
+        TraceBrowser,
+        TraceViewer,
+        UploadForm,
+        app,
+    )
 
 # Where each public name lives. A name brings its module in when it is first used, so that a script pays for nothing
 # that it does not need.
@@ -79,11 +89,11 @@ _HOMES = {
     "trace_schema": "json_schema",
     "settings": "Settings",
     "store": (
-        "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Rejection ScoreReport Selection "
-        "SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore VerifyReport compare"
+        "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Plot Rejection ScoreReport "
+        "Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore VerifyReport compare"
     ),
     "store.terms": "absent between ge gt le lt ne present",
-    "widgets": "FolderWatch StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
+    "widgets": "FolderWatch LabelForm StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
@@ -98,10 +108,12 @@ __all__ = [
     "Groups",
     "Health",
     "IdAmbiguous",
+    "LabelForm",
     "LoadReport",
     "MemoryLimitReached",
     "Overlap",
     "Page",
+    "Plot",
     "QueryInvalid",
     "Rejection",
     "Score",

@@ -286,7 +286,8 @@ class TraceMagics(Magics):
         """
         given = vars(parse_argstring(self.trace_score, line))
         scorer = given["scorer"]
-        if scorer not in (*SCORERS, *FLAGS):
+        # A reward function of the notebook is mostly called `reward`.
+        if scorer not in (*SCORERS, *FLAGS) or callable(self.notebook.get(scorer)):
             scorer = self.notebook.get(scorer, scorer)
         how = {key: given[key] for key in ("workers", "timeout")}
         return self.store.score(scorer, params=params_in(given["param"]), **how, **filters_in(given))

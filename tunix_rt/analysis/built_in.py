@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from tunix_rt.analysis import flags
@@ -10,6 +11,7 @@ from tunix_rt.analysis.arithmetic import arithmetic
 from tunix_rt.analysis.loops import loop
 from tunix_rt.analysis.math_answers import MathAnswer
 from tunix_rt.analysis.measures import length, structure
+from tunix_rt.analysis.rewards import named_reward, reward
 from tunix_rt.analysis.score import Score, Scorer, Texts
 from tunix_rt.analysis.truncation import answer_cut, truncated
 from tunix_rt.errors import QueryInvalid
@@ -20,6 +22,7 @@ _SCORERS: dict[str, Callable[..., Score]] = {
     "structure": structure,
     "arithmetic": arithmetic,
     "length": length,
+    "reward": reward,
 }
 _FLAGS: dict[str, Callable[..., Score]] = {
     "truncated": truncated,
@@ -35,6 +38,8 @@ _FLAGS: dict[str, Callable[..., Score]] = {
     "broken_format": flags.broken_format,
 }
 SCORERS = tuple(_SCORERS)
+# One for each name in `meta.rewards`, as in "reward:format".
+_NAMED_REWARD = "reward:"
 FLAGS = tuple(_FLAGS)
 
 
@@ -56,6 +61,8 @@ class _BuiltIn:
 def built_in(name: str, **params: Any) -> Scorer:
     """The built-in scorer of a name of `SCORERS` or `FLAGS`, with all its parameters, of which `params` changes some.
 
+    "reward:NAME" is that of the reward NAME in `meta.rewards`.
+
     Raises QueryInvalid where there is no such scorer or parameter, or where a value is not a positive number; and for
     `answer` with `verify="math"` where math-verify is not installed.
 
@@ -67,8 +74,10 @@ def built_in(name: str, **params: Any) -> Scorer:
     if name == "answer" and params:
         return MathAnswer(**params)
     function = {**_SCORERS, **_FLAGS}.get(name) if isinstance(name, str) else None
+    if isinstance(name, str) and name.startswith(_NAMED_REWARD) and name != _NAMED_REWARD:
+        function = partial(named_reward, name.removeprefix(_NAMED_REWARD))
     if function is None:
-        raise QueryInvalid(f"{short(name)}: no such scorer; there are {', '.join((*SCORERS, *FLAGS))}")
+        raise QueryInvalid(f"{short(name)}: no such scorer; there are {', '.join((*SCORERS, *FLAGS))}, and reward:NAME")
     defaults = {
         key: one.default for key, one in inspect.signature(function).parameters.items() if one.kind is one.KEYWORD_ONLY
     }

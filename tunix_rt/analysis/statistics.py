@@ -210,3 +210,20 @@ def paired(a: Sequence[float | None], b: Sequence[float | None]) -> Estimate:
     found = mean([None if x is None or y is None else y - x for x, y in zip(a, b, strict=True)])
     # Where all are equal, the next pair may differ in either direction.
     return replace(found, low=-found.high) if found.value == found.low == 0 and found.high else found
+
+
+def ratio(sums: Sequence[float], counts: Sequence[int]) -> Estimate:
+    """The mean over the traces of prompts that have several each: their `sums` over their `counts`.
+
+    The interval is a bootstrap over the prompts, `n` their number; where all traces are 0, or all 1, it is Wilson's.
+    """
+    total, n = math.fsum(sums), sum(counts)
+    if not n:
+        return Estimate(None, None, None, 0)
+    value = total / n
+    if value in (0, 1) and all(one == value * of for one, of in zip(sums, counts, strict=True)):
+        share = wilson(len(counts) * int(value), len(counts))
+        return Estimate(value, share.low, share.high, len(counts))
+    columns = [pa.array(sums, pa.float64()), pa.array(counts, pa.float64())]
+    low, high = bootstrap(columns, lambda means: means[0] / means[1] if means[1] else None, value)
+    return Estimate(value, low, high, len(counts))

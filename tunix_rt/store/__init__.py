@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tunix_rt.store.scores.groups import Groups
     from tunix_rt.store.scores.overlap import Overlap
     from tunix_rt.store.scores.paired import SetComparison
+    from tunix_rt.store.scores.plots import Plot
     from tunix_rt.store.scores.run import ScoreReport
     from tunix_rt.store.selection import Selection
     from tunix_rt.store.store import TraceStore
@@ -35,6 +36,7 @@ _HOMES = {
     "LoadReport": "tunix_rt.store.ingest.load_report",
     "Overlap": "tunix_rt.store.scores.overlap",
     "Page": "tunix_rt.store.query.page",
+    "Plot": "tunix_rt.store.scores.plots",
     "Rejection": "tunix_rt.formats",
     "ScoreReport": "tunix_rt.store.scores.run",
     "Selection": "tunix_rt.store.selection",
@@ -58,6 +60,7 @@ __all__ = [
     "LoadReport",
     "Overlap",
     "Page",
+    "Plot",
     "Rejection",
     "ScoreReport",
     "Selection",

@@ -59,10 +59,10 @@ def as_time(name: str, value: Any) -> datetime:
     if type(value).__module__.partition(".")[0] in ("numpy", "pandas"):
         try:
             value = plain_value(name, value)
-        except QueryInvalid:
-            # Of a year that no calendar has.
+            value = value if isinstance(value, str) else timedelta(seconds=value) if isinstance(value, float) else None
+        except (QueryInvalid, OverflowError):
+            # Of a year that no calendar has, or longer ago.
             value = None
-        value = value if isinstance(value, str) else timedelta(seconds=value) if isinstance(value, float) else None
     if isinstance(value, str):
         ago = _AGO.fullmatch(value)
         with suppress(ValueError):

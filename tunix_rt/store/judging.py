@@ -25,6 +25,7 @@ from tunix_rt.store.scores.groups import Groups, groups
 from tunix_rt.store.scores.labels import add_label
 from tunix_rt.store.scores.overlap import Overlap, overlap
 from tunix_rt.store.scores.paired import SetComparison, compare_sets
+from tunix_rt.store.scores.plots import Plot, plot
 from tunix_rt.store.selection import Choice, Selection, select
 
 
@@ -155,6 +156,16 @@ class Judging:
         if isinstance(a, Selection) and isinstance(b, Selection):
             return compare_sets(a, b, scorer)
         return compare_stored(self._session, *(self.get(one) if isinstance(one, str | UUID) else one for one in (a, b)))
+
+    def plot(self, kind: str, *, scorer: str = "answer", **filters: Unpack[FilterArgs]) -> Plot:
+        """A picture of the traces that pass the filters, which shows itself: a PNG, and a table as text.
+
+        `kind` is "lengths" (characters of steps and answer), "scores" (of the scorer), "length_and_score" (the share of
+        yes in ten equal parts by length), "training" (the mean score of each policy over its training steps), or
+        "difficulty" (how many prompts of each policy are too hard, informative, too easy; see `groups`). For `answer`,
+        `meta.correct` counts where it has not judged. Raises QueryInvalid for another kind, and without matplotlib.
+        """
+        return plot(self._session, kind, scorer, Filters(**filters), self.page)
 
     def overlap(
         self, prompts: Any, *, n: int = 13, progress: Progress = True, **filters: Unpack[FilterArgs]

@@ -10,10 +10,11 @@ What a form does is in its class, and needs no browser; what it looks like is in
 """
 
 from tunix_rt.widgets.browser import TraceBrowser
+from tunix_rt.widgets.label import LabelForm
 from tunix_rt.widgets.status import StoreStatus
 from tunix_rt.widgets.trace_app import TraceApp, app
 from tunix_rt.widgets.upload import UploadForm
 from tunix_rt.widgets.viewer import TraceViewer
 from tunix_rt.widgets.watch import FolderWatch
 
-__all__ = ["FolderWatch", "StoreStatus", "TraceApp", "TraceBrowser", "TraceViewer", "UploadForm", "app"]
+__all__ = ["FolderWatch", "LabelForm", "StoreStatus", "TraceApp", "TraceBrowser", "TraceViewer", "UploadForm", "app"]

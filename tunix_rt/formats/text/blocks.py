@@ -29,8 +29,9 @@ def fenced(text: str, *, unclosed: int = 0) -> list[Span]:
     [(4, 13)]
     """
     spans: list[Span] = []
-    # Most texts have no code and no formula: to ask first takes a thirtieth of the time of looking for their marks.
-    if "```" not in text and "~~~" not in text:
+    # Most texts have no code and no formula: to ask first takes a thirtieth of the time of looking for their marks, and
+    # to ask for one character first, a fifth of that.
+    if not ("`" in text and "```" in text) and not ("~" in text and "~~~" in text):
         return spans
     opened: re.Match[str] | None = None
     for fence in _FENCE.finditer(text):
@@ -61,7 +62,7 @@ def blocks(text: str, *, unclosed: int = 0) -> list[Span]:
 
 
 def _formulas(text: str) -> Iterator[Span]:
-    if "$$" not in text and "\\[" not in text:
+    if not ("$" in text and "$$" in text) and not ("\\" in text and "\\[" in text):
         return
     opened: re.Match[str] | None = None
     for mark in _FORMULA.finditer(text):
@@ -83,7 +84,11 @@ def _is_formula(inside: str) -> bool:
 
 def _named(text: str) -> Iterator[Span]:
     """Pictures (`[asy]…[/asy]`), environments of LaTeX, and tables of HTML."""
-    if "[asy" not in text and "\\begin{" not in text and "<table" not in text and "<asy" not in text:
+    if (
+        not ("[" in text and "[asy" in text)
+        and not ("\\" in text and "\\begin{" in text)
+        and not ("<" in text and ("<table" in text or "<asy" in text))
+    ):
         return
     folded = text.lower()
     place = 0

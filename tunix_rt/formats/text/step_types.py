@@ -51,7 +51,7 @@ _NUMBER = r"[-−]?[$£€]?\d[\d.,]{0,30}[%°]?"
 _SIGN = r"(?:[-+−–*×·÷/^]|\\times|\\cdot|\\div)"
 _SUM = (
     # The digit first, which is quick to look for, and then what may not stand before it.
-    rf"\d(?<![\w.,]\d)[\d.,]{{0,30}}[%°]?\s?{_SIGN}\s?\(?{_NUMBER}"
+    rf"\d(?<![\w.,]\d)[\d.,]{{0,30}}+[%°]?\s?{_SIGN}\s?\(?{_NUMBER}"
     r"[\d\s.,()⌊⌋⌈⌉+\-−–*×·÷/%°$€£]{0,40}(?:\s[a-z]{2,12}\s?)?"
     rf"(?:=|≈|\\approx)\s?\(?{_NUMBER}(?![\d.,]*[a-z(\\^{{])"
 )
@@ -133,6 +133,17 @@ RULES = (
 )
 
 
+def _combined(where: str) -> re.Pattern[str]:
+    """The rules of one place as one pattern, which finds the first of them that fits: `lastindex` is its number."""
+    return re.compile("|".join(f"({rule.pattern.pattern})" for rule in RULES if rule.where == where))
+
+
+# Looked for one by one, the rules took half as long again.
+_BEGINS, _FIRST = _combined("begins"), _combined("first")
+_NUMBERS = {where: [n for n, rule in enumerate(RULES) if rule.where == where] for where in ("begins", "first", "holds")}
+_HOLDS = [(n, RULES[n].pattern) for n in _NUMBERS["holds"]]
+
+
 def step_type(content: str) -> str:
     """What a step does: parse, plan, compute, verify, backtrack or result; `step` where that is not sure.
 
@@ -148,7 +159,14 @@ def step_type(content: str) -> str:
     ends = content if len(content) <= 2 * _ENDS else f"{content[:_ENDS]}\n{content[-_ENDS:]}"
     opening = _OPENING.match(ends)
     words = opening.end() if opening else 0
-    for kind, where, pattern in RULES:
-        if pattern.search(ends) if where == "holds" else pattern.match(ends, words if where == "begins" else 0):
-            return kind
-    return "step"
+    fitting = len(RULES)
+    if (found := _BEGINS.match(ends, words)) and found.lastindex:
+        fitting = _NUMBERS["begins"][found.lastindex - 1]
+    if (found := _FIRST.match(ends)) and found.lastindex:
+        fitting = min(fitting, _NUMBERS["first"][found.lastindex - 1])
+    for number, pattern in _HOLDS:
+        if number >= fitting:
+            break
+        if pattern.search(ends):
+            return RULES[number].type
+    return RULES[fitting].type if fitting < len(RULES) else "step"

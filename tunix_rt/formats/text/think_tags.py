@@ -85,7 +85,7 @@ def parse_written(text: str) -> Written:
     if not bare_text.strip():
         return Written("", None)
     # The mark at the end of a channel says that it was not cut.
-    return _harmony(text) or _harmony(bare_text) or _tagged(bare_text) or Written("", bare_text)
+    return _harmony(text) or (bare_text != text and _harmony(bare_text)) or _tagged(bare_text) or Written("", bare_text)
 
 
 class _Tag(NamedTuple):

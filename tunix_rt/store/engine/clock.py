@@ -34,7 +34,7 @@ def new_row(trace: Trace, trace_max_bytes: int) -> NewRow:
     """The row of a trace that is added now; TraceTooLarge where its line is longer than `trace_max_bytes`."""
     line, digest = encode(trace, trace_max_bytes)
     created_at = new_times(1)[0]
-    return NewRow(new_ids([created_at])[0], created_at, digest, line)
+    return NewRow(new_ids([created_at])[0], created_at, digest, line.joined())
 
 
 def new_ids(times: Sequence[int]) -> list[bytes]:

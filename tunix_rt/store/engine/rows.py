@@ -4,7 +4,8 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from operator import lt
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 import duckdb
@@ -18,7 +19,7 @@ from tunix_rt.render.characters import one_line
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_SHAPE = json.dumps(
+SHAPE = json.dumps(
     {
         "trace_version": "VARCHAR",
         "prompt": "VARCHAR",
@@ -27,8 +28,12 @@ _SHAPE = json.dumps(
     }
 )
 
+# White space to fold: that of `\\s`, of which the commonest is a single space, which stays.
+_FOLDED = " or ".join(f"contains(start, {white})" for white in ("'  '", *(f"chr({code})" for code in (9, 10, 12, 13))))
+
 # The preview folds white space in four times its length, so that a prompt that begins with blank lines shows its words.
-# It checks first whether there is any to fold: folding alone took 10 µs a row, with the check 3.
+# It checks first whether there is any to fold: folding alone took 10 µs a row, a check by a regular expression 4, this
+# one less than 1.
 _INSERT = f"""
 insert into traces
 select
@@ -54,11 +59,12 @@ from (
     select
         *,
         left(t.prompt, {4 * PREVIEW_CHARS}) as start,
-        trim(if(regexp_matches(start, '\\s\\s|[^\\S ]'), regexp_replace(start, '\\s+', ' ', 'g'), start)) as folded
-    from (select id, created_at, digest, meta, json_transform(json, '{_SHAPE}') as t from incoming)
+        trim(if({_FOLDED}, regexp_replace(start, '\\s+', ' ', 'g'), start)) as folded
+    from (select id, created_at, digest, meta, json_transform(json, '{SHAPE}') as t from incoming)
 )
-order by created_at, id
 """
+# Sorting complete rows took a tenth of the time of storing them, and most come sorted.
+_INSERT_SORTED = f"{_INSERT} order by created_at, id"
 
 # Put together as text, so that meta comes out digit for digit as it went in.
 _TRACE_FIELDS = """
@@ -79,13 +85,16 @@ RECORD_FIELDS = (
 
 # A time as microseconds: fetching a TIMESTAMPTZ as it is would need pytz.
 TIME = "epoch_us(created_at)"
-_VECTOR_ROWS = 2_048
+# DuckDB gives a thread a batch: a chunk of a load, which fills a row group, is work for two. Batches of 2,048 rows left
+# small row groups behind, one for all was no faster.
+_BATCH_ROWS = 10_240
 # A batch has up to 64 MB of text; at most this number of its rows are Python texts at a time. More were no faster.
 _ROWS_AT_ONCE = 256
 # DuckDB holds large rows many times over while it reads them: its 512 MB were not enough for thirty traces of 1 MB. So
 # rows that are larger than this on average are stored in parts of at most this number of bytes.
 LARGE_ROW_BYTES, LARGE_ROWS_BYTES = 2**13, 4 * 2**20
 _META = {"meta"}
+_META_KEY = b',"meta":'
 # Kept: `json.dumps` would make one for each trace.
 _SORTED_JSON = json.JSONEncoder(sort_keys=True)
 # Not a column of its own, as the preview is: DuckDB reads the answers of a page's rows alone, which takes 0.2 ms of the
@@ -107,16 +116,46 @@ class NewRow(NamedTuple):
     json: bytes
 
 
-def encode(trace: Trace | TraceFields, trace_max_bytes: int) -> tuple[bytes, bytes]:
+class Line(NamedTuple):
+    """A trace's line of JSON in two parts: all but its meta, as an object, and its meta, if it has one.
+
+    DuckDB would parse the meta in vain: of 10 MB of numbers that took more than 512 MB.
+    """
+
+    body: bytes
+    meta: bytes | None
+
+    @classmethod
+    def of(cls, line: bytes) -> Self:
+        """The parts of a line. No text holds the key of the meta: its quotes are escaped."""
+        at = line.find(_META_KEY, line.find(b',"final_answer":'))
+        return cls(line, None) if at < 0 else cls(line[:at] + b"}", line[at + len(_META_KEY) : -1])
+
+    @property
+    def n_bytes(self) -> int:
+        """The length of the line."""
+        return len(self.body) + (0 if self.meta is None else len(_META_KEY) + len(self.meta))
+
+    def joined(self) -> bytes:
+        """The line."""
+        return self.body if self.meta is None else b"%b%b%b}" % (self.body[:-1], _META_KEY, self.meta)
+
+
+def encode(trace: Trace | TraceFields, trace_max_bytes: int) -> tuple[Line, bytes]:
     """The trace's line of JSON, and the 16-byte digest by which an equal trace is recognised.
 
     Raises TraceTooLarge when the line is longer than `trace_max_bytes`.
     """
-    # Bytes all the way: through text and back took a fifth of the time of a row.
-    line = to_json(trace, exclude=_META)
-    digest = hashlib.blake2b(line, digest_size=16)
     # Not whether it is a Trace: one made before a reload of this package is of another class.
     meta = trace.get("meta") if isinstance(trace, dict) else trace.meta
+    # Bytes all the way: through text and back took a fifth of the time of a row.
+    return encode_parts(to_json(trace, exclude=_META), meta, trace_max_bytes)
+
+
+def encode_parts(body: bytes, meta: Any, trace_max_bytes: int) -> tuple[Line, bytes]:
+    """The same of a trace of which all but its meta is a line already."""
+    digest = hashlib.blake2b(body, digest_size=16)
+    line = Line(body, None)
     if meta is not None:
         # Objects that differ only in the order of their keys are equal.
         try:
@@ -124,47 +163,38 @@ def encode(trace: Trace | TraceFields, trace_max_bytes: int) -> tuple[bytes, byt
         except ValueError as error:
             # Python writes, and reads, no integers of more than 4,300 digits.
             raise TraceInvalid(Problem("meta", f"cannot be written as JSON: {error}")) from None
-        line = b'%b,"meta":%b}' % (line[:-1], to_json(meta))
-    if len(line) > trace_max_bytes:
-        raise TraceTooLarge(len(line), trace_max_bytes)
+        line = Line(body, to_json(meta))
+    if line.n_bytes > trace_max_bytes:
+        raise TraceTooLarge(line.n_bytes, trace_max_bytes)
     return line, digest.digest()
 
 
 def to_table(rows: Sequence[NewRow]) -> pa.Table:
     """The rows as an Arrow table of id, created_at, digest, meta, and the json of the rest."""
     ids, times, digests, lines = map(list, zip(*rows, strict=True)) if rows else ([], [], [], [])
-    return columns(ids, times, uuids(digests), lines)
+    return columns(ids, times, uuids(digests), list(map(Line.of, lines)))
 
 
-def columns(ids: list[bytes], times: list[int], digests: pa.Array, lines: list[bytes]) -> pa.Table:
+def columns(ids: list[bytes], times: list[int], digests: pa.Array, lines: list[Line]) -> pa.Table:
     """The same table from its columns; the times are microseconds since 1970."""
-    parts = list(map(_without_meta, lines))
     return pa.table(
         {
             "id": uuids(ids),
             "created_at": pa.array(times, pa.timestamp("us", "UTC")),
             "digest": digests,
             # Our own lines: Arrow need not look whether they are UTF-8.
-            "json": pa.array([rest for rest, _ in parts], pa.binary()).view(pa.string()),
-            "meta": pa.array([meta for _, meta in parts], pa.binary()).view(pa.string()),
+            "json": pa.array([line.body for line in lines], pa.binary()).view(pa.string()),
+            "meta": pa.array([line.meta for line in lines], pa.binary()).view(pa.string()),
         }
     )
 
 
-def _without_meta(line: bytes) -> tuple[bytes, bytes | None]:
-    """The line of a trace without its meta, and that alone, which DuckDB would otherwise parse in vain.
-
-    Of 10 MB of numbers that took more than 512 MB. No text holds such a key: its quotes are escaped.
-    """
-    at = line.find(b',"meta":', line.find(b',"final_answer":'))
-    return (line, None) if at < 0 else (line[:at] + b"}", line[at + len(b',"meta":') : -1])
-
-
 def insert(cursor: duckdb.DuckDBPyConnection, incoming: pa.Table) -> None:
     """Stores what `to_table` made, in the order of time."""
-    # DuckDB gives a thread a batch: with one batch for all, two threads took a tenth longer than with one a vector.
-    cursor.register("incoming", pa.Table.from_batches(incoming.to_batches(max_chunksize=_VECTOR_ROWS), incoming.schema))
-    cursor.execute(_INSERT)
+    times = incoming["created_at"].cast(pa.int64()).to_pylist()
+    batches = incoming.to_batches(max_chunksize=_BATCH_ROWS)
+    cursor.register("incoming", pa.Table.from_batches(batches, incoming.schema))
+    cursor.execute(_INSERT if all(map(lt, times, times[1:])) else _INSERT_SORTED)
 
 
 def to_record(row: tuple[UUID, int, str | bytes]) -> TraceRecord:

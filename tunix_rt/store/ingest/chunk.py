@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from tunix_rt.store.engine.clock import new_ids, new_times
-from tunix_rt.store.engine.rows import LARGE_ROW_BYTES, LARGE_ROWS_BYTES, uuids
+from tunix_rt.store.engine.rows import LARGE_ROW_BYTES, LARGE_ROWS_BYTES, Line, uuids
 from tunix_rt.store.ingest.dedup import Duplicates
 from tunix_rt.store.ingest.encoding import Encoded
 from tunix_rt.store.scores.facts import CarriedScore
@@ -28,7 +28,7 @@ class Chunk:
     """
 
     def __init__(self) -> None:
-        self.lines: list[bytes] = []
+        self.lines: list[Line] = []
         self.digests: list[bytes] = []
         self.given: dict[int, Encoded] = {}
         self.n_bytes = 0
@@ -50,7 +50,7 @@ class Chunk:
             self.n_scores += len(found.scores)
         self.lines.append(found.line)
         self.digests.append(found.digest)
-        self.n_bytes += len(found.line)
+        self.n_bytes += found.line.n_bytes
 
     def is_full(self) -> bool:
         """Whether it should be stored before it gets another row."""

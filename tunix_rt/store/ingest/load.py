@@ -1,6 +1,7 @@
 """Bulk loading: files are read, rows validated, and new traces stored, chunk by chunk, in bounded memory."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from itertools import count
@@ -67,16 +68,17 @@ def load(
         report.reject(rejection)
     duplicates = Duplicates(session.path) if known == "skip" else None
     moved = MovedIds(session.path)
-    loading = Loading(session, report, duplicates=duplicates, moved=moved)
     n_workers = usable_workers(session.settings.workers)
     total = sum(size_of(one) if isinstance(one, Path) else one.size for one in sources)
     with (
-        loading.noting(),
+        noting(report),
         closing(moved),
         closing(duplicates) if duplicates else nullcontext(),
+        ThreadPoolExecutor(1, thread_name_prefix="tunix_rt-storing") as thread,
         show_progress(progress, total, "loading", unit=unit) as advance,
         Workers(n_workers) if n_workers else nullcontext() as workers,
     ):
+        loading = Loading(session, report, duplicates=duplicates, moved=moved, thread=thread)
         ready = partial(all_encoded, trace_max_bytes=session.settings.trace_max_bytes, workers=workers)
         for found in _everything_in(sources, insisted, report, advance, encoding, ready=ready, by_turn=bool(split)):
             loading.take(found)
@@ -158,7 +160,7 @@ def _everything_in(
             raise refused[0][1]
         for path, why in refused:
             # A file of another kind, or one that has just vanished, does not stop the others of its folder.
-            report.reject(rejected_source(path, why))
+            yield rejected_source(path, why)
             report.refuse(str(path), why)
 
 
@@ -166,34 +168,49 @@ def _advance_from(advance: Advance, done: int, position: int) -> None:
     advance(done + position)
 
 
+@contextmanager
+def noting(report: LoadReport) -> Iterator[None]:
+    """Adds a note with the counts so far to any error that ends the load early."""
+    try:
+        yield
+    except BaseException as error:
+        # An interrupt, `progress` that raises, a full disk, a busy store: what was committed stays.
+        error.add_note(f"stopped after {report.counts}; loading the same again adds only the missing traces")
+        raise
+
+
 class Loading:
     """Gathers drafts in chunks and stores them; counts in the report what was committed.
 
     `duplicates` finds those that are already stored; without it all are added. `moved` remembers which rows are stored
-    under another id than they brought, for scores in rows of their own.
+    under another id than they brought, for scores in rows of their own. With a `thread`, a full chunk is stored there
+    while the next one is gathered: DuckDB and Python need about as much time for a row.
     """
 
-    def __init__(self, session: Session, report: LoadReport, *, duplicates: Duplicates | None, moved: MovedIds) -> None:
+    def __init__(
+        self,
+        session: Session,
+        report: LoadReport,
+        *,
+        duplicates: Duplicates | None,
+        moved: MovedIds,
+        thread: ThreadPoolExecutor | None = None,
+    ) -> None:
         self._session = session
         self.report = report
         self._duplicates = duplicates
         self._moved = moved
         self._chunk = Chunk()
         self._scores: list[EncodedScore] = []
-
-    @contextmanager
-    def noting(self) -> Iterator[None]:
-        """Adds a note with the counts so far to any error that ends the load early."""
-        try:
-            yield
-        except BaseException as error:
-            # An interrupt, `progress` that raises, a full disk, a busy store: what was committed stays.
-            error.add_note(f"stopped after {self.report.counts}; loading the same again adds only the missing traces")
-            raise
+        self._thread = thread
+        # The chunk that is being stored: it may reject rows, and counts in the report.
+        self._storing: Future[None] | None = None
 
     def take(self, found: Encoded | EncodedScore | Rejection) -> None:
         """Counts a rejection, gathers a trace or a score, and stores the chunk when it is full."""
         if isinstance(found, Rejection):
+            # After those of the chunk before, as they are in the source.
+            self._wait()
             self.report.reject(found)
         elif isinstance(found, EncodedScore):
             self._scores.append(found)
@@ -203,17 +220,34 @@ class Loading:
             self.report.sample(found.line)
             self._chunk.add(found)
             if self._chunk.is_full():
-                self.store()
+                self._store_chunk()
 
     def store(self) -> None:
-        """Stores the new traces of the chunk, and the new scores."""
-        chunk, self._chunk = self._chunk, Chunk()
-        if chunk.lines:
-            chunk.complete(self._duplicates)
-            self._store(chunk)
+        """Stores the new traces of the chunk, and the new scores; all that was taken is stored afterwards."""
+        self._store_chunk()
+        self._wait()
         scores, self._scores = self._scores, []
         if scores:
             self._store_scores(scores)
+
+    def _store_chunk(self) -> None:
+        """Begins to store the chunk; without a thread, stores it."""
+        self._wait()
+        chunk, self._chunk = self._chunk, Chunk()
+        if chunk.lines and self._thread:
+            self._storing = self._thread.submit(self._complete_and_store, chunk)
+        elif chunk.lines:
+            self._complete_and_store(chunk)
+
+    def _wait(self) -> None:
+        """Until no chunk is being stored; raises what went wrong."""
+        storing, self._storing = self._storing, None
+        if storing:
+            storing.result()
+
+    def _complete_and_store(self, chunk: Chunk) -> None:
+        chunk.complete(self._duplicates)
+        self._store(chunk)
 
     def _store(self, chunk: Chunk) -> None:
         try:

@@ -13,6 +13,7 @@ from tunix_rt import render
 from tunix_rt.errors import QueryInvalid, SourceInvalid
 from tunix_rt.formats import Rejection
 from tunix_rt.model import Trace
+from tunix_rt.store.engine.rows import Line
 
 # A file of the wrong kind can be rejected row by row; more of them than anyone reads would only fill the memory.
 KEPT_REJECTIONS = 1_000
@@ -95,11 +96,11 @@ class LoadReport:
         if mapping is not None and mapping not in self.mappings:
             self.mappings.append(mapping)
 
-    def sample(self, line: bytes) -> None:
-        """Keeps the trace in this line of JSON if it is one of the first of its format."""
+    def sample(self, line: Line) -> None:
+        """Keeps the trace in this line if it is one of the first of its format."""
         kept = self._samples.setdefault(self.formats[-1], [])
         if len(kept) < KEPT_SAMPLES:
-            kept.append(Trace.from_json(line))
+            kept.append(Trace.from_json(line.joined()))
 
     def count_added(self, ids: pa.ChunkedArray) -> None:
         """Counts traces that were added, by their ids."""

@@ -26,7 +26,7 @@ from tunix_rt.paths import local_path
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.ingest.dedup import Duplicates, MovedIds
 from tunix_rt.store.ingest.encoding import encoded
-from tunix_rt.store.ingest.load import Loading, Split, split_format
+from tunix_rt.store.ingest.load import Loading, Split, noting, split_format
 from tunix_rt.store.ingest.load_report import LoadReport
 from tunix_rt.store.ingest.tail import QUIET_POLLS, end_of_complete
 from tunix_rt.validation import short
@@ -217,7 +217,7 @@ class Watch:
         report = LoadReport(str(self.path))
         poll = _Poll(Loading(self._session, report, duplicates=self._duplicates, moved=self._moved), last, stopped)
         try:
-            with poll.loading.noting(), suppress(_Stopped):
+            with noting(report), suppress(_Stopped):
                 self._there = self._files(poll)
                 for path in self._there:
                     poll.check()

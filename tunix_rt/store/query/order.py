@@ -34,15 +34,24 @@ class _NewestFirst(TypedDict):
 NEWEST_FIRST = _NewestFirst(order_by="created_at", descending=True)
 
 _BY_COLUMN = "select id, created_at, {number} as number, {text} as text from traces{{where}}"
-# Numbers are those of JSON, which DuckDB casts the faster from the text. The list of one is a barrier: a condition on
-# what is behind it would otherwise be one on meta, which DuckDB then reads four times (2.6 s of CPU instead of 0.4 for
-# 1,000,000 traces).
+# DuckDB finds the value of 1,000,000 traces in 0.22 s of CPU. The rest is kept small: casting a text, or parsing
+# one without escapes, takes 0.2 s more. The list of one is a barrier: a condition on what is behind it would otherwise
+# be one on meta, which DuckDB then reads four times.
 _BY_META = f"""
 select id, created_at, key.number, key.text
 from (
     select id, created_at, unnest([struct_pack(
-        number := case value when 'true' then 1 when 'false' then 0 else try_cast(value as double) end,
-        text := case when starts_with(value, '"') then left(json_extract_string(value, '$'), {_TEXT_CHARS}) end
+        number := case
+            when starts_with(value, '"') then null
+            when value = 'true' then 1
+            when value = 'false' then 0
+            else try_cast(value as double)
+        end,
+        text := case when starts_with(value, '"') then if(
+            contains(value, chr(92)),
+            left(json_extract_string(value, '$'), {_TEXT_CHARS}),
+            substring(value, 2, least(length(value) - 2, {_TEXT_CHARS}))
+        ) end
     )]) as key
     from (select id, created_at, {{value}}::varchar as value from traces{{{{where}}}})
 )

@@ -45,6 +45,14 @@ class OrderedSearch(Search):
             rows = self._sorted(limit, 0, [self._order.behind_cursor(before, backwards=True)], backwards=True)
         return self._read(rows)
 
+    def goes_on(self, last: Cursor, before: Cursor) -> bool:
+        """Whether there are rows behind the last one in front of the cursor `before`."""
+        # All rows are not sorted again where the trace of the cursor is still there. Its score may be another one.
+        clause, values = self._filters.clause(Condition("id = ?", (before.id,)))
+        query = parsed(self._cursor, f"select 1 from traces{clause}")
+        is_there = self._order.scorer is None and self._cursor.execute(query, values).fetchall()
+        return bool(is_there) or super().goes_on(last, before)
+
     def _sorted(self, limit: int, offset: int, beyond: list[Condition], *, backwards: bool) -> list[tuple[Any, ...]]:
         """Id, time and key of the rows, all of which are sorted."""
         order = self._order

@@ -144,8 +144,7 @@ class Search:
             found = self.back(request.limit + 1, before=request.before)
             in_front = len(found) > request.limit
             found = found[: request.limit][::-1]
-            # A cursor need not be the position of a trace: `cursor_at` can return the end.
-            behind = bool(found and self.onwards(1, after=found[-1].cursor))
+            behind = bool(found) and self.goes_on(found[-1].cursor, request.before)
         else:
             found = self.onwards(request.limit + 1, offset=request.offset, after=request.after)
             behind, in_front = len(found) > request.limit, bool(request.after or request.offset)
@@ -169,6 +168,11 @@ class Search:
     def back(self, limit: int, *, before: Cursor) -> list[Found]:
         """Up to `limit` rows before the cursor, the nearest first."""
         return list(map(_found, self._nearest(limit, before=before)))
+
+    def goes_on(self, last: Cursor, before: Cursor) -> bool:  # noqa: ARG002 - for other orders
+        """Whether there are rows behind the last one in front of the cursor `before`."""
+        # A cursor need not be the position of a trace: `cursor_at` can return the end.
+        return bool(self.onwards(1, after=last))
 
     def why_nothing(self) -> str | None:
         """What no trace has and the filters need, in words; None if there is no such thing."""

@@ -13,6 +13,7 @@ from tunix_rt.model import in_utc
 from tunix_rt.store.engine.rows import to_microseconds
 from tunix_rt.store.score_filter import SCORER_NAME
 from tunix_rt.store.scores.facts import CarriedScore, ScoreKey
+from tunix_rt.store.scores.labels import WITHDRAWN
 from tunix_rt.store.scores.outcomes import (
     MOST_ANSWER_CHARS,
     MOST_EXPLANATION_CHARS,
@@ -23,6 +24,7 @@ from tunix_rt.store.scores.outcomes import (
 from tunix_rt.store.scores.scorers import MOST_PARAMS_CHARS, MOST_VERSION_CHARS
 from tunix_rt.validation import short, storable, unstorable
 
+_REASONS = (*REASONS, WITHDRAWN)
 _FIELDS = frozenset({"scorer", "version", "params", "scored_at", *CarriedScore._fields[1:]})
 _MOST_INTEGER = 2**31 - 1
 # More than anyone has scorers; a row of a million scores would be in memory together, several times its size.
@@ -56,8 +58,8 @@ def carried_score(given: Any) -> CarriedScore:
         unknown = min(map(str, given.keys() - _FIELDS))
         raise TraceInvalid(Problem(unknown, f"unknown field; a score has {', '.join(sorted(_FIELDS))}"))
     value, label, reason = given.get("value"), _text(given, "label", 1, MOST_LABEL_CHARS), given.get("reason")
-    if reason is not None and reason not in REASONS:
-        raise TraceInvalid(Problem("reason", f"must be one of {', '.join(REASONS)}, not {short(reason)}"))
+    if reason is not None and reason not in _REASONS:
+        raise TraceInvalid(Problem("reason", f"must be one of {', '.join(_REASONS)}, not {short(reason)}"))
     if (value is None and label is None) == (reason is None):
         raise TraceInvalid(Problem(None, "must have either a value or a label, or the reason why it has neither"))
     scored_at = given.get("scored_at")

@@ -1,6 +1,6 @@
 """Scores as rows of the table `scores`: they are only added, once under each key, and deleted with their trace."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -60,6 +60,29 @@ where not exists (
     and old.params = new.params and old.step is not distinct from new.step and old.sample = new.sample
 )
 """
+# `sample` counts what one person has said of one thing: what was said elsewhere, under a number that is taken here,
+# gets the next one. Which label it is, its time says.
+_INSERT_LABELS = """
+insert into scores
+select
+    scorer, version, params, make_timestamptz(created_at), trace_id, step,
+    most + row_number() over (partition by trace_id, scorer, version, params, step order by scored_at, sample),
+    value, label, answer, explanation, reason, metadata, make_timestamptz(scored_at)
+from incoming_scores as new
+join (
+    select trace_id, scorer, version, params, coalesce(step, -1) as at, max(sample) as most from scores
+    where created_at >= make_timestamptz($since::bigint) and created_at <= make_timestamptz($until::bigint)
+    group by all
+) as taken using (trace_id, scorer, version, params)
+where taken.at = coalesce(new.step, -1) and not exists (
+    select 1 from scores as old
+    where old.created_at >= make_timestamptz($since::bigint) and old.created_at <= make_timestamptz($until::bigint)
+    and old.trace_id = new.trace_id and old.scorer = new.scorer and old.version = new.version
+    and old.params = new.params and old.step is not distinct from new.step
+    and old.scored_at = make_timestamptz(new.scored_at)
+)
+"""
+LABEL_PREFIX = "label:"
 _KEPT = """
 id {} (
     select id from (
@@ -135,24 +158,35 @@ class CarriedScore(NamedTuple):
 def insert_carried(cursor: duckdb.DuckDBPyConnection, found: Iterable[tuple[bytes, int, CarriedScore]]) -> int:
     """Stores those that are not there yet, of several with one key the first, and returns how many.
 
-    Each comes with the id and the time of its trace, which is there.
+    Labels are there if one of the same time is. Each comes with the id and the time of its trace, which is there.
     """
-    once: dict[Any, tuple[bytes, int, CarriedScore]] = {}
+    now = _now()
+    scores: dict[Any, tuple[bytes, int, CarriedScore]] = {}
+    labels: dict[Any, tuple[bytes, int, CarriedScore]] = {}
     for one in found:
-        once.setdefault((one[0], one[2][:3]), one)
-    if not once:
+        trace_id, _, score = one
+        scores.setdefault((trace_id, score[:3]), one)
+        if score.key.scorer.startswith(LABEL_PREFIX) and score.scored_at is not None:
+            labels.setdefault((trace_id, score[:2], score.scored_at), one)
+    n_stored = _insert(cursor, _INSERT_CARRIED, scores.values(), now)
+    return n_stored + _insert(cursor, _INSERT_LABELS, labels.values(), now)
+
+
+def _insert(
+    cursor: duckdb.DuckDBPyConnection, query: str, found: Collection[tuple[bytes, int, CarriedScore]], now: int
+) -> int:
+    if not found:
         return 0
     # In the order of time, as the rows of the traces are.
-    ids, times, scores = map(list, zip(*sorted(once.values(), key=itemgetter(1)), strict=True))
+    ids, times, scores = map(list, zip(*sorted(found, key=itemgetter(1)), strict=True))
     keys, *rest, scored_at = map(list, zip(*scores, strict=True))
-    now = _now()
     columns = dict(zip(ScoreKey._fields, map(list, zip(*keys, strict=True)), strict=True))
     columns |= {name: pa.array(values, _COLUMNS.field(name).type) for name, values in zip(_REST, rest, strict=True)}
     columns["created_at"] = pa.array(times, pa.int64())
     columns["trace_id"] = uuids(ids)
     columns["scored_at"] = pa.array([now if time is None else time for time in scored_at], pa.int64())
     cursor.register("incoming_scores", pa.table(columns))
-    return int(cursor.execute(_INSERT_CARRIED, {"since": times[0], "until": times[-1]}).fetchall()[0][0])
+    return int(cursor.execute(query, {"since": times[0], "until": times[-1]}).fetchall()[0][0])
 
 
 def _now() -> int:

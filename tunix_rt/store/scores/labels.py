@@ -8,10 +8,11 @@ from tunix_rt.model import TraceRecord
 from tunix_rt.settings import ANNOTATOR
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.query.cursor import whole_number
+from tunix_rt.store.scores.facts import LABEL_PREFIX
 from tunix_rt.store.scores.outcomes import MOST_EXPLANATION_CHARS
 from tunix_rt.validation import short
 
-PREFIX = "label:"
+PREFIX = LABEL_PREFIX
 # Of a label that was taken back, which is a newer one without a word.
 WITHDRAWN = "withdrawn"
 _MOST_CHARS = 100
@@ -65,7 +66,7 @@ def add_label(
     values: dict[str, Any] = {
         "scorer": scorer,
         "step": step,
-        "label": None if label is None else _text("label", label, _MOST_CHARS),
+        "label": None if label is None else label_word("label", label),
         "note": _text("note", note, MOST_EXPLANATION_CHARS) if note else None,
         "reason": WITHDRAWN if label is None else None,
         "now": round(datetime.now(UTC).timestamp() * 1_000_000),
@@ -75,6 +76,11 @@ def add_label(
     with session.transaction() as cursor:
         if cursor.execute(_INSERT, values).fetchone() is None:
             raise TraceNotFound(f"{record.id}: was deleted meanwhile; it was not labelled")
+
+
+def label_word(name: str, word: Any) -> str:
+    """The word of a label, as it is stored; QueryInvalid for what is not one."""
+    return _text(name, word, _MOST_CHARS)
 
 
 def _text(name: str, text: Any, most: int) -> str:

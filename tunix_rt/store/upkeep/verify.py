@@ -24,11 +24,21 @@ _MOST_PROBLEMS = 100
 _COLUMNS = f"id::varchar as id, digest::varchar as digest, n_steps, n_chars, {TRACE_JSON} as json"
 _TWICE = "select count(*) - count(distinct id) from traces"
 _ORPHANS = "select count(*) from scores where trace_id not in (select id from traces)"
+# A page under a score filter looks for them at the time of their trace.
+_DISPLACED = """
+select count(*) from scores join traces on traces.id = scores.trace_id where traces.created_at <> scores.created_at
+"""
 _SCORED_TWICE = """
 select coalesce(sum(n - 1), 0)::bigint from (
     select count(*) as n from scores group by trace_id, step, scorer, version, params, sample having count(*) > 1
 )
 """
+_COUNTED = {
+    _TWICE: "traces have the id of another trace",
+    _ORPHANS: "scores are of traces that are not there",
+    _DISPLACED: "scores have another time than their trace",
+    _SCORED_TWICE: "scores are there twice",
+}
 # A trace may be larger than what is accepted today.
 _ANY_SIZE = 2**62
 
@@ -80,12 +90,9 @@ def verify(session: Session, path: str, *, progress: Progress) -> VerifyReport:
     try:
         with session.cursor() as cursor:
             pieces = session.time_index(cursor).pieces(_PIECE_ROWS, newest_first=False)
-            if twice := cursor.execute(_TWICE).fetchall()[0][0]:
-                problems.add(f"{twice:,} traces have the id of another trace")
-            if orphans := cursor.execute(_ORPHANS).fetchall()[0][0]:
-                problems.add(f"{orphans:,} scores are of traces that are not there")
-            if twice := cursor.execute(_SCORED_TWICE).fetchall()[0][0]:
-                problems.add(f"{twice:,} scores are there twice")
+            for query, what in _COUNTED.items():
+                if n := cursor.execute(query).fetchall()[0][0]:
+                    problems.add(f"{n:,} {what}")
             for fault in faults(cursor):
                 problems.add(fault)
     except (StoreUnusable, MemoryLimitReached) as error:

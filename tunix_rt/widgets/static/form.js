@@ -313,6 +313,16 @@ function button(label, act, properties = {}) {
 }
 
 /**
+ * Mathematics is rendered by the notebook's MathJax, if the host gives access to it; otherwise the TeX stays.
+ * @param {Model<any>} model
+ * @param {Element} node
+ */
+function typeset(model, node) {
+  const typesetter = model.widget_manager?._rendermime?.latexTypesetter;
+  if (typesetter && node.querySelector(".mathjax_process")) typesetter.typeset(node);
+}
+
+/**
  * A labelled field.
  * @param {string} label
  * @param {HTMLElement} input

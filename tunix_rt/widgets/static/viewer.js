@@ -135,7 +135,7 @@ function viewerForm({ model, el }) {
         summary.append(h("bdi", { className: "trt-peek", "aria-hidden": "true" }, startOf(details)));
       }
     });
-    typeset(page);
+    typeset(model, page);
     page.scrollTop = 0;
     search();
   }
@@ -236,15 +236,6 @@ function viewerForm({ model, el }) {
       pre.append(h("pre", {}, all.slice(at, at + LINES_A_BLOCK).join("\n")));
     }
     return pre;
-  }
-
-  /**
-   * Mathematics is rendered by the notebook's MathJax, if the host gives access to it; otherwise the TeX stays.
-   * @param {Element} node
-   */
-  function typeset(node) {
-    const typesetter = model.widget_manager?._rendermime?.latexTypesetter;
-    if (typesetter && node.querySelector(".mathjax_process")) typesetter.typeset(node);
   }
 
   // Searching within: ranges over the text that is there, painted by the browser.
