@@ -211,6 +211,7 @@ def test_a_store_that_is_busy_blocks_nothing_and_loses_nothing(front, store, rec
         ([], {"words": ()}, "words: must be 1 to 9 different labels"),
         ([], {"words": ("a", " a")}, "words: must be"),
         ([], {"words": "abcdefghij"}, None),
+        ([], {"words": 3}, "words=3: must be a text"),
         ([], {"words": ["a", ""]}, 'words="": must be a text'),
         ([], {"words": list("abcdefghij")}, "words: must be"),
         ([], {"annotator": "a,b"}, "annotator="),
@@ -251,6 +252,8 @@ def test_hostile_texts_stay_text(front, store, make_trace):
     assert not set(shown["text"] + shown["steps"][0]["text"] + str(shown["counts"])) & set("\x1b\x07\x9b\u202e")
     assert Acting(form.picture()._repr_html_()).acting in ([], ["style"])
     assert "must be a text" in end.ask("label", word="\ud800")["problem"]
+    assert "note=3" in end.ask("label", word="w", note=3)["problem"]
+    assert "step=[]: must be a whole number" in end.ask("label", word="w", step=[])["problem"]
     assert form.view == "markdown"
     assert end.ask("read_as", view="pdf")["failed"]
 

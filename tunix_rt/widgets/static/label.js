@@ -91,7 +91,7 @@ function labelForm({ model, el }) {
   const head = h("div", { className: "trt-toolbar", role: "toolbar", "aria-label": "The queue" },
     keyed(["k"], "‹", () => act("move", { by: -1 }), { title: "Previous trace (k)", "aria-label": "Previous trace" }),
     keyed(["j"], "›", () => act("move", { by: 1 }), { title: "Next trace (j)", "aria-label": "Next trace" }),
-    place, bar, tally, says, viewer);
+    viewer, place, bar, tally, says);
   const tools = h("div", { className: "trt-toolbar trt-verdicts", role: "toolbar", "aria-label": "Verdict" }, verdicts, error, clearer, undoer, note);
   const page = h("div", { className: "trt-scrolled trt-reading", tabIndex: 0, role: "region", "aria-label": "The trace" });
   const hints = h("div", { className: "trt-hints" },
