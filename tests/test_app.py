@@ -193,3 +193,11 @@ for _ in range(20):
 @pytest.mark.parametrize("last", ["", "app.close()", "store.close()", "del app, store"])
 def test_a_program_ends_without_a_word_while_a_form_counts(tmp_path, last):
     assert told_by(END + last, tmp_path / "runs.duckdb") == []
+
+
+def test_what_the_list_looks_for_is_marked_in_the_trace(store, make_trace):
+    store.add(make_trace())
+    form = rt.TraceApp(store, text="27")
+    assert form.viewer.sought == "27"
+    form.browser.filters = {}
+    assert form.viewer.sought == ""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import tunix_rt as rt
 from tests.benchmarks import results
 from tests.benchmarks.table import SHORT, aimed
 from tunix_rt.analysis import FLAGS
@@ -137,3 +138,20 @@ def test_a_section_takes_the_place_of_its_own_and_leaves_the_others(tmp_path):
 )
 def test_an_aim_bounds_the_number_or_its_ratio(aim, number, ratio, verdict):
     assert aimed(aim, number, ratio) == aim + verdict
+
+
+@pytest.mark.slow
+def test_scoring_pages_under_a_filter_and_duplicates_are_measured(tmp_path):
+    file = tmp_path / "RESULTS.md"
+    options = ["--sizes", "300", "--scored", "100", "--repeat", "1", "--keep", str(tmp_path), "--results", str(file)]
+    command = [sys.executable, "-m", "tests.benchmarks.judging", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    written = file.read_text(encoding="utf-8")
+    assert "a Python function of 100 µs" in written
+    rows = rows_of(written)
+    assert {"`loop`", "newest page, 1 % pass", "count, 99 % pass", "seconds", "peak memory, MB"} <= rows.keys()
+    assert all(float(rows[work][1].replace(",", "")) > 0 for work in ("`loop`", "count, 99 % pass", "seconds"))
+    with rt.TraceStore(tmp_path / "judged_300.duckdb") as store:
+        assert store.sql("select count(distinct scorer) from scores where version = '1'").rows[0][0] >= 10
+        assert 0 < store.count(score={"f0": True}) < 30

@@ -3,11 +3,13 @@
 import json
 from uuid import UUID
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import tunix_rt as rt
 from tunix_rt.store.ingest import chunk
+from tunix_rt.store.ingest import load as loading
 
 TEXTS = 'a "quote",\n\u2028 é'
 EVIDENCE = {"z": [1e20, 1e-7, None, {"b": "\x00\udfff"}], "a": -0.0}
@@ -293,3 +295,30 @@ def test_labels_of_one_person_from_two_stores_are_all_kept_and_the_newest_counts
         assert said == ["bad", "unsure", "good"]
         assert one.count(score={"label:ada": "good"}) == 1
         assert one.verify(progress=False).ok
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
+def test_scores_for_which_there_is_too_little_memory_are_stored_in_parts(scored, tmp_path, monkeypatch, name):
+    real = loading.insert_carried
+
+    def scarce(cursor, found):
+        found = list(found)
+        if len(found) > 20:
+            raise rt.MemoryLimitReached("too little memory")
+        return real(cursor, found)
+
+    scored.export(tmp_path / name)
+    monkeypatch.setattr(loading, "insert_carried", scarce)
+    other, report = loaded(tmp_path, tmp_path / name)
+    assert (report.added, report.already_stored, report.rejected_count) == (25, 0, 0)
+    assert all_scores(other) == all_scores(scored)
+
+
+def test_columns_of_scores_that_are_no_json_are_rejected_by_row(store, make_trace):
+    record = store.add(make_trace())
+    row = KEY | {"trace_id": str(record.id), "value": 1.0, "params": "{}", "metadata": None}
+    table = pa.Table.from_pylist([row | {"params": "{"}, row | {"metadata": '{"a":1}'}, row | {"metadata": "[1]"}])
+    report = store.load(table, progress=False)
+    assert [(one.line, one.field) for one in report.rejected] == [(1, "params"), (3, "metadata")]
+    assert "invalid JSON" in report.rejected[0].reason
+    assert report.scores_added == 1

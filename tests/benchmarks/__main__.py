@@ -21,7 +21,13 @@ index on `created_at`. Peak memory is resident, of a process of its own.
 
 Processes that work together begin at the same time and continue for some seconds; p50, p95 and p99 are of all their
 calls. What they added is counted afterwards. Plain DuckDB has no counterpart there: it gives the file to one process
-at a time."""
+at a time.
+
+What keeps a load below 0.7 of plain DuckDB: its `read_json` takes 40 µs of processor time for a trace. A load takes 76,
+of which a thread that stores takes 42 (36 in DuckDB, 6 for ids, columns and copies), and the one that reads takes 34: 2
+to cut the file into rows, 8 to take a line apart and validate its meta, 14 in DuckDB to parse and check it, 12 for the
+digest and the meta. On two cores that is 0.53 at best; 0.7 leaves 57 µs. With pydantic in place of DuckDB's check, the
+reading took a sixth longer, and all of it held Python's lock. (Measured on a busy machine, as minima of four runs.)"""
 
 
 def main() -> None:

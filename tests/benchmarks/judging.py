@@ -52,17 +52,22 @@ def main() -> None:
     given = _arguments()
     keep = nullcontext(str(given.keep)) if given.keep else tempfile.TemporaryDirectory(prefix="tunix-rt-")
     tables: dict[str, str] = {}
+
+    def add(name: str, one: str) -> None:
+        # At once: a run over 1,000,000 traces that is ended keeps what it has measured.
+        print(f"### {name}\n\n{one}\n", flush=True)  # noqa: T201
+        tables[name] = one
+        if given.results:
+            results.write(given.results, _HEADING, _ABOUT, tables)
+
     with keep as folder:
         for n_traces in given.sizes:
             path = Path(folder) / f"judged_{n_traces}.duckdb"
             _fill(path, n_traces)
             if n_traces == given.sizes[0]:
-                tables["Scoring"] = _scoring(path, min(n_traces, given.scored))
-            tables[f"Under a score filter, {n_traces:,} traces × {_SCORERS} scorers"] = _filtered(path, given.repeat)
-            tables[f"Duplicates among {n_traces:,} traces"] = _duplicates(path, n_traces)
-    print(*(f"### {name}\n\n{one}" for name, one in tables.items()), sep="\n\n")  # noqa: T201
-    if given.results:
-        results.write(given.results, _HEADING, _ABOUT, tables)
+                add("Scoring", _scoring(path, min(n_traces, given.scored)))
+            add(f"Under a score filter, {n_traces:,} traces × {_SCORERS} scorers", _filtered(path, given.repeat))
+            add(f"Duplicates among {n_traces:,} traces", _duplicates(path, n_traces))
 
 
 def _arguments() -> argparse.Namespace:

@@ -22,7 +22,7 @@ _MORE = 8
 class OrderedSearch(Search):
     """The search in an order: all rows that pass are compared, but none is read except for its key.
 
-    Of 1,000,000 traces that takes 10 to 20 ms for a column, 200 to 300 ms for a value in meta; see RESULTS.md.
+    Of 1,000,000 traces that takes 0.02 s of CPU for a column, and 0.4 s for a value in meta.
     """
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection, index: TimeIndex, filters: Filters, order: Order) -> None:

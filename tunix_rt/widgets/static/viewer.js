@@ -212,7 +212,7 @@ function viewerForm({ model, el }) {
     ["?", "show or hide these keys", () => tellKeys()],
   ];
   const help = h("dl", { className: "trt-keys", hidden: true, "aria-label": "Keys" },
-    keys.flatMap(([key, what]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)]));
+    keys.map(([key, what]) => h("div", {}, h("dt", {}, h("kbd", {}, key)), h("dd", {}, what))));
   function tellKeys() {
     help.hidden = !help.hidden;
     toKeys.setAttribute("aria-expanded", String(!help.hidden));
