@@ -84,6 +84,7 @@ def test_json_of_a_load_tells_ids_and_rejected_rows_and_the_exit_status_tells_th
         "already_stored": 0,
         "known": 0,
         "rejected": 2,
+        "scores_added": 0,
         "passed_over": [],
         "rejections": report["rejections"],
         "ids": [str(rt.TraceStore().latest().id)],

@@ -53,7 +53,8 @@ def put(store, make_trace):
         rows = []
         for place, second in enumerate(seconds):
             time = to_microseconds(NOON + timedelta(seconds=second))
-            rows.append(NewRow(new_ids([time])[0], time, *reversed(encode(make_trace(f"{place}?"), 10_000))))
+            line, digest = encode(make_trace(f"{place}?"), 10_000)
+            rows.append(NewRow(new_ids([time])[0], time, digest, line.joined()))
         with store._session.transaction() as cursor:
             # As small loads leave them: each in order, all of them across each other.
             for first in range(0, len(rows), 20_000):

@@ -139,7 +139,7 @@ def test_a_line_keeps_the_order_of_the_format_and_the_digests_that_stores_hold()
     backwards = dict(reversed((ROW | {"meta": {"b": 1, "a": [1.5, "é"]}}).items()))
     (draft,) = NativeReader().found(Row("f", 1, raw=json.dumps(backwards).encode()))
     line, digest = encode(draft.trace, 10**6)
-    assert line.decode() == (
+    assert line.joined().decode() == (
         '{"trace_version":"1.0","prompt":"2 + 2?","steps":[{"i":0,"type":"think","content":"2 + 2 = 4"}],'
         '"final_answer":"4","meta":{"b":1,"a":[1.5,"é"]}}'
     )

@@ -19,10 +19,10 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 def put(store, times, make_trace):
     """Traces with these times, straight into the table; their ids in the order of pages."""
-    rows = [
-        NewRow(new_ids([time])[0], time, *reversed(encode(make_trace(f"{place}?"), 10_000)))
-        for place, time in enumerate(map(to_microseconds, times))
-    ]
+    rows = []
+    for place, time in enumerate(map(to_microseconds, times)):
+        line, digest = encode(make_trace(f"{place}?"), 10_000)
+        rows.append(NewRow(new_ids([time])[0], time, digest, line.joined()))
     with store._session.transaction() as cursor:
         insert(cursor, to_table(rows))
     store._session._time_index = None

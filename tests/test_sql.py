@@ -196,7 +196,7 @@ def test_what_a_text_leaves_behind_ends_with_it(filled):
     filled.sql("select setseed(0.5)")
     assert filled.count() == 25
     tables = filled.sql("select table_name from duckdb_tables() order by all").rows
-    assert tables == [("schema_history",), ("scores",), ("store_state",), ("traces",)]
+    assert tables == [("schema_history",), ("scores",), ("selected",), ("selections",), ("store_state",), ("traces",)]
     assert filled.sql("select random()").rows != filled.sql("select random()").rows
 
 

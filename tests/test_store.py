@@ -211,7 +211,7 @@ def test_info_tells_the_store_s_numbers(store, make_trace):
     assert (empty.n_traces, empty.oldest, empty.newest, empty.sources) == (0, None, None, ())
     first, *_, last = store.add_many([make_trace(meta={"source": s} if s else None) for s in ("a", "b", "a", None)])
     info = store.info()
-    assert (info.path, info.n_traces, info.schema_version) == (str(store.path), 4, 3)
+    assert (info.path, info.n_traces, info.schema_version) == (str(store.path), 4, 4)
     assert (info.oldest, info.newest) == (first.created_at, last.created_at)
     assert info.sources == (("a", 2), ("b", 1), (None, 1))
     assert info.size_bytes > 0
@@ -247,7 +247,7 @@ def test_a_store_from_a_newer_version_is_refused_and_names_what_to_install(store
     store.close()
     with duckdb.connect(store.path) as connection:
         connection.execute("insert into schema_history values (99, now(), 'tunix-rt 9.1')")
-    with pytest.raises(rt.StoreUnusable, match=r"schema 99; .* up to 3\); install tunix-rt 9\.1 or newer"):
+    with pytest.raises(rt.StoreUnusable, match=r"schema 99; .* up to 4\); install tunix-rt 9\.1 or newer"):
         rt.TraceStore(store.path)
 
 
