@@ -17,7 +17,6 @@ REASONS = (
     "cut",
     "refused",
     "unreadable",
-    "withdrawn",
     "error",
 )
 
