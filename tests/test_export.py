@@ -51,20 +51,25 @@ def test_parquet_has_the_store_s_columns_typed(full, tmp_path):
     assert {"id", "prompt", "final_answer", "meta", "n_steps", "n_chars", "source"} <= set(schema.names)
 
 
+@pytest.fixture
+def others(tmp_path):
+    """Stores to load exports into, by the names of these."""
+    return {name: rt.TraceStore(tmp_path / f"{name}.duckdb") for name in ("out.jsonl", "out.parquet")}
+
+
 @pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(traces(), min_size=1, max_size=8))
-def test_any_traces_come_back_as_they_went(tmp_path_factory, many):
-    folder = tmp_path_factory.mktemp("round")
-    store = rt.TraceStore(folder / "a.duckdb")
+def test_any_traces_come_back_as_they_went(store, others, tmp_path, many):
+    store.delete(where="true")
     records = store.add_many(many)
     assert list(store.records(newest_first=False)) == records
-    for name in ("out.jsonl", "out.parquet"):
-        store.export(folder / name)
-        other = rt.TraceStore(folder / f"{name}.duckdb")
-        assert repr(other.load(folder / name)) == f"<LoadReport: {len(many)} added, 0 already stored, 0 rejected>"
+    for name, other in others.items():
+        store.export(tmp_path / name)
+        other.delete(where="true")
+        assert repr(other.load(tmp_path / name)) == f"<LoadReport: {len(many)} added, 0 already stored, 0 rejected>"
         assert list(other.records(newest_first=False)) == records
-        assert other.load(folder / name).added == 0
+        assert other.load(tmp_path / name).added == 0
 
 
 def test_an_empty_selection_is_an_empty_file(full, tmp_path):

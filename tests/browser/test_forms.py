@@ -65,7 +65,7 @@ def test_an_example_is_loaded_uploaded_and_fetched(start_jupyter, path, picture,
         expect(app.get_by_role("row", name="Convert 68°F to Celsius")).to_be_visible()
         upload.get_by_role("button", name="Fetch").click()
         reading = app.get_by_role("region", name="The trace")
-        expect(reading.get_by_text("Given: 68 degrees Fahrenheit")).to_be_visible()
+        expect(reading.locator(".trt-prose").get_by_text("Given: 68 degrees Fahrenheit")).to_be_visible()
         expect(reading.get_by_text("20°C", exact=True)).to_be_visible()
         picture(page, f"forms-story-{kind}")
         # The trace that is shown is there for the next cell.

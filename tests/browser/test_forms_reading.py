@@ -109,7 +109,7 @@ def test_a_trace_is_read_as_markdown_with_mathematics_searched_and_copied(start_
         expect(reading.locator("strong").get_by_text("tell how")).to_be_visible()
         expect(reading.locator("mjx-container")).to_have_count(4)
         expect(reading.get_by_role("cell", name="first")).to_be_visible()
-        expect(reading.get_by_text("It costs $5 and $6.")).to_be_visible()
+        expect(reading.get_by_text("It costs $5 and $6.", exact=True)).to_be_visible()
         picture(page, "forms-markdown")
         app.get_by_role("button", name="Collapse").click()
         expect(reading.get_by_role("cell", name="first")).to_be_hidden()
