@@ -242,7 +242,7 @@ def test_ids_flags_and_sources_complete_with_tab(shell):
     assert newest in completions(shell, "%trace ")
     assert completions(shell, f"%trace {newest[:30]}") == [newest]
     assert completions(shell, "%trace l") == ["latest"]
-    assert completions(shell, "%traces --s") == ["--score", "--scores", "--since", "--source"]
+    assert completions(shell, "%traces --s") == ["--score", "--scores", "--selection", "--since", "--source"]
     assert completions(shell, "page = %traces --tex") == ["--text"]
     assert completions(shell, "%traces --source ") == ["examples", "rollouts"]
     assert completions(shell, "%traces --meta corr") == ["correct"]

@@ -9,7 +9,7 @@ import pytest
 import tunix_rt as rt
 from tests.front_end import lines, send
 from tunix_rt.formats.containers import files
-from tunix_rt.store.ingest import chunk
+from tunix_rt.store.ingest import chunk, encoding
 from tunix_rt.store.ingest import load as loading
 from tunix_rt.widgets import upload
 
@@ -31,6 +31,7 @@ def small_reads(monkeypatch):
 def small_chunks(monkeypatch, small_reads):  # noqa: ARG001 - with it
     """A load stores ten traces at a time, and tells at each row."""
     monkeypatch.setattr(chunk, "CHUNK_ROWS", 10)
+    monkeypatch.setattr(encoding, "_CHECKED_ROWS", 10)
     monkeypatch.setattr(loading, "_ROWS_PER_TICK", 1)
     monkeypatch.setattr(upload, "_PROGRESS_SECONDS", 0)
 
