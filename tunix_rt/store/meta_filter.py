@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tunix_rt.errors import QueryInvalid
-from tunix_rt.store.filter_values import Kind, shown
+from tunix_rt.store.filter_values import shown
 from tunix_rt.store.terms import ABSENT, ORDERING, PRESENT, Grammar, Term, written
 
 _EXAMPLES = 'reward<1, model!=toy-1b, !truncated, "a<b"=1'
@@ -30,15 +30,7 @@ def _checked(name: str, term: Term, given: Any) -> Term:
 
 
 META_TERMS = Grammar(yes=(PRESENT, None), no=(ABSENT, None), check=_checked, examples=_EXAMPLES, one_each=True)
-META = Kind(
-    name="keys with values",
-    check=META_TERMS.terms,
-    as_text=META_TERMS.text,
-    read=lambda given: given if isinstance(given, str) else list(given),
-    metavar="KEY=VALUE",
-    schema={"type": "string", "examples": ["reward<1, model!=toy-1b, !truncated", '{"reward": 1}']},
-    repeated=True,
-)
+META = META_TERMS.kind("keys with values", "KEY=VALUE", ["reward<1, model!=toy-1b, !truncated", '{"reward": 1}'])
 
 
 # Of the newest traces: Tab does not wait.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tunix_rt.errors import QueryInvalid
-from tunix_rt.store.filter_values import Kind, shown
+from tunix_rt.store.filter_values import shown
 from tunix_rt.store.terms import ABSENT, ORDERING, PRESENT, Grammar, Term, written
 
 # So that a name can stand in a text with a comparison behind it, and in a list with commas.
@@ -83,12 +83,4 @@ def scorers_needed(terms: list[Term]) -> Iterator[tuple[str, str, tuple[Any, ...
             yield f"a score by {scorer}", _CURRENT.format("in", "true"), (scorer,)
 
 
-SCORES = Kind(
-    name="scores",
-    check=SCORE_TERMS.terms,
-    as_text=SCORE_TERMS.text,
-    read=lambda given: given if isinstance(given, str) else list(given),
-    metavar="SCORE",
-    schema={"type": "string", "examples": ["loop", "!answer", "structure<50"]},
-    repeated=True,
-)
+SCORES = SCORE_TERMS.kind("scores", "SCORE", ["loop", "!answer", "structure<50"])

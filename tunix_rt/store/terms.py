@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tunix_rt.errors import QueryInvalid
-from tunix_rt.store.filter_values import is_text, plain_value, shown
+from tunix_rt.store.filter_values import Kind, is_text, plain_value, shown
 
 PRESENT, ABSENT = "present", "absent"
 ORDERING = ("<", "<=", ">", ">=")
@@ -103,6 +103,18 @@ class Grammar:
     def text(self, terms: Iterable[Term]) -> str:
         """The terms as text, which is read as the same terms."""
         return ", ".join(map(self._text, terms))
+
+    def kind(self, name: str, metavar: str, examples: list[str]) -> Kind:
+        """The kind of a filter whose values are such terms; it may be given several times."""
+        return Kind(
+            name=name,
+            check=self.terms,
+            as_text=self.text,
+            read=lambda given: given if isinstance(given, str) else list(given),
+            metavar=metavar,
+            schema={"type": "string", "examples": examples},
+            repeated=True,
+        )
 
     def _text(self, term: Term) -> str:
         name, sign, wanted = term
