@@ -6,6 +6,8 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import tunix_rt as rt
 from tunix_rt.store.engine.rows import TRACE_JSON, uuids
@@ -172,8 +174,28 @@ def test_the_digests_of_a_load_spill_beside_the_store_and_leave_nothing(store, m
     with store._session.cursor() as cursor:
         for part in range(12):
             seen.begin(str(part))
-            digests = uuids([random.randbytes(16) for _ in range(50_000)])
-            assert seen.already_stored(cursor, digests, seen.number(digests)) == set()
+            digests = [random.randbytes(16) for _ in range(50_000)]
+            assert seen.already_stored(cursor, uuids(digests), seen.number(digests)) == set()
     assert list(store.path.parent.glob(".traces.duckdb.*.tmp")) != []
     seen.close()
     assert list(store.path.parent.glob(".traces.duckdb.*.tmp")) == []
+
+
+PARTS = st.tuples(st.sampled_from("ab"), st.lists(st.lists(st.sampled_from([b"x" * 16, b"y" * 16]), max_size=4)))
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(parts=st.lists(PARTS, max_size=5), at_most=st.sampled_from([0, 3, 8]))
+def test_the_first_digests_are_numbered_as_those_in_a_database(store, monkeypatch, parts, at_most):
+    monkeypatch.setattr(dedup, "_COUNTED_HERE", at_most)
+    seen, expected = dedup.Duplicates(store.path), {}
+    for part, chunks in parts:
+        seen.begin(part)
+        expected[part] = []
+        for digests in chunks:
+            numbers = []
+            for digest in digests:
+                expected[part].append(digest)
+                numbers.append(sum(earlier.count(digest) for earlier in expected.values()))
+            assert seen.number(digests).to_pylist() == numbers
+    seen.close()

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from tunix_rt.store.engine.clock import new_ids, new_times
-from tunix_rt.store.engine.rows import LARGE_ROW_BYTES, LARGE_ROWS_BYTES, Line, uuids
+from tunix_rt.store.engine.rows import LARGE_ROW_BYTES, LARGE_ROWS_BYTES, Line
 from tunix_rt.store.ingest.dedup import Duplicates
 from tunix_rt.store.ingest.encoding import Encoded
 from tunix_rt.store.scores.facts import CarriedScore
@@ -73,7 +73,7 @@ class Chunk:
             if given.id is not None:
                 self.ids[index] = given.id
         if duplicates:
-            self.copy_numbers = duplicates.number(uuids(self.digests))
+            self.copy_numbers = duplicates.number(self.digests)
 
     def halves(self) -> Iterator["Chunk"]:
         """The first and the second half of a complete chunk."""

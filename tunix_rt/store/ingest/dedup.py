@@ -1,6 +1,6 @@
 """Finds the rows of a load that are already stored."""
 
-import weakref
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +12,9 @@ from tunix_rt.store.engine.spill import spill_folder
 
 # The digests of some ten million rows; more of them go to disk.
 _MEMORY_LIMIT = "256MB"
+
+# Their digests and counts take some 4 MB.
+_COUNTED_HERE = 20_480
 
 _NUMBER_COPIES = """
 select coalesce(earlier.n, 0) + row_number() over (partition by digest order by position) as copy
@@ -51,27 +54,55 @@ class Duplicates:
     """Finds the duplicates of a load: the k-th copy of a trace in the files matches the k-th copy in the store.
 
     Equal rollouts of one prompt are data, so a second copy is new unless the store holds two. The digests of all rows
-    so far, 16 bytes each, are in a database of their own, which spills beside the store before it fills the memory.
-    `close` ends it; so does whatever ends this object.
+    so far, 16 bytes each, are in a database of their own, which spills beside the store before it fills the memory;
+    the first ones are counted here, for a database takes longer to start than most files to load.
     """
 
     def __init__(self, store: Path) -> None:
-        self._seen = _spilling(store)
-        self.close = weakref.finalize(self, self._seen.close)
-        self._seen.execute("create table seen (digest uuid, part varchar)")
+        self._store = store
         self._part = ""
+        self._first: dict[str, list[bytes]] = {}
+        self._copies: Counter[bytes] = Counter()
+        self._seen: duckdb.DuckDBPyConnection | None = None
 
     def begin(self, part: str) -> None:
         """The next rows are of this part, read from its start; rows that were read of it before are forgotten."""
         self._part = part
-        self._seen.execute("delete from seen where part = ?", [part])
+        self._copies.subtract(self._first.pop(part, []))
+        if self._seen is not None:
+            self._seen.execute("delete from seen where part = ?", [part])
 
-    def number(self, digests: pa.Array) -> pa.Array:
+    def number(self, digests: list[bytes]) -> pa.Array:
         """For each row of a chunk, by its digest, the number of its copy: 1, 2, …; to be called once for each row."""
-        self._seen.register("chunk", pa.table({"position": range(len(digests)), "digest": digests}))
-        copies = self._seen.sql(_NUMBER_COPIES).to_arrow_table()["copy"]
-        self._seen.execute("insert into seen select digest, ? from chunk", [self._part])
-        return copies
+        if self._seen is None and self._copies.total() + len(digests) > _COUNTED_HERE:
+            self._seen = self._to_database()
+        if self._seen is not None:
+            self._seen.register("chunk", pa.table({"position": range(len(digests)), "digest": uuids(digests)}))
+            copies = self._seen.sql(_NUMBER_COPIES).to_arrow_table()["copy"]
+            self._seen.execute("insert into seen select digest, ? from chunk", [self._part])
+            return copies
+        self._first.setdefault(self._part, []).extend(digests)
+        copies = []
+        for digest in digests:
+            self._copies[digest] += 1
+            copies.append(self._copies[digest])
+        return pa.array(copies, pa.int64())
+
+    def _to_database(self) -> duckdb.DuckDBPyConnection:
+        seen = _spilling(self._store)
+        seen.execute("create table seen (digest uuid, part varchar)")
+        for part, digests in self._first.items():
+            seen.register("first", pa.table({"digest": uuids(digests)}))
+            seen.execute("insert into seen select digest, ? from first", [part])
+        self._first.clear()
+        self._copies.clear()
+        return seen
+
+    def close(self) -> None:
+        """Forgets them."""
+        if self._seen is not None:
+            self._seen.close()
+            self._seen = None
 
     @staticmethod
     def already_stored(cursor: duckdb.DuckDBPyConnection, digests: pa.Array, copies: pa.Array) -> set[int]:
