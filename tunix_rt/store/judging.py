@@ -189,5 +189,14 @@ class Judging:
             how: dict[str, Any] = {"n": n, "filters": selection, "progress": progress, "get_page": self.page}
             return overlap(self._session, given._session, **how)  # noqa: SLF001 - a store of this class
 
+    def _limited(self, limit: int | None, **filters: Unpack[FilterArgs]) -> Filters:
+        """The filters; with a limit, those of the newest traces that pass them now."""
+        chosen_by = Filters(**filters)
+        return (
+            chosen_by
+            if limit is None
+            else Filters(ids=select(self._session, self.path, chosen_by, limit=limit, seed=None))
+        )
+
     def _judged(self, summaries: Sequence[TraceSummary], *, scorers: Sequence[str]) -> tuple[TraceSummary, ...]:
         return judged(self._session, summaries, scorers=scorers)

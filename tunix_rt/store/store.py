@@ -275,15 +275,16 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         params: Mapping[str, Any] | None = None,
         workers: int = 0,
         timeout: float | None = None,
+        limit: int | None = None,
         progress: Progress = True,
         **filters: Unpack[FilterArgs],
     ) -> ScoreReport:
-        """Scores the traces that pass the filters and have no score under this key yet, and stores the scores.
+        """Scores the traces, or the newest `limit`, that pass the filters and have no score under this key yet.
 
         `scorer` is the name of a built-in one ("answer", "structure", "loop", …), whose options are `params`; a
         function of a trace (TraceRecord) that returns a number, a boolean, a label, None (unscorable) or a Score; a
-        reward function of TRL, tunix or open-r1, f(prompts, completions, **columns), with columns from meta; or an
-        object with `name`, `version`, `params` and `score(texts)`. Functions get `params` as keywords.
+        reward function of TRL, tunix or open-r1, f(prompts, completions, **columns), with columns of meta; a Judge; or
+        an object with `name`, `version`, `params` and `score(texts)`. Functions get `params` as keywords.
 
         The key is `name` (default: the function's), `version` (default: a hash of its source and closure) and `params`.
         An exception in the scorer, or a result that is not a score, is the reason `error` of that trace. What was
@@ -296,7 +297,7 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         return run(
             self._session,
             scoring_of(scorer, name=name, version=version, params=params),
-            Filters(**filters),
+            self._limited(limit, **filters),
             workers=workers,
             timeout=timeout,
             progress=progress,
