@@ -91,17 +91,19 @@ class Judging:
         """
         return groups(self._session, Filters(**filters), by, self.page)
 
-    def agreement(self, a: str, b: str, **filters: Unpack[FilterArgs]) -> Agreement:
+    def agreement(self, a: Any, b: Any, **filters: Unpack[FilterArgs]) -> Agreement:
         """How two scorers agree: the confusion table with examples, kappa, and what a constant would reach.
 
-        Each is the name of a scorer (its current scores of complete traces) or a key of meta, such as `meta.correct`.
-        Booleans are compared with 0 and 1. Raises QueryInvalid for a scorer without scores, or more than 20 labels.
+        Each is the name of a scorer (its current scores of complete traces), an object with such a `name`, as a Judge,
+        or a key of meta, such as `meta.correct`. Booleans are compared with 0 and 1. Of two that say yes or no also TPR
+        and TNR beside the truth, and the share of yes without the errors. Raises QueryInvalid for a scorer without
+        scores, or more than 20 labels.
         """
-        return agreement(self._session, a, b, Filters(**filters))
+        return agreement(self._session, getattr(a, "name", a), getattr(b, "name", b), Filters(**filters))
 
-    def disagreements(self, a: str, b: str, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> Page:
+    def disagreements(self, a: Any, b: Any, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> Page:
         """A page of the traces to which two scorers give different labels, newest first; as `agreement`."""
-        ids = disagreements(self._session, a, b, Filters(**filters))
+        ids = disagreements(self._session, getattr(a, "name", a), getattr(b, "name", b), Filters(**filters))
         return self.page(ids=ids, limit=limit, **NEWEST_FIRST)
 
     def select(
