@@ -2,8 +2,8 @@
 
     python scripted_judge.py --sensitivity 0.9 --specificity 0.8
 
-prints its URL and plays a judge of correctness whose errors are planted: it compares the final answer with the expected
-one as texts, then errs on the share of traces that the two numbers leave, chosen by a hash of the trace. **Nothing that
+prints its URL and plays a judge of correctness whose errors are planted: it looks for the expected answer in the final
+one, then errs on the share of traces that the two numbers leave, chosen by a hash of prompt and answer. **Nothing that
 it says is a measure of any model.** It ends with its standard input, or by Ctrl-C.
 """
 
@@ -98,11 +98,11 @@ def planted(sensitivity: float, specificity: float) -> Script:
 
     def script(body: dict[str, Any]) -> Said:
         answer, expected = part(body, "final-answer"), part(body, "expected-answer")
-        is_right = answer.strip() == expected.strip()
+        is_right = bool(re.search(rf"(?<!\w){re.escape(expected)}(?!\w)", answer))
         digest = hashlib.sha256(f"{part(body, 'prompt')}\0{answer}".encode()).digest()
         drawn = int.from_bytes(digest[:6]) / 2**48
         errs = drawn >= (sensitivity if is_right else specificity)
-        said = f"The answer is {answer!r}, expected is {expected!r}."
+        said = f"The expected answer, {expected}, is {'' if is_right != errs else 'not '}what it says."
         return json.dumps({"explanation": said, "verdict": is_right != errs})
 
     return script

@@ -87,6 +87,8 @@ def test_without_yes_and_no_on_both_sides_there_are_no_rates(labelled):
     assert labelled.agreement("stars", "label:me").rates is None
     assert labelled.agreement("judge", "stars").rates is None
     assert labelled.agreement("words", "judge").rates is None
+    # Two scorers: neither is the truth.
+    assert labelled.agreement("judge", "never").rates is None
     wrong = labelled.agreement("label:me", "never")
     assert wrong.rates.prevalence.value is None
     assert "unknown: TPR + TNR is not above 1, which a constant reaches" in str(wrong)

@@ -83,8 +83,8 @@ class Agreement:
     `cells` is the confusion table: their labels, how many traces, ids of three; `n` traces in all. Estimates are
     `agreed`, the share with equal labels; `kappa`, Cohen's, which chance is taken out of; and `constant`, what a scorer
     would reach that always gives the most frequent label of the truth. `only_a` and `only_b` traces were scored by one.
-    The truth is what a person says (`label:…`), else a key of meta, else `b`. Where both say yes or no, `rates` has TPR
-    and TNR of the other one, and the true share of yes; else it is None.
+    The truth is what a person says (`label:…`), else a key of meta, else `b`. Where a scorer is compared with a person
+    or the data, and both say yes or no, `rates` has its TPR and TNR, and the true share of yes; else it is None.
     """
 
     def __init__(

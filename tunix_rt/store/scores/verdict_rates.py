@@ -12,9 +12,9 @@ YES, NO = "1.0", "0.0"
 class VerdictRates:
     """A scorer that says yes or no, `judge`, measured by `truth` on the traces to which both say it.
 
-    `tpr` is its share of yes where the truth is yes, `tnr` its share of no where the truth is no; they add up to 1 for a
-    judge that always says the same. `said` is its share of yes of all its traces, and `prevalence` the true share that
-    this makes likely: an Estimate, without a value where TPR + TNR ≤ 1.
+    `tpr` is its share of yes where the truth is yes, `tnr` its share of no where the truth is no. They add up to 1 for
+    a judge that always says the same. `said` is its share of yes of all its traces, and `prevalence` the true share
+    that this makes likely: an Estimate, without a value where TPR + TNR ≤ 1.
     """
 
     def __init__(self, judge: str, truth: str, pairs: Mapping[tuple[str, str], int], n_yes: int, n_judged: int) -> None:
@@ -50,7 +50,7 @@ class VerdictRates:
         elif share.low is None or share.high is None:
             said = "unknown: too few traces to say"
         else:
-            said = f"{share.value:.1%} (95 % interval {share.low:.1%} to {share.high:.1%}), are yes without its errors"
+            said = f"{share.value:.1%} (95 % interval {share.low:.1%} to {share.high:.1%}) are yes, without its errors"
         return [*facts, ("corrected share", said)]
 
 
@@ -64,16 +64,17 @@ def _rank(name: str) -> int:
 
 
 def verdict_rates(a: str, b: str, counted: Iterable[tuple[str | None, str | None, int]]) -> VerdictRates | None:
-    """The rates for traces counted by their labels of `a` and `b`; None where one does not say yes or no.
+    """The rates for traces counted by their labels of `a` and `b`; None where neither is a truth, or both are.
 
-    Other words of a person, such as "unsure", are left out; numbers besides 0 and 1 are measurements.
+    None, too, where one does not say yes or no: other words of a person, such as "unsure", are left out, but numbers
+    besides 0 and 1 are measurements.
     """
     truth = truth_of(a, b)
     judge = b if truth == a else a
     rows = [(of_b, of_a, n) if truth == a else (of_a, of_b, n) for of_a, of_b, n in counted]
     of_judge = {said for said, _, _ in rows if said is not None}
     of_truth = {true for _, true, _ in rows if true is not None}
-    if judge == truth or not of_judge <= {YES, NO} or not of_truth & {YES, NO}:
+    if _rank(judge) == _rank(truth) or not of_judge <= {YES, NO} or not of_truth & {YES, NO}:
         return None
     if any(_is_number(one) for one in of_truth - {YES, NO}):
         return None
