@@ -1,5 +1,6 @@
 """Judges against a scripted server on this machine: what is stored of each reply, and what each fault does."""
 
+import io
 import json
 import os
 import pickle
@@ -14,6 +15,7 @@ import tunix_rt as rt
 from examples.scripted_judge import ScriptedServer, part
 from tests.test_scorers import values
 from tunix_rt.judges import server as judge_server
+from tunix_rt.store.progress_bar import show_progress
 
 KEY = "sk-0123456789" + "abcdef" * 3
 
@@ -355,7 +357,8 @@ def test_a_request_has_what_the_user_adds_and_lacks_what_is_none(serve, make_tra
 @pytest.mark.slow
 def test_a_judge_works_in_worker_processes(filled, serve):
     judge = judge_of(serve(lambda _: verdict(True)))
-    assert filled.score(judge, workers=1, progress=False).scored == 25
+    report = filled.score(judge, workers=1, progress=False)
+    assert (report.scored, report.usage) == (25, {})
 
 
 @pytest.mark.parametrize(
@@ -376,7 +379,8 @@ def test_a_judge_works_in_worker_processes(filled, serve):
         ({"temperature": "hot"}, "must be a number from 0 to 10, or None"),
         ({"timeout": 0}, "timeout=0: must be a number of seconds, up to 3,600"),
         ({"key_env": KEY}, "must be the name of an environment variable that holds the key, not the key"),
-        ({"extra": [1]}, "must be fields of the request with their values"),
+        ({"extra": [1]}, "must be fields of the request with values of JSON"),
+        ({"extra": {"a": float("nan")}}, "must be fields of the request with values of JSON"),
         ({"base_url": "http://me:" + "secret@host/v1"}, "base_url: must be a URL such as"),
         ({"base_url": "localhost:8000"}, "base_url: must be a URL such as"),
         ({"base_url": "http://a..b:99999999/"}, "base_url: must be a URL such as"),
@@ -394,6 +398,25 @@ def test_without_httpx_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(rt.QueryInvalid, match=r'pip install "tunix-rt\[judge\]"'):
         rt.Judge("correct", model="m")
+
+
+def test_surroundings_without_certificates_are_no_fault_of_the_trace(monkeypatch, make_trace):
+    monkeypatch.setenv("SSL_CERT_FILE", "/none.pem")
+    with pytest.raises(rt.JudgeUnavailable, match="no connection can be made"):
+        rt.Judge("correct", model="m", base_url="https://host/v1").score(make_trace())
+    assert not [one for one in threading.enumerate() if one.name == "tunix_rt judge"]
+
+
+def test_the_bar_shows_what_was_used(monkeypatch):
+    shown = io.StringIO()
+    shown.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", shown)
+    monkeypatch.setenv("TQDM_DELAY", "0")
+    monkeypatch.setenv("TQDM_MININTERVAL", "0")
+    with show_progress(True, 10, "scoring judge", note=lambda: "1,024 output tokens") as advance:
+        advance(4)
+    assert "4.00/10.0" in shown.getvalue()
+    assert "1,024 output tokens" in shown.getvalue()
 
 
 def test_only_traces_are_judged(serve):

@@ -54,7 +54,11 @@ def test_what_cannot_be_judged_is_not_asked_about(store, serve):
         store.score(judge_of(server, rubric), progress=False)
     assert values(store, "judge:correct") == ["no_answer", "no_expected"]
     assert values(store, "judge:faithful") == values(store, "judge:first_wrong_step") == ["not_applicable"] * 2
+    own = "Is it polite, and short?"
+    assert judge_of(server, own, parts=["steps"]).score(rt.Trace(**trace)).reason == "not_applicable"
+    assert judge_of(server, own, parts=["prompt", "final_answer"]).score(rt.Trace(**trace)).reason == "no_answer"
     assert server.requests == []
+    assert judge_of(server, own).score(rt.Trace(**trace)).value is True
 
 
 def test_two_traces_are_compared_in_both_orders(store, make_trace, serve):

@@ -53,7 +53,13 @@ class Asking:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     async def _started(self) -> Server:
-        return self._make()
+        try:
+            return self._make()
+        except Exception as error:  # noqa: BLE001 - of httpx, ssl, or what a proxy needs
+            raise JudgeUnavailable(
+                f"no connection can be made ({type(error).__name__}: {error}); check the proxy and the certificates "
+                "that the environment names"
+            ) from None
 
     async def _ended(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}

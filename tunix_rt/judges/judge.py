@@ -93,8 +93,8 @@ class Judge:
         if key_env is not None and (not isinstance(key_env, str) or not _VARIABLE.fullmatch(key_env)):
             # It may be the key itself, which is not to be shown.
             raise QueryInvalid("key_env: must be the name of an environment variable that holds the key, not the key")
-        if not isinstance(extra, Mapping | None):
-            raise QueryInvalid(f"extra={short(extra)}: must be fields of the request with their values")
+        if not isinstance(extra, Mapping | None) or not _is_json(extra):
+            raise QueryInvalid(f"extra={short(extra)}: must be fields of the request with values of JSON")
         self._url = _checked_url(base_url)
         self._model, self._temperature, self._max_tokens = model, temperature, max_tokens
         self._samples, self._concurrency, self._timeout = samples, concurrency, timeout
@@ -284,6 +284,14 @@ def combined(scores: Sequence[Score], *, is_measure: bool) -> Score:
 
 def _is_between(value: Any, least: float, most: float) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value and dict(value), allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _checked_url(given: Any) -> str:

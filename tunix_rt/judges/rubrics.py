@@ -28,7 +28,7 @@ _AS_LINE = "Give your reasons in a few sentences. Then end with one line, and no
 class Rubric(NamedTuple):
     """A question: the scorer's `name`, the `task` in words, the `form` of its answer, the `parts` of a trace shown.
 
-    A trace without one of the `needed` parts is unscorable without a request.
+    A trace without one of the `needed` parts, or without any that is shown, is unscorable without a request.
     """
 
     name: str
@@ -83,7 +83,7 @@ _BUILT_IN = (
     ),
 )
 RUBRICS: Mapping[str, Rubric] = {one.name.removeprefix("judge:"): one for one in _BUILT_IN}
-_REASONS = {"final_answer": "no_answer", "expected_answer": "no_expected", "steps": "not_applicable"}
+_REASONS = {"final_answer": "no_answer", "expected_answer": "no_expected"}
 
 
 def rubric_of(prompt: Any, answer: Any, field: str | None, parts: Any) -> Rubric:
@@ -104,13 +104,18 @@ def rubric_of(prompt: Any, answer: Any, field: str | None, parts: Any) -> Rubric
     if not isinstance(shown, list | tuple) or not shown or any(one not in PARTS for one in shown):
         raise QueryInvalid(f"parts={short(parts)}: must be some of {', '.join(PARTS)}")
     form = form_of(bool if answer is None else answer, field)
-    return Rubric("judge", prompt.strip(), form, tuple(one for one in PARTS if one in shown))
+    # Parts that the user names are what the question is about.
+    needed = tuple(one for one in _REASONS if one in (parts or ()))
+    return Rubric("judge", prompt.strip(), form, tuple(one for one in PARTS if one in shown), needed)
 
 
 def missing(rubric: Rubric, texts: Texts) -> str | None:
     """The reason why a trace cannot be judged, None where it can."""
     there = _parts(texts)
-    return next((_REASONS[part] for part in rubric.needed if not there[part]), None)
+    lacking = next((part for part in rubric.needed if not there[part]), None)
+    if lacking is None and not any(there[part] for part in rubric.parts):
+        return "not_applicable"
+    return None if lacking is None else _REASONS.get(lacking, "not_applicable")
 
 
 def messages(rubric: Rubric, *shown: Texts, as_line: bool) -> list[dict[str, str]]:

@@ -138,10 +138,12 @@ def run(
         index = session.time_index(cursor)
         n_missing = Search(cursor, index, missing).count()
         report.already_scored = Search(cursor, index, filters).count() - n_missing
-    used = dict(scoring.usage or {})
+    # What was used in worker processes is not known here.
+    usage = {} if workers else scoring.usage or {}
+    used = dict(usage)
 
     def count_usage() -> str:
-        report.usage = {name: n - used[name] for name, n in (scoring.usage or {}).items()}
+        report.usage = {name: n - used[name] for name, n in usage.items()}
         return ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in report.usage.items())
 
     name = f"scoring {scoring.key.scorer}"
