@@ -17,7 +17,7 @@ from tunix_rt.model import TraceRecord
 from tunix_rt.store import Page, Selection, TraceStore
 from tunix_rt.store.filters import FILTERS, FilterArgs
 from tunix_rt.store.query.cursor import whole_number
-from tunix_rt.store.scores.labels import PREFIX, label_scorer, label_word
+from tunix_rt.store.scores.labels import PREFIX, Said, label_scorer, label_word, labels_of
 from tunix_rt.widgets.form import Form, action, front_end
 
 FIRST_ERROR = "first error"
@@ -30,20 +30,13 @@ _MOST_WORDS = 9
 _KEYS_IN_USE = "ejknopuvw"
 
 
-class _Said(NamedTuple):
-    """A label: its word, and the note or None."""
-
-    word: str
-    note: str | None
-
-
 class _Change(NamedTuple):
     """What somebody said of a trace or a step, and what had been said before; None where there is no label."""
 
     trace: str
     step: int | None
-    before: _Said | None
-    after: _Said | None
+    before: Said | None
+    after: Said | None
 
 
 class LabelForm(Form):
@@ -82,14 +75,14 @@ class LabelForm(Form):
         self.ids = _ids(self.store, queue, filters)
         # One action at a time, in threads of their own: a store that another process holds blocks no cell.
         self._turn = threading.RLock()
-        self._said: dict[tuple[str, int | None], _Said] = {}
+        self._said: dict[tuple[str, int | None], Said] = {}
         self._gone: set[str] = set()
         self._undo: list[list[_Change]] = []
         self._notice = ""
         self.position = -1
         self.record: TraceRecord | None = None
         # Before the widget is created, so that a queue that cannot be read leaves none behind.
-        self._read(self.ids)
+        self._read_all()
         self._go_on()
         super().__init__(choices=choices, annotator=who)
         self._show()
@@ -109,7 +102,7 @@ class LabelForm(Form):
         """
         with self._acting():
             seen = self._seen(id)
-            said = None if word is None else _Said(label_word("label", word), _note(note))
+            said = None if word is None else Said(label_word("label", word), _note(note))
             there = self._say([(seen, step, said)])
             if (said is not None and step is None) or not there:
                 self._go_on()
@@ -119,13 +112,13 @@ class LabelForm(Form):
         """Labels a step (an index from 0) as the first error of the trace, in place of one that was labelled so."""
         with self._acting():
             seen = self._seen(id)
-            note = self._said.get((seen, step), _Said("", None)).note
+            note = self._said.get((seen, step), Said("", None)).note
             others = [
                 (one, at, None)
                 for (one, at), said in self._said.items()
                 if one == seen and at not in (None, step) and said.word == FIRST_ERROR
             ]
-            if not self._say([(seen, step, _Said(FIRST_ERROR, note)), *others]):
+            if not self._say([(seen, step, Said(FIRST_ERROR, note)), *others]):
                 self._go_on()
 
     @action(aside=True)
@@ -147,7 +140,12 @@ class LabelForm(Form):
                 raise QueryInvalid("nothing to undo: no label was given in this form")
             changes = self._undo[-1]
             seen = changes[0].trace
-            self._read([seen])
+            try:
+                self._read(self.store.get(seen))
+            except TraceNotFound:
+                self._undo.pop()
+                self._find_gone()
+                return
             if any(self._said.get((one.trace, one.step)) not in (one.before, one.after) for one in changes):
                 self._undo.pop()
                 raise QueryInvalid("not undone: the trace was labelled elsewhere since")
@@ -188,7 +186,7 @@ class LabelForm(Form):
             raise QueryInvalid("another trace is shown now; nothing was stored")
         return shown
 
-    def _say(self, wanted: Sequence[tuple[str, int | None, _Said | None]], *, again: bool = False) -> bool:
+    def _say(self, wanted: Sequence[tuple[str, int | None, Said | None]], *, again: bool = False) -> bool:
         """Stores what is wanted and not said already, to be undone together; False if the trace was deleted."""
         changes: list[_Change] = []
         try:
@@ -211,19 +209,24 @@ class LabelForm(Form):
                 self._undo.append(changes)
         return True
 
-    def _keep(self, id: str, step: int | None, said: _Said | None) -> None:
+    def _keep(self, id: str, step: int | None, said: Said | None) -> None:
         self._said.pop((id, step), None)
         if said is not None:
             self._said[id, step] = said
 
-    def _read(self, ids: Sequence[str]) -> None:
-        """Reads what the annotator says of these traces: another kernel may have said something since."""
-        rows = self.store.scores(self._scorer, ids=list(ids)).arrow().to_pylist()
-        for key in [key for key in self._said if key[0] in ids] if len(ids) == 1 else ():
-            del self._said[key]
-        for row in rows:
+    def _read_all(self) -> None:
+        """Reads what the annotator says of the traces of the queue."""
+        for row in self.store.scores(self._scorer, ids=self.ids).arrow().to_pylist():
             if row["label"] is not None:
-                self._said[str(row["trace_id"]), row["step"]] = _Said(row["label"], row["explanation"])
+                self._said[str(row["trace_id"]), row["step"]] = Said(row["label"], row["explanation"])
+
+    def _read(self, record: TraceRecord) -> None:
+        """Reads it of one trace again: another kernel may have said something since."""
+        trace = str(record.id)
+        for key in [key for key in self._said if key[0] == trace]:
+            del self._said[key]
+        for step, said in labels_of(self.store._session, record, self._scorer).items():  # noqa: SLF001 - our own store
+            self._said[trace, step] = said
 
     def _go_on(self) -> None:
         """Shows the next trace without a label, after the last one from the start; none where there is none."""
@@ -243,7 +246,7 @@ class LabelForm(Form):
             except TraceNotFound:
                 self._find_gone()
                 continue
-            self._read([trace])
+            self._read(record)
             if only_open and (trace, None) in self._said:
                 continue
             self.position, self.record = at, record
