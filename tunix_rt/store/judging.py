@@ -13,7 +13,7 @@ from tunix_rt.settings import Settings
 from tunix_rt.store.comparing import Traced, compare_stored
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import FilterArgs, Filters
-from tunix_rt.store.named_selections import select_named, selections, unselect
+from tunix_rt.store.named_selections import queue_named, select_named, selections, unselect
 from tunix_rt.store.progress_bar import Progress
 from tunix_rt.store.query.order import NEWEST_FIRST
 from tunix_rt.store.query.page import Page
@@ -129,6 +129,32 @@ class Judging:
         if version is not None:
             raise QueryInvalid("select: `version` is that of a stored selection; give its name, too")
         return select(self._session, self.path, chosen_by, limit=limit, seed=seed)
+
+    def queue(
+        self,
+        name: str,
+        *,
+        n: int | None = None,
+        seed: int = 0,
+        stratify: str | None = None,
+        **filters: Unpack[FilterArgs],
+    ) -> Selection:
+        """A queue of `n` traces (1–10,000; all, if fewer pass the filters), drawn at random, for `rt.LabelForm`.
+
+        It is stored as a selection under its name: the same call, or the name alone, returns the same traces in the
+        same order, in any notebook, and `selection=name` is a filter. The order is random, too, so that those labelled
+        so far are a sample of all.
+
+        Each trace that passes the filters has the same chance to be drawn: a share among the labelled ones estimates
+        that among all, without weights. With `stratify` (a column, `meta.KEY` or `score.SCORER`, as in `order_by`) each
+        of its values has its share of the queue, rounded up or down. For equal numbers make a queue for each value.
+
+        Raises QueryInvalid for what is not valid, where no trace passes, and for a name under which there is another
+        queue or a selection; `unselect(name)` forgets a queue, and keeps its labels.
+        """
+        drawn_from = Filters(**filters)
+        how = Choice.of_queue(drawn_from, n, seed, stratify)
+        return queue_named(self._session, self.path, name, drawn_from, how)
 
     def selections(self) -> SqlResult:
         """The stored selections: name, version, how many traces, how many were deleted since, and the query."""

@@ -1,5 +1,6 @@
 """Traces labelled one after another, as a form."""
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,14 +19,15 @@ from tunix_rt.store import Page, Selection, TraceStore
 from tunix_rt.store.filters import FILTERS, FilterArgs
 from tunix_rt.store.query.cursor import whole_number
 from tunix_rt.store.scores.labels import PREFIX, Said, label_scorer, label_word, labels_of
+from tunix_rt.store.selection import MOST_QUEUED
+from tunix_rt.validation import short
 from tunix_rt.widgets.form import Form, action, front_end
 
 FIRST_ERROR = "first error"
-# More than anyone labels in one go. A form reads at its start what is said of all: of 10,000 among 200,000 in 0.6 s.
-_MOST_TRACES = 10_000
 # Of the newest traces, where no queue is given.
 _NEWEST = 1_000
 _MOST_WORDS = 9
+_FULL_ID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 # What the front end does by the other letters; a word that begins with one of these has only its number.
 _KEYS_IN_USE = "ejknopuvw"
 
@@ -42,11 +44,11 @@ class _Change(NamedTuple):
 class LabelForm(Form):
     """Labels the traces of a queue one after another, by the keyboard or the mouse: each trace, and its steps.
 
-    `queue` is a Selection, a Page or ids (up to 10,000); without one it is the newest 1,000 traces that pass the
-    filters of `store.page`. `words` are one to nine labels; the key of the first is 1, and its first letter where no
-    other word and no other key has it. The form shows, counts and changes the labels of `annotator` only (by default
-    the setting), and begins at the first trace that has none. A label is stored as by `store.label`, before the next
-    trace is shown.
+    `queue` is that of `store.queue`, or its name; or a Selection, a Page or ids (up to 10,000); without one it is the
+    newest 1,000 traces that pass the filters of `store.page`. `words` are one to nine labels; the key of the first is
+    1, and its first letter where no other word and no other key has it. The form shows, counts and changes the labels
+    of `annotator` only (by default the setting), and begins at the first trace that has none. A label is stored as by
+    `store.label`, before the next trace is shown.
 
     `record` is the trace that is shown, None after the last; `position` its index in `ids`, those of the queue. Raises
     QueryInvalid for a queue, words or an annotator that are not valid.
@@ -62,7 +64,7 @@ class LabelForm(Form):
     def __init__(
         self,
         store: TraceStore | None = None,
-        queue: Selection | Page | Iterable[UUID | str] | None = None,
+        queue: str | Selection | Page | Iterable[UUID | str] | None = None,
         *,
         words: Sequence[str] = ("good", "bad", "unsure"),
         annotator: str | None = None,
@@ -72,7 +74,10 @@ class LabelForm(Form):
         who = self.store.settings.annotator if annotator is None else annotator
         self._scorer = label_scorer(who)
         choices = _choices(words)
+        if isinstance(queue, str) and not _FULL_ID.fullmatch(queue):
+            queue = _named(self.store, queue)
         self.ids = _ids(self.store, queue, filters)
+        self._name = (queue.name if isinstance(queue, Selection) else None) or ""
         # One action at a time, in threads of their own: a store that another process holds blocks no cell.
         self._turn = threading.RLock()
         self._said: dict[tuple[str, int | None], Said] = {}
@@ -91,7 +96,7 @@ class LabelForm(Form):
         """How many traces of the queue are labelled, and with which words."""
         now = self.progress
         counts = tuple((one["text"], one["n"]) for one in now["counts"])
-        return _Labelled(self.annotator, now["n_traces"], now["n_labelled"], counts)
+        return _Labelled(self._name, self.annotator, now["n_traces"], now["n_labelled"], counts)
 
     @action(aside=True)
     def label(self, word: str | None, step: int | None = None, note: str | None = None, id: str | None = None) -> None:
@@ -285,6 +290,7 @@ class LabelForm(Form):
         with self._action_lock, self.hold_sync():
             self.shown = shown
             self.progress = {
+                "queue": render.visible(self._name),
                 "position": self.position,
                 "n_traces": len(self.ids),
                 "n_labelled": sum(counts.values()),
@@ -315,6 +321,7 @@ class LabelForm(Form):
 class _Labelled:
     """The picture of the form; two pictures are equal if they look the same."""
 
+    queue: str
     annotator: str
     n_traces: int
     n_labelled: int
@@ -323,7 +330,8 @@ class _Labelled:
     @property
     def _facts(self) -> list[tuple[str, str]]:
         labelled = f"{self.n_labelled:,} of {render.count(self.n_traces, 'trace')}, by {self.annotator}"
-        return [("labelled", labelled), *((word, f"{n:,}") for word, n in self.counts)]
+        named = [("queue", self.queue)] if self.queue else []
+        return [*named, ("labelled", labelled), *((word, f"{n:,}") for word, n in self.counts)]
 
 
 def _note(text: Any) -> Any:
@@ -353,6 +361,15 @@ def _is_free(key: str) -> bool:
     return key.isalpha() and key not in _KEYS_IN_USE
 
 
+def _named(store: TraceStore, name: str) -> Selection:
+    try:
+        return store.select(name)
+    except QueryInvalid:
+        raise QueryInvalid(
+            f"queue={short(name)}: there is no queue of this name; draw one with store.queue(name, n=50)"
+        ) from None
+
+
 def _ids(store: TraceStore, queue: Any, filters: FilterArgs) -> list[str]:
     """The ids of the queue, each once."""
     if queue is None:
@@ -360,10 +377,10 @@ def _ids(store: TraceStore, queue: Any, filters: FilterArgs) -> list[str]:
     if filters:
         raise QueryInvalid("a queue is given, and filters too: use store.select(ids=queue, …) as the queue")
     if isinstance(queue, Iterable) and not isinstance(queue, str):
-        queue = [getattr(one, "id", one) for one in islice(queue, _MOST_TRACES + 1)]
+        queue = [getattr(one, "id", one) for one in islice(queue, MOST_QUEUED + 1)]
     ids = list(dict.fromkeys(FILTERS["ids"].kind.check("queue", queue)))
-    if len(ids) > _MOST_TRACES:
+    if len(ids) > MOST_QUEUED:
         raise QueryInvalid(
-            f"queue: more than {_MOST_TRACES:,} traces; draw some of them: store.select(ids=queue, limit=500, seed=0)"
+            f"queue: more than {MOST_QUEUED:,} traces; draw some of them: store.select(ids=queue, limit=500, seed=0)"
         )
     return ids
