@@ -1,13 +1,16 @@
-"""The commands that maintain a store: store info, verify, backup, compact, migrate; and health."""
+"""The commands that maintain a store: store info, verify, backup, compact, migrate; and health, delete."""
 
+import sys
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from tunix_rt.cli.command import FAILED, Call, command
+from tunix_rt.cli.completing import ids
+from tunix_rt.cli.filters import Filters
 from tunix_rt.cli.output import columns
-from tunix_rt.errors import StoreUnusable
+from tunix_rt.errors import QueryInvalid, StoreUnusable
 
 store = typer.Typer(no_args_is_help=True)
 
@@ -68,3 +71,38 @@ def health(call: Call) -> int:
     healthy = found.status == "healthy"
     call.report(found.to_dict(), str(found), well=healthy)
     return 0 if healthy else FAILED
+
+
+def delete(
+    *,
+    traces: Annotated[
+        list[str] | None,
+        typer.Argument(help="Ids, their beginnings, or latest; in place of filters.", metavar="ID", autocompletion=ids),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    filters: Filters,
+    call: Call,
+) -> int:
+    """Delete traces with their scores, by ids or by filters; says how many, and asks first."""
+    from tunix_rt.render import count
+
+    given = filters.values()
+    if bool(traces) == bool(given):
+        raise QueryInvalid("delete: pass either ids or filters; --where true deletes everything")
+    store = call.open_store()
+    if traces:
+        given = {"ids": [(store.latest() if one == "latest" else store.get(one)).id for one in traces]}
+    # Frozen: what is added while the question is open was not agreed to.
+    chosen = store.select(**given)
+    if len(chosen) and not yes:
+        traced = count(len(chosen), "trace")
+        if not sys.stdin.isatty():
+            raise QueryInvalid(
+                f"delete: {traced} would be deleted from {store.path}; pass --yes, as nobody can be asked"
+            )
+        if not typer.confirm(f"delete {traced} with their scores from {store.path}?", err=True):
+            call.note("nothing was deleted")
+            return FAILED
+    n_deleted = store.delete(ids=chosen) if len(chosen) else 0
+    call.report({"deleted": n_deleted}, f"{count(n_deleted, 'trace')} deleted")
+    return 0
