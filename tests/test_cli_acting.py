@@ -26,10 +26,9 @@ def test_traces_are_deleted_by_ids_or_filters_and_only_where_somebody_agrees(sto
     first, second = (str(one.id) for one in store.page(limit=2))
     store.label(first, "good", annotator="ada")
     asked = said("delete", "--source", "a", status=2)
-    assert (
-        asked == f"tunix-rt: delete: 2 traces would be deleted from {store.path}; pass --yes, as nobody can be asked\n"
-    )
-    assert "1 trace would be deleted" in said("delete", "latest", status=2)
+    said_of_two = "delete: 2 traces with their scores would be deleted"
+    assert asked == f"tunix-rt: {said_of_two} from {store.path}; pass --yes\n"
+    assert "1 trace with their scores would be deleted" in said("delete", "latest", status=2)
     assert "not found" in said("delete", "0" * 36, "--yes", status=1)
     for words in ((), (first, "--source", "a")):
         assert "delete: pass either ids or filters; --where true" in said("delete", "--yes", *words, status=2)

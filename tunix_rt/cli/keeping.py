@@ -10,7 +10,7 @@ from tunix_rt.cli.command import FAILED, Call, command
 from tunix_rt.cli.completing import ids
 from tunix_rt.cli.filters import Filters
 from tunix_rt.cli.output import columns
-from tunix_rt.errors import QueryInvalid, StoreUnusable
+from tunix_rt.errors import StoreUnusable
 
 store = typer.Typer(no_args_is_help=True)
 
@@ -85,22 +85,14 @@ def delete(
 ) -> int:
     """Delete traces with their scores, by ids or by filters; says how many, and asks first."""
     from tunix_rt.render import count
+    from tunix_rt.store.selection import named_for_deletion
 
     given = filters.values()
-    if bool(traces) == bool(given):
-        raise QueryInvalid("delete: pass either ids or filters; --where true deletes everything")
     store = call.open_store()
-    if traces:
-        given = {"ids": [(store.latest() if one == "latest" else store.get(one)).id for one in traces]}
-    # Frozen: what is added while the question is open was not agreed to.
-    chosen = store.select(**given)
+    chosen = named_for_deletion(store, traces, given, yes=yes or sys.stdin.isatty())
     if len(chosen) and not yes:
-        traced = count(len(chosen), "trace")
-        if not sys.stdin.isatty():
-            raise QueryInvalid(
-                f"delete: {traced} would be deleted from {store.path}; pass --yes, as nobody can be asked"
-            )
-        if not typer.confirm(f"delete {traced} with their scores from {store.path}?", err=True):
+        question = f"delete {count(len(chosen), 'trace')} with their scores from {store.path}?"
+        if not typer.confirm(question, err=True):
             call.note("nothing was deleted")
             return FAILED
     n_deleted = store.delete(ids=chosen) if len(chosen) else 0

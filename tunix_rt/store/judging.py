@@ -1,6 +1,6 @@
 """The calls of a store about what was said of its traces: scores, flags, selections, groups, agreement, overlap."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, Unpack, overload
@@ -26,11 +26,13 @@ from tunix_rt.store.scores.labels import add_label
 from tunix_rt.store.scores.overlap import Overlap, overlap
 from tunix_rt.store.scores.paired import SetComparison, compare_sets
 from tunix_rt.store.scores.plots import Plot, plot
+from tunix_rt.store.scores.run import ScoreReport, run
+from tunix_rt.store.scores.scorers import scoring_of
 from tunix_rt.store.selection import Choice, Selection, select
 
 
 class Judging:
-    """The part of a `TraceStore` that reads what was said of its traces, selects, counts and compares them."""
+    """The part of a `TraceStore` that scores and labels its traces, selects, counts and compares them."""
 
     path: Path
     settings: Settings
@@ -38,6 +40,42 @@ class Judging:
     get: Callable[[UUID | str], TraceRecord]
     page: Callable[..., Page]
     _temporary: Callable[[], AbstractContextManager[Any]]
+
+    def score(
+        self,
+        scorer: Any,
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        workers: int = 0,
+        timeout: float | None = None,
+        progress: Progress = True,
+        **filters: Unpack[FilterArgs],
+    ) -> ScoreReport:
+        """Scores the traces that pass the filters and have no score under this key yet, and stores the scores.
+
+        `scorer` is the name of a built-in one ("answer", "structure", "loop", …), whose options are `params`; a
+        function of a trace (TraceRecord) that returns a number, a boolean, a label, None (unscorable) or a Score; a
+        reward function of TRL, tunix or open-r1, f(prompts, completions, **columns), with columns from meta; or an
+        object with `name`, `version`, `params` and `score(texts)`. Functions get `params` as keywords.
+
+        The key is `name` (default: the function's), `version` (default: a hash of its source and closure) and `params`.
+        An exception in the scorer, or a result that is not a score, is the reason `error` of that trace. What was
+        scored until an interrupt stays, and the next call continues from there. `progress` is as for `load`, in traces.
+
+        `workers` processes, at most one per core, score instead of this one, with the same scores. Then a trace can
+        have a time-out, `timeout` in seconds, and the reason `timeout`; in process nothing can end a function. A
+        function of the notebook needs the package cloudpickle for that. Raises QueryInvalid for what cannot score.
+        """
+        return run(
+            self._session,
+            scoring_of(scorer, name=name, version=version, params=params),
+            Filters(**filters),
+            workers=workers,
+            timeout=timeout,
+            progress=progress,
+        )
 
     def label(
         self,

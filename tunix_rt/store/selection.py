@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -236,6 +236,22 @@ def select(session: Session, path: Path, filters: Filters, *, limit: int | None,
     """The selection, which is not stored, of the traces that pass the filters; see `TraceStore.select`."""
     how = Choice.checked(filters, limit, seed)
     return Selection(session, path, chosen(session, filters, how)["id"].combine_chunks(), how)
+
+
+def named_for_deletion(store: Any, ids: Sequence[str] | None, filters: dict[str, Any], *, yes: bool) -> Selection:
+    """What a shell or a magic names: traces by ids, their beginnings or `latest`, or else those that pass the filters.
+
+    It is frozen: what is added after it was counted is not in it. QueryInvalid with the number, unless `yes`.
+    """
+    if bool(ids) == bool(filters):
+        raise QueryInvalid("delete: pass either ids or filters; --where true deletes everything")
+    if ids:
+        filters = {"ids": [(store.latest() if one == "latest" else store.get(one)).id for one in ids]}
+    found: Selection = store.select(**filters)
+    if len(found) and not yes:
+        traces = render.count(len(found), "trace")
+        raise QueryInvalid(f"delete: {traces} with their scores would be deleted from {store.path}; pass --yes")
+    return found
 
 
 def _plain(value: Any) -> Any:
