@@ -249,7 +249,7 @@ def test_ids_flags_and_sources_complete_with_tab(shell):
     assert completions(shell, "%traces --meta !corr") == ["correct"]
     assert completions(shell, "%traces --score loo") == ["loop"]
     assert completions(shell, "%trace_load --kn") == ["--known"]
-    assert completions(shell, "%trace_load --m") == ["--map"]
+    assert completions(shell, "%trace_load --ma") == ["--map"]
     assert completions(shell, "%trace_watch --ev") == ["--every"]
     assert completions(shell, "%trace_watch --sp") == ["--split"]
     assert completions(shell, "%trace_load --format gs") == ["gsm8k", "gsm8k_solutions"]
