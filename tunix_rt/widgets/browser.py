@@ -47,6 +47,7 @@ class TraceBrowser(Form):
     shown = Dict().tag(sync=True)
     page: Page | None = None
     _esm: ClassVar[str] = front_end("rows", "browser")
+    _doing: ClassVar[str] = "still searching"
 
     def __init__(self, store: TraceStore | None = None, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> None:
         self.store = store or TraceStore()
@@ -264,7 +265,7 @@ class TraceBrowser(Form):
         filters, newer = self.filters, None if newer_than is None else self._from(newer_than)
 
         def count() -> None:
-            with self._counting, self.reporting(watch="count"):
+            with self._counting, self.in_background("count", "still counting"):
                 if self._count_wanted is not wanted:
                     return
                 n_found = self.store.count(**filters)
