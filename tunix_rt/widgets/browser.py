@@ -170,7 +170,8 @@ class TraceBrowser(Form):
         except TraceNotFound:
             # Deleted since the list was made: do not show the trace that was chosen before.
             self.selected_id = ""
-            raise
+            if not self._take_away({id}):
+                raise
 
     @action()
     def watch(self, live: bool) -> None:  # noqa: FBT001 - passed by name
@@ -181,14 +182,24 @@ class TraceBrowser(Form):
 
     @action(aside=True, watch=True)
     def look(self) -> None:
-        """Counts what is newer than the list, without moving it."""
+        """Counts what is newer than the list, without moving it, and takes away what was deleted elsewhere."""
         # Nothing is newer than the last possible time.
         n_new = 0
         if self._newest != LAST_TIME:
             since = None if self._newest is None else self._newest + _MICROSECOND
             n_new = self.store.count(**self._from(since))
+        page, known = self.picture(), {*self._ids(), self.selected_id} - {""}
+        there = set(self.store.select(ids=sorted(known))) if known else set()
         with self._action_lock:
             self.n_new = n_new
+            if page is self.page:
+                self._take_away(known - there)
+
+    @action()
+    def refresh(self) -> None:
+        """Counts anew what the list has and what is newer, and takes away what was deleted elsewhere."""
+        self.look()
+        self._count()
 
     @action()
     def move(self, by: int, start: str | None = None) -> None:
@@ -239,6 +250,22 @@ class TraceBrowser(Form):
         self._show(page, point=0)
         self.n_new = 0
         self._count()
+
+    def _take_away(self, gone: set[str]) -> int:
+        """Takes deleted traces out of the page, and does not show one of them any more; says so."""
+        if self.selected_id in gone:
+            self.selected_id = ""
+        page = self.picture()
+        n_gone = page.drop(gone)
+        if n_gone and not page.records:
+            self.first()
+        elif n_gone:
+            self._show(page, behind=self._behind_point)
+            self._count()
+        if n_gone:
+            were = "was" if n_gone == 1 else "were"
+            self.shown = self.shown | {"notice": f"{render.count(n_gone, 'trace')} {were} deleted."}
+        return n_gone
 
     def _show(self, page: Page, *, point: int | Literal["end", "as before"] = "as before", behind: int = 0) -> None:
         """Shows a page that begins `behind` traces after a point in the list."""

@@ -1,6 +1,6 @@
 """Pages, newest first, and the search for the rows of a page."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
@@ -95,6 +95,15 @@ class Page:
             return self.judged()
         except TunixRTError:
             return self.records
+
+    def drop(self, gone: Collection[str]) -> int:
+        """Takes traces that were deleted since out of the page, by their ids; returns how many."""
+        left = [at for at, record in enumerate(self.records) if str(record.id) not in gone]
+        n_gone = len(self.records) - len(left)
+        judged = self._judged
+        self.records, self.cursors = (tuple(all_of[at] for at in left) for all_of in (self.records, self.cursors))
+        self._judged = judged and tuple(judged[at] for at in left)
+        return n_gone
 
     def next_page(self) -> "Page":
         """The next page (by default, older traces); QueryInvalid on the last page."""

@@ -38,7 +38,7 @@ const COLUMN_ORDERS = {
  * @property {number} first_place how many traces are newer than the first row; -1 while that is counted
  * @property {number} n_found -1 while that is counted
  * @property {number} n_new
- * @property {{rows?: Row[], previous?: boolean, next?: boolean, empty?: string}} shown
+ * @property {{rows?: Row[], previous?: boolean, next?: boolean, empty?: string, notice?: string}} shown
  * @typedef {FormTraits & OwnBrowserTraits} BrowserTraits
  */
 
@@ -54,6 +54,7 @@ const COLUMN_ORDERS = {
  * @property {(args: {id: string}) => object} choose
  * @property {(args: {live: boolean}) => object} watch
  * @property {() => object} look
+ * @property {() => object} refresh
  * @property {(args: {by: number, start: string}) => object} move
  * @property {() => {sources: string[]}} sources
  */
@@ -153,8 +154,11 @@ function browserForm({ model, el, toolbarInto }) {
     return form.ask("watch", { live: !model.get("live") });
   }, { title: "Checks for new traces every 2 seconds; the list does not move" });
   live.prepend(h("span", { className: "trt-dot", "aria-hidden": "true" }));
+  const refresh = button("↻", () => ask("refresh"), {
+    className: "trt-icon", title: "Refresh: counts what is new, takes away what was deleted; the list does not move", "aria-label": "Refresh",
+  });
   const tools = h("div", { className: "trt-toolbar", role: "toolbar", "aria-label": "Find traces" },
-    search, more, field("Jump to", jump, "trt-inline"), live);
+    search, more, field("Jump to", jump, "trt-inline"), live, refresh);
 
   // The table.
   const { table, body, showTraces } = traceTable("Traces, newest first");
@@ -162,6 +166,7 @@ function browserForm({ model, el, toolbarInto }) {
   const list = h("div", { className: "trt-scrolled" }, table, empty);
 
   const place = h("span", { className: "trt-place", role: "status" });
+  const notice = h("span", { className: "trt-says", role: "status" });
   const news = button("", () => ask("first"), { className: "trt-news", hidden: true });
   const turns = {
     first: button("«", () => ask("first"), { title: "Newest", "aria-label": "Newest traces", className: "trt-icon" }),
@@ -170,7 +175,7 @@ function browserForm({ model, el, toolbarInto }) {
     last: button("»", () => ask("last"), { title: "Oldest", "aria-label": "Oldest traces", className: "trt-icon" }),
   };
   const pager = h("nav", { className: "trt-pager", "aria-label": "Pages" },
-    turns.first, turns.previous, place, news, turns.next, turns.last);
+    turns.first, turns.previous, place, news, turns.next, turns.last, notice);
 
   if (toolbarInto) toolbarInto.append(tools, filters);
   else form.root.append(tools, filters);
@@ -356,7 +361,9 @@ function browserForm({ model, el, toolbarInto }) {
   }
 
   function showRows() {
-    const { rows: shown = [], previous, next, empty: hint = "" } = model.get("shown");
+    const { rows: shown = [], previous, next, empty: hint = "", notice: said = "" } = model.get("shown");
+    notice.textContent = said;
+    const [firstId, at] = [body.rows[0]?.dataset.id, list.scrollTop];
     const hadFocus = body.contains(document.activeElement);
     const heading = document.activeElement?.closest("th")?.className;
     showTraces(shown);
@@ -373,7 +380,8 @@ function browserForm({ model, el, toolbarInto }) {
     turns.next.disabled = turns.last.disabled = !next;
     // A disabled button would keep the focus, and receive the keys.
     if (had instanceof HTMLButtonElement && had.disabled) (next ? turns.next : turns.previous).focus();
-    list.scrollTop = 0;
+    // Where only rows were taken away, the list does not move.
+    list.scrollTop = firstId !== undefined && firstId === shown[0]?.id ? at : 0;
     mark();
     if (hadFocus) rows().find((row) => row.tabIndex === 0)?.focus();
   }
