@@ -62,6 +62,14 @@ def test_text_is_found_in_prompt_steps_and_answer_whatever_its_case(full, text, 
     assert found(full, text=text) == prompts
 
 
+def test_a_long_text_is_found_as_a_short_one_is(store, make_trace):
+    long = "Straße (鶴) .* 27 \\D 'é' " * 700
+    store.add_many([make_trace("a", steps=[long]), make_trace("b", final_answer=long + "!"), make_trace("c")])
+    assert found(store, text=long.swapcase().replace("SS", "ß")) == ["b", "a"]
+    assert found(store, text=long.upper().replace("SS", "ß") + "!") == ["b"]
+    assert found(store, text=long + "?") == []
+
+
 @pytest.mark.parametrize(
     ("meta", "prompts"),
     [
