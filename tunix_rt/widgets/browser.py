@@ -1,7 +1,7 @@
 """The list of traces as a form."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, Unpack
@@ -18,6 +18,7 @@ from tunix_rt.store.filter_values import FIRST_TIME, LAST_TIME, TIME, as_time
 from tunix_rt.store.filters import FILTERS, FilterArgs, Filters, as_text
 from tunix_rt.store.query.cursor import cursor_at
 from tunix_rt.store.query.order import NEWEST_FIRST
+from tunix_rt.store.suggestions import suggestions
 from tunix_rt.widgets.form import Form, action, front_end
 
 _NOT_KNOWN = -1
@@ -46,7 +47,7 @@ class TraceBrowser(Form):
     n_new = Int(0).tag(sync=True)
     shown = Dict().tag(sync=True)
     page: Page | None = None
-    _esm: ClassVar[str] = front_end("rows", "browser")
+    _esm: ClassVar[str] = front_end("rows", "terms", "browser")
     _doing: ClassVar[str] = "still searching"
 
     def __init__(self, store: TraceStore | None = None, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> None:
@@ -188,12 +189,12 @@ class TraceBrowser(Form):
         if self._newest != LAST_TIME:
             since = None if self._newest is None else self._newest + _MICROSECOND
             n_new = self.store.count(**self._from(since))
-        page, known = self.picture(), {*self._ids(), self.selected_id} - {""}
-        there = set(self.store.select(ids=sorted(known))) if known else set()
+        page = self.picture()
+        gone = self._gone([*page, *([self.selected] if self.selected else [])])
         with self._action_lock:
             self.n_new = n_new
             if page is self.page:
-                self._take_away(known - there)
+                self._take_away(gone)
 
     @action()
     def refresh(self) -> None:
@@ -229,6 +230,11 @@ class TraceBrowser(Form):
         """The most frequent sources, to choose from."""
         return {"sources": [source for source, _ in self.store.info().sources if source][:_MOST_SOURCES]}
 
+    @action(aside=True, watch=True)
+    def suggest(self, name: str, text: str) -> dict[str, list[dict[str, str]]]:
+        """What the text in the field "meta" or "score" may become: keys and values of the newest traces."""
+        return {"suggestions": [one._asdict() for one in suggestions(self.store.sql, name, text)]}
+
     def _get(self, **asked: Any) -> Page:
         """A page in the order of the list."""
         return self.store.page(limit=self.limit, order_by=self.order_by, descending=self.descending, **asked)
@@ -250,6 +256,15 @@ class TraceBrowser(Form):
         self._show(page, point=0)
         self.n_new = 0
         self._count()
+
+    def _gone(self, seen: Sequence[TraceSummary | TraceRecord]) -> set[str]:
+        """The ids of those of the traces that are not in the store any more."""
+        ids, times = {str(one.id) for one in seen}, [one.created_at for one in seen]
+        if not ids:
+            return ids
+        # The times save reading the ids of all traces.
+        until = max(times) + _MICROSECOND if max(times) < LAST_TIME else None
+        return ids - set(self.store.select(ids=sorted(ids), since=min(times), until=until))
 
     def _take_away(self, gone: set[str]) -> int:
         """Takes deleted traces out of the page, and does not show one of them any more; says so."""

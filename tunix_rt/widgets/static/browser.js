@@ -21,7 +21,7 @@ const COLUMN_ORDERS = {
  * A filter that has a field of its own.
  * @typedef {object} FilterField
  * @property {string} name
- * @property {"text" | "count" | "number" | "time"} input
+ * @property {"text" | "count" | "number" | "time" | "terms"} input
  * @property {string} caption
  * @property {string} label
  * @property {boolean} beside
@@ -57,6 +57,7 @@ const COLUMN_ORDERS = {
  * @property {() => object} refresh
  * @property {(args: {by: number, start: string}) => object} move
  * @property {() => {sources: string[]}} sources
+ * @property {(args: {name: string, text: string}) => {suggestions: {value: string, label: string}[]}} suggest
  */
 
 /** @param {Context<BrowserTraits> & {toolbarInto?: HTMLElement}} context where the app has the toolbar elsewhere */
@@ -117,6 +118,7 @@ function browserForm({ model, el, toolbarInto }) {
     count: { type: "number", min: 0, inputMode: "numeric" },
     number: { type: "number", step: "any", inputMode: "decimal", placeholder: "any" },
     time: { type: "datetime-local", step: 1 },
+    terms: { type: "text", placeholder: "any", title: "Terms such as reward<1, model!=a, !truncated, with commas between; keys and values of the newest 1,000 traces are offered" },
   };
   /** @type {{[name: string]: HTMLInputElement}} */
   const fields = {};
@@ -129,12 +131,19 @@ function browserForm({ model, el, toolbarInto }) {
     else labelled.push(h("div", { className: "trt-pair" }, field(caption, fields[name])));
   }
   fields.source?.setAttribute("list", sources.id);
-  Object.values(fields).forEach(findAsTyped);
+  /** @type {HTMLElement[]} */
+  const offered = [];
+  for (const { name, input } of model.get("filter_fields")) {
+    const its = /** @type {HTMLInputElement} */ (fields[name]);
+    if (input === "terms") offered.push(offerTerms(form, name, its, findNow));
+    else findAsTyped(its);
+  }
   const others = h("div", { className: "trt-chips" });
   const filters = h(
     "div",
     { className: "trt-filters", id: `trt-filters-${form.me}`, hidden: true, role: "group", "aria-label": "Filters" },
     sources,
+    ...offered,
     ...labelled,
     others,
     button("Clear all", () => ask("find", { filters: {} }), { className: "trt-quietly" }),
