@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         Compaction,
         ExportReport,
         FlagReport,
+        GroupMatrix,
         Groups,
         LoadReport,
         Overlap,
@@ -89,8 +90,9 @@ _HOMES = {
     "trace_schema": "json_schema",
     "settings": "Settings",
     "store": (
-        "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Plot Rejection ScoreReport "
-        "Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore VerifyReport compare"
+        "Agreement Compaction ExportReport FlagReport GroupMatrix Groups LoadReport Overlap Page Plot Rejection "
+        "ScoreReport Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore VerifyReport "
+        "compare"
     ),
     "store.terms": "absent between ge gt le lt ne present",
     "widgets": "FolderWatch LabelForm StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
@@ -105,6 +107,7 @@ __all__ = [
     "ExportReport",
     "FlagReport",
     "FolderWatch",
+    "GroupMatrix",
     "Groups",
     "Health",
     "IdAmbiguous",
