@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from tunix_rt.trace_schema import json_schema
     from tunix_rt.widgets import (
         FolderWatch,
+        GroupBrowser,
         LabelForm,
         StoreStatus,
         TraceApp,
@@ -95,7 +96,7 @@ _HOMES = {
         "compare"
     ),
     "store.terms": "absent between ge gt le lt ne present",
-    "widgets": "FolderWatch LabelForm StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
+    "widgets": "FolderWatch GroupBrowser LabelForm StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
@@ -107,6 +108,7 @@ __all__ = [
     "ExportReport",
     "FlagReport",
     "FolderWatch",
+    "GroupBrowser",
     "GroupMatrix",
     "Groups",
     "Health",

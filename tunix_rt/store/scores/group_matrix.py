@@ -1,5 +1,6 @@
 """Groups as a matrix: a row for each prompt, a column for each policy, in the cells how often it is correct."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
@@ -182,24 +183,25 @@ class GroupMatrix:
 
     @property
     def _tables(self) -> list[render.Shown]:
+        return [policy_table(self.groups), self.table(range(len(self))[:_SHOWN])]
+
+    def table(self, chosen: Sequence[int]) -> render.Shown:
+        """The rows with these indices as they are shown, with the first eight policies."""
         names = self.policies[:_MOST_SHOWN_POLICIES]
         fields = [name for name in self.fields if any(row.fields[name] is not None for row in self.rows)]
-        rows = [
-            [at, *(row.fields[name] for name in fields), *(row.cells.get(one, "–") for one in range(len(names)))]
-            for at, row in enumerate(self.rows[:_SHOWN])
+        shown = [
+            [at, *(row.fields[name] for name in fields), *(row.cells.get(one) for one in range(len(names)))]
+            for at, row in ((at, self.rows[at]) for at in chosen)
         ]
-        rows = [["–" if one is None else str(one) for one in row] for row in rows]
         types = ("DOUBLE", *("VARCHAR" for _ in fields), *("DOUBLE" for _ in names))
         caption = f"{render.count(len(self), 'prompt')}, where policies differ most first"
-        if len(rows) < len(self):
-            caption = f"showing {len(rows)} of {caption}"
+        if len(chosen) < len(self):
+            caption = f"showing {len(chosen)} of {caption}"
         if len(names) < len(self.policies):
             caption += f" · {len(names)} of {len(self.policies)} policies"
         caption += " · correct/judged samples · traces: .page(i, policy) · as data: .df()"
-        return [
-            policy_table(self.groups),
-            render.Shown(("i", *fields, *names), types, rows, len(self), caption),
-        ]
+        said = [["–" if one is None else str(one) for one in row] for row in shown]
+        return render.Shown(("i", *fields, *names), types, said, len(self), caption)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -1,6 +1,9 @@
 """Groups of samples as they are shown: in facts, the rates of each policy, and the hardest groups."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 from tunix_rt import render
 from tunix_rt.analysis.statistics import FEWEST, Estimate
@@ -52,16 +55,20 @@ def group_table(groups: "Groups") -> render.Shown:
     # Those without a verdict come last.
     rates = [correct / judged if judged else 2 for correct, judged in verdicts]
     hardest = sorted(range(len(rates)), key=rates.__getitem__)[:_SHOWN]
+    counted = f"{render.count(len(groups), 'group')}, hardest first"
+    if len(hardest) < len(groups):
+        counted = f"showing {len(hardest)} of {counted}"
+    return rows_table(groups, hardest, f"{counted} · samples of one: .page(i) · as data: .df()")
+
+
+def rows_table(groups: "Groups", chosen: Sequence[int], caption: str) -> render.Shown:
+    """The groups with these indices, in this order."""
     fields = [name for name in groups.fields if name not in constant_fields(groups)]
     rows = [
         {"i": f"{at}"} | {_HEADERS.get(name, name): row[name] for name in fields} | _counts(row)
-        for at in hardest
-        for row in table.slice(at, 1).to_pylist()
+        for at, row in zip(chosen, groups.arrow().take(pa.array(chosen, pa.int64())).to_pylist(), strict=True)
     ]
-    counted = f"{render.count(len(groups), 'group')}, hardest first"
-    if len(rows) < len(groups):
-        counted = f"showing {len(rows)} of {counted}"
-    return _shown(rows, len(groups), f"{counted} · samples of one: .page(i) · as data: .df()")
+    return _shown(rows, len(groups), caption)
 
 
 def constant_fields(groups: "Groups") -> dict[str, str]:
