@@ -75,7 +75,7 @@ def test_axe_reports_nothing_in_any_form_and_theme(start_jupyter, path, theme, p
         app.get_by_role("row", name="3 + 2").click()
         expect(app.get_by_role("region", name="The trace").get_by_text("expected", exact=True)).to_be_visible()
         app.get_by_role("button", name="Filters").click()
-        app.get_by_role("button", name="Upload").click()
+        app.get_by_role("button", name="Add traces").click()
         # A viewer with Markdown, one with JSON, and an editor that has found a fault.
         page.get_by_role("region", name="Trace", exact=True).nth(1).locator(".trt-choice").get_by_text(
             "Markdown"
