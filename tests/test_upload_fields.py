@@ -96,6 +96,27 @@ def test_any_field_can_be_chosen_also_inside_of_others_and_the_first_rows_follow
     assert form.reports[0].counts == "1 added, 0 already stored, 1 rejected"
 
 
+def test_a_proposal_of_several_fields_is_a_choice_too_and_only_the_first_rows_are_read(front, form):
+    end = front(form)
+    row = {"instruction": "Add.", "input": "2, 2", "answer": "4", "n": None, "deep": {"a": {"b": {"c": 1}}}}
+    send(end, "a.jsonl", jsonl(*[row] * 30))
+    shown = end.state["shown_unread"]
+    assert chosen(shown)["prompt"] == ["instruction", "input"]
+    assert shown["proposals"][0]["line"] == "prompt ← instruction + input, model's text ← answer"
+    assert (shown["rows"][0]["prompt"], shown["rows"][2]["answer"]) == ("Add. 2, 2", "4")
+    assert shown["said"] == "Of the first 20 rows, all can be read this way."
+    assert [one["text"] for one in shown["choices"][3:6]] == ["n", 'deep.a.b · {"c": 1}', "instruction + input"]
+    # From Python, a mapping may have more than the form offers.
+    form.map_fields({"prompt": "input", "reasoning": "answer", "meta.run": {"value": "A"}, "meta.note": "n"})
+    shown = end.state["shown_unread"]
+    assert chosen(shown)["meta.run"] == {"value": "A"}
+    assert shown["targets"][-1]["label"] == "meta: note"
+    assert (shown["rows"][0]["steps"], shown["rows"][0]["meta"]) == (
+        "1 step: 4", "run: A · note: · also kept: instruction, deep",
+    )  # fmt: skip
+    form.leave_out()
+
+
 def test_files_dropped_at_once_are_one_load_and_those_that_cannot_be_read_wait_together(front, form, store, temporary):
     end = front(form)
     dropped = {

@@ -153,7 +153,7 @@ def test_a_file_of_30_mb_arrives_whole_with_its_progress(start_jupyter, path, tm
         expect(app.get_by_text("Sending rollouts.jsonl")).to_be_visible()
         expect(app.get_by_text("15,000 added · 0 already stored · 1 rejected")).to_be_visible(timeout=60_000)
         expect(app.get_by_role("progressbar")).to_be_hidden()
-        expect(app.get_by_text("from rollouts.jsonl")).to_be_visible()
+        expect(app.get_by_text("from rollouts.jsonl · format")).to_be_visible()
         expect(app.get_by_role("navigation").get_by_role("status")).to_have_text("1–20 of 15,000")
         with page.expect_download() as download:
             app.get_by_role("button", name="Download the rejected rows").click()
