@@ -141,8 +141,8 @@ def test_a_look_ends_early_and_the_next_one_goes_on(runs, store):
     write(runs / "b.jsonl", lines([ROW, ROW]))
     watch = store.watch(runs)
     asked = itertools.count()
-    # Asked at each row; before, at each of the two names, at the file, and at each piece that is read of it.
-    report = watch.poll(stopped=lambda: next(asked) > 8)
+    # Asked at each row; before, at the folder and each of its two names, at the file, and at each piece that is read of it.
+    report = watch.poll(stopped=lambda: next(asked) > 9)
     assert counts(report) == (4, 0, 0)
     assert (store.count(), watch.waiting, watch.n_files) == (4, [runs / "a.jsonl"], 0)
     for _ in range(3):
