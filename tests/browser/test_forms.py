@@ -82,7 +82,7 @@ def test_pages_turn_within_the_filter_and_back(start_jupyter, path, picture):
     jupyter.write("forms.ipynb", APP.format(path=path))
     with jupyter.open("forms.ipynb") as page:
         app = show_app(jupyter, page)
-        place = app.get_by_role("navigation").get_by_role("status")
+        place = app.get_by_role("navigation").get_by_role("status").first
         rows = app.locator(".trt-list tbody tr")
         expect(place).to_have_text("1–20 of 75")
         app.get_by_role("button", name="Older ›").click()
@@ -154,7 +154,7 @@ def test_a_file_of_30_mb_arrives_whole_with_its_progress(start_jupyter, path, tm
         expect(app.get_by_text("15,000 added · 0 already stored · 1 rejected")).to_be_visible(timeout=60_000)
         expect(app.get_by_role("progressbar")).to_be_hidden()
         expect(app.get_by_text("from rollouts.jsonl · format")).to_be_visible()
-        expect(app.get_by_role("navigation").get_by_role("status")).to_have_text("1–20 of 15,000")
+        expect(app.get_by_role("navigation").get_by_role("status").first).to_have_text("1–20 of 15,000")
         with page.expect_download() as download:
             app.get_by_role("button", name="Download the rejected rows").click()
         (rejected,) = download.value.path().read_text().splitlines()
