@@ -17,6 +17,7 @@ SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(STATIC
 FORMS = {
     "App": rt.TraceApp,
     "Browser": rt.TraceBrowser,
+    "Groups": rt.GroupBrowser,
     "Label": rt.LabelForm,
     "Status": rt.StoreStatus,
     "Upload": rt.UploadForm,

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         Compaction,
         ExportReport,
         FlagReport,
+        GroupMatrix,
         Groups,
         LoadReport,
         Overlap,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from tunix_rt.trace_schema import json_schema
     from tunix_rt.widgets import (
         FolderWatch,
+        GroupBrowser,
         LabelForm,
         StoreStatus,
         TraceApp,
@@ -89,11 +91,12 @@ _HOMES = {
     "trace_schema": "json_schema",
     "settings": "Settings",
     "store": (
-        "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Plot Rejection ScoreReport "
-        "Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore VerifyReport compare"
+        "Agreement Compaction ExportReport FlagReport GroupMatrix Groups LoadReport Overlap Page Plot Rejection "
+        "ScoreReport Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore VerifyReport "
+        "compare"
     ),
     "store.terms": "absent between ge gt le lt ne present",
-    "widgets": "FolderWatch LabelForm StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
+    "widgets": "FolderWatch GroupBrowser LabelForm StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
@@ -105,6 +108,8 @@ __all__ = [
     "ExportReport",
     "FlagReport",
     "FolderWatch",
+    "GroupBrowser",
+    "GroupMatrix",
     "Groups",
     "Health",
     "IdAmbiguous",
