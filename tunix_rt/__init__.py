@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from tunix_rt.store import (
         Agreement,
         Compaction,
+        Deletion,
         ExportReport,
         FlagReport,
         Groups,
@@ -89,8 +90,9 @@ _HOMES = {
     "trace_schema": "json_schema",
     "settings": "Settings",
     "store": (
-        "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Plot Rejection ScoreReport "
-        "Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore VerifyReport compare"
+        "Agreement Compaction Deletion ExportReport FlagReport Groups LoadReport Overlap Page Plot Rejection "
+        "ScoreReport Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore "
+        "VerifyReport compare"
     ),
     "store.terms": "absent between ge gt le lt ne present",
     "widgets": "FolderWatch LabelForm StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
@@ -100,6 +102,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = [
     "Agreement",
     "Compaction",
+    "Deletion",
     "Estimate",
     "ExportFailed",
     "ExportReport",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tunix_rt.store.selection import Selection
     from tunix_rt.store.store import TraceStore
     from tunix_rt.store.upkeep.compact import Compaction
+    from tunix_rt.store.upkeep.deletion import Deletion
     from tunix_rt.store.upkeep.health import StoreHealth
     from tunix_rt.store.upkeep.info import StoreInfo
     from tunix_rt.store.upkeep.verify import VerifyReport
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Agreement": "tunix_rt.store.scores.agreement",
     "Compaction": "tunix_rt.store.upkeep.compact",
+    "Deletion": "tunix_rt.store.upkeep.deletion",
     "ExportReport": "tunix_rt.store.export.export_report",
     "FlagReport": "tunix_rt.store.scores.flags",
     "Groups": "tunix_rt.store.scores.groups",
@@ -54,6 +56,7 @@ _HOMES = {
 __all__ = [
     "Agreement",
     "Compaction",
+    "Deletion",
     "ExportReport",
     "FlagReport",
     "Groups",
