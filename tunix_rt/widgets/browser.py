@@ -18,7 +18,8 @@ from tunix_rt.store.filter_values import FIRST_TIME, LAST_TIME, TIME, as_time
 from tunix_rt.store.filters import FILTERS, FilterArgs, Filters, as_text
 from tunix_rt.store.query.cursor import cursor_at
 from tunix_rt.store.query.order import NEWEST_FIRST
-from tunix_rt.widgets.form import Form, action, front_end
+from tunix_rt.widgets.chosen import MOST_CHOSEN, ChosenRows
+from tunix_rt.widgets.form import action, front_end
 
 _NOT_KNOWN = -1
 _MICROSECOND = timedelta(microseconds=1)
@@ -26,12 +27,14 @@ _LAST_DAY = LAST_TIME - timedelta(days=1)
 _MOST_SOURCES = 100
 
 
-class TraceBrowser(Form):
+class TraceBrowser(ChosenRows):
     """Traces, newest first, with search, filters, pages and live mode; `selected` is the trace of the chosen row.
 
     `filters` are those of `store.page` and may be set at any time; `order_by` and `descending` too, which `sort` sets.
     `page` is the Page that is shown, `first_place` how many traces are in front of its first, `n_found` how many
-    pass the filters (both -1 while they are counted), `n_new` how many were added since the list was made.
+    pass the filters (both -1 while they are counted), `n_new` how many were added since the list was made. `chosen_ids`
+    are the traces whose boxes are ticked, on any page, and `chosen` a Selection of them: to delete, with undo, to
+    label, to export, or to compare.
     """
 
     filters = Dict().tag(sync=True)
@@ -46,7 +49,7 @@ class TraceBrowser(Form):
     n_new = Int(0).tag(sync=True)
     shown = Dict().tag(sync=True)
     page: Page | None = None
-    _esm: ClassVar[str] = front_end("rows", "browser")
+    _esm: ClassVar[str] = front_end("rows", "chosen", "browser")
 
     def __init__(self, store: TraceStore | None = None, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> None:
         self.store = store or TraceStore()
@@ -85,6 +88,8 @@ class TraceBrowser(Form):
     @validate("selected_id")
     def _existing(self, proposal: Any) -> str:
         self.selected = self.store.get(proposal["value"]) if proposal["value"] else None
+        # It would hide the trace.
+        self.close_comparison()
         return str(self.selected.id) if self.selected else ""
 
     @action()
@@ -178,6 +183,11 @@ class TraceBrowser(Form):
         if live:
             self.look()
 
+    @action()
+    def choose_found(self) -> None:
+        """Ticks all traces that pass the filters; QueryInvalid for more than 10,000."""
+        self.chosen_ids = self.store.select(limit=MOST_CHOSEN + 1, **self.filters).ids
+
     @action(aside=True, watch=True)
     def look(self) -> None:
         """Counts what is newer than the list, without moving it."""
@@ -216,6 +226,23 @@ class TraceBrowser(Form):
     def sources(self) -> dict[str, list[str]]:
         """The most frequent sources, to choose from."""
         return {"sources": [source for source, _ in self.store.info().sources if source][:_MOST_SOURCES]}
+
+    def _show_again(self, gone: set[str]) -> None:
+        """Shows the page anew where it is, without the traces that are gone, and counts again."""
+        if self.selected_id in gone:
+            self.selected_id = ""
+        at = self.first_place
+        found = self._get(offset=at, **self.filters) if at > 0 else None
+        if found is not None and found.records:
+            self._show(found, point=at)
+            self._count()
+        elif at > 0 or self._point == "end":
+            self.last()
+            self._count()
+            if not self.picture().records:
+                self.first()
+        else:
+            self.first()
 
     def _get(self, **asked: Any) -> Page:
         """A page in the order of the list."""

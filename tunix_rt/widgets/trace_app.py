@@ -23,7 +23,7 @@ class TraceApp(Form):
     viewer = Instance(TraceViewer).tag(sync=True, **widget_serialization)
     upload = Instance(UploadForm).tag(sync=True, **widget_serialization)
     status = Instance(StoreStatus).tag(sync=True, **widget_serialization)
-    _esm: ClassVar[str] = front_end("rows", "browser", "viewer", "upload", "status", "app")
+    _esm: ClassVar[str] = front_end("rows", "chosen", "browser", "viewer", "upload", "status", "app")
 
     def __init__(self, store: TraceStore | None = None, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> None:
         self.store = store or TraceStore()

@@ -23,7 +23,7 @@ async function appForm({ model, el }) {
   form.root.classList.add("trt-app");
   form.root.append(head, incoming, h("div", { className: "trt-both" }, left, right), foot);
 
-  const list = browserForm({ model: its, el: left, toolbarInto: head });
+  const list = browserForm({ model: its, el: left, toolbarInto: head, compareInto: right });
   const views = [
     list,
     viewerForm({ model: trace, el: right }),

@@ -39,7 +39,7 @@ const COLUMN_ORDERS = {
  * @property {number} n_found -1 while that is counted
  * @property {number} n_new
  * @property {{rows?: Row[], previous?: boolean, next?: boolean, empty?: string}} shown
- * @typedef {FormTraits & OwnBrowserTraits} BrowserTraits
+ * @typedef {FormTraits & ChosenTraits & OwnBrowserTraits} BrowserTraits
  */
 
 /**
@@ -58,9 +58,12 @@ const COLUMN_ORDERS = {
  * @property {() => {sources: string[]}} sources
  */
 
-/** @param {Context<BrowserTraits> & {toolbarInto?: HTMLElement}} context where the app has the toolbar elsewhere */
-function browserForm({ model, el, toolbarInto }) {
-  /** @type {View<BrowserActions>} */
+/**
+ * @param {Context<BrowserTraits> & {toolbarInto?: HTMLElement, compareInto?: HTMLElement}} context where the app has the
+ *   toolbar and a comparison elsewhere
+ */
+function browserForm({ model, el, toolbarInto, compareInto }) {
+  /** @type {View<BrowserActions & ChosenActions>} */
   const form = openView(model, el, { label: "Traces" });
   // One search at a time; of the requests that come meanwhile only the last is sent.
   let latest = 0;
@@ -157,7 +160,7 @@ function browserForm({ model, el, toolbarInto }) {
     search, more, field("Jump to", jump, "trt-inline"), live);
 
   // The table.
-  const { table, body, showTraces } = traceTable("Traces, newest first");
+  const { table, body, showTraces } = traceTable("Traces, newest first", { choosable: true });
   const empty = h("div", { className: "trt-nothing" });
   const list = h("div", { className: "trt-scrolled" }, table, empty);
 
@@ -174,9 +177,16 @@ function browserForm({ model, el, toolbarInto }) {
 
   if (toolbarInto) toolbarInto.append(tools, filters);
   else form.root.append(tools, filters);
-  form.root.append(list, pager);
-
   const rows = () => [...body.rows];
+  const boxes = chosenRows(model, form, {
+    body,
+    rows,
+    current: () => rows().find((row) => row.tabIndex === 0),
+    focus: focusRow,
+    turn: (by) => go("move", [{ by, start: selected }]),
+  });
+  form.root.append(list, boxes.bar, pager);
+  (compareInto ?? form.root).append(boxes.comparison);
   const headings = () => [...(table.tHead?.rows[0]?.cells ?? [])];
   const isNewestFirst = () => model.get("order_by") === "created_at" && model.get("descending");
 
@@ -288,11 +298,16 @@ function browserForm({ model, el, toolbarInto }) {
 
   body.addEventListener("click", (event) => {
     const row = targetOf(event).closest("tr");
-    if (row) choose(row);
+    if (row && !boxes.click(event, row)) choose(row);
   });
   body.addEventListener("keydown", (event) => {
     const row = targetOf(event).closest("tr");
     if (!row) return;
+    if (boxes.key(event, row)) {
+      event.preventDefault();
+      event.stopPropagation();
+      return;
+    }
     const at = rows().indexOf(row);
     /** @type {{[key: string]: () => unknown}} */
     const acts = {
@@ -303,7 +318,6 @@ function browserForm({ model, el, toolbarInto }) {
       PageDown: () => turns.next.disabled || go("next", [], 0),
       PageUp: () => turns.previous.disabled || go("previous", [], 0),
       Enter: () => choose(row),
-      " ": () => choose(row),
     };
     const act = acts[event.key];
     if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -375,6 +389,7 @@ function browserForm({ model, el, toolbarInto }) {
     if (had instanceof HTMLButtonElement && had.disabled) (next ? turns.next : turns.previous).focus();
     list.scrollTop = 0;
     mark();
+    boxes.show();
     if (hadFocus) rows().find((row) => row.tabIndex === 0)?.focus();
   }
 
@@ -407,6 +422,7 @@ function browserForm({ model, el, toolbarInto }) {
   showFilters();
   showRows();
   showPlace();
+  boxes.showComparison();
   form.onClose(() => clearTimeout(typing));
   return { close: form.close, ask: form.ask, toolbar: tools, filters, search, list, pager };
 }

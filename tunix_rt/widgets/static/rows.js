@@ -67,22 +67,28 @@ function verdictCell({ verdict, expected }) {
 /**
  * An empty table of traces, its body, and what shows rows in it: the columns are those that these rows have.
  * @param {string} label
+ * @param {{choosable?: boolean}} [options] with a box in each row
  */
-function traceTable(label) {
+function traceTable(label, { choosable = false } = {}) {
   const head = h("thead", { role: "rowgroup" });
   const body = h("tbody", { role: "rowgroup" });
   const table = h("table", { className: "trt-list", role: "grid", "aria-label": label }, head, body);
   /** @param {Row[]} rows */
   function showTraces(rows) {
     const columns = COLUMNS.filter(({ has }) => !has || rows.some(has));
-    head.replaceChildren(h("tr", { role: "row" }, columns.map(({ name, heading, title }) =>
+    const boxes = (/** @type {string} */ name) => h("input", { type: "checkbox", tabIndex: -1, "aria-label": name });
+    head.replaceChildren(h("tr", { role: "row" },
+      choosable && h("th", { role: "columnheader", scope: "col", className: "trt-c-choose" }, boxes("Choose all on this page")),
+      columns.map(({ name, heading, title }) =>
       h("th", { role: "columnheader", scope: "col", className: `trt-c-${name}`, title }, heading))));
     const known = columns.some(({ has }) => has);
     // Where little room is, what is known of a trace says more than its size and source.
     const widths = columns.filter(({ name }) => name !== "prompt" && !(known && ["size", "source"].includes(name))).map(({ narrow = "minmax(0, 1fr)" }) => narrow);
-    table.style.setProperty("--trt-second-line", widths.join(" "));
+    table.style.setProperty("--trt-second-line", [...(choosable ? ["24px"] : []), ...widths].join(" "));
     table.classList.toggle("trt-knows", known);
-    body.replaceChildren(...rows.map((row) => h("tr", { role: "row", tabIndex: -1, "data-id": row.id }, columns.map((column) => {
+    body.replaceChildren(...rows.map((row) => h("tr", { role: "row", tabIndex: -1, "data-id": row.id },
+      choosable && h("td", { role: "gridcell", className: "trt-c-choose" }, boxes("Choose")),
+      columns.map((column) => {
       const cell = column.cell(row);
       cell.setAttribute("role", "gridcell");
       cell.classList.add(`trt-c-${column.name}`);
