@@ -33,7 +33,7 @@ from tunix_rt.store.query.ordered import OrderedSearch
 from tunix_rt.store.query.page import Page, Search
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.query.sql_result import SqlResult, run_sql
-from tunix_rt.store.scores.current import ALL_SHOWN, with_its_scores, with_scores
+from tunix_rt.store.scores.current import with_its_scores, with_scores
 from tunix_rt.store.scores.run import ScoreReport, run
 from tunix_rt.store.scores.scorers import scoring_of
 from tunix_rt.store.upkeep.backup import backup
@@ -212,9 +212,8 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
             "scores": request.scores,
         }
         get_page = partial(self.page, **same, **selection.given)
-        judge = partial(self._judged, scorers=(*ALL_SHOWN, *request.scores))
         with self._searching(selection, order) as search:
-            page = search.page(request, get_page=get_page, judge=judge)
+            page = search.page(request, get_page=get_page, judge=self._judged)
             if request.scores:
                 page.records = with_scores(search.cursor, page.records, request.scores)
         return page

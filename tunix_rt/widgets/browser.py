@@ -1,7 +1,7 @@
 """The list of traces as a form."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, Unpack
@@ -19,6 +19,7 @@ from tunix_rt.store.filters import FILTERS, FilterArgs, Filters, as_text
 from tunix_rt.store.query.cursor import cursor_at
 from tunix_rt.store.query.order import NEWEST_FIRST
 from tunix_rt.widgets.chosen import MOST_CHOSEN, ChosenRows
+from tunix_rt.widgets.columns import ColumnsOfRows, cells_of, columns_in
 from tunix_rt.widgets.form import action, front_end
 
 _NOT_KNOWN = -1
@@ -27,14 +28,15 @@ _LAST_DAY = LAST_TIME - timedelta(days=1)
 _MOST_SOURCES = 100
 
 
-class TraceBrowser(ChosenRows):
+class TraceBrowser(ChosenRows, ColumnsOfRows):
     """Traces, newest first, with search, filters, pages and live mode; `selected` is the trace of the chosen row.
 
     `filters` are those of `store.page` and may be set at any time; `order_by` and `descending` too, which `sort` sets.
     `page` is the Page that is shown, `first_place` how many traces are in front of its first, `n_found` how many
     pass the filters (both -1 while they are counted), `n_new` how many were added since the list was made. `chosen_ids`
     are the traces whose boxes are ticked, on any page, and `chosen` a Selection of them: to delete, with undo, to
-    label, to export, or to compare.
+    label, to export, or to compare. `columns` name what the list shows of each trace, as
+    `["preview", "verdict", "score.reward", "meta.model"]`.
     """
 
     filters = Dict().tag(sync=True)
@@ -49,20 +51,27 @@ class TraceBrowser(ChosenRows):
     n_new = Int(0).tag(sync=True)
     shown = Dict().tag(sync=True)
     page: Page | None = None
-    _esm: ClassVar[str] = front_end("rows", "chosen", "browser")
+    _esm: ClassVar[str] = front_end("rows", "columns", "chosen", "browser")
 
-    def __init__(self, store: TraceStore | None = None, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> None:
+    def __init__(
+        self,
+        store: TraceStore | None = None,
+        *,
+        limit: int = 20,
+        columns: Iterable[str] = (),
+        **filters: Unpack[FilterArgs],
+    ) -> None:
         self.store = store or TraceStore()
-        self.limit = limit
         self._newest: datetime | None = None
         self._counting = threading.Lock()
         self._count_wanted = object()
         self._point: int | Literal["end"] = 0
         self._behind_point = 0
         given = _as_json(filters)
-        # Before the widget is created, so that invalid filters leave none behind.
+        # Before the widget is created, so that what is invalid leaves none behind.
+        named = columns_in(columns)
         page = self.store.page(limit=limit, **NEWEST_FIRST, **given)
-        super().__init__(filters=given, filter_fields=_fields())
+        super().__init__(filters=given, filter_fields=_fields(), limit=limit, columns=named)
         self._show_newest(page)
 
     def picture(self) -> Page:
@@ -266,6 +275,14 @@ class TraceBrowser(ChosenRows):
         self.n_new = 0
         self._count()
 
+    def _show_columns(self) -> None:
+        if self.page is not None:
+            self._show(self.page, behind=self._behind_point)
+
+    def _show_anew(self) -> None:
+        if self.page is not None:
+            self.first()
+
     def _show(self, page: Page, *, point: int | Literal["end", "as before"] = "as before", behind: int = 0) -> None:
         """Shows a page that begins `behind` traces after a point in the list."""
         if point != "as before":
@@ -275,7 +292,10 @@ class TraceBrowser(ChosenRows):
         with self.hold_sync():
             self.first_place = self._place()
             self.shown = {
-                "rows": [row_of(record) for record in page.judged()],
+                "rows": [
+                    row_of(record, self.columns)
+                    for record in page.judged(scores=self._named("score."), facts=self._named("meta."))
+                ],
                 "previous": page.previous is not None,
                 "next": page.next is not None,
                 "empty": "" if page.records else _nothing(page),
@@ -333,8 +353,8 @@ def _plain(name: str, value: Any) -> Any:
     return plain(value)
 
 
-def row_of(record: TraceSummary) -> dict[str, Any]:
-    """A row as the front end shows it; control characters are made visible here."""
+def row_of(record: TraceSummary, columns: Sequence[str] = ()) -> dict[str, Any]:
+    """A row as the front end shows it, with these columns; control characters are made visible here."""
     known = render.judged(record.facts, record.scores)
     return {
         "id": str(record.id),
@@ -350,6 +370,7 @@ def row_of(record: TraceSummary) -> dict[str, Any]:
         "model": known.model,
         "training_step": known.training_step,
         "flags": list(known.flags),
+        "cells": cells_of(record, columns),
     }
 
 

@@ -30,7 +30,7 @@ class ChosenRows(Form):
     """
 
     store: TraceStore
-    chosen_ids: List[Any] = List().tag(sync=True)
+    chosen_ids: "List[Any]" = List().tag(sync=True)
     formats = List(Unicode(), list(WRITERS)).tag(sync=True)
     said = Unicode().tag(sync=True)
     can_undo = Bool(default_value=False).tag(sync=True)

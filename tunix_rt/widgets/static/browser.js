@@ -4,15 +4,6 @@ const TYPING_MS = 300; // a pause in typing that means "search now"
 const LOOK_MS = 2000; // how often live mode looks for new traces
 
 /**
- * What the list is sorted by, of each column that it can be sorted by.
- * @type {{[column: string]: string}}
- */
-const COLUMN_ORDERS = {
-  at: "created_at", prompt: "preview", verdict: "score.answer", reward: "meta.reward", origin: "meta.training_step",
-  steps: "n_steps", size: "n_chars", source: "source",
-};
-
-/**
  * The filters of `store.page`, as JSON; `text` is the search.
  * @typedef {{[name: string]: unknown}} TraceFilters
  */
@@ -39,7 +30,7 @@ const COLUMN_ORDERS = {
  * @property {number} n_found -1 while that is counted
  * @property {number} n_new
  * @property {{rows?: Row[], previous?: boolean, next?: boolean, empty?: string}} shown
- * @typedef {FormTraits & ChosenTraits & OwnBrowserTraits} BrowserTraits
+ * @typedef {FormTraits & ChosenTraits & ColumnsTraits & OwnBrowserTraits} BrowserTraits
  */
 
 /**
@@ -63,7 +54,7 @@ const COLUMN_ORDERS = {
  *   toolbar and a comparison elsewhere
  */
 function browserForm({ model, el, toolbarInto, compareInto }) {
-  /** @type {View<BrowserActions & ChosenActions>} */
+  /** @type {View<BrowserActions & ChosenActions & ColumnsActions>} */
   const form = openView(model, el, { label: "Traces" });
   // One search at a time; of the requests that come meanwhile only the last is sent.
   let latest = 0;
@@ -160,7 +151,11 @@ function browserForm({ model, el, toolbarInto, compareInto }) {
     search, more, field("Jump to", jump, "trt-inline"), live);
 
   // The table.
-  const { table, body, showTraces } = traceTable("Traces, newest first", { choosable: true });
+  const layout = () => ({ columns: model.get("columns"), widths: model.get("widths") });
+  const { table, body, showTraces, showWidths, shown: shownColumns } = traceTable("Traces, newest first", { choosable: true, layout });
+  const columns = columnsPanel(model, form, shownColumns);
+  const widened = widenedColumns(form, table);
+  live.before(columns.unfolder);
   const empty = h("div", { className: "trt-nothing" });
   const list = h("div", { className: "trt-scrolled" }, table, empty);
 
@@ -175,8 +170,7 @@ function browserForm({ model, el, toolbarInto, compareInto }) {
   const pager = h("nav", { className: "trt-pager", "aria-label": "Pages" },
     turns.first, turns.previous, place, news, turns.next, turns.last);
 
-  if (toolbarInto) toolbarInto.append(tools, filters);
-  else form.root.append(tools, filters);
+  (toolbarInto ?? form.root).append(tools, filters, columns.panel);
   const rows = () => [...body.rows];
   const boxes = chosenRows(model, form, {
     body,
@@ -205,14 +199,22 @@ function browserForm({ model, el, toolbarInto, compareInto }) {
     const by = model.get("order_by");
     const way = model.get("descending") ? "descending" : "ascending";
     for (const heading of headings()) {
-      const order = COLUMN_ORDERS[heading.className.replace("trt-c-", "")];
-      if (!order) continue;
-      const sorted = order === by;
-      heading.setAttribute("aria-sort", sorted ? way : "none");
-      if (!(heading.firstElementChild instanceof HTMLButtonElement))
-        heading.replaceChildren(button(heading.textContent ?? "", () => sortBy(order), { className: "trt-sort" }));
-      /** @type {HTMLElement} */ (heading.firstElementChild).tabIndex = sorted ? 0 : -1;
+      const { order, column } = heading.dataset;
+      if (!column) continue;
+      const sorted = order !== undefined && order === by;
+      if (order) heading.setAttribute("aria-sort", sorted ? way : "none");
+      if (!heading.querySelector(".trt-sort")) {
+        const text = heading.textContent ?? "";
+        const label = order ? button(text, () => sortBy(order), { className: "trt-sort" }) : h("span", { className: "trt-sort", tabIndex: -1 }, text);
+        label.setAttribute("aria-keyshortcuts", "Shift+ArrowLeft Shift+ArrowRight");
+        heading.replaceChildren(label);
+      }
+      /** @type {HTMLElement} */ (heading.querySelector(".trt-sort")).tabIndex = sorted ? 0 : -1;
     }
+    // Where the list is sorted by what no column shows, Tab reaches the first heading.
+    const sorts = headings().map((heading) => heading.querySelector(".trt-sort")).filter((one) => one instanceof HTMLElement);
+    if (sorts[0] && !sorts.some((one) => one.tabIndex === 0)) sorts[0].tabIndex = 0;
+    widened.show();
     table.setAttribute("aria-label", isNewestFirst() ? "Traces, newest first" : `Traces by ${by}, ${way}`);
     const [first, previous, next, last] = isNewestFirst() ? ["Newest", "‹ Newer", "Older ›", "Oldest"] : ["First", "‹ Previous", "Next ›", "Last"];
     const [before, behind] = isNewestFirst() ? [": newer traces", ": older traces"] : ["", ""];
@@ -225,8 +227,9 @@ function browserForm({ model, el, toolbarInto, compareInto }) {
   table.tHead?.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!step) return;
-    const buttons = headings().map((heading) => heading.querySelector("button")).filter((one) => one !== null);
-    buttons[buttons.indexOf(/** @type {HTMLButtonElement} */ (event.target)) + step]?.focus();
+    if (event.shiftKey) return;
+    const labels = headings().map((heading) => heading.querySelector(".trt-sort")).filter((one) => one instanceof HTMLElement);
+    labels[labels.indexOf(targetOf(event)) + step]?.focus();
     event.preventDefault();
   });
 
@@ -372,11 +375,11 @@ function browserForm({ model, el, toolbarInto, compareInto }) {
   function showRows() {
     const { rows: shown = [], previous, next, empty: hint = "" } = model.get("shown");
     const hadFocus = body.contains(document.activeElement);
-    const heading = document.activeElement?.closest("th")?.className;
+    const heading = document.activeElement?.closest("th")?.dataset.column;
     showTraces(shown);
     showOrder();
     // The headings may be new ones.
-    if (heading) headings().find((one) => one.className === heading)?.querySelector("button")?.focus();
+    if (heading) /** @type {HTMLElement | null | undefined} */ (headings().find((one) => one.dataset.column === heading)?.querySelector(".trt-sort"))?.focus();
     table.hidden = !shown.length;
     empty.hidden = shown.length > 0;
     const clear = Object.keys(model.get("filters")).length
@@ -390,6 +393,7 @@ function browserForm({ model, el, toolbarInto, compareInto }) {
     list.scrollTop = 0;
     mark();
     boxes.show();
+    columns.show();
     if (hadFocus) rows().find((row) => row.tabIndex === 0)?.focus();
   }
 
@@ -409,6 +413,7 @@ function browserForm({ model, el, toolbarInto, compareInto }) {
 
   form.on("change:filters", showFilters);
   form.on("change:shown", showRows);
+  form.on("change:widths", showWidths);
   for (const name of ["order_by", "descending"]) form.on(`change:${name}`, showOrder);
   form.on("change:selected_id", take);
   for (const name of ["shown", "n_found", "n_new", "first_place", "live"]) form.on(`change:${name}`, showPlace);
