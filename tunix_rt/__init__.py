@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         Deletion,
         ExportReport,
         FlagReport,
+        GroupMatrix,
         Groups,
         LoadReport,
         Overlap,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from tunix_rt.trace_schema import json_schema
     from tunix_rt.widgets import (
         FolderWatch,
+        GroupBrowser,
         LabelForm,
         StoreStatus,
         TraceApp,
@@ -90,12 +92,12 @@ _HOMES = {
     "trace_schema": "json_schema",
     "settings": "Settings",
     "store": (
-        "Agreement Compaction Deletion ExportReport FlagReport Groups LoadReport Overlap Page Plot Rejection "
-        "ScoreReport Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore "
+        "Agreement Compaction Deletion ExportReport FlagReport GroupMatrix Groups LoadReport Overlap Page Plot "
+        "Rejection ScoreReport Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore "
         "VerifyReport compare"
     ),
     "store.terms": "absent between ge gt le lt ne present",
-    "widgets": "FolderWatch LabelForm StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
+    "widgets": "FolderWatch GroupBrowser LabelForm StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
@@ -108,6 +110,8 @@ __all__ = [
     "ExportReport",
     "FlagReport",
     "FolderWatch",
+    "GroupBrowser",
+    "GroupMatrix",
     "Groups",
     "Health",
     "IdAmbiguous",

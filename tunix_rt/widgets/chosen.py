@@ -1,6 +1,5 @@
 """The rows that are chosen in a list of traces, and what can be done with them."""
 
-import threading
 import warnings
 from abc import abstractmethod
 from pathlib import Path
@@ -30,6 +29,7 @@ class ChosenRows(Form):
     """
 
     store: TraceStore
+    filters: Any
     chosen_ids: "List[Any]" = List().tag(sync=True)
     formats = List(Unicode(), list(WRITERS)).tag(sync=True)
     said = Unicode().tag(sync=True)
@@ -38,7 +38,6 @@ class ChosenRows(Form):
 
     def __init__(self, **traits: Any) -> None:
         self._deletions: list[Deletion] = []
-        self._acting = threading.RLock()
         self.comparison: TraceComparison | None = None
         super().__init__(**traits)
 
@@ -62,6 +61,11 @@ class ChosenRows(Form):
     def choose_rows(self, ids: list[str]) -> None:
         """Ticks exactly these traces."""
         self.chosen_ids = ids
+
+    @action()
+    def choose_found(self) -> None:
+        """Ticks all traces that pass the filters; QueryInvalid for more than 10,000."""
+        self.chosen_ids = self.store.select(limit=MOST_CHOSEN + 1, **self.filters).ids
 
     @action()
     def delete_chosen(self) -> None:
@@ -92,58 +96,51 @@ class ChosenRows(Form):
         there = f"; {n_there:,} {'was' if n_there == 1 else 'were'} there already" if n_there else ""
         self._say(f"Put back {render.count(n_restored, 'trace')}{there}.")
 
-    @action(aside=True)
+    @action()
     def label_chosen(self, word: str) -> None:
         """Labels each chosen trace, as `store.label` does."""
         word = label_word("label", word)
-        with self._acting:
-            ids, gone, n_labelled = self._some(), [], 0
-            try:
-                for one in ids:
-                    try:
-                        self.store.label(one, word)
-                        n_labelled += 1
-                    except TraceNotFound:
-                        gone.append(one)
-            finally:
-                by = self.store.settings.annotator
-                labelled = f"Labelled {render.count(n_labelled, 'trace')} {render.visible(word)}, by {by}"
-                with self._action_lock:
-                    self._show_again(set(gone))
-                    self.chosen_ids = [one for one in self.chosen_ids if one not in gone]
-                    self._say(f"{labelled}{_elsewhere(len(gone))}.")
+        ids, gone, n_labelled = self._some(), set(), 0
+        try:
+            for one in ids:
+                try:
+                    self.store.label(one, word)
+                    n_labelled += 1
+                except TraceNotFound:
+                    gone.add(one)
+        finally:
+            # Also of those before an error: each label is stored by itself.
+            labelled = f"Labelled {render.count(n_labelled, 'trace')} {render.visible(word)}"
+            self._say(f"{labelled}, by {self.store.settings.annotator}{_elsewhere(len(gone))}.")
+        self.chosen_ids = [one for one in ids if one not in gone]
+        self._show_again(gone)
 
-    @action(aside=True)
+    @action()
     def export_chosen(self, path: str, format: str | None = None, replace: bool = False) -> None:  # noqa: FBT001, FBT002 - passed by name
         """Exports the chosen traces as `store.export` does; a file that exists is replaced only with `replace`."""
+        ids = self._some()
         if not path.strip():
             raise QueryInvalid("export: name a file, such as chosen.jsonl")
         target = Path(path.strip()).expanduser()
-        with self._acting, warnings.catch_warnings():
+        if target.exists() and not replace:
+            raise QueryInvalid(f"export: {target} exists already; choose another name, or to replace it")
+        with warnings.catch_warnings():
             # That no row was written is in the report.
             warnings.simplefilter("ignore")
-            ids = self._some()
-            if target.exists() and not replace:
-                raise QueryInvalid(f"export: {target} exists already; choose another name, or to replace it")
             report = self.store.export(target, format=format or None, ids=ids, progress=False)
         out = "".join(f"; left out {n:,}: {why}" for why, n in report.left_out.items())
         rows = f"{render.count(report.rows, 'row')} of {render.count(len(ids), 'trace')}"
-        size = render.size(report.size_bytes)
         file = (report.path or target).absolute()
-        with self._action_lock:
-            self._say(f"Exported {rows} as {report.format} to {file} ({size}){out}.")
+        self._say(f"Exported {rows} as {report.format} to {file} ({render.size(report.size_bytes)}){out}.")
 
-    @action(aside=True)
+    @action()
     def compare_chosen(self) -> None:
         """Compares the two chosen traces step by step; `comparison` is the result."""
-        with self._acting:
-            ids = self._some()
-            if len(ids) != _TWO:
-                raise QueryInvalid(f"compare: {len(ids):,} traces are chosen; choose exactly two")
-            comparison = self.store.compare(*ids)
-            html = str(render.comparison_html(comparison))
-        with self._action_lock:
-            self.comparison, self.compared = comparison, html
+        ids = self._some()
+        if len(ids) != _TWO:
+            raise QueryInvalid(f"compare: {len(ids):,} traces are chosen; choose exactly two")
+        comparison = self.store.compare(*ids)
+        self.comparison, self.compared = comparison, str(render.comparison_html(comparison))
 
     @action()
     def close_comparison(self) -> None:

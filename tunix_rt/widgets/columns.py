@@ -124,3 +124,24 @@ def cells_of(record: TraceSummary, columns: Sequence[str]) -> dict[str, str]:
         elif name in ("trace_version", "id"):
             texts[name] = render.visible(str(getattr(record, name)))
     return {name: text for name, text in texts.items() if text}
+
+
+def row_of(record: TraceSummary, columns: Sequence[str] = ()) -> dict[str, Any]:
+    """A row as the front end shows it, with these columns; control characters are made visible here."""
+    known = render.judged(record.facts, record.scores)
+    return {
+        "id": str(record.id),
+        "at": render.utc_exact(record.created_at),
+        "preview": render.visible(record.preview),
+        "n_steps": record.n_steps,
+        "n_chars": record.n_chars,
+        "source": record.source and render.visible(record.source),
+        "answer": record.answer and render.visible(record.answer),
+        "verdict": known.verdict._asdict() if known.verdict.is_known else None,
+        "expected": known.expected,
+        "reward": known.reward,
+        "model": known.model,
+        "training_step": known.training_step,
+        "flags": list(known.flags),
+        "cells": cells_of(record, columns),
+    }

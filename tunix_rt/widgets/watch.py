@@ -16,7 +16,7 @@ from tunix_rt.paths import local_path
 from tunix_rt.store import LoadReport, Page, TraceStore
 from tunix_rt.store.ingest.load import Split
 from tunix_rt.store.query.order import NEWEST_FIRST
-from tunix_rt.widgets.browser import row_of
+from tunix_rt.widgets.columns import row_of
 from tunix_rt.widgets.form import OpeningForm, action, front_end
 
 _SHOWN_WAITING = 5
@@ -103,7 +103,7 @@ class FolderWatch(OpeningForm):
         # A thread that was stopped may still be at its last row.
         with self._at_work:
             while not stopped():
-                with self.reporting(watch="look"):
+                with self.in_background("look"):
                     try:
                         report = self._watch.poll(stopped=stopped)
                         self._note(report)
