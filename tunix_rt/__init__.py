@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from tunix_rt.store import (
         Agreement,
         Compaction,
+        Deletion,
         ExportReport,
         FlagReport,
         GroupMatrix,
@@ -91,9 +92,9 @@ _HOMES = {
     "trace_schema": "json_schema",
     "settings": "Settings",
     "store": (
-        "Agreement Compaction ExportReport FlagReport GroupMatrix Groups LoadReport Overlap Page Plot Rejection "
-        "ScoreReport Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore VerifyReport "
-        "compare"
+        "Agreement Compaction Deletion ExportReport FlagReport GroupMatrix Groups LoadReport Overlap Page Plot "
+        "Rejection ScoreReport Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore "
+        "VerifyReport compare"
     ),
     "store.terms": "absent between ge gt le lt ne present",
     "widgets": "FolderWatch GroupBrowser LabelForm StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
@@ -103,6 +104,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = [
     "Agreement",
     "Compaction",
+    "Deletion",
     "Estimate",
     "ExportFailed",
     "ExportReport",

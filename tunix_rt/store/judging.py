@@ -19,7 +19,7 @@ from tunix_rt.store.query.order import NEWEST_FIRST
 from tunix_rt.store.query.page import Page
 from tunix_rt.store.query.sql_result import SqlResult
 from tunix_rt.store.scores.agreement import Agreement, agreement, disagreements
-from tunix_rt.store.scores.current import current_scores, judged
+from tunix_rt.store.scores.current import ALL_SHOWN, current_scores, judged
 from tunix_rt.store.scores.flags import FlagReport, flag, flag_report
 from tunix_rt.store.scores.groups import Groups, groups
 from tunix_rt.store.scores.labels import add_label
@@ -253,5 +253,7 @@ class Judging:
             how: dict[str, Any] = {"n": n, "filters": selection, "progress": progress, "get_page": self.page}
             return overlap(self._session, given._session, **how)  # noqa: SLF001 - a store of this class
 
-    def _judged(self, summaries: Sequence[TraceSummary], *, scorers: Sequence[str]) -> tuple[TraceSummary, ...]:
-        return judged(self._session, summaries, scorers=scorers)
+    def _judged(
+        self, summaries: Sequence[TraceSummary], scorers: Sequence[str], keys: Sequence[str]
+    ) -> tuple[TraceSummary, ...]:
+        return judged(self._session, summaries, scorers=(*ALL_SHOWN, *scorers), keys=keys)
