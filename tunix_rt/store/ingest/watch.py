@@ -82,6 +82,8 @@ class _Seen:
         self.reported_reason = ""
         self.not_before = 0.0
         self.is_half_loaded = False
+        # The size before it became shorter; 0 again when it has grown to that.
+        self.was_larger = 0
 
     def note(self, stamp: _Stamp) -> None:
         """Notes the current state of the file."""
@@ -91,6 +93,8 @@ class _Seen:
         if self.stamp is None or stamp.inode != self.stamp.inode or stamp.size <= self.stamp.size:
             # Another file, or one that was rewritten: nothing of it has been loaded.
             self.loaded, self.n_added, self.reported_line, self.reported_reason = 0, 0, 0, ""
+        before = max(self.was_larger, self.stamp.size if self.stamp else 0)
+        self.was_larger = before if stamp.size < before else 0
         self.stamp, self.quiet_polls = stamp, 0
 
     def is_unread(self) -> bool:
@@ -146,6 +150,8 @@ class Watch:
 
     `total` is the report of all polls, without samples; its `already_stored` traces were in the store before. `waiting`
     are the files that are not complete yet, `n_files` is how many were read, and `missing` is why there is no file.
+    `gone` are files that were read and are no longer there, `shorter` those that were longer before, and are read again
+    from their start; their traces stay.
     """
 
     def __init__(
@@ -183,6 +189,17 @@ class Watch:
     def waiting(self) -> list[Path]:
         """The files with something that was not loaded yet: they may still be written."""
         return [path for path in self._there if (seen := self._seen.get(path)) and seen.is_unread()]
+
+    @property
+    def gone(self) -> list[Path]:
+        """The files that were read, and that the last poll did not find."""
+        there = {*self._there}
+        return [path for path, seen in self._seen.items() if seen.loaded and path not in there]
+
+    @property
+    def shorter(self) -> list[Path]:
+        """The files that are there and were longer before."""
+        return [path for path in self._there if (seen := self._seen.get(path)) and seen.was_larger]
 
     def __iter__(self) -> Iterator[LoadReport]:
         last = False
