@@ -149,7 +149,7 @@ def test_a_form_that_is_closed_forgets_the_file_on_its_way(front, form, temporar
 
 
 FULL = """
-import logging, os, resource, signal, sys, tempfile
+import logging, os, resource, signal, sys, tempfile, threading
 from pathlib import Path
 import tunix_rt as rt
 logging.disable()
@@ -160,10 +160,17 @@ store = rt.TraceStore(sys.argv[1])
 form = rt.UploadForm(store)
 form.begin([{"name": "a.jsonl", "size": 30_000}])
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+
+def ask(action, *buffers, **args):
+    form._answer(form, {"do": action, "id": "1", "args": args}, [*map(memoryview, buffers)])
+    for thread in threading.enumerate():
+        if thread.name == "tunix_rt-actions":
+            thread.join()
+
 for at in (0, 10_000, 20_000):
-    form._answer(form, {"do": "receive", "id": "1", "args": {"file": 0, "at": at}}, [memoryview(bytes(10_000))])
+    ask("receive", bytes(10_000), file=0, at=at)
     print(form.problem)
-form._answer(form, {"do": "begin", "id": "1", "args": {"files": [{"name": "b.jsonl", "size": 100}]}}, [])
+ask("begin", files=[{"name": "b.jsonl", "size": 100}])
 print(form.problem, len(list(folder.iterdir())))
 form.cancel()
 print(len(list(folder.iterdir())))

@@ -89,6 +89,20 @@ def params_in(pairs: Iterable[str] | None) -> dict[str, Any] | None:
     return {key: _value(text) for key, text in _split("--param", "KEY=VALUE", pairs or ())} or None
 
 
+def meta_in(pairs: Iterable[str] | None) -> dict[str, Any] | None:
+    """The same for what is added to meta; QueryInvalid for a key that is empty or comes twice.
+
+    >>> meta_in(["run=A", "training_step=20"])
+    {'run': 'A', 'training_step': 20}
+    """
+    meta: dict[str, Any] = {}
+    for key, text in _split("--meta", "KEY=VALUE, such as run=A", pairs or ()):
+        if not key or key in meta:
+            raise QueryInvalid(f"--meta {key}={text}: the key is {'given twice' if key else 'missing'}")
+        meta[key] = _value(text)
+    return meta or None
+
+
 def mapping_in(pairs: Iterable[str] | None) -> dict[str, Any] | None:
     """The mapping of TARGET=FIELD pairs, None without pairs; QueryInvalid for one that is not a pair or comes twice.
 

@@ -1,6 +1,5 @@
 """The samples of each prompt side by side, as a form: which prompts teach something, and prompts × policies."""
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Unpack
 
@@ -65,14 +64,13 @@ class GroupBrowser(Form):
         self.store = store or TraceStore()
         self.limit = limit
         self._by = by
-        # One action at a time, in threads of their own: a store that another process holds blocks no cell.
-        self._turn = threading.RLock()
         self.comparison: TraceComparison | None = None
         self._first = 0
         self._found: list[int] = []
         # Before the widget is created, so that invalid filters leave none behind.
         self._take(filters)
         super().__init__(viewer=TraceViewer(self.store))
+        self.viewer.lane = self.lane
         self.viewer.can_move = True
         self.viewer.on_move = self.move
         self._tell()
@@ -98,23 +96,23 @@ class GroupBrowser(Form):
 
     def find(self, **filters: Unpack[FilterArgs]) -> None:
         """Groups the traces that pass other filters; all filters, as for `store.groups`."""
-        with self._turn:
+        with self.lane.lock:
             self._take(filters)
             self.policy = _ALL
             self._tell()
             self._begin()
 
-    @action(aside=True)
+    @action()
     def refresh(self) -> None:
         """Groups the traces anew: more may have been added, and scored."""
-        with self._turn:
+        with self.lane.lock:
             name = self._policies[self.policy] if self.policy != _ALL else None
             self._take(self.filters)
             self.policy = self._policies.index(name) if name in self._policies else _ALL
             self._tell()
             self._begin()
 
-    @action(aside=True)
+    @action()
     def narrow(
         self,
         level: str | None = None,
@@ -126,7 +124,7 @@ class GroupBrowser(Form):
 
         What is None stays as it is. Raises QueryInvalid for a value that is none of these.
         """
-        with self._turn:
+        with self.lane.lock:
             level, policy = self.level if level is None else level, self.policy if policy is None else policy
             least, most = self.least if least is None else least, self.most if most is None else most
             if level not in ("", *LEVELS):
@@ -142,23 +140,23 @@ class GroupBrowser(Form):
                 self._tell()
                 self._begin()
 
-    @action(aside=True)
+    @action()
     def sort(self, order_by: str, descending: bool) -> None:  # noqa: FBT001 - passed by name
         """Sorts by "pass_rate", "prompt", "samples", "reward", "reward_spread" or "agreement" (unknown ones last).
 
         In the matrix by "difference", "prompt", or the pass rate of a policy, by its index as text.
         """
-        with self._turn:
+        with self.lane.lock:
             known = ORDERS if self.view == "groups" else (*_MATRIX_ORDERS, *map(str, range(len(self._policies))))
             if order_by not in known:
                 raise QueryInvalid(f"order_by={short(order_by)}: must be one of {', '.join(known[:8])}")
             self.order_by, self.descending = order_by, bool(descending)
             self._begin()
 
-    @action(aside=True)
+    @action()
     def see(self, view: str) -> None:
         """Shows the "groups", or the "matrix" of prompts × policies."""
-        with self._turn:
+        with self.lane.lock:
             if view not in _FIRST_ORDER:
                 raise QueryInvalid(f"view={short(view)}: must be groups or matrix")
             with self.hold_sync():
@@ -166,10 +164,10 @@ class GroupBrowser(Form):
                 self.order_by, self.descending = _FIRST_ORDER[view]
                 self._begin()
 
-    @action(aside=True)
+    @action()
     def turn(self, to: str) -> None:
         """Shows the "first", "previous", "next" or "last" page."""
-        with self._turn:
+        with self.lane.lock:
             last = max(0, (len(self._found) - 1) // self.limit * self.limit)
             ways = {"first": 0, "previous": self._first - self.limit, "next": self._first + self.limit, "last": last}
             if to not in ways:
@@ -177,16 +175,16 @@ class GroupBrowser(Form):
             self._first = min(max(ways[to], 0), last)
             self._show()
 
-    @action(aside=True)
+    @action()
     def choose(self, group: int, id: str | None = None) -> None:
         """Shows a sample of the group with this index in `groups`: the one with this id, or the newest."""
-        with self._turn:
+        with self.lane.lock:
             self._open(group, id)
 
-    @action(aside=True)
+    @action()
     def compare(self, id: str) -> None:
         """Compares the sample that is shown with another one, as `store.compare` does."""
-        with self._turn:
+        with self.lane.lock:
             if self.record is None:
                 raise QueryInvalid("no sample is shown; choose one, then another one to compare it with")
             first = str(self.record.id)
@@ -195,15 +193,15 @@ class GroupBrowser(Form):
             self.comparison = self.store.compare(first, id)
             self.compared = {"html": self.comparison._repr_html_(), "a": first, "b": id}  # type: ignore[attr-defined]
 
-    @action(aside=True)
+    @action()
     def end_comparison(self) -> None:
         """Shows the trace again in place of the comparison."""
-        with self._turn:
+        with self.lane.lock:
             self.comparison, self.compared = None, {}
 
     def move(self, by: int) -> None:
         """Shows the next older sample of the open group (`by` 1), or the next newer one (-1); at its ends, none."""
-        with self._turn, self.reporting():
+        with self.lane.lock, self.reporting():
             ids = [one["id"] for one in self.chosen.get("marks", ())]
             now = self.chosen.get("id")
             at = ids.index(now) + by if now in ids else 0

@@ -46,10 +46,12 @@ class FolderWatch(OpeningForm):
         format: str | None = None,
         mapping: Mapping[str, Any] | None = None,
         split: Split | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = local_path(path, SourceInvalid)
         self.store = store or TraceStore()
-        self._watch = self.store.watch(self.path, format=format, mapping=mapping, every=every, split=split)
+        how: Any = {"format": format, "mapping": mapping, "split": split, "meta": meta}
+        self._watch = self.store.watch(self.path, every=every, **how)
         self._stop = threading.Event()
         self._at_work = threading.Lock()
         self._last_at: datetime | None = None

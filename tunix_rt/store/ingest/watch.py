@@ -3,10 +3,10 @@
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from tunix_rt.errors import QueryInvalid, SourceInvalid
 from tunix_rt.formats import (
@@ -25,7 +25,7 @@ from tunix_rt.formats import (
 from tunix_rt.paths import local_path
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.ingest.dedup import Duplicates, MovedIds
-from tunix_rt.store.ingest.encoding import encoded
+from tunix_rt.store.ingest.encoding import checked_meta, encoded
 from tunix_rt.store.ingest.load import Loading, Split, noting, split_format
 from tunix_rt.store.ingest.load_report import LoadReport
 from tunix_rt.store.ingest.tail import QUIET_POLLS, end_of_complete
@@ -46,6 +46,7 @@ def watch(
     every: float,
     stop: Stop | None,
     split: Split | None,
+    meta: Mapping[str, Any] | None,
 ) -> "Watch":
     """A watch that has not begun; see `TraceStore.watch`."""
     session.refuse_read_only()
@@ -55,7 +56,8 @@ def watch(
     if stop is not None and not isinstance(stop, threading.Event) and not callable(stop):
         raise QueryInvalid(f"stop={short(stop)}: must be a function without arguments or a threading.Event")
     insisted = split_format(insisted, split)
-    return Watch(session, path, insisted, every=every, stop=stop, by_turn=bool(split))
+    of_each = checked_meta(meta, session.settings.trace_max_bytes)
+    return Watch(session, path, insisted, every=every, stop=stop, by_turn=bool(split), meta=of_each)
 
 
 class _Stamp(NamedTuple):
@@ -161,6 +163,7 @@ class Watch:
         every: float = 2.0,
         stop: Stop | None = None,
         by_turn: bool = False,
+        meta: dict[str, Any] | None = None,
     ) -> None:
         self.path = path
         self.every = every
@@ -170,6 +173,7 @@ class Watch:
         self._session = session
         self._format = format
         self._by_turn = by_turn
+        self._meta = meta
         # All their digests count as one load.
         self._seen: dict[Path, _Seen] = {}
         self._duplicates = Duplicates(session.path)
@@ -304,7 +308,7 @@ class Watch:
             for found in self._found_in(source, poll):
                 poll.check()
                 if not isinstance(found, Rejection) or seen.is_news(found, reported_line):
-                    loading.take(encoded(found, self._session.settings.trace_max_bytes))
+                    loading.take(encoded(found, self._session.settings.trace_max_bytes, self._meta))
         except _Stopped:
             loading.store()
             raise
