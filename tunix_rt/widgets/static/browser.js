@@ -175,7 +175,7 @@ function browserForm({ model, el, toolbarInto }) {
   const list = h("div", { className: "trt-scrolled" }, table, empty);
 
   const place = h("span", { className: "trt-place", role: "status" });
-  const notice = h("span", { className: "trt-says", role: "status" });
+  const notice = h("div", { className: "trt-notice", role: "status" });
   const news = button("", () => ask("first"), { className: "trt-news", hidden: true });
   const turns = {
     first: button("«", () => ask("first"), { title: "Newest", "aria-label": "Newest traces", className: "trt-icon" }),
@@ -184,11 +184,11 @@ function browserForm({ model, el, toolbarInto }) {
     last: button("»", () => ask("last"), { title: "Oldest", "aria-label": "Oldest traces", className: "trt-icon" }),
   };
   const pager = h("nav", { className: "trt-pager", "aria-label": "Pages" },
-    turns.first, turns.previous, place, news, turns.next, turns.last, notice);
+    turns.first, turns.previous, place, news, turns.next, turns.last);
 
   if (toolbarInto) toolbarInto.append(tools, filters);
   else form.root.append(tools, filters);
-  form.root.append(list, pager);
+  form.root.append(list, notice, pager);
 
   const rows = () => [...body.rows];
   const headings = () => [...(table.tHead?.rows[0]?.cells ?? [])];
