@@ -78,7 +78,7 @@ def test_axe_reports_nothing_in_any_form_and_theme(start_jupyter, path, theme, p
         app.get_by_role("row", name="3 + 2").click()
         expect(app.get_by_role("region", name="The trace").get_by_text("expected", exact=True)).to_be_visible()
         app.get_by_role("button", name="Filters").click()
-        app.get_by_role("button", name="Upload").click()
+        app.get_by_role("button", name="Add traces").click()
         # Groups: a comparison of two samples, and a matrix of which a cell is open.
         compared, matrix = page.locator(".trt-groups").all()
         compared.locator("tr .trt-mark").first.click()

@@ -14,7 +14,7 @@ async function appForm({ model, el }) {
   /** @param {keyof OwnAppTraits} name */
   const part = (name) => model.widget_manager.get_model(model.get(name).slice("IPY_MODEL_".length));
   const [its, trace, uploads, store] = await Promise.all([part("browser"), part("viewer"), part("upload"), part("status")]);
-  const form = openView(model, el, { label: "Traces: browse, upload and view" });
+  const form = openView(model, el, { label: "Traces: browse, add and view" });
   const head = h("div", { className: "trt-head-of-app" });
   const incoming = h("div", { className: "trt-upload-of-app", id: `trt-upload-${form.me}`, hidden: true });
   const left = h("div", { className: "trt-left" });
@@ -30,10 +30,10 @@ async function appForm({ model, el }) {
     uploadForm({ model: uploads, el: incoming }),
     statusForm({ model: store, el: foot }),
   ];
-  const uploader = button("Upload", () => {
+  const uploader = button("Add traces", () => {
     incoming.hidden = !incoming.hidden;
     uploader.setAttribute("aria-expanded", String(!incoming.hidden));
-    if (!incoming.hidden) incoming.querySelector("select")?.focus();
+    if (!incoming.hidden) /** @type {HTMLElement | null} */ (incoming.querySelector(".trt-drop button"))?.focus();
   }, { className: "trt-first trt-end", "aria-expanded": "false", "aria-controls": incoming.id });
   list.toolbar.append(uploader);
 
