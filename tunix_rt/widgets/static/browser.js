@@ -173,7 +173,7 @@ function browserForm({ model, el, toolbarInto, compareInto }) {
   const list = h("div", { className: "trt-scrolled" }, table, empty);
 
   const place = h("span", { className: "trt-place", role: "status" });
-  const notice = h("span", { className: "trt-says", role: "status" });
+  const notice = h("div", { className: "trt-notice", role: "status" });
   const news = button("", () => ask("first"), { className: "trt-news", hidden: true });
   const turns = {
     first: button("«", () => ask("first"), { title: "Newest", "aria-label": "Newest traces", className: "trt-icon" }),
@@ -182,7 +182,7 @@ function browserForm({ model, el, toolbarInto, compareInto }) {
     last: button("»", () => ask("last"), { title: "Oldest", "aria-label": "Oldest traces", className: "trt-icon" }),
   };
   const pager = h("nav", { className: "trt-pager", "aria-label": "Pages" },
-    turns.first, turns.previous, place, news, turns.next, turns.last, notice);
+    turns.first, turns.previous, place, news, turns.next, turns.last);
 
   (toolbarInto ?? form.root).append(tools, filters, columns.panel);
   const rows = () => [...body.rows];
@@ -193,7 +193,7 @@ function browserForm({ model, el, toolbarInto, compareInto }) {
     focus: focusRow,
     turn: (by) => go("move", [{ by, start: selected }]),
   });
-  form.root.append(list, boxes.bar, pager);
+  form.root.append(list, boxes.bar, notice, pager);
   (compareInto ?? form.root).append(boxes.comparison);
   const headings = () => [...(table.tHead?.rows[0]?.cells ?? [])];
   const isNewestFirst = () => model.get("order_by") === "created_at" && model.get("descending");
