@@ -6,11 +6,13 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+from hypothesis.errors import InvalidArgument
 
 import tunix_rt as rt
 
@@ -21,10 +23,30 @@ if TYPE_CHECKING:
     from tests.served import Served
 
 CI = bool(os.environ.get("CI"))
-# No test asserts a time. How many examples are drawn HYPOTHESIS_PROFILE says; in CI they are the same each time.
-for name, examples in {"everyday": 50, "ci": 300, "weekly": 1_500}.items():
-    hypothesis.settings.register_profile(name, deadline=None, max_examples=examples, derandomize=CI)
-hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if CI else "everyday"))
+# How many examples a property test draws, and a slow one; in CI they are the same each time. No test asserts a time;
+# where examples share a store or a file, that is meant.
+PROFILES = {"everyday": (50, 50), "ci": (300, 50), "weekly": (1_500, 1_500)}
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if CI else "everyday")
+for name, (examples, _) in PROFILES.items():
+    hypothesis.settings.register_profile(
+        name,
+        deadline=None,
+        max_examples=examples,
+        derandomize=CI,
+        suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
+    )
+hypothesis.settings.load_profile(PROFILE)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Has slow property tests draw fewer examples, where they say nothing of it themselves."""
+    examples = hypothesis.settings(max_examples=PROFILES[PROFILE][1])
+    tests = {item.function for item in items if isinstance(item, pytest.Function) and item.get_closest_marker("slow")}
+    for test in tests:
+        if hypothesis.is_hypothesis_test(test):
+            with suppress(InvalidArgument):
+                examples(test)
+
 
 # A shell has what it starts in the background, and all that this starts, ignore Ctrl-C, which tests send.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import feather
 
@@ -189,7 +189,6 @@ def test_whatever_a_row_has_under_these_names_is_lifted_or_kept(extra, meta, sha
 
 
 @pytest.mark.slow
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(NAMED)
 def test_a_chat_with_them_is_a_trace_and_loses_none(row):
     row = {name: item for name, item in row.items() if name not in ("source", "system", "messages")}

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tunix_rt as rt
@@ -152,7 +152,6 @@ def test_what_does_not_begin_with_a_header_is_no_csv(head):
     assert separator_of(head) is None
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.tuples(st.text(), st.text(min_size=1)).map(list), max_size=5),
     noise=st.binary(max_size=40),

@@ -5,7 +5,7 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tunix_rt as rt
@@ -58,7 +58,6 @@ def others(tmp_path):
 
 
 @pytest.mark.slow
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(traces(), min_size=1, max_size=8))
 def test_any_traces_come_back_as_they_went(store, others, tmp_path, many):
     store.delete(where="true")

@@ -51,6 +51,7 @@ WINGS = {
         "terms",
         "meta_filter",
         "score_filter",
+        "suggestions",
         "filters",
         "query",
         "selection",

@@ -1,7 +1,7 @@
 """Traces of any size and shape up to the limit, more of them than fit into the memory that a store may use at once."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tunix_rt as rt
@@ -33,9 +33,7 @@ KINDS = ("prompt", "chinese", "steps", "numbers", "floats", "objects")
 SIZES = st.one_of(st.integers(1_000, 200_000), st.integers(200_000, LARGEST - 1_000))
 
 
-@settings(
-    max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
-)
+@settings(max_examples=4)
 @given(drawn=st.lists(st.tuples(st.sampled_from(KINDS), SIZES), min_size=1, max_size=6))
 def test_traces_of_any_size_and_shape_come_back_as_they_were(tmp_path_factory, drawn):
     folder = tmp_path_factory.mktemp("large")

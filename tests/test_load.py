@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tunix_rt as rt
@@ -450,7 +450,6 @@ def test_gsm8k_model_solutions_give_a_trace_for_each_model(store):
 
 
 @pytest.mark.slow
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300) | st.text(max_size=200).map(lambda t: t.encode(errors="surrogatepass")), st.booleans())
 def test_no_file_whatsoever_crashes_a_load(store, noise, behind_good_rows):
     path = write("noise", lines(rows(2)).encode() + noise if behind_good_rows else noise)

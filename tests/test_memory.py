@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tunix_rt as rt
@@ -184,7 +184,7 @@ def test_the_digests_of_a_load_spill_beside_the_store_and_leave_nothing(store, m
 PARTS = st.tuples(st.sampled_from("ab"), st.lists(st.lists(st.sampled_from([b"x" * 16, b"y" * 16]), max_size=4)))
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20)
 @given(parts=st.lists(PARTS, max_size=5), at_most=st.sampled_from([0, 3, 8]))
 def test_the_first_digests_are_numbered_as_those_in_a_database(store, monkeypatch, parts, at_most):
     monkeypatch.setattr(dedup, "_COUNTED_HERE", at_most)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tunix_rt as rt
@@ -191,7 +191,6 @@ def test_a_page_far_down_is_found_by_offset_with_and_without_filters(store, make
 
 
 @pytest.mark.slow
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seconds=st.lists(st.integers(0, 6), min_size=1, max_size=60),
     later=st.lists(st.integers(-3, 9), max_size=20),
@@ -222,7 +221,6 @@ def test_no_trace_comes_twice_and_none_is_left_out(tmp_path_factory, make_trace,
 
 
 @pytest.mark.slow
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seconds=st.lists(st.integers(0, 6), min_size=1, max_size=40),
     filters=st.sampled_from(
@@ -257,7 +255,6 @@ def test_the_way_back_is_the_way_on_reversed(tmp_path_factory, make_trace, secon
 
 
 @pytest.mark.slow
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     changes=st.lists(
         st.one_of(

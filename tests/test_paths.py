@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tunix_rt as rt
@@ -457,7 +457,6 @@ PATHS = (
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings(r"ignore:[\s\S]*no rows were written")
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=PATHS, gate=st.sampled_from(sorted(GATES)))
 def test_no_path_whatsoever_raises_anything_else(store, path, gate):
     # Nothing outside of the test's own folder.

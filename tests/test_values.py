@@ -21,7 +21,7 @@ from pathlib import PurePosixPath
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -456,7 +456,6 @@ def drawn(tmp_path_factory):
 
 
 @pytest.mark.slow
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(foreign)
 def test_a_value_is_refused_or_comes_back_as_the_same_json_whichever_way_it_goes_in(drawn, value):
     row = TRACE | {"meta": {"x": value}}
