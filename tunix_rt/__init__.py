@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tunix_rt.health_checks import Health, ServiceHealth, health
     from tunix_rt.magics import load_ipython_extension, unload_ipython_extension
     from tunix_rt.model import Step, Trace, TraceRecord, TraceSummary
+    from tunix_rt.recording import Recorder, record
     from tunix_rt.settings import Settings
     from tunix_rt.store import (
         Agreement,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         Page,
         Plot,
         Rejection,
+        Runs,
         ScoreReport,
         Selection,
         SetComparison,
@@ -87,10 +89,12 @@ _HOMES = {
     "magics": "load_ipython_extension unload_ipython_extension",
     "model": "Step Trace TraceRecord TraceSummary",
     "trace_schema": "json_schema",
+    "recording": "Recorder record",
     "settings": "Settings",
     "store": (
-        "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Plot Rejection ScoreReport "
-        "Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore VerifyReport compare"
+        "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Plot Rejection Runs "
+        "ScoreReport Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore "
+        "VerifyReport compare"
     ),
     "store.terms": "absent between ge gt le lt ne present",
     "widgets": "FolderWatch LabelForm StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
@@ -115,7 +119,9 @@ __all__ = [
     "Page",
     "Plot",
     "QueryInvalid",
+    "Recorder",
     "Rejection",
+    "Runs",
     "Score",
     "ScoreReport",
     "Selection",
@@ -166,6 +172,7 @@ __all__ = [
     "lt",
     "ne",
     "present",
+    "record",
     "unload_ipython_extension",
 ]
 

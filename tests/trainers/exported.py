@@ -39,7 +39,7 @@ def _fill(store: rt.TraceStore) -> None:
             )
 
 
-def _tokenizer() -> Any:
+def tokenizer() -> Any:
     """A tokenizer of bytes with the chat template of Qwen 3, which renders reasoning by itself."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
@@ -49,11 +49,11 @@ def _tokenizer() -> Any:
     bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bare.decoder = decoders.ByteLevel()
     signs = {"pad_token": _SPECIAL[0], "eos_token": _SPECIAL[2], "additional_special_tokens": _SPECIAL}
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bare, **signs)
+    made = PreTrainedTokenizerFast(tokenizer_object=bare, **signs)
     template = files("trl") / "chat_templates" / "qwen3.jinja"
     if template.is_file():
-        tokenizer.chat_template = template.read_text(encoding="utf-8")
-    return tokenizer
+        made.chat_template = template.read_text(encoding="utf-8")
+    return made
 
 
 class _Work:
@@ -62,7 +62,7 @@ class _Work:
     def __init__(self, store: rt.TraceStore, folder: Path) -> None:
         self._store = store
         self._folder = folder
-        self.tokenizer = _tokenizer()
+        self.tokenizer = tokenizer()
 
     def exported(self, format: str) -> Any:
         """The rows of an export, as `datasets` reads a folder with it and its manifest."""
