@@ -26,6 +26,8 @@ _FACTS = frozenset(
     )
 )
 _NUMBERS = ("reward", "advantage")
+# Of which the number of tokens is known.
+_COUNTED = ("completion_ids", "n_tokens")
 # What trainers pass beside the columns of the data set.
 _OF_TRAINER = frozenset(("trainer_state", "log_extra", "log_metric", "environments"))
 # Where a data set of verl has the question, which its reward function is not given.
@@ -95,7 +97,7 @@ class Rows:
         """A list of `n` values for each column: one for each rollout, or the same for all."""
         found: dict[str, list[Any]] = {}
         for name, item in given.items():
-            if is_for_tokens(name) and name != "completion_ids":
+            if is_for_tokens(name) and name not in _COUNTED:
                 continue
             is_list = isinstance(item, list | tuple) or getattr(item, "ndim", 0) > 0
             values = items(item) if is_list else [item] * n
