@@ -1,10 +1,8 @@
-"""`python -m tests.trainers FOLDER`: what an export writes, given to TRL itself: read, rendered, trained on.
+"""What an export writes, given to TRL itself: read, rendered, trained on.
 
-It runs by hand where `trl` and `datasets` are installed beside this package, without a network: the tokenizer and the
-models are made here and know nothing. Trainers that this TRL does not have are named.
+The tokenizer and the models are made here and know nothing. Trainers that this TRL does not have are named.
 """
 
-import argparse
 from collections.abc import Callable
 from importlib import import_module
 from importlib.resources import files
@@ -174,22 +172,14 @@ _CHECKS: dict[str, Callable[[_Work], None]] = {
 }
 
 
-def main() -> None:
-    """A line for each check; the first one that fails ends it with its traceback."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="an empty folder, or none, for the store and the files")
-    folder: Path = parser.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
+def check(folder: Path) -> None:
+    """A line for each export; the first one that fails ends it with its traceback."""
     store = rt.TraceStore(folder / "traces.duckdb")
     _fill(store)
-    for n, (name, check) in enumerate(_CHECKS.items()):
+    for n, (name, one) in enumerate(_CHECKS.items()):
         (folder / str(n)).mkdir()
         try:
-            check(_Work(store, folder / str(n)))
+            one(_Work(store, folder / str(n)))
             print(f"✓ {name}")  # noqa: T201 - this is what it is for
         except ImportError as error:
             print(f"– {name}: not in TRL {import_module('trl').__version__} ({error})")  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()
