@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+import runpy
 import signal
 import subprocess
 import sys
@@ -179,6 +180,15 @@ def test_verl_calls_it_for_each_rollout(run):
     for other in ("a/reward-model", SimpleNamespace(named_parameters=1, __call__=1), 3):
         with pytest.raises(rt.QueryInvalid, match="is not a function; a reward model cannot be wrapped"):
             run.wrap(other)
+
+
+def test_the_example_for_verl_records_what_it_scores(store, monkeypatch):
+    monkeypatch.setenv("TRACE_STORE", str(store.path))
+    example = runpy.run_path(str(rt.examples.folder() / "record_verl.py"))
+    assert example["compute_score"]("sums", "It is 4", "4", {"question": "2 + 2?"}) == 1.0
+    example["run"].close()
+    (record,) = store.records(run="verl")
+    assert (record.payload.prompt, record.payload.meta["reward"]) == ("2 + 2?", 1.0)
 
 
 class Spoiled(Exception):

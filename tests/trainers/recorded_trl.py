@@ -40,18 +40,24 @@ def seen(completions: list[str], trainer_state: Any, **_: Any) -> list[float]:
     return [0.0] * len(completions)
 
 
-def train(path: Path, folder: Path, *, dies_at: int | None = None) -> rt.Recorder:
-    """A run of some steps, with an evaluation every two steps, on a model that knows nothing."""
+def _model() -> Any:
     import transformers
-    import trl
-    from datasets import Dataset
 
     words = tokenizer()
     sizes = dict.fromkeys(("num_hidden_layers", "num_attention_heads", "num_key_value_heads"), 1)
     config = transformers.Qwen2Config(
         vocab_size=len(words), hidden_size=16, intermediate_size=16, eos_token_id=words.eos_token_id, **sizes
     )
-    model = transformers.AutoModelForCausalLM.from_config(config)
+    return transformers.AutoModelForCausalLM.from_config(config)
+
+
+def train(path: Path, folder: Path, *, dies_at: int | None = None) -> rt.Recorder:
+    """A run of some steps, with an evaluation every two steps, on a model that knows nothing."""
+    import transformers
+    import trl
+    from datasets import Dataset
+
+    words, model = tokenizer(), _model()
     rows = [{"prompt": f"{n} + {n}?", "answer": str(2 * n + n % 2)} for n in range(_PROMPTS)]
     asked = [{"prompt": f"{n} * {n}?", "answer": str(n * n)} for n in range(10, 13)]
     run = rt.record(path, run="trl", model="tiny")
@@ -118,6 +124,21 @@ def check(folder: Path) -> None:
     runs = store.runs()
     assert len(runs) == 2, runs
     _check_killed(folder)
+    _check_example(folder)
+
+
+def _check_example(folder: Path) -> None:
+    """The script in `examples/` runs, on the same model."""
+    _model().save_pretrained(folder / "model")
+    tokenizer().save_pretrained(folder / "model")
+    script = rt.examples.folder() / "record_trl.py"
+    path = folder / "example.duckdb"
+    command = [sys.executable, str(script), str(folder / "model"), "--store", str(path), "--steps", "2"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    runs = rt.TraceStore(path).runs().arrow().to_pylist()
+    # Four rollouts of one prompt in a step, and of each of four prompts in two evaluations.
+    assert [(row["mode"], row["steps"], row["rollouts"]) for row in runs] == [("train", 2, 8), ("eval", 2, 32)], runs
 
 
 def _check_killed(folder: Path) -> None:

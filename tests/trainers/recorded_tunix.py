@@ -1,5 +1,6 @@
 """A GRPO run of google/tunix with JAX, recorded: each rollout of each step is in the store once, evaluations too."""
 
+import runpy
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import tunix_rt as rt
 
 _PROMPTS = ("input string", "hello world", "My name", "hello there")
 _SAMPLES, _STEPS = 2, 4
-# What a function that is not wrapped was called with: prompt, completion, mode.
+# What a reward function was called with: prompt, completion, mode.
 _seen: list[tuple[str, str, str]] = []
 
 
@@ -23,7 +24,7 @@ def even(answer: list[str], **_: Any) -> list[float]:
 
 
 def seen(prompts: list[str], completions: list[str], mode: str, **_: Any) -> list[float]:
-    """Not wrapped: what the store is compared with."""
+    """A third, which keeps what the store is compared with."""
     _seen.extend((str(prompt), one, mode) for prompt, one in zip(prompts, completions, strict=True))
     return [0.0] * len(prompts)
 
@@ -62,13 +63,11 @@ def check(folder: Path) -> None:
         ),
     )
     store = rt.TraceStore(folder / "tunix.duckdb")
-    run = rt.record(store, run="tunix", model="toy", training_step=lambda: cluster.global_steps)
-    learner = grpo_learner.GRPOLearner(
-        rl_cluster=cluster,
-        reward_fns=[run.wrap(long), run.wrap(even), seen],
-        metric_fns=[run],
-        algo_config=grpo_learner.GRPOConfig(num_generations=_SAMPLES, num_iterations=1),
+    example = runpy.run_path(str(rt.examples.folder() / "record_tunix.py"))
+    learner = example["recorded_learner"](
+        cluster, grpo_learner.GRPOConfig(num_generations=_SAMPLES, num_iterations=1), [long, even, seen], store
     )
+    (run,) = learner.metric_fns
     data = [
         grain.MapDataset.source(list(_PROMPTS) * times).batch(size).map(lambda row: {"prompts": row, "answer": row})
         for times, size in ((_STEPS, 2), (1, 1))
@@ -86,7 +85,7 @@ def check(folder: Path) -> None:
     told = Counter((prompt, text.strip(), mode.rpartition(".")[2].lower()) for prompt, text, mode in _seen)
     assert found == told, (found - told, told - found)
     for one in rollouts:
-        assert set(one.meta["rewards"]) == {"long", "even"}, one.meta
+        assert set(one.meta["rewards"]) == {"long", "even", "seen"}, one.meta
         assert one.meta["reward"] == sum(one.meta["rewards"].values()), one.meta
         assert "advantage" in one.meta, one.meta
         assert one.meta["sample"] in range(_SAMPLES), one.meta
