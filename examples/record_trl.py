@@ -23,6 +23,7 @@ def brief(completions: list[str], **_: Any) -> list[float]:
 
 
 if __name__ == "__main__":
+    import torch
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
@@ -47,6 +48,8 @@ if __name__ == "__main__":
             max_completion_length=64,
             eval_strategy="steps",
             eval_steps=max(1, options.steps // 2),
+            use_cpu=not torch.cuda.is_available(),
+            bf16=torch.cuda.is_available(),
             report_to=[],
         ),
         train_dataset=Dataset.from_list(sums[:60]),

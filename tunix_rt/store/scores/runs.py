@@ -143,7 +143,7 @@ class Runs:
     def _tables(self) -> list[render.Shown]:
         shares = ("truncated", "same_reward")
         rows = [
-            {"run": row["run"], "mode": row["mode"], "model": row["model"], "last": f"{row['last']:%Y-%m-%d %H:%M}"}
+            {"run": row["run"], "mode": row["mode"], "model": row["model"], "last": f"{row['last']:%Y-%m-%d %H:%M:%S}"}
             | {"steps": row["steps"], "rollouts": row["rollouts"]}
             | {"reward": None if row["reward"] is None else f"{row['reward']:.3g}"}
             | {key.replace("_", " "): None if row[key] is None else f"{row[key]:.0%}" for key in shares}
