@@ -77,8 +77,11 @@ class FrontEnd:
         return reply
 
     def set(self, **state):
-        """Sets traits."""
+        """Sets traits, and waits until the form has taken them."""
         self._tell({"method": "update", "state": state}, [])
+        for thread in threading.enumerate():
+            if thread.name == "tunix_rt-actions":
+                thread.join(PATIENCE)
 
     def wait(self, **state):
         """Waits until the traits have come to these values."""

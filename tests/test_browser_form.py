@@ -183,13 +183,17 @@ def test_choosing_a_row_selects_its_trace(front, form, filled):
     assert form.selected is None
 
 
-def test_a_chosen_trace_that_was_deleted_is_not_shown_as_another(front, form, filled, caplog):
+def test_a_chosen_trace_that_was_deleted_is_not_shown_as_another_and_goes(front, form, filled, caplog):
     end = front(form)
     first, second = (row["id"] for row in form.shown["rows"][:2])
     end.do("choose", id=first)
     filled.delete(second)
-    assert f"trace {second} not found" in end.ask("choose", id=second)["problem"]
+    end.do("choose", id=second)
     assert (form.selected, end.state["selected_id"]) == (None, "")
+    assert (numbers(form), end.state["shown"]["notice"]) == ([24, *range(22, 14, -1)], "1 trace was deleted.")
+    assert place(form) == (0, 24)
+    # One that is not in the list is an error.
+    assert f"trace {second} not found" in end.ask("choose", id=second)["problem"]
     assert "not found" in caplog.text
     end.do("choose", id=first)
     assert (form.selected.payload.prompt, form.problem) == ("24 × 2?", "")
@@ -200,6 +204,37 @@ def test_a_chosen_trace_that_was_deleted_is_not_shown_as_another(front, form, fi
     assert reply["problem"] == ""
     end.do("first")
     assert numbers(form)[:3] == [24, 22, 21]
+
+
+def test_what_is_deleted_elsewhere_goes_from_the_list_and_the_viewer(front, filled):
+    app = rt.app(filled, limit=10)
+    form, end = app.browser, front(app.browser)
+    end.do("next")
+    ids = [row["id"] for row in form.shown["rows"]]
+    end.do("choose", id=ids[2])
+    assert app.viewer.record.payload.prompt == "12 × 2?"
+    shown = form.shown
+    end.do("look")
+    assert form.shown is shown
+    filled.delete(*ids[2:4])
+    end.do("look")
+    assert (numbers(form), place(form)) == ([14, 13, *range(10, 4, -1)], (10, 23))
+    assert end.state["shown"]["notice"] == "2 traces were deleted."
+    assert (app.viewer.record, form.selected_id, "empty" in front(app.viewer).state["shown"]) == (None, "", True)
+    # The next pages are where they were; and one that is shown, but not in this page, goes as well.
+    end.do("choose", id=ids[0])
+    end.do("next")
+    assert (numbers(form), place(form), "notice" in form.shown) == ([*range(4, -1, -1)], (18, 23), False)
+    filled.delete(ids[0])
+    end.do("refresh")
+    assert (app.viewer.record, place(form)[1]) == (None, 22)
+    # Of a page that is gone as a whole, the first one takes the place.
+    filled.delete(*(row["id"] for row in form.shown["rows"]))
+    end.do("refresh")
+    assert (numbers(form)[0], place(form), form.shown["notice"]) == (24, (0, 17), "5 traces were deleted.")
+    filled.delete(where="true")
+    end.do("refresh")
+    assert (form.shown["rows"], form.shown["empty"][:14], place(form)) == ([], "No traces yet.", (0, 0))
 
 
 def test_walking_through_three_pages_and_back_meets_every_trace_once(front, form):

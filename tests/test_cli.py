@@ -458,6 +458,8 @@ def test_groups_are_counted_over_the_samples_of_a_prompt():
     assert "1/5" in call("groups")
     found = json.loads(call("groups", "--by", "prompt", "--by", "run", "--run", "r1", "--json"))
     assert (found["groups"], found["samples"], found["data"][0]["run"]) == (1, 2, "r1")
+    assert json.loads(call("groups", "--matrix", "--run", "r1", "--json"))["prompts"] == 1
+    assert "1 prompt × 1 policy" in call("groups", "--matrix", "--run", "r1")
     assert "by=" in said("groups", "--by", "nothing", status=2)
 
 

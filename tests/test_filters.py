@@ -62,6 +62,14 @@ def test_text_is_found_in_prompt_steps_and_answer_whatever_its_case(full, text, 
     assert found(full, text=text) == prompts
 
 
+def test_a_long_text_is_found_as_a_short_one_is(store, make_trace):
+    long = "Straße (鶴) .* 27 \\D 'é' " * 700
+    store.add_many([make_trace("a", steps=[long]), make_trace("b", final_answer=long + "!"), make_trace("c")])
+    assert found(store, text=long.swapcase().replace("SS", "ß")) == ["b", "a"]
+    assert found(store, text=long.upper().replace("SS", "ß") + "!") == ["b"]
+    assert found(store, text=long + "?") == []
+
+
 @pytest.mark.parametrize(
     ("meta", "prompts"),
     [
@@ -152,6 +160,24 @@ def test_an_empty_page_says_which_key_or_score_no_trace_has(full, tmp_path):
     with pytest.warns(UserWarning, match="no trace passed the filters meta: no trace has meta.x$"):
         full.export(tmp_path / "none.jsonl", meta={"x": rt.lt(1)}, progress=False)
     assert json.loads((tmp_path / ".none.jsonl.manifest.json").read_text())["filters"] == {"meta": "x<1"}
+
+
+def test_an_empty_page_says_which_bounds_contradict_each_other_and_that_the_store_is_empty(full):
+    for filters, note in (
+        ({"min_steps": 5, "max_steps": 3, "meta": "x"}, "min_steps=5 is more than max_steps=3"),
+        ({"min_chars": 5, "max_chars": 5}, None),
+        ({"max_chars": -1}, "max_chars=-1 is less than 0"),
+        ({"since": "2026-01-02", "until": "2026-01-02"}, 'since="2026-01-02" is not before until="2026-01-02"'),
+        ({"since": "1d", "until": "2h", "text": "no"}, None),
+        ({"min_steps": 10**9, "where": "true"}, None),
+    ):
+        assert (len(full.page(**filters)), full.page(**filters).note) == (0, note)
+    assert len(full.page(min_steps=-1, min_chars=-5)) == 5
+    full.delete(where="true")
+    assert full.page(meta="reward<1").note == full.page(where="true").note == "the store has no traces"
+    assert full.page().note is None
+    with pytest.raises(rt.TraceNotFound, match=r"none yet$"):
+        full.latest()
 
 
 def test_any_key_of_meta_can_be_asked_for(store, make_trace):

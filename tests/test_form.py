@@ -136,9 +136,10 @@ def test_a_mistake_in_the_program_is_shown_and_logged_with_its_traceback(front, 
 
 def test_an_interrupted_action_is_answered_as_well(front, form):
     end = front(form)
-    with pytest.raises(KeyboardInterrupt):
-        end.say("interrupted")
-    assert end.hear("1")["failed"]
+    reply = end.ask("interrupted")
+    assert (reply["failed"], reply["problem"], form.problem) == (True, "cancelled", "cancelled")
+    end.do("add")
+    assert form.problem == ""
 
 
 def test_what_runs_aside_lets_the_others_be_heard(front, form):

@@ -17,6 +17,7 @@ SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(STATIC
 FORMS = {
     "App": rt.TraceApp,
     "Browser": rt.TraceBrowser,
+    "Groups": rt.GroupBrowser,
     "Label": rt.LabelForm,
     "Status": rt.StoreStatus,
     "Upload": rt.UploadForm,
@@ -78,8 +79,8 @@ def test_the_traits_of_a_form_are_those_of_its_class(name):
 def test_the_actions_of_a_form_and_their_arguments_are_those_of_its_class(name):
     typed = properties(f"{name}Actions")
     arguments = {action: set(re.findall(r"(\w+): ", kind.split("=>")[0])) - {"args"} for action, kind in typed.items()}
-    assert arguments == actions(FORMS[name])
-    assert actions(rt.TraceApp) == {}
+    assert arguments | actions(Form) == actions(FORMS[name])
+    assert actions(rt.TraceApp) == actions(Form) == {name: set() for name in properties("FormActions")}
 
 
 def test_a_row_has_the_fields_that_its_type_names(store):

@@ -75,7 +75,7 @@ def installs(step):
     return step["with"]["python-version"].split() if "setup-python" in step.get("uses", "") else []
 
 
-def test_ci_has_every_python_that_the_package_names():
+def test_each_week_ci_has_every_python_that_the_package_names_and_each_time_the_oldest_and_the_newest():
     oldest, *others = [line.split(" :: ")[-1] for line in PROJECT["classifiers"] if "Python :: 3." in line]
     assert PROJECT["requires-python"] == f">={oldest}"
     tests, weekly = WORKFLOW["jobs"]["tests"], WORKFLOW["jobs"]["weekly"]
@@ -83,7 +83,7 @@ def test_ci_has_every_python_that_the_package_names():
     # The last that is set up is the one that makes the environment.
     *_, last = before = [step for step in tests["steps"] if installs(step)]
     assert installs(last) == [oldest]
-    assert sorted(version for step in before for version in installs(step)) == [oldest, *others]
+    assert sorted(version for step in before for version in installs(step)) == [oldest, others[-1]]
     for job in (tests, weekly):
         assert "bash .ci/run" in [step.get("run") for step in job["steps"]]
     # What only words have changed, one Python tests.

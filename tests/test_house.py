@@ -52,6 +52,7 @@ WINGS = {
         "terms",
         "meta_filter",
         "score_filter",
+        "suggestions",
         "filters",
         "query",
         "selection",

@@ -298,6 +298,7 @@ def test_groups_are_counted_over_the_samples_of_a_prompt(shell, make_trace):
     assert len(run(shell, "groups = %trace_groups --by run --by prompt\ngroups")) == 2
     assert len(run(shell, "%trace_groups --run r1").page(0)) == 2
     assert told(shell, "%trace_groups --by nothing").startswith('by=["nothing"]: must be one or several of source')
+    assert repr(run(shell, "%trace_groups --matrix --run r1")) == "<GroupMatrix: 1 prompt × 1 policy>"
     assert "--by" in completions(shell, "%trace_groups --b")
 
 

@@ -3,16 +3,12 @@
 import gzip
 import itertools
 import os
-import signal
-import subprocess
 import threading
-import time
 
 import pytest
 
 import tunix_rt as rt
-from tests.processes import python
-from tests.test_load import ROW, counts, lines, rows, write
+from tests.test_load import counts, lines, rows, write
 from tunix_rt.formats.containers import files
 from tunix_rt.store.ingest import tail as whole
 
@@ -138,36 +134,3 @@ def test_cancel_ends_a_load_that_finds_no_row(store, front, endless):
     write("t.jsonl", lines(rows(2)))
     assert end.do("load_path", path="t.jsonl").get("failed") is None
     assert store.count() == 2
-
-
-HOLDER = """
-import sys, time, tunix_rt as rt
-store = rt.TraceStore(sys.argv[1])
-with store.hold():
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-@pytest.mark.slow
-def test_an_interrupt_of_the_kernel_ends_a_click_that_waits_for_the_store(store, front):
-    store.add(ROW)
-    form = rt.TraceBrowser(store)
-    end = front(form)
-    store.close()
-
-    def interrupt_when_at_work():
-        while form._action_lock.acquire(blocking=False):
-            form._action_lock.release()
-            time.sleep(0.01)
-        signal.raise_signal(signal.SIGINT)
-
-    with python(HOLDER, store.path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout.readline() == b"held\n"
-        threading.Thread(target=interrupt_when_at_work).start()
-        with pytest.raises(KeyboardInterrupt):
-            end.say("first")
-        assert end.hear("1")["problem"] == form.problem == "interrupted"
-        holder.communicate()
-    end.do("first")
-    assert (form.problem, store.count()) == ("", 1)

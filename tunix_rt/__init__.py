@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         Compaction,
         ExportReport,
         FlagReport,
+        GroupMatrix,
         Groups,
         LoadReport,
         Overlap,
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from tunix_rt.trace_schema import json_schema
     from tunix_rt.widgets import (
         FolderWatch,
+        GroupBrowser,
         LabelForm,
         StoreStatus,
         TraceApp,
@@ -92,12 +94,12 @@ _HOMES = {
     "recording": "Recorder record",
     "settings": "Settings",
     "store": (
-        "Agreement Compaction ExportReport FlagReport Groups LoadReport Overlap Page Plot Rejection Runs "
-        "ScoreReport Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore "
-        "VerifyReport compare"
+        "Agreement Compaction ExportReport FlagReport GroupMatrix Groups LoadReport Overlap Page Plot Rejection Runs "
+        "ScoreReport Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore VerifyReport "
+        "compare"
     ),
     "store.terms": "absent between ge gt le lt ne present",
-    "widgets": "FolderWatch LabelForm StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
+    "widgets": "FolderWatch GroupBrowser LabelForm StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
@@ -109,6 +111,8 @@ __all__ = [
     "ExportReport",
     "FlagReport",
     "FolderWatch",
+    "GroupBrowser",
+    "GroupMatrix",
     "Groups",
     "Health",
     "IdAmbiguous",

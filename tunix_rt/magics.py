@@ -35,6 +35,7 @@ from tunix_rt.formats import READABLE, names_in
 from tunix_rt.model import Trace, TraceRecord
 from tunix_rt.store import (
     FlagReport,
+    GroupMatrix,
     Groups,
     LoadReport,
     Page,
@@ -118,12 +119,7 @@ class TraceMagics(Magics):
         return self._store
 
     @magic_arguments()
-    @argument(
-        "store",
-        nargs="?",
-        type=unquoted,
-        help="a path, or the name of a TraceStore in this notebook; used from now on",
-    )
+    @argument("store", nargs="?", type=unquoted, help="a path, or the name of a TraceStore; used from now on")
     @line_magic
     @_reports_errors
     def trace_store(self, line: str) -> StoreInfo:
@@ -217,17 +213,20 @@ class TraceMagics(Magics):
     @argument(
         "--by", action="append", metavar="FIELD", help="a field that samples share, such as prompt; may be repeated"
     )
+    @argument("--matrix", action="store_true", help="show prompts × policies: which model fails which problem")
     @_filter_arguments
     @line_magic
     @_reports_errors
-    def trace_groups(self, line: str) -> Groups:
+    def trace_groups(self, line: str) -> Groups | GroupMatrix:
         """Groups the samples of each prompt and policy, with pass@k and maj@k; the result has .df() and .page(index).
 
         %trace_groups --source rollouts
         groups = %trace_groups --by run --by prompt
+        %trace_groups --matrix --training-step 200
         """
         given = vars(parse_argstring(self.trace_groups, line))
-        return self.store.groups(given.pop("by"), **filters_in(given))
+        found = self.store.groups(given.pop("by"), **filters_in(given))
+        return found.matrix() if given["matrix"] else found
 
     @magic_arguments()
     @argument(

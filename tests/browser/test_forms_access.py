@@ -21,6 +21,9 @@ CELLS = (
     "rt.UploadForm(store)",
     "rt.StoreStatus(store)",
     "rt.FolderWatch(store, 'runs')",
+    "rt.LabelForm(store)",
+    "rt.GroupBrowser(store)",
+    "rt.GroupBrowser(store)",
     "from IPython.display import display\ndisplay(store.page(limit=5), store.latest(), store.flags(), store.info())",
 )
 # Everything of ours, and nothing of the notebook's. Forms of a kind have the same name, and here all are on one page.
@@ -70,12 +73,20 @@ def test_axe_reports_nothing_in_any_form_and_theme(start_jupyter, path, theme, p
     jupyter.write("look.ipynb", *(cell.format(path=path) for cell in CELLS))
     with jupyter.open("look.ipynb", width=1300, height=1400) as page:
         jupyter.run_all(page)
-        app = page.locator(".trt-app")
+        app = page.locator(".trt-app").first
         expect(page.locator(".jp-CodeCell").last.locator(".trt-facts").last).to_be_visible(timeout=60_000)
         app.get_by_role("row", name="3 + 2").click()
         expect(app.get_by_role("region", name="The trace").get_by_text("expected", exact=True)).to_be_visible()
         app.get_by_role("button", name="Filters").click()
         app.get_by_role("button", name="Upload").click()
+        # Groups: a comparison of two samples, and a matrix of which a cell is open.
+        compared, matrix = page.locator(".trt-groups").all()
+        compared.locator("tr .trt-mark").first.click()
+        compared.locator("tr .trt-mark").nth(1).click(modifiers=["Shift"])
+        expect(compared.get_by_role("region", name="The comparison")).to_be_visible()
+        matrix.get_by_text("Matrix", exact=True).click()
+        matrix.locator(".trt-cell").first.click()
+        expect(matrix.get_by_role("region", name="The trace")).to_contain_text("Prompt")
         # A viewer with Markdown, one with JSON, and an editor that has found a fault.
         page.get_by_role("region", name="Trace", exact=True).nth(1).locator(".trt-choice").get_by_text(
             "Markdown"

@@ -14,7 +14,7 @@ from tunix_rt.cli.filters import Filters
 from tunix_rt.cli.output import Screen, columns, on_terminal, put, put_json
 
 if TYPE_CHECKING:
-    from tunix_rt.store import Page, TraceStore
+    from tunix_rt.store import GroupMatrix, Groups, Page, TraceStore
 
 _STDOUT = "-"
 _PAGE = 100
@@ -229,6 +229,7 @@ def groups(
         list[str] | None,
         typer.Option(help="A field that samples share, such as prompt. May be repeated.", metavar="FIELD"),
     ] = None,
+    matrix: Annotated[bool, typer.Option("--matrix", help="Show prompts × policies.")] = False,
     filters: Filters,
     call: Call,
 ) -> None:
@@ -236,4 +237,5 @@ def groups(
     with _warnings_noted(call):
         given = filters.values()
     found = call.open_store().groups(by or None, **given)
-    call.answer(found.to_dict() if call.json else None, str(found))
+    shown: Groups | GroupMatrix = found.matrix() if matrix else found
+    call.answer(shown.to_dict() if call.json else None, str(shown))

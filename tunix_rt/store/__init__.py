@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tunix_rt.store.query.sql_result import SqlResult
     from tunix_rt.store.scores.agreement import Agreement
     from tunix_rt.store.scores.flags import FlagReport
+    from tunix_rt.store.scores.group_matrix import GroupMatrix
     from tunix_rt.store.scores.groups import Groups
     from tunix_rt.store.scores.overlap import Overlap
     from tunix_rt.store.scores.paired import SetComparison
@@ -33,6 +34,7 @@ _HOMES = {
     "Compaction": "tunix_rt.store.upkeep.compact",
     "ExportReport": "tunix_rt.store.export.export_report",
     "FlagReport": "tunix_rt.store.scores.flags",
+    "GroupMatrix": "tunix_rt.store.scores.group_matrix",
     "Groups": "tunix_rt.store.scores.groups",
     "LoadReport": "tunix_rt.store.ingest.load_report",
     "Overlap": "tunix_rt.store.scores.overlap",
@@ -58,6 +60,7 @@ __all__ = [
     "Compaction",
     "ExportReport",
     "FlagReport",
+    "GroupMatrix",
     "Groups",
     "LoadReport",
     "Overlap",

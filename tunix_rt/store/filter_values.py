@@ -32,7 +32,7 @@ class Kind:
 
     `as_text` writes a checked value as text, where the kind has such texts. `repeated` is true where an option may be
     given several times: `read` then takes a list of texts. `schema` is its JSON Schema, `input` the field that
-    forms have for it: text, count, number or time.
+    forms have for it: text, count, number, time or terms.
     """
 
     name: str

@@ -113,6 +113,7 @@ class Grammar:
             read=lambda given: given if isinstance(given, str) else list(given),
             metavar=metavar,
             schema={"type": "string", "examples": examples},
+            input="terms",
             repeated=True,
         )
 
@@ -200,6 +201,21 @@ class Grammar:
                 f"{name}: {written(term, given)}: contains a lone surrogate, which is not valid text and is in no trace"
             )
         return self.check(name, term, given)
+
+
+def unfinished(text: str) -> tuple[str, str, str, str]:
+    """The last term of a text that is being typed: what is before it, its name, its sign (or ""), and its value."""
+    at = 0
+    while (end := _bare_end(text, at)) < len(text):
+        at = end + 1
+    begin = _after_space(text, at)
+    begin += text[begin : begin + 1] == "!"
+    name, behind = _json_at(text, begin)
+    sign = _SIGN.match(text, behind) if isinstance(name, str) else None
+    if not isinstance(name, str):
+        sign = _SIGN.search(text, begin)
+        name = text[begin : sign.start() if sign else None].strip()
+    return text[: _after_space(text, at)], name, sign[0] if sign else "", text[sign.end() :] if sign else ""
 
 
 def compares(value: Any) -> bool:

@@ -1,7 +1,7 @@
 """The list of traces as a form."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, Unpack
@@ -18,6 +18,7 @@ from tunix_rt.store.filter_values import FIRST_TIME, LAST_TIME, TIME, as_time
 from tunix_rt.store.filters import FILTERS, FilterArgs, Filters, as_text
 from tunix_rt.store.query.cursor import cursor_at
 from tunix_rt.store.query.order import NEWEST_FIRST
+from tunix_rt.store.suggestions import suggestions
 from tunix_rt.widgets.form import Form, action, front_end
 
 _NOT_KNOWN = -1
@@ -46,7 +47,8 @@ class TraceBrowser(Form):
     n_new = Int(0).tag(sync=True)
     shown = Dict().tag(sync=True)
     page: Page | None = None
-    _esm: ClassVar[str] = front_end("rows", "browser")
+    _esm: ClassVar[str] = front_end("rows", "terms", "browser")
+    _doing: ClassVar[str] = "still searching"
 
     def __init__(self, store: TraceStore | None = None, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> None:
         self.store = store or TraceStore()
@@ -169,7 +171,8 @@ class TraceBrowser(Form):
         except TraceNotFound:
             # Deleted since the list was made: do not show the trace that was chosen before.
             self.selected_id = ""
-            raise
+            if not self._take_away({id}):
+                raise
 
     @action()
     def watch(self, live: bool) -> None:  # noqa: FBT001 - passed by name
@@ -180,14 +183,24 @@ class TraceBrowser(Form):
 
     @action(aside=True, watch=True)
     def look(self) -> None:
-        """Counts what is newer than the list, without moving it."""
+        """Counts what is newer than the list, without moving it, and takes away what was deleted elsewhere."""
         # Nothing is newer than the last possible time.
         n_new = 0
         if self._newest != LAST_TIME:
             since = None if self._newest is None else self._newest + _MICROSECOND
             n_new = self.store.count(**self._from(since))
+        page = self.picture()
+        gone = self._gone([*page, *([self.selected] if self.selected else [])])
         with self._action_lock:
             self.n_new = n_new
+            if page is self.page:
+                self._take_away(gone)
+
+    @action()
+    def refresh(self) -> None:
+        """Counts anew what the list has and what is newer, and takes away what was deleted elsewhere."""
+        self.look()
+        self._count()
 
     @action()
     def move(self, by: int, start: str | None = None) -> None:
@@ -217,6 +230,11 @@ class TraceBrowser(Form):
         """The most frequent sources, to choose from."""
         return {"sources": [source for source, _ in self.store.info().sources if source][:_MOST_SOURCES]}
 
+    @action(aside=True, watch=True)
+    def suggest(self, name: str, text: str) -> dict[str, list[dict[str, str]]]:
+        """What the text in the field "meta" or "score" may become: keys and values of the newest traces."""
+        return {"suggestions": [one._asdict() for one in suggestions(self.store.sql, name, text)]}
+
     def _get(self, **asked: Any) -> Page:
         """A page in the order of the list."""
         return self.store.page(limit=self.limit, order_by=self.order_by, descending=self.descending, **asked)
@@ -238,6 +256,31 @@ class TraceBrowser(Form):
         self._show(page, point=0)
         self.n_new = 0
         self._count()
+
+    def _gone(self, seen: Sequence[TraceSummary | TraceRecord]) -> set[str]:
+        """The ids of those of the traces that are not in the store any more."""
+        ids, times = {str(one.id) for one in seen}, [one.created_at for one in seen]
+        if not ids:
+            return ids
+        # The times save reading the ids of all traces.
+        until = max(times) + _MICROSECOND if max(times) < LAST_TIME else None
+        return ids - set(self.store.select(ids=sorted(ids), since=min(times), until=until))
+
+    def _take_away(self, gone: set[str]) -> int:
+        """Takes deleted traces out of the page, and does not show one of them any more; says so."""
+        if self.selected_id in gone:
+            self.selected_id = ""
+        page = self.picture()
+        n_gone = page.drop(gone)
+        if n_gone and not page.records:
+            self.first()
+        elif n_gone:
+            self._show(page, behind=self._behind_point)
+            self._count()
+        if n_gone:
+            were = "was" if n_gone == 1 else "were"
+            self.shown = self.shown | {"notice": f"{render.count(n_gone, 'trace')} {were} deleted."}
+        return n_gone
 
     def _show(self, page: Page, *, point: int | Literal["end", "as before"] = "as before", behind: int = 0) -> None:
         """Shows a page that begins `behind` traces after a point in the list."""
@@ -264,7 +307,7 @@ class TraceBrowser(Form):
         filters, newer = self.filters, None if newer_than is None else self._from(newer_than)
 
         def count() -> None:
-            with self._counting, self.reporting(watch="count"):
+            with self._counting, self.in_background("count", "still counting"):
                 if self._count_wanted is not wanted:
                     return
                 n_found = self.store.count(**filters)

@@ -1,36 +1,37 @@
 """What all forms share: the front end, its actions, errors shown in the form, the saved picture.
 
 A front end (`static/*.js`) shows the synchronised traits and requests actions by name; an action is a method marked
-with `@action`. Its errors are shown in the form and logged, because the notebook does not show them. The hosts call
-actions from their own thread, while cells run.
+with `@action`. Its errors are shown in the form and logged, because the notebook does not show them. Requests return at
+once: the actions of a form run in a thread of its own, so that the kernel never waits for the store because of a click.
 """
 
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar
 
 import anywidget
 from IPython.display import display, update_display
 from traitlets import Callable as CallableTrait
-from traitlets import Instance, Unicode
+from traitlets import Dict, Instance, Unicode
 
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid, TunixRTError
 from tunix_rt.log import logger
 from tunix_rt.model import TraceRecord
 from tunix_rt.store import TraceStore
+from tunix_rt.store.engine.task import check
+from tunix_rt.widgets.actions import FormTask, Lane, Mode, monitor
+from tunix_rt.widgets.actions import action as action  # noqa: PLC0414 - the forms take it from here
 
 log = logger("tunix_rt.widgets")
 
 _MISTAKE = "(this is a bug in tunix_rt; the log has the details)"
-_INTERRUPTED = "interrupted"
+_CANCELLED = "cancelled"
 _STATIC = Path(__file__).parent / "static"
-_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def front_end(*names: str) -> str:
@@ -44,34 +45,6 @@ def style() -> str:
     return "\n".join([str(render.style()), (_STATIC / "forms.css").read_text(encoding="utf-8")])
 
 
-def action(*, aside: bool = False, watch: bool = False) -> Callable[[_Method], _Method]:
-    """Marks a method that the front end may request, and that Python may call too; one at a time in a form.
-
-    `aside` runs it in its own thread, beside the others; `watch` is for requests that the form repeats by
-    itself. It may return a dictionary, which is sent with the reply; a value of bytes is sent as a buffer.
-    """
-
-    def mark(method: _Method) -> _Method:
-        @wraps(method)
-        def one_at_a_time(self: "Form", *args: Any, **options: Any) -> Any:
-            with self._action_lock:
-                return method(self, *args, **options)
-
-        marked: Any = method if aside else one_at_a_time
-        marked.action_mode = _Mode(aside, watch)
-        return cast("_Method", marked)
-
-    return mark
-
-
-@dataclass(frozen=True)
-class _Mode:
-    """How an action runs."""
-
-    aside: bool
-    watch: bool
-
-
 @render.shows_itself(lambda note: note.text, lambda note: render.note_html(note.text))
 @dataclass(frozen=True)
 class Note:
@@ -81,14 +54,21 @@ class Note:
 
 
 class Form(anywidget.AnyWidget):
-    """The base of the forms; `problem` is the last error, as the form shows it."""
+    """The base of the forms; `problem` is the last error, as the form shows it.
+
+    `busy` is empty, or says in `text` what the form waits for, or does, for more than a second; `waits` is true where
+    that is another process or thread.
+    """
 
     problem = Unicode().tag(sync=True)
+    busy = Dict().tag(sync=True)
     picture_id = Unicode().tag(sync=True)
     _css: ClassVar[str] = style()
+    # What the form says where its actions take long.
+    _doing: ClassVar[str] = "still working"
 
     def __init__(self, **traits: Any) -> None:
-        self._action_lock = threading.RLock()
+        self.lane = Lane()
         self._pictured: object | None = None
         self._watch_failed = ""
         super().__init__(**traits)
@@ -103,15 +83,53 @@ class Form(anywidget.AnyWidget):
     def close(self) -> None:
         """Removes the form; its picture in a saved notebook stays."""
         # Python also closes a form whose constructor failed; it has no layout.
-        layout = self.layout if self.comm is not None else None
+        layout = None
+        if self.comm is not None:
+            self.interrupt()
+            layout = self.layout
         super().close()
         if layout is not None:
             layout.close()
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Applies traits that the front end has set."""
-        with self._action_lock, self.reporting():
-            super().set_state(sync_data)
+        """Applies traits that the front end has set, after the actions that were requested before."""
+
+        def apply() -> None:
+            with self.lane.lock, self.reporting():
+                super(Form, self).set_state(sync_data)
+
+        self.lane.do(apply)
+
+    @property
+    def _action_lock(self) -> Any:
+        """What the traits are changed under, where several threads change them."""
+        return self.lane.lock
+
+    @action(aside=True, watch=True)
+    def interrupt(self) -> None:
+        """Ends what the form's actions wait for, or search: each fails as "cancelled", and leaves things as they were.
+
+        What is committed at this moment stays. Cells and other forms continue.
+        """
+        for task in monitor.of(self):
+            task.interrupt()
+
+    def show_busy(self, busy: dict[str, Any]) -> None:
+        """Shows what the actions wait for; called by their threads."""
+        # What an observer of the trait raises keeps no action from its end.
+        with self.reporting(watch="busy"):
+            self.busy = busy
+
+    @contextmanager
+    def in_background(self, watch: str, doing: str = "") -> Iterator[None]:
+        """Around work in a thread of the form's own: its errors are shown, it is seen waiting, `interrupt` ends it."""
+        task = FormTask(self, doing)
+        monitor.add(task)
+        try:
+            with suppress(KeyboardInterrupt), task.begun(), self.reporting(watch=watch):
+                yield
+        finally:
+            monitor.remove(task)
 
     @contextmanager
     def reporting(self, *, watch: str = "") -> Iterator[list[str]]:
@@ -125,9 +143,10 @@ class Form(anywidget.AnyWidget):
         try:
             yield problems
         except KeyboardInterrupt:
-            # An interrupt of the kernel ends the action of a click; the form shows that and continues to work.
-            problems.append(_INTERRUPTED)
-            self.problem, self._watch_failed = _INTERRUPTED, watch
+            # What the form does by itself is tried again by itself.
+            problems.append(_CANCELLED)
+            if not watch:
+                self.problem = _CANCELLED
             raise
         except Exception as error:
             known = isinstance(error, TunixRTError)
@@ -147,19 +166,26 @@ class Form(anywidget.AnyWidget):
     def _answer(self, _form: object, request: Mapping[str, Any], buffers: Sequence[memoryview]) -> None:
         name = str(request.get("do"))
         method = getattr(type(self), name, None)
-        mode = getattr(method, "action_mode", _Mode(aside=False, watch=False))
+        mode = getattr(method, "action_mode", Mode(aside=False, watch=False))
+        task = FormTask(self, "" if mode.aside else self._doing)
+        monitor.add(task)
 
         def answer() -> None:
             result: dict[str, Any] = {"failed": True}
             problems: list[str] = []
             try:
-                with self.reporting(watch=name if mode.watch else "") as problems:
+                with (
+                    suppress(KeyboardInterrupt),
+                    self.reporting(watch=name if mode.watch else "") as problems,
+                    task.begun(),
+                ):
+                    check()
                     if method is None or not hasattr(method, "action_mode"):
                         raise QueryInvalid(f"no such action: {name}")
                     given = dict(request.get("args", {})) | ({"buffer": buffers[0]} if buffers else {})
                     result = method(self, **given) or {}
             finally:
-                # Also after an interrupt: the front end waits for the reply.
+                monitor.remove(task)
                 parts = [value for value in result.values() if isinstance(value, bytes)]
                 plain = {name: value for name, value in result.items() if not isinstance(value, bytes)}
                 self.send({**plain, "id": request.get("id"), "problem": "".join(problems)}, buffers=parts or None)
@@ -167,7 +193,7 @@ class Form(anywidget.AnyWidget):
         if mode.aside:
             threading.Thread(target=answer, name=f"tunix_rt-{name}").start()
         else:
-            answer()
+            self.lane.do(answer)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"

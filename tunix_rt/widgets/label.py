@@ -1,6 +1,5 @@
 """Traces labelled one after another, as a form."""
 
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -80,8 +79,6 @@ class LabelForm(Form):
         self._scorer = label_scorer(who)
         choices = _choices(words)
         self.ids = _ids(self.store, queue, filters)
-        # One action at a time, in threads of their own: a store that another process holds blocks no cell.
-        self._turn = threading.RLock()
         self._said: dict[tuple[str, int | None], _Said] = {}
         self._gone: set[str] = set()
         self._undo: list[list[_Change]] = []
@@ -100,7 +97,7 @@ class LabelForm(Form):
         counts = tuple((one["text"], one["n"]) for one in now["counts"])
         return _Labelled(self.annotator, now["n_traces"], now["n_labelled"], counts)
 
-    @action(aside=True)
+    @action()
     def label(self, word: str | None, step: int | None = None, note: str | None = None, id: str | None = None) -> None:
         """Labels the trace that is shown, and shows the next one without a label; None takes the label back.
 
@@ -114,7 +111,7 @@ class LabelForm(Form):
             if (said is not None and step is None) or not there:
                 self._go_on()
 
-    @action(aside=True)
+    @action()
     def first_error(self, step: int, id: str | None = None) -> None:
         """Labels a step (an index from 0) as the first error of the trace, in place of one that was labelled so."""
         with self._acting():
@@ -128,7 +125,7 @@ class LabelForm(Form):
             if not self._say([(seen, step, _Said(FIRST_ERROR, note)), *others]):
                 self._go_on()
 
-    @action(aside=True)
+    @action()
     def annotate(self, note: str, id: str | None = None) -> None:
         """Changes the note of the label that the trace has; QueryInvalid if it has none."""
         with self._acting():
@@ -139,7 +136,7 @@ class LabelForm(Form):
             if not self._say([(seen, None, said._replace(note=_note(note)))]):
                 self._go_on()
 
-    @action(aside=True)
+    @action()
     def undo(self) -> None:
         """Gives back what was said before the last label of this form, and shows that trace."""
         with self._acting():
@@ -155,7 +152,7 @@ class LabelForm(Form):
                 self._go([self.ids.index(seen)])
             self._undo.pop()
 
-    @action(aside=True)
+    @action()
     def move(self, by: int) -> None:
         """Shows the next trace of the queue (`by` 1) or the one before (-1), labelled or not."""
         with self._acting():
@@ -163,7 +160,7 @@ class LabelForm(Form):
             if not self._go(ahead) and not self._notice:
                 self._notice = f"This is the {'last' if by > 0 else 'first'} trace of the queue."
 
-    @action(aside=True)
+    @action()
     def read_as(self, view: str) -> None:
         """Shows the trace as "plain" text or as "markdown"."""
         with self._acting():
@@ -171,13 +168,12 @@ class LabelForm(Form):
 
     @contextmanager
     def _acting(self) -> Iterator[None]:
-        """Around an action: one at a time; at the end the form shows how things are, also after an error."""
-        with self._turn:
-            self._notice = ""
-            try:
-                yield
-            finally:
-                self._show()
+        """Around an action: at the end the form shows how things are, also after an error."""
+        self._notice = ""
+        try:
+            yield
+        finally:
+            self._show()
 
     def _seen(self, id: str | None) -> str:
         """The id of the trace that is shown."""
@@ -279,7 +275,7 @@ class LabelForm(Form):
             scores = {name: score for name, score in record.scores.items() if not name.startswith(PREFIX)}
             html = render.record_html(record.model_copy(update={"scores": scores}), text=self.view, styled=False)
             shown = {"id": trace, "view": self.view, "html": html}
-        with self._action_lock, self.hold_sync():
+        with self.hold_sync():
             self.shown = shown
             self.progress = {
                 "position": self.position,

@@ -1,9 +1,10 @@
 """The store's numbers and health as a form."""
 
+import threading
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from traitlets import Bool, Dict, Unicode
+from traitlets import Bool, Dict, Unicode, observe
 
 from tunix_rt import render
 from tunix_rt.health_checks import Health, health
@@ -28,6 +29,7 @@ class StoreStatus(Form):
 
     def __init__(self, store: TraceStore | None = None, *, unfolded: bool = True) -> None:
         self.store = store or TraceStore()
+        self._facts: list[str] = []
         super().__init__(unfolded=unfolded)
         self.refresh()
 
@@ -50,6 +52,7 @@ class StoreStatus(Form):
             name = render.visible(self.store.path.name)
             facts = [render.count(info.n_traces, "trace"), render.size(info.size_bytes), name]
             html = str(render.info_html(info, more=found.facts, styled=False))
+        self._facts = facts
         self.shown = {
             "state": self.state,
             "sign": _SIGNS[self.state],
@@ -57,6 +60,26 @@ class StoreStatus(Form):
             "html": html,
             "at": render.utc_exact(datetime.now(UTC)),
         }
+
+    def refresh_soon(self) -> None:
+        """As `refresh`, in a thread of its own."""
+
+        def refresh() -> None:
+            with self.in_background("refresh"):
+                self.refresh()
+
+        threading.Thread(target=refresh, name="tunix_rt-refresh").start()
+
+    def note_busy(self, text: str) -> None:
+        """Shows that somebody waits for the store, as `text` says; the numbers stay those that were seen last."""
+        self.state = "busy"
+        facts = [render.visible(text), *self._facts]
+        self.shown = self.shown | {"state": self.state, "sign": _SIGNS[self.state], "facts": facts}
+
+    @observe("busy")
+    def _waits(self, change: Any) -> None:
+        if change["new"].get("waits"):
+            self.note_busy(change["new"]["text"])
 
 
 _SIGNS = {

@@ -1,6 +1,6 @@
 """All the forms in one panel."""
 
-from typing import ClassVar, Unpack
+from typing import Any, ClassVar, Unpack
 from uuid import UUID
 
 from ipywidgets import widget_serialization
@@ -10,7 +10,7 @@ from tunix_rt.model import TraceRecord
 from tunix_rt.store import Page, TraceStore
 from tunix_rt.store.filters import FilterArgs
 from tunix_rt.widgets.browser import TraceBrowser
-from tunix_rt.widgets.form import Form, front_end
+from tunix_rt.widgets.form import Form, action, front_end
 from tunix_rt.widgets.status import StoreStatus
 from tunix_rt.widgets.upload import UploadForm
 from tunix_rt.widgets.viewer import TraceViewer
@@ -23,7 +23,7 @@ class TraceApp(Form):
     viewer = Instance(TraceViewer).tag(sync=True, **widget_serialization)
     upload = Instance(UploadForm).tag(sync=True, **widget_serialization)
     status = Instance(StoreStatus).tag(sync=True, **widget_serialization)
-    _esm: ClassVar[str] = front_end("rows", "browser", "viewer", "upload", "status", "app")
+    _esm: ClassVar[str] = front_end("rows", "terms", "browser", "viewer", "upload", "status", "app")
 
     def __init__(self, store: TraceStore | None = None, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> None:
         self.store = store or TraceStore()
@@ -33,6 +33,11 @@ class TraceApp(Form):
             upload=UploadForm(self.store),
             status=StoreStatus(self.store, unfolded=False),
         )
+        for part in self._parts():
+            # What they do to each other is done in one thread.
+            part.lane = self.lane
+            if part is not self.status:
+                part.observe(self._waits, "busy")
         self.browser.observe(self._show, "selected")
         self.browser.observe(lambda _: self._save_picture(), "shown")
         self.browser.observe(self._seek, "filters")
@@ -55,9 +60,26 @@ class TraceApp(Form):
         """Removes the forms."""
         # Python also closes a form whose constructor failed.
         if self.comm is not None:
-            for part in (self.browser, self.viewer, self.upload, self.status):
+            for part in self._parts():
                 part.close()
         super().close()
+
+    @action(aside=True, watch=True)
+    def interrupt(self) -> None:
+        """Ends what the actions of all parts wait for, or search; see `Form.interrupt`."""
+        for part in self._parts():
+            part.interrupt()
+
+    def _parts(self) -> tuple[Form, ...]:
+        return (self.browser, self.viewer, self.upload, self.status)
+
+    def _waits(self, change: Any) -> None:
+        """While a part waits for another process, the line of the store does not say that it is healthy."""
+        if change["new"].get("waits"):
+            self.status.note_busy(change["new"]["text"])
+        elif change["old"].get("waits") and not change["owner"].problem:
+            # It has the store; where it failed, the line stays, until it is next refreshed.
+            self.status.refresh_soon()
 
     def _show(self, _change: object) -> None:
         self.viewer.record = self.browser.selected

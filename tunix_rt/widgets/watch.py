@@ -103,7 +103,7 @@ class FolderWatch(OpeningForm):
         # A thread that was stopped may still be at its last row.
         with self._at_work:
             while not stopped():
-                with self.reporting(watch="look"):
+                with self.in_background("look"):
                     try:
                         report = self._watch.poll(stopped=stopped)
                         self._note(report)

@@ -58,6 +58,8 @@ class Database:
         # In bytes; beyond it DuckDB spills to disk.
         self.memory_limit = 0
         self.attached = False
+        # The program outside of the queue that has the file, while this one waits for it.
+        self.holder: str | None = None
         self._attached_file: Identity | None = None
         self._log_path = log_of(path)
         self._log: Identity | None = None
@@ -231,11 +233,13 @@ class Database:
                 # The lease is ours, so that the program which has the file does not know the queue.
                 if not re.search(r"Conflicting lock is held|Unique file handle conflict", str(error)):
                     raise
+                self.holder, pid = _holder_in(error)
                 if time.monotonic() >= deadline:
-                    raise _busy(self.path, error) from None
+                    raise _busy(self.path, self.holder, pid) from None
             if gives_way():
                 return False
             time.sleep(random.uniform(*_RETRY_SECONDS))  # noqa: S311 - spreads the waiters, keeps no secret
+        self.holder = None
         self.attached, self._attached_file, self._log = True, found or identity(path), None
         with self.cursor() as cursor:
             self._prepare(cursor)
@@ -261,13 +265,18 @@ class Database:
                 new.unlink(missing_ok=True)
 
 
-def _busy(path: Path, error: duckdb.Error) -> StoreBusy:
+def _holder_in(error: duckdb.Error) -> tuple[str, int | None]:
+    """The program that DuckDB's error names, in words, and the id of its process if that is another one."""
     found = re.search(r"held in (.*?)\(PID (\d+)\)", str(error))
     pid = None if found is None or int(found[2]) == os.getpid() else int(found[2])
     if found is None or pid is None:
         holder = "this process, which has it open outside of tunix_rt"
     else:
         holder = f"process {pid} ({Path(found[1].strip()).name or 'name unknown'}), outside of tunix_rt"
+    return holder, pid
+
+
+def _busy(path: Path, holder: str, pid: int | None) -> StoreBusy:
     return StoreBusy(
         f"{path}: held by {holder}; traces can still be added. To read, close the file there, or increase pool_timeout "
         "(TUNIX_RT_POOL_TIMEOUT, up to 300)",

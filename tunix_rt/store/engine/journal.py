@@ -20,6 +20,7 @@ from tunix_rt.store.engine.expected_counts import ExpectedCounts
 from tunix_rt.store.engine.journal_file import JournalFile
 from tunix_rt.store.engine.lock_queue import LockQueue
 from tunix_rt.store.engine.rows import NewRow
+from tunix_rt.store.engine.task import patiently, waiting
 
 # For what comes after a commit to the DuckDB file; each transaction takes milliseconds.
 _PATIENCE_SECONDS = 30.0
@@ -197,13 +198,17 @@ class Journal:
     @contextmanager
     def _exclusive(self, deadline: float) -> Iterator[None]:
         """Exclusive use of the file by this thread of this process; StoreBusy if it is not free before the deadline."""
-        if not self._threads.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        with waiting(self._waited_for):
+            has_turn = patiently(lambda seconds: self._threads.acquire(timeout=seconds), deadline)
+        if not has_turn:
             raise StoreBusy(
                 f"{self.path}: other threads of this process wrote to the journal all the time; nothing was added. Try "
                 "again, or increase pool_timeout (TUNIX_RT_POOL_TIMEOUT, up to 300)"
             )
         try:
-            if not self._queue.take_write_lock(deadline):
+            with waiting(self._waited_for):
+                is_taken = self._queue.take_write_lock(deadline)
+            if not is_taken:
                 writer = self._queue.writer or None
                 raise StoreBusy(
                     f"{self.path}: process {writer or 'unknown'} wrote to the journal all the time, or was stopped "
@@ -217,6 +222,9 @@ class Journal:
                 self._queue.release_write_lock()
         finally:
             self._threads.release()
+
+    def _waited_for(self) -> str:
+        return f"process {self._queue.writer or 'unknown'}, which writes to the journal"
 
     @contextmanager
     def _read(self) -> Iterator[sqlite3.Connection]:

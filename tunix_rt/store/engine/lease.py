@@ -15,6 +15,7 @@ from tunix_rt.errors import StoreBusy
 from tunix_rt.store.engine.database import Database
 from tunix_rt.store.engine.lock_queue import LockQueue
 from tunix_rt.store.engine.statement import interruptible
+from tunix_rt.store.engine.task import check, is_interrupted, querying, slice_of, waiting
 
 # A program that does not know the queue, such as DuckDB's own shell, gets the file when it was idle for this long.
 _IDLE_SECONDS = 5.0
@@ -61,8 +62,9 @@ class Lease:
         token = object()
         try:
             with interruptible():
-                self._begin_work(token, deadline)
-                with self._database.cursor(reusable=reusable) as cursor:
+                with waiting(self._waited_for):
+                    self._begin_work(token, deadline)
+                with self._database.cursor(reusable=reusable) as cursor, querying(cursor):
                     yield cursor
         except duckdb.Error as error:
             raise self._database.explained(error) from None
@@ -151,6 +153,7 @@ class Lease:
         me = threading.get_ident()
         with self._changed:
             while True:
+                check()
                 own = me in self._work.values()
                 if self._owner is None and (own or not self._closers):
                     if self._database.attached and (own or not self._is_wanted()):
@@ -159,8 +162,15 @@ class Lease:
                     if not self._work:
                         self._owner = me
                         return False
-                if not self._changed.wait(_left(deadline)) and time.monotonic() >= deadline:
+                if not self._changed.wait(slice_of(_left(deadline))) and time.monotonic() >= deadline:
                     raise self._busy_with_threads()
+
+    def _waited_for(self) -> object:
+        """What keeps a thread from the file at this moment."""
+        if self._has_lease:
+            return self._database.holder or "other threads of this process"
+        holder = self._queue.holder
+        return holder.process if holder else "another process"
 
     def _end_work(self, token: object) -> None:
         with self._changed:
@@ -226,7 +236,7 @@ class Lease:
             self._has_lease = False
 
     def _gives_way(self) -> bool:
-        return bool(self._closers)
+        return bool(self._closers) or is_interrupted()
 
     def _take_lease(self, deadline: float, gives_way: Callable[[], bool]) -> bool:
         """Waits for the lease; False where it gave way."""
@@ -243,7 +253,7 @@ class Lease:
         return True
 
     def _open(self, deadline: float) -> bool:
-        """The owner opens the file; False where it gave way to a thread that closes everything."""
+        """The owner opens the file; False where it gave way to a thread that closes everything, or was interrupted."""
         try:
             # What is open was found wanted by another process, or is not the file at the path any more.
             if self._database.attached:

@@ -30,6 +30,7 @@ from tunix_rt.store.engine.locks import (
     close_with,
     identity,
 )
+from tunix_rt.store.engine.task import patiently
 
 _NONE = -1
 # Offsets of what the file itself holds: the next ticket, `acknowledged` and `folded`, the processes that have, or had
@@ -49,8 +50,13 @@ class Holder(NamedTuple):
     name: str
     since: float
 
+    @property
+    def process(self) -> str:
+        """The process in words."""
+        return f"process {self.pid} ({self.name})"
+
     def __str__(self) -> str:
-        return f"process {self.pid} ({self.name}), which has held it for {time.time() - self.since:.1f} s"
+        return f"{self.process}, which has held it for {time.time() - self.since:.1f} s"
 
 
 class LockQueue:
@@ -146,7 +152,7 @@ class LockQueue:
         """
         if self._waiter is not None and (self._waiter.is_waiting or not self._try(WRITE)):
             with self._explaining():
-                if not self._waiter.wait(max(0.0, deadline - time.monotonic())):
+                if not patiently(self._waiter.wait, deadline):
                     return False
         if self.writer != os.getpid():
             self._write_number(_WRITER, os.getpid())

@@ -17,6 +17,7 @@ from tunix_rt.store.engine.database import ROW_GROUP_ROWS
 from tunix_rt.store.engine.expected_counts import ExpectedCounts, next_counts
 from tunix_rt.store.engine.files import Files
 from tunix_rt.store.engine.rows import LARGE_ROW_BYTES, LARGE_ROWS_BYTES, NewRow, insert, to_table
+from tunix_rt.store.engine.task import patiently
 from tunix_rt.store.engine.time_index import TimeIndex
 
 # Folded together; several copies of it are in memory meanwhile.
@@ -102,7 +103,7 @@ class Session:
         if self._process != os.getpid():
             self._make_slots()
         slots = self._slots
-        if not slots.acquire(timeout=self._timeout):
+        if not patiently(lambda seconds: slots.acquire(timeout=seconds), deadline):
             raise StoreBusy(
                 f"{self._files.path}: {self._most_threads} threads have been using this store for {self._timeout} s; "
                 "use fewer threads, or increase pool_size or max_overflow"

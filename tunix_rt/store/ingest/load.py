@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
+from contextvars import copy_context
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -235,7 +236,8 @@ class Loading:
         self._wait()
         chunk, self._chunk = self._chunk, Chunk()
         if chunk.lines and self._thread:
-            self._storing = self._thread.submit(self._complete_and_store, chunk)
+            # In the context of this thread: an interrupt of its task ends both.
+            self._storing = self._thread.submit(copy_context().run, self._complete_and_store, chunk)
         elif chunk.lines:
             self._complete_and_store(chunk)
 

@@ -1,6 +1,6 @@
 """Pages, newest first, and the search for the rows of a page."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
@@ -19,8 +19,8 @@ from tunix_rt.store.engine.rows import (
 )
 from tunix_rt.store.engine.statement import parsed
 from tunix_rt.store.engine.time_index import EVERYTHING, ROWS_PER_SAMPLE, ROWS_TO_SELECT_FROM, TimeIndex, Window
-from tunix_rt.store.filter_values import FIRST_TIME, LAST_TIME
-from tunix_rt.store.filters import Condition, Filters, where
+from tunix_rt.store.filter_values import FIRST_TIME, LAST_TIME, TIME, shown
+from tunix_rt.store.filters import FILTERS, Condition, Filters, where
 from tunix_rt.store.query.cursor import Cursor, PageRequest
 from tunix_rt.store.query.scan import earlier, in_window, not_before
 
@@ -95,6 +95,16 @@ class Page:
             return self.judged()
         except TunixRTError:
             return self.records
+
+    def drop(self, gone: Collection[str]) -> int:
+        """Takes traces that were deleted since out of the page, by their ids; returns how many."""
+        left = [at for at, record in enumerate(self.records) if str(record.id) not in gone]
+        n_gone = len(self.records) - len(left)
+        judged = self._judged
+        self.records = tuple(self.records[at] for at in left)
+        self.cursors = tuple(self.cursors[at] for at in left)
+        self._judged = judged and tuple(judged[at] for at in left)
+        return n_gone
 
     def next_page(self) -> "Page":
         """The next page (by default, older traces); QueryInvalid on the last page."""
@@ -175,11 +185,21 @@ class Search:
         return bool(self.onwards(1, after=last))
 
     def why_nothing(self) -> str | None:
-        """What no trace has and the filters need, in words; None if there is no such thing."""
+        """Why no trace passes the filters, in words, where the reason is a simple one; None where it is not.
+
+        Two bounds may contradict each other, the store may be empty, and no trace may have what the filters need.
+        """
+        if not self._filters:
+            return None
+        if contradiction := _contradiction(self._filters.given):
+            return contradiction
+        everything = Search(self._cursor, self._index, Filters())
+        if not everything.onwards(1):
+            return "the store has no traces"
         # An expression of the user runs in a transaction, which too little memory for this would end.
         for what, condition in () if "where" in self._filters.given else self._filters.needs():
             there = Search(self._cursor, self._index, Filters().also(condition))
-            if not there._newest(1, offset=0, after=None):
+            if not there.onwards(1):
                 return f"no trace has {what}"
         return None
 
@@ -318,6 +338,26 @@ class Search:
         middle = f"select created_at::varchar, id from traces{clause} {order}"
         time, trace_id = self._cursor.execute(middle, values).fetchall()[0]
         return [*bounds, not_before(time, trace_id)], [*bounds, earlier(time, trace_id)]
+
+
+def _contradiction(given: Mapping[str, Any]) -> str | None:
+    """Two of these filters, or one, that no trace can pass."""
+    lower = ""
+    for name, field in FILTERS.items():
+        # A filter that continues the one before it is the upper end of a range.
+        if field.form and field.form.beside and name in given:
+            high, is_time = field.kind.check(name, given[name]), field.kind is TIME
+            upper = f"{name}={shown(given[name])}"
+            if not is_time and high < 0:
+                return f"{upper} is less than 0"
+            if lower in given:
+                low = FILTERS[lower].kind.check(lower, given[lower])
+                if is_time and low >= high:
+                    return f"{lower}={shown(given[lower])} is not before {upper}"
+                if low > high:
+                    return f"{lower}={shown(given[lower])} is more than {upper}"
+        lower = name
+    return None
 
 
 def _found(row: tuple[Any, ...]) -> Found:

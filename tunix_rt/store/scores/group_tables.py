@@ -1,6 +1,9 @@
 """Groups of samples as they are shown: in facts, the rates of each policy, and the hardest groups."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 from tunix_rt import render
 from tunix_rt.analysis.statistics import FEWEST, Estimate
@@ -18,7 +21,7 @@ _TO_THE_RIGHT = ("i", "step", "samples", "correct", "votes", "reward", "spread")
 def group_facts(groups: "Groups") -> list[tuple[str, str]]:
     """The counts, what all groups share, and the levels."""
     levels = ", ".join(f"{n:,} {level}" for level, n in groups.levels.items())
-    facts = [("groups", f"{len(groups):,} of {groups.n_samples:,} samples"), *_constant(groups).items()]
+    facts = [("groups", f"{len(groups):,} of {groups.n_samples:,} samples"), *constant_fields(groups).items()]
     if (n := len(groups.policies)) > 1:
         facts.append(("policies", f"{n:,}, not pooled; see .by_policy()"))
     if len(groups) and not any(groups.arrow()["judged"].to_pylist()):
@@ -31,7 +34,7 @@ def policy_table(groups: "Groups") -> render.Shown:
     judged = sorted(n for n in groups.arrow()["judged"].to_pylist() if n)
     # At least half of the prompts have as many.
     k = judged[len(judged) // 2] if judged else 1
-    policies, constant = groups.policies, _constant(groups)
+    policies, constant = groups.policies, constant_fields(groups)
     rows: list[dict[str, Any]] = []
     for policy, one in zip(policies[:_SHOWN], groups.by_policy(), strict=False) if judged else ():
         rates = {f"pass@{each}": one.pass_at(each) for each in (1, k)} | {f"maj@{k}": one.majority(k)}
@@ -52,19 +55,23 @@ def group_table(groups: "Groups") -> render.Shown:
     # Those without a verdict come last.
     rates = [correct / judged if judged else 2 for correct, judged in verdicts]
     hardest = sorted(range(len(rates)), key=rates.__getitem__)[:_SHOWN]
-    fields = [name for name in groups.fields if name not in _constant(groups)]
+    counted = f"{render.count(len(groups), 'group')}, hardest first"
+    if len(hardest) < len(groups):
+        counted = f"showing {len(hardest)} of {counted}"
+    return rows_table(groups, hardest, f"{counted} · samples of one: .page(i) · as data: .df()")
+
+
+def rows_table(groups: "Groups", chosen: Sequence[int], caption: str) -> render.Shown:
+    """The groups with these indices, in this order."""
+    fields = [name for name in groups.fields if name not in constant_fields(groups)]
     rows = [
         {"i": f"{at}"} | {_HEADERS.get(name, name): row[name] for name in fields} | _counts(row)
-        for at in hardest
-        for row in table.slice(at, 1).to_pylist()
+        for at, row in zip(chosen, groups.arrow().take(pa.array(chosen, pa.int64())).to_pylist(), strict=True)
     ]
-    counted = f"{render.count(len(groups), 'group')}, hardest first"
-    if len(rows) < len(groups):
-        counted = f"showing {len(rows)} of {counted}"
-    return _shown(rows, len(groups), f"{counted} · samples of one: .page(i) · as data: .df()")
+    return _shown(rows, len(groups), caption)
 
 
-def _constant(groups: "Groups") -> dict[str, str]:
+def constant_fields(groups: "Groups") -> dict[str, str]:
     """The fields of the policy that all groups share, said once."""
     values = {name: {policy[name] for policy in groups.policies} for name in POLICY_FIELDS}
     return {name: one for name, found in values.items() if len(found) == 1 for one in found if one is not None}

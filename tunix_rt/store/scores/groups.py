@@ -19,6 +19,7 @@ from tunix_rt.store.query.order import NEWEST_FIRST
 from tunix_rt.store.query.page import Page
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.scores.current import CURRENT_OF_TRACES
+from tunix_rt.store.scores.group_matrix import GroupMatrix
 from tunix_rt.store.scores.group_tables import group_facts, group_table, policy_table
 from tunix_rt.store.scores.policy import CORRECT, NAMED_GROUP, POLICY, POLICY_FIELDS, REWARD
 from tunix_rt.validation import short
@@ -101,7 +102,8 @@ counted as (
         count(reward) as rewards,
         avg(reward) as reward,
         max(reward) - min(reward) as reward_spread,
-        list(id order by moment desc, id desc) as ids
+        list(id order by moment desc, id desc) as ids,
+        list(correct order by moment desc, id desc) as verdicts
     from judged
     group by all
 )
@@ -145,7 +147,8 @@ class Groups:
     groups of several, which are never pooled. `df()` and `arrow()` have a row for each group: the fields that its
     samples share (prompts up to 200 characters), `samples`, `judged`, `correct`, `answered`, the `majority` answer
     with its `agreement` (its share of the answered) and whether it is correct, mean and spread of the `reward`,
-    `level`, and `ids`, newest first. `page(index)` lists the samples of one.
+    `level`, and `ids`, newest first, with their `verdicts` (True, False or None). `page(index)` lists the samples of
+    one, `matrix()` has the policies side by side.
 
     A level is "too easy" where all judged samples are correct, "too hard" where none is, "informative" where they
     differ in verdict or reward, "same reward", or "unknown" with fewer than two to compare.
@@ -225,9 +228,13 @@ class Groups:
         whole_number("index", index, 0, len(self) - 1)
         return self._get_page(ids=self._groups["ids"][index].as_py(), limit=limit, **NEWEST_FIRST)
 
+    def matrix(self) -> GroupMatrix:
+        """The same groups as a matrix of prompts × policies: which model fails which problem."""
+        return GroupMatrix(self, self._groups["group_key"].to_pylist())
+
     def arrow(self) -> pa.Table:
         """The groups as an Arrow table."""
-        return self._groups.drop_columns(["silent", "answers"])
+        return self._groups.drop_columns(["silent", "group_key", "answers"])
 
     def df(self) -> "pd.DataFrame":
         """The groups as a pandas data frame; pandas must be installed."""
@@ -278,8 +285,9 @@ def _in_order(policy: tuple[str | None, ...]) -> list[tuple[tuple[int, int, str]
 def groups(session: Session, filters: Filters, by: Any, get_page: Callable[..., Page]) -> Groups:
     """The groups of the traces that pass the filters; `by` as in `TraceStore.groups`."""
     names = _checked(by)
-    key = ", ".join(_OWN if by is None else (_BY[name] for name in names))
-    samples = pa.Table.from_batches(scan(session, _SAMPLE.format(key=f"{POLICY}, {key}"), filters, newest_first=False))
+    # The policy separates the groups, and does not tell their prompts apart.
+    key = ", ".join(_OWN if by is None else (_BY[name] for name in names if name not in POLICY_FIELDS))
+    samples = pa.Table.from_batches(scan(session, _SAMPLE.format(key=key), filters, newest_first=False))
     shown = (*POLICY_FIELDS, *(name for name in names if name not in POLICY_FIELDS))
     fields = ", ".join(f"left({'preview' if name == 'prompt' else _BY[name]}, 200) as {name}" for name in shown)
     with session.cursor() as cursor:
@@ -318,7 +326,8 @@ def _with_texts(grouped: pa.Table, of_group: pa.Table, answers: pa.Table, shown:
         for name in ("samples", "judged", "correct", "answered", "silent", "majority_votes", "majority_correct")
     }
     columns |= {"majority": majority, "agreement": agreement}
-    columns |= {name: grouped[name] for name in ("reward", "reward_spread", "level", "ids", "answers")}
+    columns |= {name: grouped[name] for name in ("reward", "reward_spread", "level", "ids", "verdicts")}
+    columns |= {name: grouped[name] for name in ("group_key", "answers")}
     table = pa.table(columns)
     policies = list(zip(*(table[name].to_pylist() for name in POLICY_FIELDS), strict=True))
     rank = {one: at for at, one in enumerate(sorted(set(policies), key=_in_order))}

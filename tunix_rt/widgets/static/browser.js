@@ -21,7 +21,7 @@ const COLUMN_ORDERS = {
  * A filter that has a field of its own.
  * @typedef {object} FilterField
  * @property {string} name
- * @property {"text" | "count" | "number" | "time"} input
+ * @property {"text" | "count" | "number" | "time" | "terms"} input
  * @property {string} caption
  * @property {string} label
  * @property {boolean} beside
@@ -38,7 +38,7 @@ const COLUMN_ORDERS = {
  * @property {number} first_place how many traces are newer than the first row; -1 while that is counted
  * @property {number} n_found -1 while that is counted
  * @property {number} n_new
- * @property {{rows?: Row[], previous?: boolean, next?: boolean, empty?: string}} shown
+ * @property {{rows?: Row[], previous?: boolean, next?: boolean, empty?: string, notice?: string}} shown
  * @typedef {FormTraits & OwnBrowserTraits} BrowserTraits
  */
 
@@ -54,8 +54,10 @@ const COLUMN_ORDERS = {
  * @property {(args: {id: string}) => object} choose
  * @property {(args: {live: boolean}) => object} watch
  * @property {() => object} look
+ * @property {() => object} refresh
  * @property {(args: {by: number, start: string}) => object} move
  * @property {() => {sources: string[]}} sources
+ * @property {(args: {name: string, text: string}) => {suggestions: {value: string, label: string}[]}} suggest
  */
 
 /** @param {Context<BrowserTraits> & {toolbarInto?: HTMLElement}} context where the app has the toolbar elsewhere */
@@ -116,6 +118,7 @@ function browserForm({ model, el, toolbarInto }) {
     count: { type: "number", min: 0, inputMode: "numeric" },
     number: { type: "number", step: "any", inputMode: "decimal", placeholder: "any" },
     time: { type: "datetime-local", step: 1 },
+    terms: { type: "text", placeholder: "any", title: "Terms such as reward<1, model!=a, !truncated, with commas between; keys and values of the newest 1,000 traces are offered" },
   };
   /** @type {{[name: string]: HTMLInputElement}} */
   const fields = {};
@@ -128,12 +131,19 @@ function browserForm({ model, el, toolbarInto }) {
     else labelled.push(h("div", { className: "trt-pair" }, field(caption, fields[name])));
   }
   fields.source?.setAttribute("list", sources.id);
-  Object.values(fields).forEach(findAsTyped);
+  /** @type {HTMLElement[]} */
+  const offered = [];
+  for (const { name, input } of model.get("filter_fields")) {
+    const its = /** @type {HTMLInputElement} */ (fields[name]);
+    if (input === "terms") offered.push(offerTerms(form, name, its, findNow));
+    else findAsTyped(its);
+  }
   const others = h("div", { className: "trt-chips" });
   const filters = h(
     "div",
     { className: "trt-filters", id: `trt-filters-${form.me}`, hidden: true, role: "group", "aria-label": "Filters" },
     sources,
+    ...offered,
     ...labelled,
     others,
     button("Clear all", () => ask("find", { filters: {} }), { className: "trt-quietly" }),
@@ -153,8 +163,11 @@ function browserForm({ model, el, toolbarInto }) {
     return form.ask("watch", { live: !model.get("live") });
   }, { title: "Checks for new traces every 2 seconds; the list does not move" });
   live.prepend(h("span", { className: "trt-dot", "aria-hidden": "true" }));
+  const refresh = button("↻", () => ask("refresh"), {
+    className: "trt-icon", title: "Refresh: counts what is new, takes away what was deleted; the list does not move", "aria-label": "Refresh",
+  });
   const tools = h("div", { className: "trt-toolbar", role: "toolbar", "aria-label": "Find traces" },
-    search, more, field("Jump to", jump, "trt-inline"), live);
+    search, more, field("Jump to", jump, "trt-inline"), live, refresh);
 
   // The table.
   const { table, body, showTraces } = traceTable("Traces, newest first");
@@ -162,6 +175,7 @@ function browserForm({ model, el, toolbarInto }) {
   const list = h("div", { className: "trt-scrolled" }, table, empty);
 
   const place = h("span", { className: "trt-place", role: "status" });
+  const notice = h("span", { className: "trt-says", role: "status" });
   const news = button("", () => ask("first"), { className: "trt-news", hidden: true });
   const turns = {
     first: button("«", () => ask("first"), { title: "Newest", "aria-label": "Newest traces", className: "trt-icon" }),
@@ -170,7 +184,7 @@ function browserForm({ model, el, toolbarInto }) {
     last: button("»", () => ask("last"), { title: "Oldest", "aria-label": "Oldest traces", className: "trt-icon" }),
   };
   const pager = h("nav", { className: "trt-pager", "aria-label": "Pages" },
-    turns.first, turns.previous, place, news, turns.next, turns.last);
+    turns.first, turns.previous, place, news, turns.next, turns.last, notice);
 
   if (toolbarInto) toolbarInto.append(tools, filters);
   else form.root.append(tools, filters);
@@ -356,7 +370,9 @@ function browserForm({ model, el, toolbarInto }) {
   }
 
   function showRows() {
-    const { rows: shown = [], previous, next, empty: hint = "" } = model.get("shown");
+    const { rows: shown = [], previous, next, empty: hint = "", notice: said = "" } = model.get("shown");
+    notice.textContent = said;
+    const [firstId, at] = [body.rows[0]?.dataset.id, list.scrollTop];
     const hadFocus = body.contains(document.activeElement);
     const heading = document.activeElement?.closest("th")?.className;
     showTraces(shown);
@@ -373,7 +389,8 @@ function browserForm({ model, el, toolbarInto }) {
     turns.next.disabled = turns.last.disabled = !next;
     // A disabled button would keep the focus, and receive the keys.
     if (had instanceof HTMLButtonElement && had.disabled) (next ? turns.next : turns.previous).focus();
-    list.scrollTop = 0;
+    // Where only rows were taken away, the list does not move.
+    list.scrollTop = firstId !== undefined && firstId === shown[0]?.id ? at : 0;
     mark();
     if (hadFocus) rows().find((row) => row.tabIndex === 0)?.focus();
   }

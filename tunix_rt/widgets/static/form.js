@@ -6,6 +6,18 @@
  * @typedef {object} FormTraits
  * @property {string} problem what failed last, or ""
  * @property {string} picture_id
+ * @property {Busy} busy
+ */
+
+/**
+ * What a form waits for, or does, for more than a second; empty where it does not.
+ * @typedef {{text?: string, waits?: boolean}} Busy
+ */
+
+/**
+ * The actions that every form has.
+ * @typedef {object} FormActions
+ * @property {() => object} interrupt
  */
 
 /**
@@ -216,7 +228,10 @@ function openView(model, el, { label }) {
     h("span", {}, "The kernel that made this form is gone. Run the cell again to use it."));
   // The picture that the notebook keeps is for readers without a kernel; beside the living form it would be a second one.
   const hide = h("style", {}, `.trt-saved-${model.get("picture_id")} { display: none }`);
-  const root = h("section", { className: "trt-form", "aria-label": label }, hide, gone, told);
+  const doing = h("span", { role: "status" });
+  const cancel = button("Cancel", () => ask("interrupt"), { title: "Stop waiting; nothing is changed" });
+  const busy = h("div", { className: "trt-busy", hidden: true }, doing, cancel);
+  const root = h("section", { className: "trt-form", "aria-label": label }, hide, gone, told, busy);
   el.classList.add("trt-live");
   el.append(root);
 
@@ -247,6 +262,17 @@ function openView(model, el, { label }) {
     waiting.delete(message.id);
     resolve({ ...message, buffers });
   });
+
+  function showBusy() {
+    const { text = "" } = model.get("busy") ?? {};
+    const hadFocus = busy.contains(document.activeElement);
+    doing.textContent = text && `${text.charAt(0).toUpperCase()}${text.slice(1)} …`;
+    busy.hidden = !text;
+    // Not to the notebook, whose keys act on cells.
+    if (hadFocus && !text) root.querySelector(/** @type {"button"} */ ("input:not([disabled]), button:not([disabled])"))?.focus();
+  }
+  on("change:busy", showBusy);
+  showBusy();
 
   on("change:problem", () => tell(model.get("problem")));
   tell(model.get("problem"));

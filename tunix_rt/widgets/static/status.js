@@ -36,7 +36,13 @@ function statusForm({ model, el }) {
   }
 
   form.on("change:shown", show);
-  form.every(REFRESH_MS, () => form.ask("refresh"));
+  let asking = false;
+  form.every(REFRESH_MS, async () => {
+    if (asking) return;
+    asking = true;
+    await form.ask("refresh");
+    asking = false;
+  });
   all.open = model.get("unfolded");
   show();
   return { close: form.close, ask: form.ask };
