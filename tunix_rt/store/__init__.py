@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tunix_rt.store.scores.paired import SetComparison
     from tunix_rt.store.scores.plots import Plot
     from tunix_rt.store.scores.run import ScoreReport
+    from tunix_rt.store.scores.runs import Runs
     from tunix_rt.store.selection import Selection
     from tunix_rt.store.store import TraceStore
     from tunix_rt.store.upkeep.compact import Compaction
@@ -42,6 +43,7 @@ _HOMES = {
     "Page": "tunix_rt.store.query.page",
     "Plot": "tunix_rt.store.scores.plots",
     "Rejection": "tunix_rt.formats",
+    "Runs": "tunix_rt.store.scores.runs",
     "ScoreReport": "tunix_rt.store.scores.run",
     "Selection": "tunix_rt.store.selection",
     "SetComparison": "tunix_rt.store.scores.paired",
@@ -68,6 +70,7 @@ __all__ = [
     "Page",
     "Plot",
     "Rejection",
+    "Runs",
     "ScoreReport",
     "Selection",
     "SetComparison",

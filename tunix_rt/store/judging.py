@@ -27,6 +27,7 @@ from tunix_rt.store.scores.overlap import Overlap, overlap
 from tunix_rt.store.scores.paired import SetComparison, compare_sets
 from tunix_rt.store.scores.plots import Plot, plot
 from tunix_rt.store.scores.run import ScoreReport, run
+from tunix_rt.store.scores.runs import Runs, runs
 from tunix_rt.store.scores.scorers import scoring_of
 from tunix_rt.store.selection import Choice, Selection, select
 
@@ -128,6 +129,13 @@ class Judging:
         `answer` says, else as `meta.correct` does. Raises QueryInvalid for another `by`.
         """
         return groups(self._session, Filters(**filters), by, self.page)
+
+    def runs(self, **filters: Unpack[FilterArgs]) -> Runs:
+        """The recorded runs (`meta.run`), of training and evaluation: steps, rollouts, mean reward, share truncated.
+
+        Also the share of groups that teach nothing, because all their rewards are equal; all of it for each step, too.
+        """
+        return runs(self._session, Filters(**filters))
 
     def agreement(self, a: str, b: str, **filters: Unpack[FilterArgs]) -> Agreement:
         """How two scorers agree: the confusion table with examples, kappa, and what a constant would reach.
