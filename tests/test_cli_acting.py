@@ -45,11 +45,12 @@ def test_traces_are_deleted_by_ids_or_filters_and_only_where_somebody_agrees(sto
 @pytest.mark.slow
 def test_on_a_terminal_it_asks(store):
     near, far = pty.openpty()
-    for answer, status, left in ((b"n\n", 1, 4), (b"y\n", 0, 2)):
+    # The end of the input, no, yes.
+    for answer, status, left in ((b"\x04", 130, 4), (b"n\n", 1, 4), (b"y\n", 0, 2)):
         os.write(near, answer)
         shown, found = on_terminal("delete", "--source", "a", stdin=far, columns=200)
         assert f"delete 2 traces with their scores from {store.path}? [y/N]" in shown
-        assert ("nothing was deleted" if status else "2 traces deleted") in shown
+        assert {130: "interrupted", 1: "nothing was deleted", 0: "2 traces deleted"}[status] in shown
         assert (found, store.count()) == (status, left)
     os.close(far)
     os.close(near)

@@ -54,8 +54,14 @@ def test_a_stratified_queue_has_its_share_of_each_value(store):
         assert models == {"A": 18, "B": 9, "C": 3}
     assert queue.to_dict()["stratify"] == "meta.model"
     assert "30 at random (seed 2), evenly over meta.model" in str(queue)
-    flagged = store.queue("by flag", n=25, stratify="score.low", model=["A", "B"][0])
+    flagged = store.queue("by flag", n=25, stratify="score.low", model="A")
     assert sum(n < 20 for n in numbers(store, flagged)) == 5
+    # With all kinds of filters.
+    again = store.queue("of a queue", n=6, stratify="n_steps", selection="by flag", where="n_chars > 0", score="!low")
+    assert set(again) < set(flagged)
+    assert (
+        store.queue("of ids", n=2, stratify="n_chars", ids=again, text="27").to_dict()["filters"]["ids"]["traces"] == 6
+    )
 
 
 def test_each_trace_has_the_same_chance_in_a_stratum_of_any_size():

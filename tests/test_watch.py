@@ -141,7 +141,7 @@ def test_a_look_ends_early_and_the_next_one_goes_on(runs, store):
     write(runs / "b.jsonl", lines([ROW, ROW]))
     watch = store.watch(runs)
     asked = itertools.count()
-    # Asked at each row; before, at the folder and each of its two names, at the file, and at each piece that is read of it.
+    # Asked at each row; before, at the folder, at each of its two names, at the file, and at each piece read of it.
     report = watch.poll(stopped=lambda: next(asked) > 9)
     assert counts(report) == (4, 0, 0)
     assert (store.count(), watch.waiting, watch.n_files) == (4, [runs / "a.jsonl"], 0)

@@ -45,7 +45,7 @@ def completed(magics: Any, context: CompletionContext) -> SimpleMatcherResult:
 def _offered(store: TraceStore, magic: str, previous: str) -> list[str]:
     if previous == "--format":
         return names_in(WRITERS if magic == "trace_export" else READABLE)
-    if previous in ("--source", "--meta", "--score", "--order-by"):
+    if previous in ("--source", "--meta", "--score", "--order-by", "--columns"):
         return _values(store, previous)
     if magic in ("trace_score", "trace_flags") or previous == "--scores":
         built_in = {"trace_score": (*SCORERS, *FLAGS), "trace_flags": ALL_FLAGS}

@@ -203,9 +203,8 @@ class TraceMagics(Magics):
         page = %traces --source gsm8k --text eggs
         """
         given = vars(parse_argstring(self.traces, line))
-        where = {
-            name: given[name] for name in ("limit", "offset", "after", "before", "order_by", "descending", "scores")
-        }
+        names = ("limit", "offset", "after", "before", "order_by", "descending", "scores")
+        where = {name: given[name] for name in names}
         return self.store.page(**where, **filters_in(given))
 
     @magic_arguments()
@@ -344,18 +343,19 @@ class TraceMagics(Magics):
 
     @magic_arguments()
     @argument("-n", "--limit", type=int, default=20, help="traces on a page, 1–100")
+    @argument("--columns", action="append", type=unquoted, metavar="NAME", help="a column of the list; may be repeated")
+    @_filter_arguments
     @line_magic
     @_reports_errors
     def trace_app(self, line: str) -> "TraceApp":
         """Shows the forms: browse, read and upload the traces of the store; the result is a TraceApp.
 
-        %trace_app
-        app = %trace_app -n 50
+        app = %trace_app -n 50 --source rollouts --meta "reward<0.5" --columns preview --columns meta.reward
         """
-        # Here and not above: the other magics do without widgets.
         from tunix_rt.widgets import TraceApp
 
-        return TraceApp(self.store, limit=parse_argstring(self.trace_app, line).limit)
+        given = vars(parse_argstring(self.trace_app, line))
+        return TraceApp(self.store, limit=given["limit"], columns=given["columns"] or (), **filters_in(given))
 
     @magic_arguments()
     @argument("--out", metavar="NAME", help="also put the result into this variable")

@@ -92,7 +92,12 @@ def delete(
     chosen = named_for_deletion(store, traces, given, yes=yes or sys.stdin.isatty())
     if len(chosen) and not yes:
         question = f"delete {count(len(chosen), 'trace')} with their scores from {store.path}?"
-        if not typer.confirm(question, err=True):
+        try:
+            agreed = typer.confirm(question, err=True)
+        except typer.Abort:
+            # Ctrl-C, or the end of the input.
+            raise KeyboardInterrupt from None
+        if not agreed:
             call.note("nothing was deleted")
             return FAILED
     n_deleted = store.delete(ids=chosen) if len(chosen) else 0

@@ -19,7 +19,7 @@ from tunix_rt.store.query.order import NEWEST_FIRST
 from tunix_rt.store.query.page import Page
 from tunix_rt.store.query.sql_result import SqlResult
 from tunix_rt.store.scores.agreement import Agreement, agreement, disagreements
-from tunix_rt.store.scores.current import current_scores, judged
+from tunix_rt.store.scores.current import ALL_SHOWN, current_scores, judged
 from tunix_rt.store.scores.flags import FlagReport, flag, flag_report
 from tunix_rt.store.scores.groups import Groups, groups
 from tunix_rt.store.scores.labels import add_label
@@ -27,6 +27,7 @@ from tunix_rt.store.scores.overlap import Overlap, overlap
 from tunix_rt.store.scores.paired import SetComparison, compare_sets
 from tunix_rt.store.scores.plots import Plot, plot
 from tunix_rt.store.scores.run import ScoreReport, run
+from tunix_rt.store.scores.runs import Runs, runs
 from tunix_rt.store.scores.scorers import scoring_of
 from tunix_rt.store.selection import Choice, Selection, select
 
@@ -129,6 +130,13 @@ class Judging:
         `answer` says, else as `meta.correct` does. Raises QueryInvalid for another `by`.
         """
         return groups(self._session, Filters(**filters), by, self.page)
+
+    def runs(self, **filters: Unpack[FilterArgs]) -> Runs:
+        """The recorded runs (`meta.run`), of training and evaluation: steps, rollouts, mean reward, share truncated.
+
+        Also the share of groups that teach nothing, because all their rewards are equal; all of it for each step, too.
+        """
+        return runs(self._session, Filters(**filters))
 
     def agreement(self, a: Any, b: Any, **filters: Unpack[FilterArgs]) -> Agreement:
         """How two scorers agree: the confusion table with examples, kappa, and what a constant would reach.
@@ -259,11 +267,11 @@ class Judging:
     def _limited(self, limit: int | None, **filters: Unpack[FilterArgs]) -> Filters:
         """The filters; with a limit, those of the newest traces that pass them now."""
         chosen_by = Filters(**filters)
-        return (
-            chosen_by
-            if limit is None
-            else Filters(ids=select(self._session, self.path, chosen_by, limit=limit, seed=None))
-        )
+        if limit is None:
+            return chosen_by
+        return Filters(ids=select(self._session, self.path, chosen_by, limit=limit, seed=None))
 
-    def _judged(self, summaries: Sequence[TraceSummary], *, scorers: Sequence[str]) -> tuple[TraceSummary, ...]:
-        return judged(self._session, summaries, scorers=scorers)
+    def _judged(
+        self, summaries: Sequence[TraceSummary], scorers: Sequence[str], keys: Sequence[str]
+    ) -> tuple[TraceSummary, ...]:
+        return judged(self._session, summaries, scorers=(*ALL_SHOWN, *scorers), keys=keys)

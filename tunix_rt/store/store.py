@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Unpack, cast
+from typing import IO, Any, Literal, Unpack, cast, overload
 from uuid import UUID
 
 import pyarrow as pa
@@ -27,16 +27,16 @@ from tunix_rt.store.ingest.watch import Stop, Watch, watch
 from tunix_rt.store.judging import Judging
 from tunix_rt.store.progress_bar import Progress
 from tunix_rt.store.query.cursor import PageRequest, whole_number
-from tunix_rt.store.query.find import delete, find
+from tunix_rt.store.query.find import find
 from tunix_rt.store.query.order import Order, order_of
 from tunix_rt.store.query.ordered import OrderedSearch
 from tunix_rt.store.query.page import Page, Search
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.query.sql_result import SqlResult, run_sql
-from tunix_rt.store.scores.current import ALL_SHOWN, with_its_scores, with_scores
-from tunix_rt.store.scores.facts import delete_orphans
+from tunix_rt.store.scores.current import with_its_scores, with_scores
 from tunix_rt.store.upkeep.backup import backup
 from tunix_rt.store.upkeep.compact import Compaction, compact
+from tunix_rt.store.upkeep.deletion import Deletion, delete_traces
 from tunix_rt.store.upkeep.health import StoreHealth, check_health
 from tunix_rt.store.upkeep.info import StoreInfo, collect_info
 from tunix_rt.store.upkeep.verify import VerifyReport, verify
@@ -214,9 +214,8 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
             "scores": request.scores,
         }
         get_page = partial(self.page, **same, **selection.given)
-        judge = partial(self._judged, scorers=(*ALL_SHOWN, *request.scores))
         with self._searching(selection, order) as search:
-            page = search.page(request, get_page=get_page, judge=judge)
+            page = search.page(request, get_page=get_page, judge=self._judged)
             if request.scores:
                 page.records = with_scores(search.cursor, page.records, request.scores)
         return page
@@ -226,24 +225,21 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         with self._searching(Filters(**filters)) as search:
             return search.count()
 
-    def delete(self, *trace_ids: UUID | str, **filters: Unpack[FilterArgs]) -> int:
+    @overload
+    def delete(
+        self, *trace_ids: UUID | str, undoable: Literal[False] = False, **filters: Unpack[FilterArgs]
+    ) -> int: ...
+
+    @overload
+    def delete(self, *trace_ids: UUID | str, undoable: Literal[True], **filters: Unpack[FilterArgs]) -> Deletion: ...
+
+    def delete(self, *trace_ids: UUID | str, undoable: bool = False, **filters: Unpack[FilterArgs]) -> int | Deletion:
         """Deletes the traces with these ids, or all that pass the filters, with their scores; returns how many.
 
-        Raises TraceNotFound (and deletes nothing) where an id is not there. To delete everything, `where="true"`.
+        `undoable=True` returns a Deletion, which keeps them in memory for its `undo()`. Raises TraceNotFound (and
+        deletes nothing) where an id is not there. To delete everything, `where="true"`.
         """
-        selection = Filters(**filters)
-        if bool(trace_ids) == bool(selection):
-            raise QueryInvalid('delete: pass either ids or filters; where="true" deletes everything')
-        if trace_ids:
-            with self._session.transaction() as cursor:
-                times = delete(cursor, trace_ids, store=self.path)
-                delete_orphans(cursor, min(times), max(times))
-            return len(times)
-        clause, values = selection.clause()
-        with self._session.transaction() as cursor, selection.query_errors(cursor, self._session.path, changing=True):
-            n_deleted = int(cursor.execute(f"delete from traces{clause}", values).fetchall()[0][0])
-            delete_orphans(cursor)
-        return n_deleted
+        return delete_traces(self._session, self.path, trace_ids, Filters(**filters), undoable=undoable)
 
     def scan(
         self, columns: Iterable[str] | None = None, *, newest_first: bool = True, **filters: Unpack[FilterArgs]

@@ -16,7 +16,7 @@ from tunix_rt.paths import local_path
 from tunix_rt.store import LoadReport, Page, TraceStore
 from tunix_rt.store.ingest.load import Split
 from tunix_rt.store.query.order import NEWEST_FIRST
-from tunix_rt.widgets.browser import row_of
+from tunix_rt.widgets.columns import row_of
 from tunix_rt.widgets.form import OpeningForm, action, front_end
 
 _SHOWN_FILES = 5
