@@ -15,7 +15,7 @@ import tunix_rt as rt
 from examples.scripted_judge import ScriptedServer, part
 from tests.test_scorers import values
 from tunix_rt.judges import server as judge_server
-from tunix_rt.store.progress_bar import show_progress
+from tunix_rt.store import progress_bar
 
 KEY = "sk-0123456789" + "abcdef" * 3
 
@@ -411,8 +411,8 @@ def test_the_bar_shows_what_was_used(monkeypatch):
     shown = io.StringIO()
     shown.isatty = lambda: True
     monkeypatch.setattr("sys.stderr", shown)
-    monkeypatch.setenv("TQDM_DELAY", "0")
-    with show_progress(True, 10, "scoring judge", note=lambda: "1,024 output tokens") as advance:
+    monkeypatch.setattr(progress_bar, "_AFTER_SECONDS", 0)
+    with progress_bar.show_progress(True, 10, "scoring judge", note=lambda: "1,024 output tokens") as advance:
         time.sleep(0.11)
         advance(4)
     assert "4.00/10.0" in shown.getvalue()
