@@ -1,17 +1,15 @@
 """Groups of samples side by side, without a browser: `rt.GroupBrowser`."""
 
 import json
-import subprocess
 
 import pytest
 
 import tunix_rt as rt
 from tests.front_end import n_widgets
-from tests.processes import python
 from tests.test_group_matrix import HOSTILE
 from tests.test_groups import sampled
-from tests.test_status_form import HOLD
 from tests.test_viewer_form import Acting
+from tests.test_waiting import held, waits
 from tunix_rt.widgets import groups
 
 pytestmark = pytest.mark.usefixtures("front")
@@ -160,7 +158,11 @@ def test_what_was_added_and_deleted_is_seen_by_a_refresh(front, store):
     assert (form.record, end.state["chosen"]) == (None, {})
     sampled(store, "27 × 19?", ["1"], model="a")
     store.flag("wrong", progress=False)
+    end.do("choose", group=1, id=str(records[1].id))
     end.do("refresh")
+    # The sample stays open, in its group, which has another index now.
+    assert (end.state["chosen"]["group"], str(form.record.id)) == (2, str(records[1].id))
+    front(form.viewer).do("move", by=1)
     # The policy is chosen by its name.
     assert (form.policy, rows(end)) == (2, [("2", "✗")])
     assert end.state["shown"]["rows"][0]["marks"][0]["says"] == "wrong, answer 540, flags: wrong"
@@ -169,6 +171,7 @@ def test_what_was_added_and_deleted_is_seen_by_a_refresh(front, store):
     assert end.state["shown"]["rows"][0]["marks"][0]["says"] == "deleted since"
     store.delete(where="true")
     end.do("refresh")
+    assert (form.record, end.state["chosen"]) == (None, {})
     assert (form.policy, end.state["shown"]["empty"]) == (-1, "No traces yet: store.load(…), store.add(…).")
     assert "0 of 0 samples" in str(form.picture())
     end.do("see", view="matrix")
@@ -209,21 +212,16 @@ def test_it_is_closed_whole_and_bad_options_leave_nothing_behind(store, graded):
 
 
 @pytest.mark.slow
-def test_while_another_process_holds_the_store_actions_wait_in_threads_of_their_own(front, store):
+def test_what_waits_for_another_process_is_cancelled_and_leaves_all_as_it_was(front, store):
     records = sampled(store, "27 × 19?", ["513", "540"])
-    store.close()
-    store = rt.TraceStore(store.path, settings=rt.Settings(pool_timeout=1))
     form = rt.GroupBrowser(store)
-    end, first = front(form), str(records[0].id)
-    store.close()
-    with python(HOLD, store.path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout.readline().strip() == b"held"
-        # The host's thread only hands it over.
-        message = end.say("choose", group=0, id=first)
-        assert message not in end.replies
-        assert end.hear(message)["failed"]
-        assert f"process {holder.pid}" in end.state["problem"]
-        holder.stdin.close()
-        holder.wait(timeout=60)
-    end.do("choose", group=0, id=first)
-    assert (str(form.record.id), end.state["problem"]) == (first, "")
+    end = front(form)
+    groups, shown = form.groups, end.state["shown"]
+    with held(store) as holder:
+        asked = [end.say("refresh"), end.say("turn", to="first"), end.say("choose", group=0, id=str(records[0].id))]
+        end.until(waits(holder))
+        end.do("interrupt")
+        assert {end.hear(one)["problem"] for one in asked} == {"cancelled"}
+        assert (form.groups, form.record, end.state["shown"]) == (groups, None, shown)
+    end.do("choose", group=0, id=str(records[0].id))
+    assert form.record.id == records[0].id

@@ -38,6 +38,7 @@ FLOORS = {
     "recording": 6,
     "server": 7,
     "widgets": 7,
+    "magic_completion": 7,
     "magics": 8,
     "cli": 8,
     "__main__": 9,

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from tunix_rt.store import (
         Agreement,
         Compaction,
+        Deletion,
         ExportReport,
         FlagReport,
         GroupMatrix,
@@ -94,9 +95,9 @@ _HOMES = {
     "recording": "Recorder record",
     "settings": "Settings",
     "store": (
-        "Agreement Compaction ExportReport FlagReport GroupMatrix Groups LoadReport Overlap Page Plot Rejection Runs "
-        "ScoreReport Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore VerifyReport "
-        "compare"
+        "Agreement Compaction Deletion ExportReport FlagReport GroupMatrix Groups LoadReport Overlap Page Plot "
+        "Rejection Runs ScoreReport Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore "
+        "VerifyReport compare"
     ),
     "store.terms": "absent between ge gt le lt ne present",
     "widgets": "FolderWatch GroupBrowser LabelForm StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
@@ -106,6 +107,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = [
     "Agreement",
     "Compaction",
+    "Deletion",
     "Estimate",
     "ExportFailed",
     "ExportReport",

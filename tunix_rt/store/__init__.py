@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tunix_rt.store.selection import Selection
     from tunix_rt.store.store import TraceStore
     from tunix_rt.store.upkeep.compact import Compaction
+    from tunix_rt.store.upkeep.deletion import Deletion
     from tunix_rt.store.upkeep.health import StoreHealth
     from tunix_rt.store.upkeep.info import StoreInfo
     from tunix_rt.store.upkeep.verify import VerifyReport
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Agreement": "tunix_rt.store.scores.agreement",
     "Compaction": "tunix_rt.store.upkeep.compact",
+    "Deletion": "tunix_rt.store.upkeep.deletion",
     "ExportReport": "tunix_rt.store.export.export_report",
     "FlagReport": "tunix_rt.store.scores.flags",
     "GroupMatrix": "tunix_rt.store.scores.group_matrix",
@@ -58,6 +60,7 @@ _HOMES = {
 __all__ = [
     "Agreement",
     "Compaction",
+    "Deletion",
     "ExportReport",
     "FlagReport",
     "GroupMatrix",

@@ -1,9 +1,10 @@
 """The samples of each prompt side by side, as a form: which prompts teach something, and prompts × policies."""
 
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, Unpack
 
+import pyarrow.compute as pc
 from ipywidgets import widget_serialization
 from traitlets import Bool, Dict, Enum, Float, Instance, Int, Unicode
 
@@ -28,6 +29,11 @@ _MOST_MARKS, _MOST_OPEN = 32, 256
 _MOST_POLICIES = 1_000  # to choose from
 ORDERS = ("pass_rate", "prompt", "samples", "reward", "reward_spread", "agreement")
 _MATRIX_ORDERS = ("difference", "prompt")
+# What an action that failed gives back: first what the groups are, then what is shown of them.
+_STATE = (
+    *("groups", "filters", "_matrix", "_table", "_policies", "_overall", "_policy_of", "_rates", "_levels", "chosen"),
+    *("view", "level", "policy", "least", "most", "order_by", "descending", "overview", "shown", "_first", "_found"),
+)
 _FIRST_ORDER = {"groups": ("pass_rate", False), "matrix": ("difference", True)}
 
 
@@ -65,14 +71,14 @@ class GroupBrowser(Form):
         self.store = store or TraceStore()
         self.limit = limit
         self._by = by
-        # One action at a time, in threads of their own: a store that another process holds blocks no cell.
-        self._turn = threading.RLock()
         self.comparison: TraceComparison | None = None
         self._first = 0
         self._found: list[int] = []
         # Before the widget is created, so that invalid filters leave none behind.
         self._take(filters)
         super().__init__(viewer=TraceViewer(self.store))
+        # What they do to each other is done in one thread.
+        self.viewer.lane = self.lane
         self.viewer.can_move = True
         self.viewer.on_move = self.move
         self._tell()
@@ -96,25 +102,25 @@ class GroupBrowser(Form):
             self.viewer.close()
         super().close()
 
+    @action(aside=True, watch=True)
+    def interrupt(self) -> None:
+        """Ends what the form's actions wait for, or search; see `Form.interrupt`."""
+        super().interrupt()
+        self.viewer.interrupt()
+
     def find(self, **filters: Unpack[FilterArgs]) -> None:
         """Groups the traces that pass other filters; all filters, as for `store.groups`."""
-        with self._turn:
-            self._take(filters)
-            self.policy = _ALL
-            self._tell()
-            self._begin()
+        with self.lane.lock, self._acting():
+            self._take_again(filters, "")
 
-    @action(aside=True)
+    @action()
     def refresh(self) -> None:
         """Groups the traces anew: more may have been added, and scored."""
-        with self._turn:
-            name = self._policies[self.policy] if self.policy != _ALL else None
-            self._take(self.filters)
-            self.policy = self._policies.index(name) if name in self._policies else _ALL
-            self._tell()
-            self._begin()
+        with self._acting():
+            name = self._policies[self.policy] if self.policy != _ALL else ""
+            self._take_again(self.filters, name)
 
-    @action(aside=True)
+    @action()
     def narrow(
         self,
         level: str | None = None,
@@ -126,7 +132,7 @@ class GroupBrowser(Form):
 
         What is None stays as it is. Raises QueryInvalid for a value that is none of these.
         """
-        with self._turn:
+        with self._acting():
             level, policy = self.level if level is None else level, self.policy if policy is None else policy
             least, most = self.least if least is None else least, self.most if most is None else most
             if level not in ("", *LEVELS):
@@ -137,39 +143,37 @@ class GroupBrowser(Form):
                 raise QueryInvalid(
                     f"least={short(least)}, most={short(most)}: must be pass rates from 0 to 1, the lower one first"
                 )
-            with self.hold_sync():
-                self.level, self.policy, self.least, self.most = level, policy, float(least), float(most)
-                self._tell()
-                self._begin()
+            self.level, self.policy, self.least, self.most = level, policy, float(least), float(most)
+            self._tell()
+            self._begin()
 
-    @action(aside=True)
+    @action()
     def sort(self, order_by: str, descending: bool) -> None:  # noqa: FBT001 - passed by name
         """Sorts by "pass_rate", "prompt", "samples", "reward", "reward_spread" or "agreement" (unknown ones last).
 
         In the matrix by "difference", "prompt", or the pass rate of a policy, by its index as text.
         """
-        with self._turn:
+        with self._acting():
             known = ORDERS if self.view == "groups" else (*_MATRIX_ORDERS, *map(str, range(len(self._policies))))
             if order_by not in known:
                 raise QueryInvalid(f"order_by={short(order_by)}: must be one of {', '.join(known[:8])}")
             self.order_by, self.descending = order_by, bool(descending)
             self._begin()
 
-    @action(aside=True)
+    @action()
     def see(self, view: str) -> None:
         """Shows the "groups", or the "matrix" of prompts × policies."""
-        with self._turn:
+        with self._acting():
             if view not in _FIRST_ORDER:
                 raise QueryInvalid(f"view={short(view)}: must be groups or matrix")
-            with self.hold_sync():
-                self.view = view
-                self.order_by, self.descending = _FIRST_ORDER[view]
-                self._begin()
+            self.view = view
+            self.order_by, self.descending = _FIRST_ORDER[view]
+            self._begin()
 
-    @action(aside=True)
+    @action()
     def turn(self, to: str) -> None:
         """Shows the "first", "previous", "next" or "last" page."""
-        with self._turn:
+        with self._acting():
             last = max(0, (len(self._found) - 1) // self.limit * self.limit)
             ways = {"first": 0, "previous": self._first - self.limit, "next": self._first + self.limit, "last": last}
             if to not in ways:
@@ -177,38 +181,47 @@ class GroupBrowser(Form):
             self._first = min(max(ways[to], 0), last)
             self._show()
 
-    @action(aside=True)
+    @action()
     def choose(self, group: int, id: str | None = None) -> None:
         """Shows a sample of the group with this index in `groups`: the one with this id, or the newest."""
-        with self._turn:
-            self._open(group, id)
+        self._open(group, id)
 
-    @action(aside=True)
+    @action()
     def compare(self, id: str) -> None:
         """Compares the sample that is shown with another one, as `store.compare` does."""
-        with self._turn:
-            if self.record is None:
-                raise QueryInvalid("no sample is shown; choose one, then another one to compare it with")
-            first = str(self.record.id)
-            if id == first:
-                raise QueryInvalid("this sample is shown already; choose another one to compare it with")
-            self.comparison = self.store.compare(first, id)
-            self.compared = {"html": self.comparison._repr_html_(), "a": first, "b": id}  # type: ignore[attr-defined]
+        if self.record is None:
+            raise QueryInvalid("no sample is shown; choose one, then another one to compare it with")
+        first = str(self.record.id)
+        if id == first:
+            raise QueryInvalid("this sample is shown already; choose another one to compare it with")
+        self.comparison = self.store.compare(first, id)
+        self.compared = {"html": self.comparison._repr_html_(), "a": first, "b": id}  # type: ignore[attr-defined]
 
-    @action(aside=True)
+    @action()
     def end_comparison(self) -> None:
         """Shows the trace again in place of the comparison."""
-        with self._turn:
-            self.comparison, self.compared = None, {}
+        self.comparison, self.compared = None, {}
 
     def move(self, by: int) -> None:
         """Shows the next older sample of the open group (`by` 1), or the next newer one (-1); at its ends, none."""
-        with self._turn, self.reporting():
+        with self.lane.lock, self.reporting():
             ids = [one["id"] for one in self.chosen.get("marks", ())]
             now = self.chosen.get("id")
             at = ids.index(now) + by if now in ids else 0
             if 0 <= at < len(ids):
                 self._open(self.chosen["group"], ids[at])
+
+    @contextmanager
+    def _acting(self) -> Iterator[None]:
+        """Around an action: if it fails, or is interrupted, all is as it was before; rows belong to their groups."""
+        before = {name: getattr(self, name) for name in _STATE}
+        # Not within hold_sync, which would keep what the form waits for from the front end.
+        try:
+            yield
+        except BaseException:
+            for name, value in before.items():
+                setattr(self, name, value)
+            raise
 
     def _open(self, group: int, id: str | None) -> None:
         whole_number("group", group, 0, len(self.groups) - 1)
@@ -220,17 +233,23 @@ class GroupBrowser(Form):
             record = self.store.get(wanted)
         except TraceNotFound:
             # Deleted since the groups were made: do not show the one that was chosen before.
-            with self.hold_sync():
-                self.chosen, self.compared, self.comparison = {}, {}, None
-            self.viewer.record = None
+            self._leave()
             raise
-        if self.chosen.get("group") != group:
-            (row,) = self._marked([group], _MOST_OPEN)
-            self.chosen = {name: row[name] for name in ("group", "prompt", "origin", "marks", "more")} | {"id": wanted}
-        else:
-            self.chosen = self.chosen | {"id": wanted}
+        is_open = self.chosen.get("group") == group
+        self.chosen = self.chosen | {"id": wanted} if is_open else self._opened(group, wanted)
         self.comparison, self.compared = None, {}
         self.viewer.record = record
+
+    def _opened(self, group: int, id: str) -> dict[str, Any]:
+        """A group as it is shown above its open sample."""
+        (row,) = self._marked([group], _MOST_OPEN)
+        return {name: row[name] for name in ("group", "prompt", "origin", "marks", "more")} | {"id": id}
+
+    def _leave(self) -> None:
+        """No sample is open."""
+        with self.hold_sync():
+            self.chosen, self.compared, self.comparison = {}, {}, None
+        self.viewer.record = None
 
     def _take(self, filters: Mapping[str, Any]) -> None:
         """Groups the traces."""
@@ -247,6 +266,20 @@ class GroupBrowser(Form):
         verdicts = zip(self._table["correct"].to_pylist(), self._table["judged"].to_pylist(), strict=True)
         self._rates = [correct / judged if judged else None for correct, judged in verdicts]
         self._levels = self._table["level"].to_pylist()
+
+    def _take_again(self, filters: Mapping[str, Any], policy: str) -> None:
+        """Groups the traces, and shows those of the policy with this name, or all; the open sample stays open."""
+        self._take(filters)
+        self.policy = self._policies.index(policy) if policy in self._policies else _ALL
+        self._tell()
+        self._begin()
+        if self.chosen:
+            chosen, ids = self.chosen["id"], self._table["ids"]
+            at = pc.index(pc.list_flatten(ids), chosen).as_py()
+            if at < 0:
+                self._leave()
+            else:
+                self.chosen = self._opened(pc.list_parent_indices(ids)[at].as_py(), chosen)
 
     def _tell(self) -> None:
         """What is said of all groups, or of those of the chosen policy."""

@@ -1,7 +1,5 @@
 // The groups of samples, a row for each prompt with a mark for each sample, or prompts × policies; a sample is read beside.
 
-const LONG_MS = 1000; // until the form says that it waits for the store
-
 /**
  * A sample as a mark: its verdict as a word and a sign, and all that is known of it in words.
  * @typedef {object} SampleMark
@@ -99,10 +97,7 @@ async function groupsForm({ model, el }) {
   function act(action, ...args) {
     const done = turn.then(async () => {
       list.setAttribute("aria-busy", "true");
-      const slow = setTimeout(() => { says.textContent = "Waiting for the store …"; }, LONG_MS);
       const reply = await form.ask(action, ...args);
-      clearTimeout(slow);
-      says.textContent = "";
       list.removeAttribute("aria-busy");
       return reply;
     });
@@ -128,9 +123,8 @@ async function groupsForm({ model, el }) {
   });
   const [least, most] = [bound("Pass rate from, in percent", "0"), bound("Pass rate to, in percent", "100")];
   const rate = h("div", { className: "trt-pair trt-rates" }, field("correct, %", least, "trt-inline"), h("span", { "aria-hidden": "true" }, "–"), most);
-  const says = h("span", { className: "trt-says", role: "status" });
   const tools = h("div", { className: "trt-toolbar", role: "toolbar", "aria-label": "Which groups" },
-    views, levels, rate, policies, says, button("Refresh", () => act("refresh"), { className: "trt-end", title: "Group the traces anew" }));
+    views, levels, rate, policies, button("Refresh", () => act("refresh"), { className: "trt-end", title: "Group the traces anew" }));
   const facts = h("div", { className: "trt-watch-facts" });
 
   const head = h("thead", { role: "rowgroup" });
