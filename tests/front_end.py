@@ -138,10 +138,18 @@ def lines(*numbers):
 
 def send(end, name, content, *, known="skip"):
     """Sends a file in chunks, as a browser does, and gives the reply to its load."""
-    end.do("begin", name=name, size=len(content))
-    for at in range(0, len(content), _CHUNK):
-        end.do("receive", content[at : at + _CHUNK], at=at)
-    return end.ask("load_received", known=known)
+    return send_all(end, {name: content}, known=known)
+
+
+def send_all(end, contents, **how):
+    """Sends files as one drop, and gives the reply to their load; of a folder, only those that are wanted."""
+    files = [*contents.items()]
+    begun = end.ask("begin", files=[{"name": name, "size": len(content)} for name, content in files])
+    for file, index in enumerate(begun.get("wanted", ())):
+        content = files[index][1]
+        for at in range(0, len(content), _CHUNK):
+            end.do("receive", content[at : at + _CHUNK], file=file, at=at)
+    return begun if begun.get("failed") else end.ask("load_received", **how)
 
 
 def close_all():

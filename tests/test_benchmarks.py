@@ -155,3 +155,16 @@ def test_scoring_pages_under_a_filter_and_duplicates_are_measured(tmp_path):
     with rt.TraceStore(tmp_path / "judged_300.duckdb") as store:
         assert store.sql("select count(distinct scorer) from scores where version = '1'").rows[0][0] >= 10
         assert 0 < store.count(score={"f0": True}) < 30
+
+
+@pytest.mark.slow
+def test_recording_is_measured_beside_a_line_of_json(tmp_path):
+    file = tmp_path / "RESULTS.md"
+    options = ["--rollouts", "65", "--repeat", "1", "--results", str(file)]
+    command = [sys.executable, "-m", "tests.benchmarks.recording", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(file.read_text(encoding="utf-8"))
+    for work in ("recorded in batches of 64", "recorded one by one"):
+        assert all(float(ratio) > 0 for ratio in rows[work][3:])
+    assert rows["a line of JSON, flushed"][3:5] == ["1.0", "1.0"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import tunix_rt as rt
-from tunix_rt.widgets.browser import row_of
+from tunix_rt.widgets.columns import row_of
 from tunix_rt.widgets.form import Form
 
 ROOT = Path(__file__).parent.parent
@@ -24,6 +24,8 @@ FORMS = {
     "Viewer": rt.TraceViewer,
     "Watch": rt.FolderWatch,
 }
+# Where a form is made of parts with traits and actions of their own.
+PARTS = {"Browser": ["Chosen", "Columns"]}
 # Some of what every window has. A function of the same name would hide it, and a misspelt variable would find it.
 OF_THE_BROWSER = """
     alert blur caches cancelIdleCallback clearInterval clearTimeout close closed confirm console crypto
@@ -62,6 +64,12 @@ def properties(typedef):
     return {name: kind for kind, name in re.findall(r"@property {(.*)} (\w+)", block)}
 
 
+def typed(kind, name):
+    """The traits or actions of a form, with those of its parts."""
+    own = properties(f"Own{name}Traits" if kind == "Traits" else f"{name}Actions")
+    return own | {key: value for part in PARTS.get(name, ()) for key, value in properties(part + kind).items()}
+
+
 def actions(form):
     members = {name: member for one in reversed(form.mro()) for name, member in vars(one).items()}
     found = {name: member for name, member in members.items() if hasattr(member, "action_mode")}
@@ -71,14 +79,14 @@ def actions(form):
 @pytest.mark.parametrize("name", FORMS)
 def test_the_traits_of_a_form_are_those_of_its_class(name):
     form = FORMS[name]
-    assert set(properties(f"Own{name}Traits")) == set(form.class_traits(sync=True)) - set(Form.class_traits(sync=True))
+    assert set(typed("Traits", name)) == set(form.class_traits(sync=True)) - set(Form.class_traits(sync=True))
     assert set(properties("FormTraits")) <= set(Form.class_own_traits(sync=True))
 
 
 @pytest.mark.parametrize("name", sorted(FORMS.keys() - {"App"}))
 def test_the_actions_of_a_form_and_their_arguments_are_those_of_its_class(name):
-    typed = properties(f"{name}Actions")
-    arguments = {action: set(re.findall(r"(\w+): ", kind.split("=>")[0])) - {"args"} for action, kind in typed.items()}
+    found = typed("Actions", name)
+    arguments = {action: set(re.findall(r"(\w+): ", kind.split("=>")[0])) - {"args"} for action, kind in found.items()}
     assert arguments | actions(Form) == actions(FORMS[name])
     assert actions(rt.TraceApp) == actions(Form) == {name: set() for name in properties("FormActions")}
 

@@ -210,7 +210,8 @@ def test_a_store_that_is_busy_blocks_nothing_and_loses_nothing(front, store, rec
 @pytest.mark.parametrize(
     ("queue", "options", "message"),
     [
-        ("x", {}, 'queue="x": must be full ids'),
+        ("x", {}, 'queue="x": there is no queue of this name; draw one with'),
+        (["x"], {}, "queue=.*must be full ids"),
         (3, {}, "queue=3"),
         ([None], {}, "queue="),
         ([], {"source": "s"}, "use store.select"),

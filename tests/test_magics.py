@@ -249,7 +249,7 @@ def test_ids_flags_and_sources_complete_with_tab(shell):
     assert completions(shell, "%traces --meta !corr") == ["correct"]
     assert completions(shell, "%traces --score loo") == ["loop"]
     assert completions(shell, "%trace_load --kn") == ["--known"]
-    assert completions(shell, "%trace_load --m") == ["--map"]
+    assert completions(shell, "%trace_load --ma") == ["--map"]
     assert completions(shell, "%trace_watch --ev") == ["--every"]
     assert completions(shell, "%trace_watch --sp") == ["--split"]
     assert completions(shell, "%trace_load --format gs") == ["gsm8k", "gsm8k_solutions"]
@@ -314,3 +314,34 @@ def test_two_traces_or_two_sets_are_compared(shell, make_trace):
     assert told(shell, "%trace_compare one run=r1 --run r1").startswith("compare: filters choose among many traces")
     assert told(shell, "%trace_compare one latest").startswith("compare: a selection is compared with another")
     assert str(b.id) in completions(shell, "%trace_compare latest 0")
+
+
+def test_traces_are_loaded_with_the_name_of_their_run_exported_and_deleted(shell):
+    rows = [{"prompt": f"{n}?", "steps": ["s"], "final_answer": "a"} for n in range(3)]
+    Path("a.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    assert run(shell, "%trace_load a.jsonl --meta run=A --meta 'note=two words'").added == 3
+    store = rt.TraceStore()
+    assert store.latest().payload.meta == {"run": "A", "note": "two words"}
+    assert told(shell, "%trace_load a.jsonl --meta run") == "--meta run: must be KEY=VALUE, such as run=A"
+    report = run(
+        shell,
+        "report = %trace_export out.jsonl --format prompt_completion --tags <a> </a> --run A --no-manifest\nreport",
+    )
+    assert (report.rows, report.manifest) == (3, None)
+    assert "<a>" in Path("out.jsonl").read_text()
+    assert run(shell, "%trace_export 'all of it.parquet' --no-scores").rows == 3
+    assert "unknown" in told(shell, "%trace_export b.jsonl --format nothing")
+    # Nothing is deleted that was not agreed to.
+    first = str(store.page()[2].id)
+    expected = f"delete: 2 traces with their scores would be deleted from {store.path}; pass --yes"
+    assert told(shell, f"%trace_delete latest {first}") == expected
+    assert told(shell, "%trace_delete --yes").startswith("delete: pass either ids or filters; --where true")
+    assert "not found" in told(shell, "%trace_delete 0000 --yes")
+    assert run(shell, "%trace_delete --run B") == 0
+    assert store.count() == 3
+    assert run(shell, f"%trace_delete latest {first} --yes") == 2
+    assert completions(shell, "%trace_delete lat") == ["latest"]
+    assert completions(shell, "%trace_delete --ye") == ["--yes"]
+    assert completions(shell, "%trace_export x.jsonl --format pref") == ["preference"]
+    assert completions(shell, "%trace_export x.jsonl --meta ru") == ["run"]
+    assert run(shell, "%trace_delete --meta run=A --yes") == 1

@@ -1,5 +1,6 @@
 """Paths that lead nowhere, or where nobody should follow: one error of ours for each, whoever is given it."""
 
+import glob
 import gzip
 import os
 import shutil
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 import tunix_rt as rt
 from tests.processes import without_coverage
 from tests.test_load import ROW, counts, lines, rows, write
+from tunix_rt.formats.containers import listing
 
 
 @pytest.fixture
@@ -466,3 +468,23 @@ def test_no_path_whatsoever_raises_anything_else(store, path, gate):
         GATES[gate][1](store, path)
     except rt.TunixRTError as error:
         assert str(error)  # noqa: PT017 - what is raised is the question, and whether
+
+
+PATTERNS = [
+    *("*", "**", "**/*", "a/**", "a/**/*.jsonl", "**/c/*", "*/*.jsonl", "a/[bc]", ".*", ".h/*", "**/.h/*"),
+    *("a/b", "no/*", "[[]x/*", "?/**/b*", "a/**/**/*"),
+]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_pattern_matches_what_glob_matches(pattern):
+    for name in ("a/b/c/1.jsonl", "a/c/2.jsonl", "a/3.jsonl", ".h/4.jsonl", "a/.h/5.jsonl", "[x/6.jsonl", "b/b1", ".7"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    Path("a/b/link").symlink_to(Path("b").absolute())
+    Path("a/gone").symlink_to("nothing")
+    for one in (pattern, str(Path(pattern).absolute())):
+        found = {os.path.normpath(name) for name in listing._matching("", Path(one).parts, int)}
+        # That of the standard library also names the empty path.
+        expected = {os.path.normpath(name) for name in glob.iglob(one, recursive=True) if name}  # noqa: PTH207
+        assert found == expected

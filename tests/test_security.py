@@ -8,7 +8,7 @@ import pytest
 
 import tunix_rt as rt
 from tests.test_docs import ROOT, table
-from tunix_rt.widgets.upload import IncomingFile
+from tunix_rt.widgets.incoming import IncomingFiles
 
 SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 
@@ -52,8 +52,8 @@ def test_sql_reads_files_and_changes_and_installs_nothing(filled, tmp_path):
 
 
 def test_an_upload_lies_under_a_name_of_ours_where_only_its_user_reads(temporary):
-    incoming = IncomingFile("../../etc/passwd", 1)
-    assert incoming.path.name == "received"
-    assert temporary in incoming.path.parents
-    assert stat.S_IMODE(incoming.path.parent.stat().st_mode) == 0o700
+    incoming = IncomingFiles([{"name": "../../etc/passwd", "size": 1}])
+    (path,) = temporary.rglob("*.*")
+    assert path.name == "000000.jsonl"
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     incoming.drop()

@@ -64,10 +64,10 @@ def test_what_is_known_is_added_again_where_that_is_asked(front, form, store):
 )
 def test_a_name_is_only_a_name(front, form, store, temporary, name):
     end = front(form)
-    end.do("begin", name=name, size=len(lines(1)) + 2)
+    end.do("begin", files=[{"name": name, "size": len(lines(1)) + 2}])
     (temporary,) = temporary.rglob("*/*")
-    assert temporary.name == "received"
-    end.do("receive", lines(1) + b"{}", at=0)
+    assert temporary.name == "000000.jsonl"
+    end.do("receive", lines(1) + b"{}", file=0, at=0)
     end.do("load_received")
     assert store.count() == 1
     assert form.reports[0].source == name
@@ -79,31 +79,31 @@ def test_a_name_is_only_a_name(front, form, store, temporary, name):
 
 def test_a_part_that_is_lost_is_told(front, form):
     end = front(form)
-    end.do("begin", name="a.jsonl", size=300)
-    end.do("receive", b"x" * 100, at=0)
-    reply = end.ask("receive", b"x" * 100, at=200)
-    assert reply["problem"] == "a.jsonl: a part was lost during the upload, at byte 100; upload it again"
-    assert end.ask("receive", b"x" * 100, at=0)["failed"]
+    end.do("begin", files=[{"name": "a.jsonl", "size": 300}])
+    end.do("receive", b"x" * 100, file=0, at=0)
+    reply = end.ask("receive", b"x" * 100, file=0, at=200)
+    assert reply["problem"] == "a.jsonl: a part was lost on its way, at byte 100; choose it again"
+    assert end.ask("receive", b"x" * 100, file=0, at=0)["failed"]
     end.do("cancel")
     # Why the file did not come is still told.
-    assert "upload it again" in end.state["problem"]
+    assert "choose it again" in end.state["problem"]
 
 
 def test_a_file_of_which_the_end_is_missing_is_told(front, form, store):
     end = front(form)
-    end.do("begin", name="a.jsonl", size=300)
-    end.do("receive", b"x" * 100, at=0)
-    assert end.ask("load_received")["problem"] == "a.jsonl: 100 of 300 bytes arrived; upload it again"
-    assert end.ask("receive", b"x" * 100, at=100)["problem"] == "no file is being uploaded; choose it again"
+    end.do("begin", files=[{"name": "a.jsonl", "size": 300}])
+    end.do("receive", b"x" * 100, file=0, at=0)
+    assert end.ask("load_received")["problem"] == "a.jsonl: 100 of 300 bytes arrived; choose it again"
+    assert end.ask("receive", b"x" * 100, file=0, at=100)["problem"] == "no file is being sent; choose it again"
     assert store.count() == 0
 
 
 @pytest.mark.parametrize(("size", "sent"), [(10, 11), (10, 9), (0, 1), (-1, 0)])
 def test_a_file_of_another_size_than_was_said_is_not_loaded(front, form, store, size, sent):
     end = front(form)
-    end.do("begin", name="a.jsonl", size=size)
-    end.do("receive", b"x" * sent, at=0)
-    assert end.ask("load_received")["problem"] == f"a.jsonl: {sent} of {size} bytes arrived; upload it again"
+    end.do("begin", files=[{"name": "a.jsonl", "size": size}])
+    end.do("receive", b"x" * sent, file=0, at=0)
+    assert end.ask("load_received")["problem"] == f"a.jsonl: {sent} of {size} bytes arrived; choose it again"
     assert (store.count(), form.reports) == (0, [])
 
 
@@ -112,30 +112,30 @@ def test_an_empty_file_is_told(front, form):
 
 
 def test_a_file_larger_than_the_disk_is_refused_at_once(front, form, temporary):
-    reply = front(form).ask("begin", name="all.jsonl", size=2**60)
+    reply = front(form).ask("begin", files=[{"name": "all.jsonl", "size": 2**60}])
     assert reply["problem"].startswith("all.jsonl: 1,152,921,504,606,846,976 bytes, and only ")
     assert reply["problem"].endswith(f"are free in {temporary}")
-    assert front(form).ask("receive", b"x", at=0)["failed"]
+    assert front(form).ask("receive", b"x", file=0, at=0)["failed"]
 
 
 def test_a_second_file_takes_the_place_of_one_that_has_not_arrived(front, form, store, temporary):
     end = front(form)
-    end.do("begin", name="first.jsonl", size=1_000)
-    end.do("receive", lines(1), at=0)
-    end.do("begin", name="second.jsonl", size=len(lines(2)))
+    end.do("begin", files=[{"name": "first.jsonl", "size": 1_000}])
+    end.do("receive", lines(1), file=0, at=0)
+    end.do("begin", files=[{"name": "second.jsonl", "size": len(lines(2))}])
     assert len(list(temporary.iterdir())) == 1
-    end.do("receive", lines(2), at=0)
+    end.do("receive", lines(2), file=0, at=0)
     end.do("load_received")
     assert [record.payload.prompt for record in store.records()] == ["2?"]
 
 
 def test_a_file_is_cancelled_while_it_arrives(front, form, store, temporary):
     end = front(form)
-    end.do("begin", name="a.jsonl", size=2 * len(lines(1)))
-    end.do("receive", lines(1), at=0)
+    end.do("begin", files=[{"name": "a.jsonl", "size": 2 * len(lines(1))}])
+    end.do("receive", lines(1), file=0, at=0)
     end.do("cancel")
     assert list(temporary.iterdir()) == []
-    assert end.ask("receive", lines(2), at=len(lines(1)))["problem"] == "no file is being uploaded; choose it again"
+    assert end.ask("receive", lines(2), file=0, at=len(lines(1)))["problem"] == "no file is being sent; choose it again"
     assert end.ask("load_received")["failed"]
     assert store.count() == 0
     assert send(end, "a.jsonl", lines(1, 2))["problem"] == ""
@@ -143,13 +143,13 @@ def test_a_file_is_cancelled_while_it_arrives(front, form, store, temporary):
 
 
 def test_a_form_that_is_closed_forgets_the_file_on_its_way(front, form, temporary):
-    front(form).do("begin", name="a.jsonl", size=1_000)
+    front(form).do("begin", files=[{"name": "a.jsonl", "size": 1_000}])
     form.close()
     assert list(temporary.iterdir()) == []
 
 
 FULL = """
-import logging, os, resource, signal, sys, tempfile
+import logging, os, resource, signal, sys, tempfile, threading
 from pathlib import Path
 import tunix_rt as rt
 logging.disable()
@@ -158,12 +158,19 @@ folder = Path(sys.argv[2])
 tempfile.tempdir = str(folder)
 store = rt.TraceStore(sys.argv[1])
 form = rt.UploadForm(store)
-form.begin("a.jsonl", 30_000)
+form.begin([{"name": "a.jsonl", "size": 30_000}])
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+
+def ask(action, *buffers, **args):
+    form._answer(form, {"do": action, "id": "1", "args": args}, [*map(memoryview, buffers)])
+    for thread in threading.enumerate():
+        if thread.name == "tunix_rt-actions":
+            thread.join()
+
 for at in (0, 10_000, 20_000):
-    form._answer(form, {"do": "receive", "id": "1", "args": {"at": at}}, [memoryview(bytes(10_000))])
+    ask("receive", bytes(10_000), file=0, at=at)
     print(form.problem)
-form._answer(form, {"do": "begin", "id": "1", "args": {"name": "b.jsonl", "size": 100}}, [])
+ask("begin", files=[{"name": "b.jsonl", "size": 100}])
 print(form.problem, len(list(folder.iterdir())))
 form.cancel()
 print(len(list(folder.iterdir())))
@@ -175,4 +182,4 @@ form.close()
 @pytest.mark.slow
 def test_a_disk_that_fills_up_while_a_file_arrives_is_told(tmp_path, temporary):
     said = told_by(FULL, tmp_path / "runs.duckdb", temporary)
-    assert said == ["", "", "a.jsonl: cannot be saved during the upload (File too large)", " 1", "0"]
+    assert said == ["", "", "a.jsonl: cannot be saved on the kernel's machine (File too large)", " 1", "0"]

@@ -58,7 +58,7 @@ def test_every_example_can_be_uploaded(front, form, store):
 
 def test_fetching_before_anything_was_uploaded_is_refused(front, form):
     reply = front(form).ask("fetch")
-    assert (reply["failed"], reply["problem"]) == (True, "nothing has been uploaded yet; upload a trace first")
+    assert (reply["failed"], reply["problem"]) == (True, "nothing has been added yet; add a trace first")
 
 
 @pytest.mark.parametrize("text", ["", " \n\t"])

@@ -137,14 +137,6 @@ def test_a_path_on_the_kernel_s_machine_is_loaded(front, form, store, tmp_path):
     assert store.count() == 12
 
 
-def test_a_file_of_no_known_format_is_told_in_lines(front, form):
-    said = send(front(form), "a.jsonl", b'{"q": 1}\n')["problem"].splitlines()
-    assert said[0] == "a.jsonl: of no known format; its fields are q"
-    assert said[-2] == "or name its format with format="
-    assert form.proposals == []
-    assert said[-1].startswith("stopped after 0 added")
-
-
 @pytest.mark.parametrize(
     "path", ["nowhere.jsonl", "nowhere/*.jsonl", "", " ", "\x00", "a\ud800", "s3://bucket/a", None, 3, []]
 )
@@ -181,64 +173,3 @@ def test_two_forms_load_at_the_same_time(front, form, store):
     for thread in threads:
         thread.join()
     assert (form.reports[0].added, other.reports[0].added, store.count()) == (300, 300, 600)
-
-
-UNKNOWN = b'{"question": "<b>27</b> \xc3\x97 19?", "answer": "513"}\n'
-
-
-def test_an_unknown_file_is_loaded_by_the_mapping_that_the_form_offers(front, form, store, temporary):
-    end = front(form)
-    reply = send(end, "a.jsonl", UNKNOWN)
-    assert reply["failed"]
-    # In the words of the form, which has no `mapping=`.
-    assert reply["problem"].splitlines() == [
-        "a.jsonl: of no known format; its fields are question, answer",
-        "choose below what they are; nothing was added",
-    ]
-    end.until(lambda state: len(state["proposals"]) == 2)
-    first, second = end.state["proposals"]
-    assert (first["name"], first["line"]) == ("a.jsonl", "prompt ← question, completion ← answer")
-    assert second["line"] == "prompt ← question, meta.expected_answer ← answer"
-    # The first trace is shown before anything is stored, and its text stays text.
-    assert "&lt;b&gt;27&lt;/b&gt; × 19?" in first["html"]
-    assert store.count() == 0
-    end.do("load_proposed", index=1)
-    assert store.latest().payload.meta["expected_answer"] == "513"
-    assert (form.reports[0].source, form.reports[0].added) == ("a.jsonl", 1)
-    end.until(lambda state: state["proposals"] == [])
-    assert list(temporary.iterdir()) == []
-    reply = end.ask("load_proposed", index=0)
-    assert "index=0: there is no such proposal; load the file again" in reply["problem"]
-
-
-def test_what_is_offered_goes_with_the_next_file_with_a_cancel_and_with_the_form(front, form, store, temporary):
-    end = front(form)
-    for forget in (lambda: send(end, "b.jsonl", lines(1)), lambda: end.do("cancel"), form.close):
-        assert send(end, "a.jsonl", UNKNOWN)["failed"]
-        assert len(form.proposals) == 2
-        assert list(temporary.iterdir()) != []
-        for index in (-1, 2):
-            assert end.ask("load_proposed", index=index)["failed"]
-        forget()
-        assert list(temporary.iterdir()) == []
-    assert store.count() == 1
-
-
-def test_a_path_of_no_known_format_is_offered_too(front, form, store, tmp_path):
-    end = front(form)
-    path = tmp_path / "a.csv"
-    path.write_text("answer\nso it is 12\n")
-    assert end.ask("load_path", path=str(path))["failed"]
-    assert [one["line"] for one in form.proposals] == ["final_answer ← answer"]
-    assert "so it is 12" in form.proposals[0]["html"]
-    end.do("load_proposed", index=0)
-    assert (store.latest().payload.final_answer, path.exists()) == ("so it is 12", True)
-
-
-def test_what_cannot_be_read_by_a_mapping_is_said_in_its_place(front, form):
-    end = front(form)
-    rows = b'{"prompt": "2 + 2?", "final_answer": 7, "steps": 3}\n'
-    assert send(end, "a.jsonl", rows).get("failed") is None
-    assert form.proposals[0]["line"] == "prompt ← prompt, meta.expected_answer ← final_answer"
-    assert form.reports[0].rejected_count == 1
-    form.close()

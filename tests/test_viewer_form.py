@@ -199,3 +199,34 @@ def test_a_list_that_cannot_move_is_told_where_it_was_asked(front, form, caplog)
     form.on_move = refuse
     assert front(form).ask("move", by=1)["problem"] == "held elsewhere"
     assert caplog.records[0].levelno == logging.WARNING
+
+
+def test_a_row_of_a_table_and_an_id_of_a_report_open_their_trace(store, make_trace):
+    rows = [make_trace(f"{n}?", meta={"truncated": n == 2}) for n in range(3)]
+    store.add_many(rows)
+    store.score("length", progress=False)
+    store.flag("truncated", progress=False)
+    viewer = rt.TraceViewer(store)
+    table = store.sql("select id, prompt from traces order by prompt").df()
+    scored = store.scores("length").df()
+    assert len(scored) == 3
+    for trace in (
+        table.loc[1],
+        next(row for row in table.itertuples() if row.prompt == "1?"),
+        table.loc[1].to_dict(),
+        next(row for row in store.page() if row.preview == "1?"),
+        next(row for row in scored.to_dict("records") if str(row["trace_id"]) == str(table.loc[1].id)),
+        str(table.loc[1].id)[:-1],
+    ):
+        viewer.record = None
+        viewer.show(trace)
+        assert viewer.record.payload.prompt == "1?"
+        assert rt.TraceViewer(store, trace).record == viewer.record
+    for nothing in (3, {}, {"id": 3}, table, None):
+        with pytest.raises(rt.QueryInvalid, match="must be a record, an id, or a row with a trace_id or an id"):
+            viewer.show(nothing)
+    with pytest.raises(rt.TraceNotFound):
+        viewer.show({"id": "ffffffff"})
+    (example, *_) = store.flags("truncated").flags[0].examples
+    viewer.show(example)
+    assert viewer.record.payload.prompt == "2?"

@@ -141,8 +141,8 @@ def test_a_look_ends_early_and_the_next_one_goes_on(runs, store):
     write(runs / "b.jsonl", lines([ROW, ROW]))
     watch = store.watch(runs)
     asked = itertools.count()
-    # Asked at each row; before, at each of the two names, at the file, and at each piece that is read of it.
-    report = watch.poll(stopped=lambda: next(asked) > 8)
+    # Asked at each row; before, at the folder, at each of its two names, at the file, and at each piece read of it.
+    report = watch.poll(stopped=lambda: next(asked) > 9)
     assert counts(report) == (4, 0, 0)
     assert (store.count(), watch.waiting, watch.n_files) == (4, [runs / "a.jsonl"], 0)
     for _ in range(3):
@@ -314,3 +314,33 @@ def test_two_watches_on_a_folder_add_each_trace_once(store, runs, monkeypatch):
         first.poll()
         second.poll()
     assert (store.count(), first.total.added, second.total.added) == (6, 6, 0)
+
+
+def test_files_that_go_away_or_become_shorter_are_named_and_their_traces_stay(runs, store, monkeypatch):
+    monkeypatch.setattr(watching, "_SHARE_OF_TIME", float("inf"))
+    watch = watching.Watch(store._session, runs, None)
+    write(runs / "a.jsonl", lines(rows(3)))
+    write(runs / "b.jsonl", lines(rows(6)[3:]))
+    watch.poll()
+    assert (watch.gone, watch.shorter) == ([], [])
+    (runs / "a.jsonl").unlink()
+    write(runs / "b.jsonl", lines(rows(7)[6:]))
+    watch.poll()
+    assert (watch.gone, watch.shorter, store.count()) == ([runs / "a.jsonl"], [runs / "b.jsonl"], 7)
+    # It is one of the others again when it is back, and when it has grown.
+    write(runs / "a.jsonl", lines(rows(3)))
+    write(runs / "b.jsonl", lines(rows(12)[6:]))
+    watch.poll()
+    assert (watch.gone, watch.shorter) == ([], [])
+    shutil.rmtree(runs)
+    watch.poll()
+    assert (watch.gone, store.count()) == ([runs / "a.jsonl", runs / "b.jsonl"], 12)
+
+
+@pytest.mark.parametrize("pattern", ["runs/**/*.jsonl", "runs/*/*.jsonl", "runs"])
+def test_a_look_that_finds_nothing_ends_early_too(runs, store, pattern):
+    for n in range(50):
+        (runs / f"{n}" / "empty").mkdir(parents=True)
+    looks = itertools.count()
+    watching.Watch(store._session, pattern, None).poll(stopped=lambda: next(looks) >= 3)
+    assert next(looks) == 4

@@ -180,6 +180,26 @@ def test_a_browser_beside_it_counts_what_came(watch, front, store, runs):
     assert browser.n_new == 3
 
 
+def test_a_file_that_goes_away_or_becomes_shorter_is_told(watch, store, runs):
+    for name in ("a", "b", "<i>\u202e"):
+        (runs / f"{name}.jsonl").write_bytes(lines(1, 2))
+    form = watch()
+    until_added(form, 6)
+    (runs / "a.jsonl").unlink()
+    (runs / "<i>\u202e.jsonl").unlink()
+    (runs / "b.jsonl").write_bytes(lines(3))
+    until_shown(form, gone=["<i>‹U+202E›.jsonl", "a.jsonl"], shorter=["b.jsonl"], missing="")
+    until_added(form, 7)
+    assert (form.problem, store.count(), form.shown["n_files"]) == ("", 7, 3)
+    shutil.rmtree(runs)
+    until_shown(form, gone=[], shorter=[])
+    assert "no such file or folder" in form.shown["missing"]
+    # It is stopped while nothing is found.
+    form.stop()
+    settled()
+    assert not form.watching
+
+
 def test_a_folder_that_vanishes_is_told_and_taken_up_again_when_it_is_back(watch, runs):
     (runs / "a.jsonl").write_bytes(lines(1))
     form = watch()

@@ -37,10 +37,12 @@ if TYPE_CHECKING:
     from tunix_rt.health_checks import Health, ServiceHealth, health
     from tunix_rt.magics import load_ipython_extension, unload_ipython_extension
     from tunix_rt.model import Step, Trace, TraceRecord, TraceSummary
+    from tunix_rt.recording import Recorder, record
     from tunix_rt.settings import Settings
     from tunix_rt.store import (
         Agreement,
         Compaction,
+        Deletion,
         ExportReport,
         FlagReport,
         GroupMatrix,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
         Page,
         Plot,
         Rejection,
+        Runs,
         ScoreReport,
         Selection,
         SetComparison,
@@ -89,11 +92,12 @@ _HOMES = {
     "magics": "load_ipython_extension unload_ipython_extension",
     "model": "Step Trace TraceRecord TraceSummary",
     "trace_schema": "json_schema",
+    "recording": "Recorder record",
     "settings": "Settings",
     "store": (
-        "Agreement Compaction ExportReport FlagReport GroupMatrix Groups LoadReport Overlap Page Plot Rejection "
-        "ScoreReport Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore VerifyReport "
-        "compare"
+        "Agreement Compaction Deletion ExportReport FlagReport GroupMatrix Groups LoadReport Overlap Page Plot "
+        "Rejection Runs ScoreReport Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore "
+        "VerifyReport compare"
     ),
     "store.terms": "absent between ge gt le lt ne present",
     "widgets": "FolderWatch GroupBrowser LabelForm StoreStatus TraceApp TraceBrowser TraceViewer UploadForm app",
@@ -103,6 +107,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = [
     "Agreement",
     "Compaction",
+    "Deletion",
     "Estimate",
     "ExportFailed",
     "ExportReport",
@@ -120,7 +125,9 @@ __all__ = [
     "Page",
     "Plot",
     "QueryInvalid",
+    "Recorder",
     "Rejection",
+    "Runs",
     "Score",
     "ScoreReport",
     "Selection",
@@ -171,6 +178,7 @@ __all__ = [
     "lt",
     "ne",
     "present",
+    "record",
     "unload_ipython_extension",
 ]
 

@@ -10,18 +10,19 @@
 %trace_compare A B      two traces step by step, or two sets prompt by prompt
 %trace_score SCORER     score the traces that have no score yet: answer, loop, …, or a function in the notebook
 %trace_flags            what to look at first: how many traces loop, are truncated, wrong, …
+%trace_export PATH      write traces, for a trainer or for exchange
+%trace_delete ID …      delete traces, by ids or filters
 %trace_app              the forms: browse, read, upload
 %%trace_sql             the SQL in the cell, over the table `traces`
 """
 
 import functools
-import re
 from argparse import SUPPRESS
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+from IPython.core.completer import CompletionContext, SimpleMatcherResult, context_matcher
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class
@@ -31,9 +32,10 @@ from traitlets import Unicode
 from tunix_rt import examples
 from tunix_rt.analysis import FLAGS, SCORERS
 from tunix_rt.errors import SourceInvalid, TunixRTError
-from tunix_rt.formats import READABLE, names_in
+from tunix_rt.magic_completion import completed
 from tunix_rt.model import Trace, TraceRecord
 from tunix_rt.store import (
+    ExportReport,
     FlagReport,
     GroupMatrix,
     Groups,
@@ -49,24 +51,17 @@ from tunix_rt.store import (
 )
 from tunix_rt.store.comparing import compare_named
 from tunix_rt.store.filters import FILTERS, RENAMED, filters_in, flag_of
-from tunix_rt.store.meta_filter import known_keys
-from tunix_rt.store.query.order import COLUMNS, KNOWN
-from tunix_rt.store.scores.scorers import ALL_FLAGS
-from tunix_rt.store.terms import quoted
-from tunix_rt.text_options import as_options, mapping_in, params_in, unquoted
+from tunix_rt.store.query.order import KNOWN
+from tunix_rt.store.selection import named_for_deletion
+from tunix_rt.text_options import as_options, mapping_in, meta_in, params_in, unquoted
 
 if TYPE_CHECKING:
     from tunix_rt.widgets import FolderWatch, TraceApp
 
-_COMPLETED_IDS = 20
 _MAP_HELP = "map a field by hand, such as prompt=question, or set a constant: meta.model:=toy-1b; may be repeated"
+_META_HELP = "add this to the meta of each trace, in place of what it has: run=A; may be repeated"
 _SCORES_HELP = "also show the current scores by this scorer; may be repeated"
 _SPLIT_HELP = "make a trace of each turn of the user in an agent's session"
-_OWN_LINE = re.compile(
-    r"^\s*(?:\w+\s*=\s*)?%%?"
-    r"(trace_store|trace_load|trace_watch|trace_score|trace_flags|trace_groups|trace_compare|trace_sql|trace_app|traces|trace)\s(.*)$",
-    re.DOTALL,
-)
 
 
 def _reports_errors(magic: Callable[..., Any]) -> Callable[..., Any]:
@@ -141,6 +136,7 @@ class TraceMagics(Magics):
     @argument("--known", choices=("skip", "add"), default="skip", help="what to do with traces that are already stored")
     @argument("--encoding", help="the encoding of text files, such as windows-1252; by default UTF-8")
     @argument("--split", choices=("turn",), help=_SPLIT_HELP)
+    @argument("--meta", action="append", metavar="KEY=VALUE", type=unquoted, help=_META_HELP)
     @argument("--examples", action="store_true", help="load the examples that ship with the package")
     @line_magic
     @_reports_errors
@@ -148,6 +144,7 @@ class TraceMagics(Magics):
         """Loads traces from files; the report shows what was added, already stored and rejected.
 
         %trace_load rollouts.jsonl
+        %trace_load rollouts.jsonl --meta run=A
         %trace_load rollouts.jsonl --map prompt=question --map final_answer=choices.0.text --map meta.reward=score
         %trace_load --examples
         """
@@ -155,6 +152,7 @@ class TraceMagics(Magics):
         if not options.sources and not options.examples:
             raise UsageError("name a file, a folder or a pattern to load; or --examples")
         how = {"format": options.format, "mapping": mapping_in(options.map), "known": options.known}
+        how["meta"] = meta_in(options.meta)
         of_files = {"encoding": options.encoding, "split": options.split}
         reports = [self.store.load(source, **how, **of_files) for source in options.sources]
         if options.examples:
@@ -171,6 +169,7 @@ class TraceMagics(Magics):
     @argument("--format", help="read as this format; by default it is detected")
     @argument("--map", action="append", metavar="TARGET=FIELD", help=_MAP_HELP)
     @argument("--split", choices=("turn",), help=_SPLIT_HELP)
+    @argument("--meta", action="append", metavar="KEY=VALUE", type=unquoted, help=_META_HELP)
     @line_magic
     @_reports_errors
     def trace_watch(self, line: str) -> "FolderWatch":
@@ -183,7 +182,7 @@ class TraceMagics(Magics):
 
         options = parse_argstring(self.trace_watch, line)
         how = {"format": options.format, "mapping": mapping_in(options.map), "every": options.every}
-        return FolderWatch(self.store, options.path, **how, split=options.split)
+        return FolderWatch(self.store, options.path, **how, split=options.split, meta=meta_in(options.meta))
 
     @magic_arguments()
     @argument("-n", "--limit", type=int, default=20, help="how many traces, 1–100")
@@ -204,9 +203,8 @@ class TraceMagics(Magics):
         page = %traces --source gsm8k --text eggs
         """
         given = vars(parse_argstring(self.traces, line))
-        where = {
-            name: given[name] for name in ("limit", "offset", "after", "before", "order_by", "descending", "scores")
-        }
+        names = ("limit", "offset", "after", "before", "order_by", "descending", "scores")
+        where = {name: given[name] for name in names}
         return self.store.page(**where, **filters_in(given))
 
     @magic_arguments()
@@ -308,19 +306,56 @@ class TraceMagics(Magics):
         return report(*given["flags"], **filters_in(given))
 
     @magic_arguments()
+    @argument("path", type=unquoted, help="a file; .gz and .zst are packed, .parquet is Parquet")
+    @argument("--format", help="trace, parquet, or what a trainer takes; by default the file's ending decides")
+    @argument("--tags", nargs=2, type=unquoted, metavar=("BEGIN", "END"), help="the tags around the reasoning")
+    @argument("--within", metavar="prompt", help="prompt: preference pairs also across policies")
+    @argument("--no-scores", dest="scores", action="store_false", help="without the scores")
+    @argument("--no-manifest", dest="manifest", action="store_false", help="without a manifest beside it")
+    @_filter_arguments
+    @line_magic
+    @_reports_errors
+    def trace_export(self, line: str) -> ExportReport:
+        """Writes the traces that pass the filters to a file, oldest first; the report has the counts.
+
+        %trace_export sft.jsonl --format messages --score answer
+        %trace_export all.parquet
+        """
+        given = vars(parse_argstring(self.trace_export, line))
+        how = {name: given[name] for name in ("format", "within", "scores", "manifest")}
+        tags = given["tags"] and tuple(given["tags"])
+        return self.store.export(given["path"], tags=tags, **how, **filters_in(given))
+
+    @magic_arguments()
+    @argument("traces", nargs="*", type=unquoted, help="ids, their beginnings, or latest; in place of filters")
+    @argument("--yes", action="store_true", help="delete them; without it, only the number is shown")
+    @_filter_arguments
+    @line_magic
+    @_reports_errors
+    def trace_delete(self, line: str) -> int:
+        """Deletes traces with their scores, by ids or by filters, and returns how many; --yes is needed.
+
+        %trace_delete --run A --meta reward<0 --yes
+        """
+        given = vars(parse_argstring(self.trace_delete, line))
+        chosen = named_for_deletion(self.store, given["traces"], filters_in(given), yes=given["yes"])
+        return self.store.delete(ids=chosen) if len(chosen) else 0
+
+    @magic_arguments()
     @argument("-n", "--limit", type=int, default=20, help="traces on a page, 1–100")
+    @argument("--columns", action="append", type=unquoted, metavar="NAME", help="a column of the list; may be repeated")
+    @_filter_arguments
     @line_magic
     @_reports_errors
     def trace_app(self, line: str) -> "TraceApp":
         """Shows the forms: browse, read and upload the traces of the store; the result is a TraceApp.
 
-        %trace_app
-        app = %trace_app -n 50
+        app = %trace_app -n 50 --source rollouts --meta "reward<0.5" --columns preview --columns meta.reward
         """
-        # Here and not above: the other magics do without widgets.
         from tunix_rt.widgets import TraceApp
 
-        return TraceApp(self.store, limit=parse_argstring(self.trace_app, line).limit)
+        given = vars(parse_argstring(self.trace_app, line))
+        return TraceApp(self.store, limit=given["limit"], columns=given["columns"] or (), **filters_in(given))
 
     @magic_arguments()
     @argument("--out", metavar="NAME", help="also put the result into this variable")
@@ -341,42 +376,7 @@ class TraceMagics(Magics):
     @context_matcher(identifier="tunix_rt")
     def completions(self, context: CompletionContext) -> SimpleMatcherResult:
         """Completes flags, ids, sources, keys of meta, scorers and formats of these magics."""
-        found = _OWN_LINE.match(context.text_until_cursor)
-        if found is None:
-            return SimpleMatcherResult(completions=[])
-        magic, before = found[1], found[2].split()
-        if context.token and before:
-            before.pop()
-        offered = self._offered(magic, before[-1] if before else "", context.token)
-        fitting = [SimpleCompletion(text=text, type="trace") for text in offered if text.startswith(context.token)]
-        # Names of variables and files fit neither an id nor a flag.
-        return SimpleMatcherResult(completions=fitting, suppress=bool(fitting))
-
-    def _offered(self, magic: str, previous: str, token: str) -> list[str]:
-        if token.startswith("-"):
-            parser = getattr(getattr(self, magic), "parser", None)
-            actions = parser._actions if parser else ()  # noqa: SLF001
-            return [flag for action in actions if action.help != SUPPRESS for flag in action.option_strings]
-        if previous in ("--source", "--meta", "--score", "--format", "--order-by"):
-            return self._values(previous)
-        if magic in ("trace_score", "trace_flags") or previous == "--scores":
-            built_in = {"trace_score": (*SCORERS, *FLAGS), "trace_flags": ALL_FLAGS}
-            return list(built_in.get(magic, (*SCORERS, *ALL_FLAGS)))
-        if magic in ("trace", "trace_compare"):
-            return ["latest", *(str(record.id) for record in self.store.page(limit=_COMPLETED_IDS))]
-        return []
-
-    def _values(self, option: str) -> list[str]:
-        if option == "--source":
-            return [source for source, _ in self.store.info().sources if source]
-        if option == "--format":
-            return names_in(READABLE)
-        if option == "--score":
-            return [*SCORERS, *FLAGS]
-        keys = known_keys(lambda query: self.store.sql(query).rows)
-        if option == "--meta":
-            return [quoted(key) for key in keys]
-        return [*COLUMNS, *(f"meta.{key}" for key in keys), *(f"score.{name}" for name in (*SCORERS, *FLAGS))]
+        return completed(self, context)
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -13,6 +13,21 @@ _MAPPING = re.compile(r"\bmapping=(\{[^{}]*\})")
 _OPTION = re.compile(r"\b(encoding|format|known)=(?:\"([\w.-]+)\"(?: or \"([\w.-]+)\")?|(?=,| |$))", re.MULTILINE)
 
 
+def _encoding_choice(found: re.Match[str]) -> str:
+    return f"choose the encoding {' or '.join(filter(None, found.groups()))}"
+
+
+# What the upload form has in their place.
+_ON_MAPPINGS = re.compile(r"^(?:say which fields hold what: |or )mapping=\{|^or name its format with format=$")
+_CHOICES = (
+    (re.compile(r"\bpass encoding=\"([\w.-]+)\"(?: or \"([\w.-]+)\")?"), _encoding_choice),
+    (
+        re.compile(r"\bsplit=\"turn\": the format (\S+) has no sessions of an agent; leave split out"),
+        r"the format \1 has no sessions of an agent; choose one trace for each session",
+    ),
+)
+
+
 def as_options(message: str, mappings: Sequence[Mapping[str, Any]] = ()) -> str:
     """The message with its advice in the language of a shell or a magic: `--map` instead of `mapping=`.
 
@@ -26,6 +41,26 @@ def as_options(message: str, mappings: Sequence[Mapping[str, Any]] = ()) -> str:
     for mapping in mappings:
         message = message.replace(mapping_text(mapping), map_flags(mapping))
     return _OPTION.sub(_flag, _MAPPING.sub(_example, message))
+
+
+def as_choices(message: str, *, is_held: bool = True) -> str:
+    r"""The message with its advice in the words of the upload form, which has choices in place of options.
+
+    With `is_held`, the form lets the user choose the fields of a file that no format fits.
+
+    >>> as_choices('a.csv: is UTF-16 text; save it as UTF-8, or pass encoding="utf-16"')
+    'a.csv: is UTF-16 text; save it as UTF-8, or choose the encoding utf-16'
+    >>> as_choices('a.jsonl: of no known format; its fields are q\nor name its format with format=')
+    'a.jsonl: of no known format; its fields are q\nchoose below what its fields are'
+    """
+    choose = f"{'choose below' if is_held else 'add the file by itself to choose'} what its fields are"
+    lines = [choose if _ON_MAPPINGS.search(line) else line for line in message.split("\n")]
+    message = "\n".join(
+        line for line, before in zip(lines, [None, *lines], strict=False) if not line == before == choose
+    )
+    for option, choice in _CHOICES:
+        message = option.sub(choice, message)
+    return message
 
 
 def _example(found: re.Match[str]) -> str:
@@ -52,6 +87,20 @@ def params_in(pairs: Iterable[str] | None) -> dict[str, Any] | None:
     {'repeats': 4}
     """
     return {key: _value(text) for key, text in _split("--param", "KEY=VALUE", pairs or ())} or None
+
+
+def meta_in(pairs: Iterable[str] | None) -> dict[str, Any] | None:
+    """The same for what is added to meta; QueryInvalid for a key that is empty or comes twice.
+
+    >>> meta_in(["run=A", "training_step=20"])
+    {'run': 'A', 'training_step': 20}
+    """
+    meta: dict[str, Any] = {}
+    for key, text in _split("--meta", "KEY=VALUE, such as run=A", pairs or ()):
+        if not key or key in meta:
+            raise QueryInvalid(f"--meta {key}={text}: the key is {'given twice' if key else 'missing'}")
+        meta[key] = _value(text)
+    return meta or None
 
 
 def mapping_in(pairs: Iterable[str] | None) -> dict[str, Any] | None:

@@ -48,22 +48,22 @@ def test_an_example_is_loaded_uploaded_and_fetched(start_jupyter, path, picture,
     with jupyter.open("forms.ipynb") as page:
         app = show_app(jupyter, page)
         expect(app.get_by_text("No traces yet.")).to_be_visible()
-        app.get_by_role("button", name="Upload").click()
-        upload = app.get_by_role("region", name="Upload traces")
+        app.get_by_role("button", name="Add traces").click()
+        upload = app.get_by_role("region", name="Add traces")
         # What makes no sense yet cannot be pressed.
-        expect(upload.get_by_role("button", name="Upload", exact=True)).to_be_disabled()
-        expect(upload.get_by_role("button", name="Fetch")).to_be_disabled()
-        expect(upload.get_by_role("button", name="Load", exact=True)).to_be_disabled()
+        expect(upload.get_by_role("button", name="Add this trace")).to_be_disabled()
+        expect(upload.get_by_role("button", name="Show it")).to_be_disabled()
+        expect(upload.get_by_role("button", name="Add", exact=True)).to_be_disabled()
         upload.get_by_role("button", name="Load Example").click()
         editor = upload.get_by_role("textbox", name="A trace as JSON")
         expect(editor).to_have_value(containing("Convert 68°F to Celsius"))
         expect(editor).to_have_value(containing("20°C"))
-        upload.get_by_role("button", name="Upload", exact=True).click()
-        expect(upload.get_by_text("Uploaded:")).to_be_visible()
+        upload.get_by_role("button", name="Add this trace").click()
+        expect(upload.get_by_text("Added:")).to_be_visible()
         record = rt.TraceStore(path).latest()
         expect(upload.get_by_text(str(record.id))).to_be_visible()
         expect(app.get_by_role("row", name="Convert 68°F to Celsius")).to_be_visible()
-        upload.get_by_role("button", name="Fetch").click()
+        upload.get_by_role("button", name="Show it").click()
         reading = app.get_by_role("region", name="The trace")
         expect(reading.locator(".trt-prose").get_by_text("Given: 68 degrees Fahrenheit")).to_be_visible()
         expect(reading.get_by_text("20°C", exact=True)).to_be_visible()
@@ -82,7 +82,7 @@ def test_pages_turn_within_the_filter_and_back(start_jupyter, path, picture):
     jupyter.write("forms.ipynb", APP.format(path=path))
     with jupyter.open("forms.ipynb") as page:
         app = show_app(jupyter, page)
-        place = app.get_by_role("navigation").get_by_role("status")
+        place = app.get_by_role("navigation").get_by_role("status").first
         rows = app.locator(".trt-list tbody tr")
         expect(place).to_have_text("1–20 of 75")
         app.get_by_role("button", name="Older ›").click()
@@ -147,14 +147,14 @@ def test_a_file_of_30_mb_arrives_whole_with_its_progress(start_jupyter, path, tm
     jupyter.write("forms.ipynb", APP.format(path=path))
     with jupyter.open("forms.ipynb") as page:
         app = show_app(jupyter, page)
-        app.get_by_role("button", name="Upload").click()
-        app.locator("input[type=file]").set_input_files(file)
+        app.get_by_role("button", name="Add traces").click()
+        app.locator("input[type=file]").first.set_input_files(file)
         expect(app.get_by_role("progressbar")).to_be_visible()
-        expect(app.get_by_text("Uploading rollouts.jsonl")).to_be_visible()
+        expect(app.get_by_text("Sending rollouts.jsonl")).to_be_visible()
         expect(app.get_by_text("15,000 added · 0 already stored · 1 rejected")).to_be_visible(timeout=60_000)
         expect(app.get_by_role("progressbar")).to_be_hidden()
-        expect(app.get_by_text("from rollouts.jsonl")).to_be_visible()
-        expect(app.get_by_role("navigation").get_by_role("status")).to_have_text("1–20 of 15,000")
+        expect(app.get_by_text("from rollouts.jsonl · format")).to_be_visible()
+        expect(app.get_by_role("navigation").get_by_role("status").first).to_have_text("1–20 of 15,000")
         with page.expect_download() as download:
             app.get_by_role("button", name="Download the rejected rows").click()
         (rejected,) = download.value.path().read_text().splitlines()
@@ -167,24 +167,38 @@ def test_a_file_of_30_mb_arrives_whole_with_its_progress(start_jupyter, path, tm
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1300), ("dark", 700)])
-def test_a_file_of_no_known_format_is_loaded_as_the_form_proposes(start_jupyter, picture, path, tmp_path, theme, width):
+def test_a_file_of_no_known_format_is_added_by_the_fields_chosen_in_the_form(
+    start_jupyter, picture, path, tmp_path, theme, width
+):
     file = tmp_path / "unknown.jsonl"
     file.write_text("".join(json.dumps({"question": f"{n} + {n}?", "answer": f"{2 * n}"}) + "\n" for n in range(3)))
     jupyter = start_jupyter(theme=theme)
     jupyter.write("forms.ipynb", APP.format(path=path))
     with jupyter.open("forms.ipynb", width=width) as page:
         app = show_app(jupyter, page)
-        app.get_by_role("button", name="Upload").click()
-        app.locator("input[type=file]").set_input_files(file)
-        expect(app.get_by_text("choose below what they are; nothing was added")).to_be_visible()
+        app.get_by_role("button", name="Add traces").click()
+        app.locator("input[type=file]").first.set_input_files(file)
+        expect(app.get_by_text("choose below what its fields are")).to_be_visible()
         expect(app.get_by_text("mapping=")).to_have_count(0)
-        # The preview is as wide as what is around it.
-        preview = app.locator("details", has_text="The first trace, read this way").first
-        assert preview.bounding_box()["width"] > 0.9 * preview.locator("..").bounding_box()["width"]
-        picture(page, f"forms-proposals-{theme}-{width}")
-        app.get_by_role("button", name="Load this way").last.click()
+        fields = app.get_by_role("group", name="What the fields are")
+        rows = fields.get_by_role("table").locator("tbody tr")
+        expect(rows.first).to_contain_text("0 + 0?")
+        # By keyboard: the answer is the one to compare with; the preview follows, and the focus stays.
+        answer = fields.get_by_role("combobox", name="model's text")
+        answer.focus()
+        page.keyboard.press("Home")
+        expect(fields.get_by_text("all can be read this way")).to_be_visible()
+        expect(rows.last).not_to_contain_text("4")
+        expect(answer).to_be_focused()
+        picture(page, f"forms-fields-{theme}-{width}")
+        fields.get_by_role("combobox", name="expected answer").select_option("answer · 0")
+        expect(rows.last).to_contain_text("expected answer: 4")
+        wide = "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.className)"
+        assert app.locator(".trt-form, .trt-parts, .trt-targets, .trt-drop").evaluate_all(wide) == []
+        picture(page, f"forms-fields-chosen-{theme}-{width}")
+        fields.get_by_role("button", name="Add this file").click()
         expect(app.get_by_text("3 added · 0 already stored · 0 rejected")).to_be_visible()
-        expect(app.get_by_role("button", name="Load this way")).to_have_count(0)
+        expect(fields).to_have_count(0)
     assert rt.TraceStore(path).latest().payload.meta["expected_answer"] == "4"
 
 
@@ -196,9 +210,9 @@ def test_a_running_upload_is_cancelled(start_jupyter, path, tmp_path):
     jupyter.write("forms.ipynb", APP.format(path=path))
     with jupyter.open("forms.ipynb") as page:
         app = show_app(jupyter, page)
-        app.get_by_role("button", name="Upload").click()
-        app.locator("input[type=file]").set_input_files(file)
-        expect(app.get_by_text("Uploading rollouts.jsonl")).to_be_visible()
+        app.get_by_role("button", name="Add traces").click()
+        app.locator("input[type=file]").first.set_input_files(file)
+        expect(app.get_by_text("Sending rollouts.jsonl")).to_be_visible()
         app.get_by_role("button", name="Cancel").click()
         expect(app.get_by_role("progressbar")).to_be_hidden()
         expect(app.get_by_role("button", name="Choose files …")).to_be_enabled()
@@ -210,22 +224,22 @@ def test_wrong_json_is_told_as_it_is_typed_with_its_place(start_jupyter, path, p
     jupyter.write("forms.ipynb", APP.format(path=path))
     with jupyter.open("forms.ipynb") as page:
         app = show_app(jupyter, page)
-        app.get_by_role("button", name="Upload").click()
-        upload = app.get_by_role("region", name="Upload traces")
+        app.get_by_role("button", name="Add traces").click()
+        upload = app.get_by_role("region", name="Add traces")
         editor = upload.get_by_role("textbox", name="A trace as JSON")
         editor.fill(
             '{"prompt": "😀 27 × 19?",\n "steps": [{"i": 0, "type": "compute", "content": 5}],\n "final_answer": 7}'
         )
         expect(upload.get_by_text("steps.0.content")).to_be_visible()
         expect(upload.get_by_text("must be a string, not a number")).to_have_count(2)
-        expect(upload.get_by_role("button", name="Upload", exact=True)).to_be_disabled()
+        expect(upload.get_by_role("button", name="Add this trace")).to_be_disabled()
         picture(page, "forms-wrong-json")
         upload.get_by_role("button", name="line 3, column 18").click()
         assert editor.evaluate("area => area.value.slice(area.selectionStart)") == "7}"
         editor.fill('{"prompt": "p",\n "steps": [}')
         expect(upload.get_by_text("invalid JSON at line 2, column 12")).to_be_visible()
         editor.fill('{"prompt": "p", "steps": ["s"], "final_answer": "a"}')
-        expect(upload.get_by_role("button", name="Upload", exact=True)).to_be_enabled()
+        expect(upload.get_by_role("button", name="Add this trace")).to_be_enabled()
 
 
 def test_a_failure_is_told_in_the_form_where_it_happened(start_jupyter, path):
@@ -233,10 +247,10 @@ def test_a_failure_is_told_in_the_form_where_it_happened(start_jupyter, path):
     jupyter.write("forms.ipynb", APP.format(path=path))
     with jupyter.open("forms.ipynb") as page:
         app = show_app(jupyter, page)
-        app.get_by_role("button", name="Upload").click()
-        upload = app.get_by_role("region", name="Upload traces")
+        app.get_by_role("button", name="Add traces").click()
+        upload = app.get_by_role("region", name="Add traces")
         upload.get_by_role("textbox", name="File, folder or pattern").fill("nothing/*.jsonl")
-        upload.get_by_role("button", name="Load", exact=True).click()
+        upload.get_by_role("button", name="Add", exact=True).click()
         expect(upload.get_by_role("alert").get_by_text("nothing/*.jsonl: no file matches this pattern")).to_be_visible()
         upload.get_by_role("button", name="Dismiss").click()
         expect(upload.get_by_role("alert")).to_have_count(0)

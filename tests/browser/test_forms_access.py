@@ -77,8 +77,16 @@ def test_axe_reports_nothing_in_any_form_and_theme(start_jupyter, path, theme, p
         expect(page.locator(".jp-CodeCell").last.locator(".trt-facts").last).to_be_visible(timeout=60_000)
         app.get_by_role("row", name="3 + 2").click()
         expect(app.get_by_role("region", name="The trace").get_by_text("expected", exact=True)).to_be_visible()
+        # Two rows are chosen and compared, in another list; what to do with one is asked here.
+        app.get_by_role("row", name="3 + 2").get_by_role("checkbox").click()
+        app.get_by_role("button", name="Export").click()
+        second = page.get_by_role("region", name="Traces", exact=True).nth(1)
+        for n in range(2):
+            second.locator("tbody input").nth(n).click()
+        second.get_by_role("button", name="Compare").click()
+        expect(second.locator(".trt-compared")).to_be_visible()
         app.get_by_role("button", name="Filters").click()
-        app.get_by_role("button", name="Upload").click()
+        app.get_by_role("button", name="Add traces").click()
         # Groups: a comparison of two samples, and a matrix of which a cell is open.
         compared, matrix = (page.locator(".trt-groups").nth(n) for n in range(2))
         compared.locator("tr .trt-mark").first.click()

@@ -33,19 +33,20 @@ def test_the_whole_story_by_keyboard_alone(start_jupyter, path, kind):
         app = page.locator(".trt-app")
         expect(app).to_be_visible(timeout=60_000)
         app.get_by_role("searchbox", name="Search in prompt, steps and answer").focus()
-        tab_to(page, app.get_by_role("button", name="Upload"))
+        tab_to(page, app.get_by_role("button", name="Add traces"))
         page.keyboard.press("Enter")
-        upload = app.get_by_role("region", name="Upload traces")
-        expect(upload.get_by_role("combobox", name="Example")).to_be_focused()
+        upload = app.get_by_role("region", name="Add traces")
+        expect(upload.get_by_role("button", name="Choose files …")).to_be_focused()
+        tab_to(page, upload.get_by_role("combobox", name="Example"))
         page.keyboard.press("ArrowDown")
         page.keyboard.press("ArrowUp")
         tab_to(page, upload.get_by_role("button", name="Load Example"))
         page.keyboard.press("Space")
-        send = upload.get_by_role("button", name="Upload", exact=True)
+        send = upload.get_by_role("button", name="Add this trace")
         expect(send).to_be_enabled()
         tab_to(page, send)
         page.keyboard.press("Enter")
-        fetch = upload.get_by_role("button", name="Fetch")
+        fetch = upload.get_by_role("button", name="Show it")
         expect(fetch).to_be_enabled()
         tab_to(page, fetch)
         page.keyboard.press("Enter")
@@ -95,14 +96,14 @@ def test_what_a_screen_reader_is_told(start_jupyter, path):
         app.locator(".trt-list tbody tr").click()
         expect(app.get_by_role("button", name="Expand")).to_be_enabled()
         expect(app).to_match_aria_snapshot("""
-- 'region "Traces: browse, upload and view"':
+- 'region "Traces: browse, add and view"':
   - toolbar "Find traces":
     - searchbox "Search in prompt, steps and answer"
     - button "Filters"
     - text: Jump to
     - textbox "Jump to a date"
     - button "Live"
-    - button "Upload"
+    - button "Add traces"
   - region "Traces":
     - grid "Traces, newest first":
       - rowgroup:
@@ -168,8 +169,8 @@ def test_it_fits_in_every_width_and_theme(start_jupyter, path, picture, theme):
             )
             picture(page, f"forms-{theme}-{width}")
             app.get_by_role("button", name="Filters").click()
-            app.get_by_role("button", name="Upload").click()
+            app.get_by_role("button", name="Add traces").click()
             app.get_by_role("button", name="Load Example").click()
-            expect(app.get_by_role("button", name="Upload", exact=True).last).to_be_enabled()
+            expect(app.get_by_role("button", name="Add this trace")).to_be_enabled()
             assert app.locator(".trt-form, .trt-toolbar, .trt-filters, .trt-parts").evaluate_all(wide) == []
             picture(page, f"forms-{theme}-{width}-upload")

@@ -57,16 +57,16 @@ def test_hostile_text_stays_text_in_every_form_and_view(start_jupyter, path, tmp
         app.get_by_role("searchbox", name="Find in this trace").fill(EVIL[0])
         expect(app.get_by_role("toolbar", name="This trace").get_by_text("1 of 7")).to_be_visible()
         app.get_by_role("button", name="Filters").click()
-        app.get_by_role("button", name="Upload").click()
-        upload = app.get_by_role("region", name="Upload traces")
+        app.get_by_role("button", name="Add traces").click()
+        upload = app.get_by_role("region", name="Add traces")
         upload.get_by_role("textbox", name="A trace as JSON").fill(
             '{"prompt": "p", "steps": [], "final_answer": "a", "' + EVIL[5].replace("'", "") + '": 1}'
         )
         expect(upload.get_by_text("unknown field")).to_be_visible()
-        app.locator("input[type=file]").set_input_files(file)
+        app.locator("input[type=file]").first.set_input_files(file)
         expect(upload.get_by_text("0 added · 1 already stored · 1 rejected")).to_be_visible(timeout=30_000)
         upload.get_by_role("textbox", name="File, folder or pattern").fill(EVIL[0])
-        upload.get_by_role("button", name="Load", exact=True).click()
+        upload.get_by_role("button", name="Add", exact=True).click()
         expect(upload.get_by_role("alert").get_by_text("no such file or folder")).to_be_visible()
         app.locator(".trt-status > summary").click()
         assert app.locator(ACTING).count() == 0

@@ -7,7 +7,7 @@ import tunix_rt as rt
 
 pytestmark = pytest.mark.browser
 
-CELL = "import tunix_rt as rt\nstore = rt.TraceStore({path!r})\nrt.LabelForm(store, annotator='ada')"
+CELL = "import tunix_rt as rt\nstore = rt.TraceStore({path!r})\nrt.LabelForm(store, 'all of them', annotator='ada')"
 RESTART = "() => window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.restart()"
 HOSTILE = "<img src=x onerror=\"document.title='acted'\">"
 
@@ -24,6 +24,8 @@ def said(store):
 def test_a_queue_is_labelled_by_keyboard_alone_and_goes_on_after_a_restart(start_jupyter, tmp_path, picture):
     store = rt.TraceStore(tmp_path / "traces.duckdb")
     store.add_many(rt.Trace(prompt=f"Question {n}", steps=["so", "thus"], final_answer="a") for n in range(5))
+    # A selection, whose order is not random.
+    store.select("all of them", where="true")
     jupyter = start_jupyter("lab", "dark")
     jupyter.write("label.ipynb", CELL.format(path=str(store.path)), "'the next cell'")
     with jupyter.open("label.ipynb", width=700) as page:
@@ -51,7 +53,7 @@ def test_a_queue_is_labelled_by_keyboard_alone_and_goes_on_after_a_restart(start
         press("3")
         expect(trace).to_contain_text("Question 1")
         press("1")
-        expect(queue).to_contain_text("5 of 5 · 4 labelled by ada")
+        expect(queue).to_contain_text("all of them · 5 of 5 · 4 labelled by ada")
         press("Control+z")
         expect(trace).to_contain_text("Question 1")
         press("k")

@@ -1,4 +1,4 @@
-"""`tunix-rt`, the command line: load, list, show, select, compare, score, flags, groups, export, watch, the store.
+"""`tunix-rt`, the command line: load, list, show, score, label, export, delete, sql, …, and the store itself.
 
 Results go to standard output, messages to standard error. Exit status: 0 where all went well; 1
 where something was rejected, is damaged, missing, busy or not healthy; 2 where the call or a setting is wrong; 130
@@ -13,10 +13,10 @@ import typer
 
 from tunix_rt._version import __version__
 from tunix_rt.cli.command import Call, command, expanded
-from tunix_rt.cli.keeping import health, store
+from tunix_rt.cli.keeping import delete, health, store
 from tunix_rt.cli.loading import load, watch
-from tunix_rt.cli.reading import compare, export, groups, list_, select, show
-from tunix_rt.cli.scoring import flags, score
+from tunix_rt.cli.reading import compare, export, groups, list_, select, show, sql
+from tunix_rt.cli.scoring import flags, label, score
 
 __all__ = ["app"]
 
@@ -44,6 +44,7 @@ def every(
     context.obj = call
 
 
-for run in (load, list_, show, select, compare, score, flags, groups, export, watch, health):
+commands = (load, list_, show, select, compare, score, flags, label, groups, export, sql, watch, delete, health)
+for run in commands:
     command(app)(run)
 app.add_typer(store, name="store", help="Maintain the store: numbers, checks, backups, order, schema.")

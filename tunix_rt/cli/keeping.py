@@ -1,11 +1,14 @@
-"""The commands that maintain a store: store info, verify, backup, compact, migrate; and health."""
+"""The commands that maintain a store: store info, verify, backup, compact, migrate; and health, delete."""
 
+import sys
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from tunix_rt.cli.command import FAILED, Call, command
+from tunix_rt.cli.completing import ids
+from tunix_rt.cli.filters import Filters
 from tunix_rt.cli.output import columns
 from tunix_rt.errors import StoreUnusable
 
@@ -68,3 +71,35 @@ def health(call: Call) -> int:
     healthy = found.status == "healthy"
     call.report(found.to_dict(), str(found), well=healthy)
     return 0 if healthy else FAILED
+
+
+def delete(
+    *,
+    traces: Annotated[
+        list[str] | None,
+        typer.Argument(help="Ids, their beginnings, or latest; in place of filters.", metavar="ID", autocompletion=ids),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    filters: Filters,
+    call: Call,
+) -> int:
+    """Delete traces with their scores, by ids or by filters; says how many, and asks first."""
+    from tunix_rt.render import count
+    from tunix_rt.store.selection import named_for_deletion
+
+    given = filters.values()
+    store = call.open_store()
+    chosen = named_for_deletion(store, traces, given, yes=yes or sys.stdin.isatty())
+    if len(chosen) and not yes:
+        question = f"delete {count(len(chosen), 'trace')} with their scores from {store.path}?"
+        try:
+            agreed = typer.confirm(question, err=True)
+        except typer.Abort:
+            # Ctrl-C, or the end of the input.
+            raise KeyboardInterrupt from None
+        if not agreed:
+            call.note("nothing was deleted")
+            return FAILED
+    n_deleted = store.delete(ids=chosen) if len(chosen) else 0
+    call.report({"deleted": n_deleted}, f"{count(n_deleted, 'trace')} deleted")
+    return 0

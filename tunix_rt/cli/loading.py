@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from tunix_rt.cli.command import FAILED, Call
-from tunix_rt.cli.completing import formats_in
+from tunix_rt.cli.completing import formats_in, meta_keys
 from tunix_rt.cli.output import columns, write_message
 from tunix_rt.errors import SourceInvalid
-from tunix_rt.text_options import as_options, mapping_in
+from tunix_rt.text_options import as_options, mapping_in, meta_in
 
 if TYPE_CHECKING:
     from tunix_rt.store import LoadReport
@@ -64,6 +64,15 @@ Map = Annotated[
     ),
 ]
 
+Meta = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Add this to the meta of each trace, in place of what it has: run=A. May be repeated.",
+        metavar="KEY=VALUE",
+        autocompletion=meta_keys,
+    ),
+]
+
 Split = Annotated[
     Literal["turn"] | None, typer.Option(help="Make a trace of each turn of the user in an agent's session.")
 ]
@@ -89,6 +98,7 @@ def load(
         ),
     ] = None,
     split: Split = None,
+    meta: Meta = None,
     examples: Annotated[bool, typer.Option("--examples", help="Load the traces that ship with tunix_rt.")] = False,
     call: Call,
 ) -> int:
@@ -102,6 +112,7 @@ def load(
     if not given:
         raise typer.BadParameter("name files, folders or patterns to load, - for standard input, or --examples")
     how: Any = {"format": format, "mapping": mapping_in(map), "known": known, "encoding": encoding, "split": split}
+    how["meta"] = meta_in(meta)
     failed = False
     store = call.open_store(new=True)
     for place, (name, source) in enumerate(given):
@@ -178,6 +189,7 @@ def watch(
     format: Format = None,
     map: Map = None,
     split: Split = None,
+    meta: Meta = None,
     every: Annotated[float, typer.Option(help="Seconds between two checks.")] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="Check once, load what is there, and end.")] = False,
     call: Call,
@@ -194,7 +206,7 @@ def watch(
     if not once:
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         call.note(f"watching {path} every {every:g} s; Ctrl-C ends it")
-    how: Any = {"format": format, "mapping": mapping_in(map), "split": split}
+    how: Any = {"format": format, "mapping": mapping_in(map), "split": split, "meta": meta_in(meta)}
     for report in store.watch(path, **how, every=every, stop=stop):
         rejected += report.rejected_count
         call.report(_report_data(report), _line_of(report), well=not report.rejected_count)

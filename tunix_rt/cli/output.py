@@ -1,11 +1,14 @@
 """Output: data to standard output, messages to standard error, without characters that control a terminal."""
 
 import contextlib
+import csv
 import io
 import json
 import os
 import shutil
 import sys
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any, cast
 
 from tunix_rt.errors import ExportFailed
@@ -32,6 +35,22 @@ def put(text: str) -> None:
 def put_json(value: Any) -> None:
     """Writes the value as a line of JSON, in ASCII: it is the same in every encoding and cannot control a terminal."""
     print(json.dumps(value, default=str))  # noqa: T201
+
+
+def put_csv(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Writes rows as CSV: null is empty, lists and objects are JSON. A terminal gets no characters that control it."""
+    from tunix_rt.render import visible
+
+    line = io.StringIO()
+    writer = csv.writer(line, lineterminator="\n")
+    for row in chain([header], rows):
+        writer.writerow(
+            [json.dumps(one, ensure_ascii=False) if isinstance(one, bool | list | dict) else one for one in row]
+        )
+        text = line.getvalue()
+        sys.stdout.write(visible(text) if on_terminal() else text)
+        line.seek(0)
+        line.truncate()
 
 
 def write_message(message: str) -> None:

@@ -1,17 +1,17 @@
-"""The commands that read traces: list, show, compare, groups, export."""
+"""The commands that read traces: list, show, select, compare, groups, export, sql."""
 
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Annotated, Any, cast
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
 from tunix_rt.cli.command import Call
 from tunix_rt.cli.completing import formats_out, ids, orders, scorers
 from tunix_rt.cli.filters import Filters
-from tunix_rt.cli.output import Screen, columns, on_terminal, put, put_json
+from tunix_rt.cli.output import Screen, columns, on_terminal, put, put_csv, put_json
 
 if TYPE_CHECKING:
     from tunix_rt.store import GroupMatrix, Groups, Page, TraceStore
@@ -239,3 +239,25 @@ def groups(
     found = call.open_store().groups(by or None, **given)
     shown: Groups | GroupMatrix = found.matrix() if matrix else found
     call.answer(shown.to_dict() if call.json else None, str(shown))
+
+
+def sql(
+    *,
+    query: Annotated[str, typer.Argument(help="A SELECT, or - to read it from standard input.", metavar="QUERY")],
+    format: Annotated[
+        Literal["table", "csv", "json"],
+        typer.Option(help="A table of the first 50 rows; or all rows, as CSV or as a line of JSON each."),
+    ] = "table",
+    call: Call,
+) -> None:
+    """Run a SQL statement that reads over the tables traces, scores, labels and selections."""
+    if query == _STDOUT:
+        query = sys.stdin.read()
+    result = call.open_store().sql(query)
+    if call.json or format == "json":
+        for row in result.objects():
+            put_json(row)
+    elif format == "csv":
+        put_csv(result.columns, (row.values() for row in result.objects()))
+    else:
+        put(str(result))

@@ -1,11 +1,11 @@
-"""The commands about scores: score, flags."""
+"""The commands about scores: score, flags, label."""
 
 from typing import Annotated
 
 import typer
 
 from tunix_rt.cli.command import Call
-from tunix_rt.cli.completing import flag_names, scorers
+from tunix_rt.cli.completing import flag_names, ids, scorers
 from tunix_rt.cli.filters import Filters
 from tunix_rt.text_options import params_in
 
@@ -50,3 +50,33 @@ def flags(
     else:
         report = store.flag(*(names or ()), progress=not call.quiet, **given)
     call.answer(report.to_dict(), str(report))
+
+
+def label(
+    *,
+    id: Annotated[
+        str, typer.Argument(help="An id, the beginning of one, or latest.", metavar="ID", autocompletion=ids)
+    ],
+    word: Annotated[str | None, typer.Argument(help="good, bad, unsure, or any word.", metavar="WORD")] = None,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take the label back, in place of a word.")] = False,
+    step: Annotated[
+        int | None, typer.Option(help="Label the step with this index, from 0, in place of the trace.", metavar="N")
+    ] = None,
+    note: Annotated[str | None, typer.Option(help="A note, which is stored with the label.", metavar="TEXT")] = None,
+    annotator: Annotated[
+        str | None, typer.Option(help="Whose label it is; default: TUNIX_RT_ANNOTATOR, or your user name.")
+    ] = None,
+    call: Call,
+) -> None:
+    """Label a trace, or one of its steps, with a word; the last label of somebody counts."""
+    if (word is None) != withdraw:
+        raise typer.BadParameter("pass a word, such as good or bad, or --withdraw")
+    from tunix_rt.render import visible
+
+    store = call.open_store()
+    record = store.latest() if id == "latest" else store.get(id)
+    who = store.settings.annotator if annotator is None else annotator
+    store.label(record, word, step=step, note=note, annotator=who)
+    said = {"id": record.id, "step": step, "label": word, "note": note, "annotator": who}
+    of_step = "" if step is None else f", step {step}"
+    call.report(said, visible(f"{record.id}{of_step}: {word or 'label withdrawn'}, by {who}"))

@@ -214,6 +214,18 @@ class MappedReader:
         return text or ""
 
 
+def without_conflicts(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """The mapping without the targets that cannot be combined with a later one.
+
+    >>> without_conflicts({"prompt": "q", "reasoning": "cot", "completion": "a"})
+    {'prompt': 'q', 'completion': 'a'}
+    """
+    order = list(mapping)
+    pairs = [pair for pair in _EXCLUSIVE if pair[0] in order and pair[1] in order]
+    earlier = {min(pair, key=order.index) for pair in pairs}
+    return {target: given for target, given in mapping.items() if target not in earlier}
+
+
 def _rows_field(given: Any) -> str:
     if not isinstance(given, str) or not given:
         raise QueryInvalid(f"mapping: rows must name the field that holds the rows, not {short(given)}")

@@ -117,13 +117,7 @@ class Reading:
         try:
             with _ending():
                 self._rows = self._file.rows()
-                sample: list[Row | Rejection] = []
-                n_rows = 0
-                for row in self._rows:
-                    sample.append(row)
-                    n_rows += isinstance(row, Row)
-                    if n_rows == _SAMPLE_ROWS or len(sample) == _MOST_SAMPLED:
-                        break
+                sample = _sample_of(self._rows)
                 self._rows = chain(sample, self._rows)
                 session = session_format(sample, format)
                 chosen = _Chosen(session) if session else _format_of(self._file.path, sample, format)
@@ -177,6 +171,31 @@ class Reading:
             except SourceInvalid as error:
                 # What was read before the damage counts; the damage is reported beside it.
                 yield rejected_source(self._file.path, error)
+
+
+def first_rows(path: Path, encoding: str | None = None) -> list[dict[str, Any]]:
+    """The first rows of a file of no known format, or those inside of them: what `SourceInvalid.fields` are of.
+
+    Raises SourceInvalid as `Reading` does.
+    """
+    for part in parts_of(path, lambda _: None, encoding):
+        try:
+            sample = _sample_of(part.rows())
+            return _objects(rows_inside(sample, _SAMPLE_ROWS)) or _objects(sample)
+        finally:
+            part.close()
+    return []
+
+
+def _sample_of(rows: Iterator[Row | Rejection]) -> list[Row | Rejection]:
+    sample: list[Row | Rejection] = []
+    n_rows = 0
+    for row in rows:
+        sample.append(row)
+        n_rows += isinstance(row, Row)
+        if n_rows == _SAMPLE_ROWS or len(sample) == _MOST_SAMPLED:
+            break
+    return sample
 
 
 def found_in(row: Row | Rejection, format: Format) -> Iterator[Draft | ScoreDraft | Rejection]:

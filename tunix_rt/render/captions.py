@@ -173,7 +173,7 @@ def mapping_line(mapping: Mapping[str, Any]) -> str:
     """What a mapping takes for what.
 
     >>> mapping_line({"prompt": ["ask", "with"], "meta.model": {"value": "toy-1b"}})
-    "prompt ← ask + with, meta.model ← 'toy-1b'"
+    'prompt ← ask + with, meta.model ← "toy-1b"'
     """
     return ", ".join(f"{target} ← {_taken(given)}" for target, given in mapping.items())
 
@@ -189,7 +189,7 @@ def report_help(report: ReportShape) -> list[str]:
 
 def _taken(given: Any) -> str:
     if isinstance(given, Mapping):
-        return repr(given["value"])
+        return as_json(given["value"])
     return given if isinstance(given, str) else " + ".join(given)
 
 

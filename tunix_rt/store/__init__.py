@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from tunix_rt.store.scores.paired import SetComparison
     from tunix_rt.store.scores.plots import Plot
     from tunix_rt.store.scores.run import ScoreReport
+    from tunix_rt.store.scores.runs import Runs
     from tunix_rt.store.selection import Selection
     from tunix_rt.store.store import TraceStore
     from tunix_rt.store.upkeep.compact import Compaction
+    from tunix_rt.store.upkeep.deletion import Deletion
     from tunix_rt.store.upkeep.health import StoreHealth
     from tunix_rt.store.upkeep.info import StoreInfo
     from tunix_rt.store.upkeep.verify import VerifyReport
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Agreement": "tunix_rt.store.scores.agreement",
     "Compaction": "tunix_rt.store.upkeep.compact",
+    "Deletion": "tunix_rt.store.upkeep.deletion",
     "ExportReport": "tunix_rt.store.export.export_report",
     "FlagReport": "tunix_rt.store.scores.flags",
     "GroupMatrix": "tunix_rt.store.scores.group_matrix",
@@ -40,6 +43,7 @@ _HOMES = {
     "Page": "tunix_rt.store.query.page",
     "Plot": "tunix_rt.store.scores.plots",
     "Rejection": "tunix_rt.formats",
+    "Runs": "tunix_rt.store.scores.runs",
     "ScoreReport": "tunix_rt.store.scores.run",
     "Selection": "tunix_rt.store.selection",
     "SetComparison": "tunix_rt.store.scores.paired",
@@ -56,6 +60,7 @@ _HOMES = {
 __all__ = [
     "Agreement",
     "Compaction",
+    "Deletion",
     "ExportReport",
     "FlagReport",
     "GroupMatrix",
@@ -65,6 +70,7 @@ __all__ = [
     "Page",
     "Plot",
     "Rejection",
+    "Runs",
     "ScoreReport",
     "Selection",
     "SetComparison",

@@ -1,6 +1,6 @@
 """The calls of a store about what was said of its traces: scores, flags, selections, groups, agreement, overlap."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, Unpack, overload
@@ -13,24 +13,27 @@ from tunix_rt.settings import Settings
 from tunix_rt.store.comparing import Traced, compare_stored
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import FilterArgs, Filters
-from tunix_rt.store.named_selections import select_named, selections, unselect
+from tunix_rt.store.named_selections import queue_named, select_named, selections, unselect
 from tunix_rt.store.progress_bar import Progress
 from tunix_rt.store.query.order import NEWEST_FIRST
 from tunix_rt.store.query.page import Page
 from tunix_rt.store.query.sql_result import SqlResult
 from tunix_rt.store.scores.agreement import Agreement, agreement, disagreements
-from tunix_rt.store.scores.current import current_scores, judged
+from tunix_rt.store.scores.current import ALL_SHOWN, current_scores, judged
 from tunix_rt.store.scores.flags import FlagReport, flag, flag_report
 from tunix_rt.store.scores.groups import Groups, groups
 from tunix_rt.store.scores.labels import add_label
 from tunix_rt.store.scores.overlap import Overlap, overlap
 from tunix_rt.store.scores.paired import SetComparison, compare_sets
 from tunix_rt.store.scores.plots import Plot, plot
+from tunix_rt.store.scores.run import ScoreReport, run
+from tunix_rt.store.scores.runs import Runs, runs
+from tunix_rt.store.scores.scorers import scoring_of
 from tunix_rt.store.selection import Choice, Selection, select
 
 
 class Judging:
-    """The part of a `TraceStore` that reads what was said of its traces, selects, counts and compares them."""
+    """The part of a `TraceStore` that scores and labels its traces, selects, counts and compares them."""
 
     path: Path
     settings: Settings
@@ -38,6 +41,42 @@ class Judging:
     get: Callable[[UUID | str], TraceRecord]
     page: Callable[..., Page]
     _temporary: Callable[[], AbstractContextManager[Any]]
+
+    def score(
+        self,
+        scorer: Any,
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        workers: int = 0,
+        timeout: float | None = None,
+        progress: Progress = True,
+        **filters: Unpack[FilterArgs],
+    ) -> ScoreReport:
+        """Scores the traces that pass the filters and have no score under this key yet, and stores the scores.
+
+        `scorer` is the name of a built-in one ("answer", "structure", "loop", …), whose options are `params`; a
+        function of a trace (TraceRecord) that returns a number, a boolean, a label, None (unscorable) or a Score; a
+        reward function of TRL, tunix or open-r1, f(prompts, completions, **columns), with columns from meta; or an
+        object with `name`, `version`, `params` and `score(texts)`. Functions get `params` as keywords.
+
+        The key is `name` (default: the function's), `version` (default: a hash of its source and closure) and `params`.
+        An exception in the scorer, or a result that is not a score, is the reason `error` of that trace. What was
+        scored until an interrupt stays, and the next call continues from there. `progress` is as for `load`, in traces.
+
+        `workers` processes, at most one per core, score instead of this one, with the same scores. Then a trace can
+        have a time-out, `timeout` in seconds, and the reason `timeout`; in process nothing can end a function. A
+        function of the notebook needs the package cloudpickle for that. Raises QueryInvalid for what cannot score.
+        """
+        return run(
+            self._session,
+            scoring_of(scorer, name=name, version=version, params=params),
+            Filters(**filters),
+            workers=workers,
+            timeout=timeout,
+            progress=progress,
+        )
 
     def label(
         self,
@@ -91,6 +130,13 @@ class Judging:
         """
         return groups(self._session, Filters(**filters), by, self.page)
 
+    def runs(self, **filters: Unpack[FilterArgs]) -> Runs:
+        """The recorded runs (`meta.run`), of training and evaluation: steps, rollouts, mean reward, share truncated.
+
+        Also the share of groups that teach nothing, because all their rewards are equal; all of it for each step, too.
+        """
+        return runs(self._session, Filters(**filters))
+
     def agreement(self, a: str, b: str, **filters: Unpack[FilterArgs]) -> Agreement:
         """How two scorers agree: the confusion table with examples, kappa, and what a constant would reach.
 
@@ -129,6 +175,32 @@ class Judging:
         if version is not None:
             raise QueryInvalid("select: `version` is that of a stored selection; give its name, too")
         return select(self._session, self.path, chosen_by, limit=limit, seed=seed)
+
+    def queue(
+        self,
+        name: str,
+        *,
+        n: int | None = None,
+        seed: int = 0,
+        stratify: str | None = None,
+        **filters: Unpack[FilterArgs],
+    ) -> Selection:
+        """A queue of `n` traces (1–10,000; all, if fewer pass the filters), drawn at random, for `rt.LabelForm`.
+
+        It is stored as a selection under its name: the same call, or the name alone, returns the same traces in the
+        same order, in any notebook, and `selection=name` is a filter. The order is random, too, so that those labelled
+        so far are a sample of all.
+
+        Each trace that passes the filters has the same chance to be drawn: a share among the labelled ones estimates
+        that among all, without weights. With `stratify` (a column, `meta.KEY` or `score.SCORER`, as in `order_by`) each
+        of its values has its share of the queue, rounded up or down. For equal numbers make a queue for each value.
+
+        Raises QueryInvalid for what is not valid, where no trace passes, and for a name under which there is another
+        queue or a selection; `unselect(name)` forgets a queue, and keeps its labels.
+        """
+        drawn_from = Filters(**filters)
+        how = Choice.of_queue(drawn_from, n, seed, stratify)
+        return queue_named(self._session, self.path, name, drawn_from, how)
 
     def selections(self) -> SqlResult:
         """The stored selections: name, version, how many traces, how many were deleted since, and the query."""
@@ -189,5 +261,7 @@ class Judging:
             how: dict[str, Any] = {"n": n, "filters": selection, "progress": progress, "get_page": self.page}
             return overlap(self._session, given._session, **how)  # noqa: SLF001 - a store of this class
 
-    def _judged(self, summaries: Sequence[TraceSummary], *, scorers: Sequence[str]) -> tuple[TraceSummary, ...]:
-        return judged(self._session, summaries, scorers=scorers)
+    def _judged(
+        self, summaries: Sequence[TraceSummary], scorers: Sequence[str], keys: Sequence[str]
+    ) -> tuple[TraceSummary, ...]:
+        return judged(self._session, summaries, scorers=(*ALL_SHOWN, *scorers), keys=keys)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,24 +52,77 @@ def select_named(
     session: Session, path: Path, name: str, filters: Filters, how: Choice, *, version: int | None
 ) -> Selection:
     """The stored selection, which is made where there is none of this query; see `TraceStore.select`."""
-    _check(name, version)
-    query = json.dumps(how.to_dict(), ensure_ascii=False, sort_keys=True)
+    _check("select", name, version)
+    query = _as_json(how)
     asked = bool(filters) or how.limit is not None
+
+    def find(versions: list[_Stored]) -> _Stored | None:
+        if asked and versions and _choice(versions[-1]).is_queue:
+            raise QueryInvalid(f"select: {short(name)} is a queue, which does not change; choose another name")
+        return _found(versions, name, version, query if asked else None)
+
+    return _found_or_made(session, path, name, filters, how=how, find=find)
+
+
+def queue_named(session: Session, path: Path, name: str, filters: Filters, how: Choice) -> Selection:
+    """The queue of this name, which is drawn where there is none; see `TraceStore.queue`."""
+    _check("queue", name, None)
+    query = _as_json(how)
+    asked = bool(filters) or how != Choice({}, None, 0, is_queue=True)
+
+    def find(versions: list[_Stored]) -> _Stored | None:
+        if not versions and how.limit is None:
+            raise QueryInvalid(f"queue: there is no queue {short(name)}; pass n= to draw one of that many traces")
+        if not versions:
+            return None
+        (*_, there) = versions
+        if not _choice(there).is_queue:
+            raise QueryInvalid(f"queue: {short(name)} is the name of a selection; choose another one")
+        if asked and there.query != query:
+            raise QueryInvalid(
+                f"queue: {short(name)} was drawn otherwise: {_choice(there).said}; pass the name alone to continue "
+                "with it, or choose another name"
+            )
+        return there
+
+    return _found_or_made(session, path, name, filters, how=how, find=find)
+
+
+def _found_or_made(
+    session: Session,
+    path: Path,
+    name: str,
+    filters: Filters,
+    *,
+    how: Choice,
+    find: Callable[[list[_Stored]], _Stored | None],
+) -> Selection:
+    """The version that `find` finds among the stored ones; where there is none, the next one."""
     with session.cursor() as cursor:
-        found = _found(_versions(cursor, name), name, version, query if asked else None)
+        found = find(_versions(cursor, name))
     if found is None:
         # Read before the transaction, which then takes no longer than to write the ids.
-        table = chosen(session, filters, how.limit, how.seed)
+        table = chosen(session, filters, how)
+        if how.is_queue and not len(table):
+            raise QueryInvalid("queue: no trace passes the filters; nothing was drawn")
         with session.transaction() as cursor:
             # Another process may have made it since.
             versions = _versions(cursor, name)
-            found = _found(versions, name, version, query)
+            found = find(versions)
             if found is None:
-                found = _Stored(versions[-1].version + 1 if versions else 1, query)
+                found = _Stored(versions[-1].version + 1 if versions else 1, _as_json(how))
                 _insert(cursor, name, found, table)
     with session.cursor() as cursor:
         ids = cursor.sql(_IDS, params=[name, found.version]).to_arrow_table()["id"].combine_chunks()
-    return Selection(session, path, ids, Choice(**json.loads(found.query)), name=name, version=found.version)
+    return Selection(session, path, ids, _choice(found), name=name, version=found.version)
+
+
+def _as_json(how: Choice) -> str:
+    return json.dumps(how.to_dict(), ensure_ascii=False, sort_keys=True)
+
+
+def _choice(stored: _Stored) -> Choice:
+    return Choice(**json.loads(stored.query))
 
 
 def selections(session: Session) -> SqlResult:
@@ -80,7 +134,7 @@ def selections(session: Session) -> SqlResult:
 
 def unselect(session: Session, name: str, version: int | None) -> int:
     """Deletes the versions of a stored selection, or one of them, and returns how many; the traces stay."""
-    _check(name, version)
+    _check("unselect", name, version)
     with session.transaction() as cursor:
         there = [one.version for one in _versions(cursor, name)]
         gone = [one for one in there if version in (None, one)]
@@ -103,10 +157,10 @@ def faults(cursor: duckdb.DuckDBPyConnection) -> list[str]:
     return found
 
 
-def _check(name: Any, version: Any) -> None:
+def _check(call: str, name: Any, version: Any) -> None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise QueryInvalid(
-            f'select: {short(name)} is not a name; it has 1 to 100 characters, none of them < > = ! , @ or "'
+            f'{call}: {short(name)} is not a name; it has 1 to 100 characters, none of them < > = ! , @ or "'
         )
     if version is not None:
         whole_number("version", version, 1, None)

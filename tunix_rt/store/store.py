@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Unpack, cast
+from typing import IO, Any, Literal, Unpack, cast, overload
 from uuid import UUID
 
 import pyarrow as pa
@@ -27,18 +27,16 @@ from tunix_rt.store.ingest.watch import Stop, Watch, watch
 from tunix_rt.store.judging import Judging
 from tunix_rt.store.progress_bar import Progress
 from tunix_rt.store.query.cursor import PageRequest, whole_number
-from tunix_rt.store.query.find import delete, find
+from tunix_rt.store.query.find import find
 from tunix_rt.store.query.order import Order, order_of
 from tunix_rt.store.query.ordered import OrderedSearch
 from tunix_rt.store.query.page import Page, Search
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.query.sql_result import SqlResult, run_sql
-from tunix_rt.store.scores.current import ALL_SHOWN, with_its_scores, with_scores
-from tunix_rt.store.scores.facts import delete_orphans
-from tunix_rt.store.scores.run import ScoreReport, run
-from tunix_rt.store.scores.scorers import scoring_of
+from tunix_rt.store.scores.current import with_its_scores, with_scores
 from tunix_rt.store.upkeep.backup import backup
 from tunix_rt.store.upkeep.compact import Compaction, compact
+from tunix_rt.store.upkeep.deletion import Deletion, delete_traces
 from tunix_rt.store.upkeep.health import StoreHealth, check_health
 from tunix_rt.store.upkeep.info import StoreInfo, collect_info
 from tunix_rt.store.upkeep.verify import VerifyReport, verify
@@ -127,6 +125,7 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         progress: Progress = True,
         encoding: str | None = None,
         split: Split | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> LoadReport:
         """Adds the traces of a file, a folder or a pattern (`runs/*.jsonl`), or of what Python holds, of any size.
 
@@ -137,15 +136,17 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         by the names of their fields where there is one way to, and the report's `mapping` says how. A row that is no
         trace is in the report with line, field and reason, and stops nothing. Stored traces are not added again, unless
         `known="add"`: the k-th copy of a trace in the files matches the k-th in the store. The session of an agent is
-        one trace; with `split="turn"` each turn of the user in it is.
+        one trace; with `split="turn"` each turn of the user in it is. `meta` is added to that of each trace, as
+        `{"run": "A"}`, in place of what a row has under these keys; with another `meta` they are other traces.
 
         `progress` shows a bar where a load takes long, or is a function that is called with the bytes done (in memory,
         the rows) and all of them (0: not known); what it raises stops the load, and what was stored until then stays.
         Raises SourceInvalid where there is nothing to load at all (its `mappings` are what you could pass), and
-        QueryInvalid for a bad mapping, and for `split` where the format has no sessions.
+        QueryInvalid for a bad mapping or meta, and for `split` where the format has no sessions.
         """
         how = insisted_format(format, mapping)
-        return load(self._session, source, how, known=known, progress=progress, encoding=encoding, split=split)
+        same: Any = {"known": known, "progress": progress, "encoding": encoding, "split": split, "meta": meta}
+        return load(self._session, source, how, **same)
 
     def watch(
         self,
@@ -156,16 +157,17 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         every: float = 2.0,
         stop: Stop | None = None,
         split: Split | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> Watch:
         """Loads the files of a running job as they appear and grow; yields a report for each poll that found any.
 
         It polls the path, folder or pattern, which need not exist yet, every `every` seconds. Incomplete rows wait
         until they are complete. When `stop` (a function or an Event) is true, a last poll loads what there is; an
-        interrupt ends it at once. Raises what `load` raises for `format`, `mapping` and `split`, and QueryInvalid for
-        `every`; with `split="turn"` a file without sessions is rejected.
+        interrupt ends it at once. `meta` is as for `load`. Raises what `load` raises for its options, and QueryInvalid
+        for `every`; with `split="turn"` a file without sessions is rejected.
         """
         how = insisted_format(format, mapping)
-        return watch(self._session, path, how, every=every, stop=stop, split=split)
+        return watch(self._session, path, how, every=every, stop=stop, split=split, meta=meta)
 
     def get(self, id: UUID | str) -> TraceRecord:
         """The trace with this id, or the only one that begins so; TraceNotFound, IdAmbiguous where several do."""
@@ -212,9 +214,8 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
             "scores": request.scores,
         }
         get_page = partial(self.page, **same, **selection.given)
-        judge = partial(self._judged, scorers=(*ALL_SHOWN, *request.scores))
         with self._searching(selection, order) as search:
-            page = search.page(request, get_page=get_page, judge=judge)
+            page = search.page(request, get_page=get_page, judge=self._judged)
             if request.scores:
                 page.records = with_scores(search.cursor, page.records, request.scores)
         return page
@@ -224,24 +225,21 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         with self._searching(Filters(**filters)) as search:
             return search.count()
 
-    def delete(self, *trace_ids: UUID | str, **filters: Unpack[FilterArgs]) -> int:
+    @overload
+    def delete(
+        self, *trace_ids: UUID | str, undoable: Literal[False] = False, **filters: Unpack[FilterArgs]
+    ) -> int: ...
+
+    @overload
+    def delete(self, *trace_ids: UUID | str, undoable: Literal[True], **filters: Unpack[FilterArgs]) -> Deletion: ...
+
+    def delete(self, *trace_ids: UUID | str, undoable: bool = False, **filters: Unpack[FilterArgs]) -> int | Deletion:
         """Deletes the traces with these ids, or all that pass the filters, with their scores; returns how many.
 
-        Raises TraceNotFound (and deletes nothing) where an id is not there. To delete everything, `where="true"`.
+        `undoable=True` returns a Deletion, which keeps them in memory for its `undo()`. Raises TraceNotFound (and
+        deletes nothing) where an id is not there. To delete everything, `where="true"`.
         """
-        selection = Filters(**filters)
-        if bool(trace_ids) == bool(selection):
-            raise QueryInvalid('delete: pass either ids or filters; where="true" deletes everything')
-        if trace_ids:
-            with self._session.transaction() as cursor:
-                times = delete(cursor, trace_ids, store=self.path)
-                delete_orphans(cursor, min(times), max(times))
-            return len(times)
-        clause, values = selection.clause()
-        with self._session.transaction() as cursor, selection.query_errors(cursor, self._session.path, changing=True):
-            n_deleted = int(cursor.execute(f"delete from traces{clause}", values).fetchall()[0][0])
-            delete_orphans(cursor)
-        return n_deleted
+        return delete_traces(self._session, self.path, trace_ids, Filters(**filters), undoable=undoable)
 
     def scan(
         self, columns: Iterable[str] | None = None, *, newest_first: bool = True, **filters: Unpack[FilterArgs]
@@ -265,42 +263,6 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         """The stored traces one by one, sorted by (created_at, id), read as they are needed."""
         for batch in scan(self._session, RECORD_COLUMNS, Filters(**filters), newest_first=newest_first):
             yield from records_in(batch)
-
-    def score(
-        self,
-        scorer: Any,
-        *,
-        name: str | None = None,
-        version: str | None = None,
-        params: Mapping[str, Any] | None = None,
-        workers: int = 0,
-        timeout: float | None = None,
-        progress: Progress = True,
-        **filters: Unpack[FilterArgs],
-    ) -> ScoreReport:
-        """Scores the traces that pass the filters and have no score under this key yet, and stores the scores.
-
-        `scorer` is the name of a built-in one ("answer", "structure", "loop", …), whose options are `params`; a
-        function of a trace (TraceRecord) that returns a number, a boolean, a label, None (unscorable) or a Score; a
-        reward function of TRL, tunix or open-r1, f(prompts, completions, **columns), with columns from meta; or an
-        object with `name`, `version`, `params` and `score(texts)`. Functions get `params` as keywords.
-
-        The key is `name` (default: the function's), `version` (default: a hash of its source and closure) and `params`.
-        An exception in the scorer, or a result that is not a score, is the reason `error` of that trace. What was
-        scored until an interrupt stays, and the next call continues from there. `progress` is as for `load`, in traces.
-
-        `workers` processes, at most one per core, score instead of this one, with the same scores. Then a trace can
-        have a time-out, `timeout` in seconds, and the reason `timeout`; in process nothing can end a function. A
-        function of the notebook needs the package cloudpickle for that. Raises QueryInvalid for what cannot score.
-        """
-        return run(
-            self._session,
-            scoring_of(scorer, name=name, version=version, params=params),
-            Filters(**filters),
-            workers=workers,
-            timeout=timeout,
-            progress=progress,
-        )
 
     def export(
         self,

@@ -1,7 +1,7 @@
 """The list of traces as a form."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, Unpack
@@ -19,7 +19,9 @@ from tunix_rt.store.filters import FILTERS, FilterArgs, Filters, as_text
 from tunix_rt.store.query.cursor import cursor_at
 from tunix_rt.store.query.order import NEWEST_FIRST
 from tunix_rt.store.suggestions import suggestions
-from tunix_rt.widgets.form import Form, action, front_end
+from tunix_rt.widgets.chosen import ChosenRows
+from tunix_rt.widgets.columns import ColumnsOfRows, columns_in, row_of
+from tunix_rt.widgets.form import action, front_end
 
 _NOT_KNOWN = -1
 _MICROSECOND = timedelta(microseconds=1)
@@ -27,12 +29,15 @@ _LAST_DAY = LAST_TIME - timedelta(days=1)
 _MOST_SOURCES = 100
 
 
-class TraceBrowser(Form):
+class TraceBrowser(ChosenRows, ColumnsOfRows):
     """Traces, newest first, with search, filters, pages and live mode; `selected` is the trace of the chosen row.
 
     `filters` are those of `store.page` and may be set at any time; `order_by` and `descending` too, which `sort` sets.
     `page` is the Page that is shown, `first_place` how many traces are in front of its first, `n_found` how many
-    pass the filters (both -1 while they are counted), `n_new` how many were added since the list was made.
+    pass the filters (both -1 while they are counted), `n_new` how many were added since the list was made. `chosen_ids`
+    are the traces whose boxes are ticked, on any page, and `chosen` a Selection of them: to delete, with undo, to
+    label, to export, or to compare. `columns` name what the list shows of each trace, as
+    `["preview", "verdict", "score.reward", "meta.model"]`.
     """
 
     filters = Dict().tag(sync=True)
@@ -47,21 +52,28 @@ class TraceBrowser(Form):
     n_new = Int(0).tag(sync=True)
     shown = Dict().tag(sync=True)
     page: Page | None = None
-    _esm: ClassVar[str] = front_end("rows", "terms", "browser")
+    _esm: ClassVar[str] = front_end("rows", "columns", "chosen", "terms", "browser")
     _doing: ClassVar[str] = "still searching"
 
-    def __init__(self, store: TraceStore | None = None, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> None:
+    def __init__(
+        self,
+        store: TraceStore | None = None,
+        *,
+        limit: int = 20,
+        columns: Iterable[str] = (),
+        **filters: Unpack[FilterArgs],
+    ) -> None:
         self.store = store or TraceStore()
-        self.limit = limit
         self._newest: datetime | None = None
         self._counting = threading.Lock()
         self._count_wanted = object()
         self._point: int | Literal["end"] = 0
         self._behind_point = 0
         given = _as_json(filters)
-        # Before the widget is created, so that invalid filters leave none behind.
+        # Before the widget is created, so that what is invalid leaves none behind.
+        named = columns_in(columns)
         page = self.store.page(limit=limit, **NEWEST_FIRST, **given)
-        super().__init__(filters=given, filter_fields=_fields())
+        super().__init__(filters=given, filter_fields=_fields(), limit=limit, columns=named)
         self._show_newest(page)
 
     def picture(self) -> Page:
@@ -87,6 +99,8 @@ class TraceBrowser(Form):
     @validate("selected_id")
     def _existing(self, proposal: Any) -> str:
         self.selected = self.store.get(proposal["value"]) if proposal["value"] else None
+        # It would hide the trace.
+        self.close_comparison()
         return str(self.selected.id) if self.selected else ""
 
     @action()
@@ -235,6 +249,23 @@ class TraceBrowser(Form):
         """What the text in the field "meta" or "score" may become: keys and values of the newest traces."""
         return {"suggestions": [one._asdict() for one in suggestions(self.store.sql, name, text)]}
 
+    def _show_again(self, gone: set[str]) -> None:
+        """Shows the page anew where it is, without the traces that are gone, and counts again."""
+        if self.selected_id in gone:
+            self.selected_id = ""
+        at = self.first_place
+        found = self._get(offset=at, **self.filters) if at > 0 else None
+        if found is not None and found.records:
+            self._show(found, point=at)
+            self._count()
+        elif at > 0 or self._point == "end":
+            self.last()
+            self._count()
+            if not self.picture().records:
+                self.first()
+        else:
+            self.first()
+
     def _get(self, **asked: Any) -> Page:
         """A page in the order of the list."""
         return self.store.page(limit=self.limit, order_by=self.order_by, descending=self.descending, **asked)
@@ -256,6 +287,14 @@ class TraceBrowser(Form):
         self._show(page, point=0)
         self.n_new = 0
         self._count()
+
+    def _show_columns(self) -> None:
+        if self.page is not None:
+            self._show(self.page, behind=self._behind_point)
+
+    def _show_anew(self) -> None:
+        if self.page is not None:
+            self.first()
 
     def _gone(self, seen: Sequence[TraceSummary | TraceRecord]) -> set[str]:
         """The ids of those of the traces that are not in the store any more."""
@@ -291,7 +330,10 @@ class TraceBrowser(Form):
         with self.hold_sync():
             self.first_place = self._place()
             self.shown = {
-                "rows": [row_of(record) for record in page.judged()],
+                "rows": [
+                    row_of(record, self.columns)
+                    for record in page.judged(scores=self._named("score."), facts=self._named("meta."))
+                ],
                 "previous": page.previous is not None,
                 "next": page.next is not None,
                 "empty": "" if page.records else _nothing(page),
@@ -347,26 +389,6 @@ def _plain(name: str, value: Any) -> Any:
         ids = [value] if isinstance(value, str | UUID) else value
         return [str(one) for one in ids]
     return plain(value)
-
-
-def row_of(record: TraceSummary) -> dict[str, Any]:
-    """A row as the front end shows it; control characters are made visible here."""
-    known = render.judged(record.facts, record.scores)
-    return {
-        "id": str(record.id),
-        "at": render.utc_exact(record.created_at),
-        "preview": render.visible(record.preview),
-        "n_steps": record.n_steps,
-        "n_chars": record.n_chars,
-        "source": record.source and render.visible(record.source),
-        "answer": record.answer and render.visible(record.answer),
-        "verdict": known.verdict._asdict() if known.verdict.is_known else None,
-        "expected": known.expected,
-        "reward": known.reward,
-        "model": known.model,
-        "training_step": known.training_step,
-        "flags": list(known.flags),
-    }
 
 
 def _nothing(page: Page) -> str:

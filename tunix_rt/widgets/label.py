@@ -1,5 +1,6 @@
 """Traces labelled one after another, as a form."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,24 +17,18 @@ from tunix_rt.model import TraceRecord
 from tunix_rt.store import Page, Selection, TraceStore
 from tunix_rt.store.filters import FILTERS, FilterArgs
 from tunix_rt.store.query.cursor import whole_number
-from tunix_rt.store.scores.labels import PREFIX, label_scorer, label_word
+from tunix_rt.store.scores.labels import PREFIX, Said, label_scorer, label_word, labels_of
+from tunix_rt.store.selection import MOST_QUEUED
+from tunix_rt.validation import short
 from tunix_rt.widgets.form import Form, action, front_end
 
 FIRST_ERROR = "first error"
-# More than anyone labels in one go. A form reads at its start what is said of all: of 10,000 among 200,000 in 0.6 s.
-_MOST_TRACES = 10_000
 # Of the newest traces, where no queue is given.
 _NEWEST = 1_000
 _MOST_WORDS = 9
+_FULL_ID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 # What the front end does by the other letters; a word that begins with one of these has only its number.
 _KEYS_IN_USE = "ejknopuvw"
-
-
-class _Said(NamedTuple):
-    """A label: its word, and the note or None."""
-
-    word: str
-    note: str | None
 
 
 class _Change(NamedTuple):
@@ -41,18 +36,18 @@ class _Change(NamedTuple):
 
     trace: str
     step: int | None
-    before: _Said | None
-    after: _Said | None
+    before: Said | None
+    after: Said | None
 
 
 class LabelForm(Form):
     """Labels the traces of a queue one after another, by the keyboard or the mouse: each trace, and its steps.
 
-    `queue` is a Selection, a Page or ids (up to 10,000); without one it is the newest 1,000 traces that pass the
-    filters of `store.page`. `words` are one to nine labels; the key of the first is 1, and its first letter where no
-    other word and no other key has it. The form shows, counts and changes the labels of `annotator` only (by default
-    the setting), and begins at the first trace that has none. A label is stored as by `store.label`, before the next
-    trace is shown.
+    `queue` is that of `store.queue`, or its name; or a Selection, a Page or ids (up to 10,000); without one it is the
+    newest 1,000 traces that pass the filters of `store.page`. `words` are one to nine labels; the key of the first is
+    1, and its first letter where no other word and no other key has it. The form shows, counts and changes the labels
+    of `annotator` only (by default the setting), and begins at the first trace that has none. A label is stored as by
+    `store.label`, before the next trace is shown.
 
     `record` is the trace that is shown, None after the last; `position` its index in `ids`, those of the queue. Raises
     QueryInvalid for a queue, words or an annotator that are not valid.
@@ -68,7 +63,7 @@ class LabelForm(Form):
     def __init__(
         self,
         store: TraceStore | None = None,
-        queue: Selection | Page | Iterable[UUID | str] | None = None,
+        queue: str | Selection | Page | Iterable[UUID | str] | None = None,
         *,
         words: Sequence[str] = ("good", "bad", "unsure"),
         annotator: str | None = None,
@@ -78,15 +73,18 @@ class LabelForm(Form):
         who = self.store.settings.annotator if annotator is None else annotator
         self._scorer = label_scorer(who)
         choices = _choices(words)
+        if isinstance(queue, str) and not _FULL_ID.fullmatch(queue):
+            queue = _named(self.store, queue)
         self.ids = _ids(self.store, queue, filters)
-        self._said: dict[tuple[str, int | None], _Said] = {}
+        self._name = (queue.name if isinstance(queue, Selection) else None) or ""
+        self._said: dict[tuple[str, int | None], Said] = {}
         self._gone: set[str] = set()
         self._undo: list[list[_Change]] = []
         self._notice = ""
         self.position = -1
         self.record: TraceRecord | None = None
         # Before the widget is created, so that a queue that cannot be read leaves none behind.
-        self._read(self.ids)
+        self._read_all()
         self._go_on()
         super().__init__(choices=choices, annotator=who)
         self._show()
@@ -95,7 +93,7 @@ class LabelForm(Form):
         """How many traces of the queue are labelled, and with which words."""
         now = self.progress
         counts = tuple((one["text"], one["n"]) for one in now["counts"])
-        return _Labelled(self.annotator, now["n_traces"], now["n_labelled"], counts)
+        return _Labelled(self._name, self.annotator, now["n_traces"], now["n_labelled"], counts)
 
     @action()
     def label(self, word: str | None, step: int | None = None, note: str | None = None, id: str | None = None) -> None:
@@ -106,7 +104,7 @@ class LabelForm(Form):
         """
         with self._acting():
             seen = self._seen(id)
-            said = None if word is None else _Said(label_word("label", word), _note(note))
+            said = None if word is None else Said(label_word("label", word), _note(note))
             there = self._say([(seen, step, said)])
             if (said is not None and step is None) or not there:
                 self._go_on()
@@ -116,13 +114,13 @@ class LabelForm(Form):
         """Labels a step (an index from 0) as the first error of the trace, in place of one that was labelled so."""
         with self._acting():
             seen = self._seen(id)
-            note = self._said.get((seen, step), _Said("", None)).note
+            note = self._said.get((seen, step), Said("", None)).note
             others = [
                 (one, at, None)
                 for (one, at), said in self._said.items()
                 if one == seen and at not in (None, step) and said.word == FIRST_ERROR
             ]
-            if not self._say([(seen, step, _Said(FIRST_ERROR, note)), *others]):
+            if not self._say([(seen, step, Said(FIRST_ERROR, note)), *others]):
                 self._go_on()
 
     @action()
@@ -144,7 +142,12 @@ class LabelForm(Form):
                 raise QueryInvalid("nothing to undo: no label was given in this form")
             changes = self._undo[-1]
             seen = changes[0].trace
-            self._read([seen])
+            try:
+                self._read(self.store.get(seen))
+            except TraceNotFound:
+                self._undo.pop()
+                self._find_gone()
+                return
             if any(self._said.get((one.trace, one.step)) not in (one.before, one.after) for one in changes):
                 self._undo.pop()
                 raise QueryInvalid("not undone: the trace was labelled elsewhere since")
@@ -184,7 +187,7 @@ class LabelForm(Form):
             raise QueryInvalid("another trace is shown now; nothing was stored")
         return shown
 
-    def _say(self, wanted: Sequence[tuple[str, int | None, _Said | None]], *, again: bool = False) -> bool:
+    def _say(self, wanted: Sequence[tuple[str, int | None, Said | None]], *, again: bool = False) -> bool:
         """Stores what is wanted and not said already, to be undone together; False if the trace was deleted."""
         changes: list[_Change] = []
         try:
@@ -207,19 +210,24 @@ class LabelForm(Form):
                 self._undo.append(changes)
         return True
 
-    def _keep(self, id: str, step: int | None, said: _Said | None) -> None:
+    def _keep(self, id: str, step: int | None, said: Said | None) -> None:
         self._said.pop((id, step), None)
         if said is not None:
             self._said[id, step] = said
 
-    def _read(self, ids: Sequence[str]) -> None:
-        """Reads what the annotator says of these traces: another kernel may have said something since."""
-        rows = self.store.scores(self._scorer, ids=list(ids)).arrow().to_pylist()
-        for key in [key for key in self._said if key[0] in ids] if len(ids) == 1 else ():
-            del self._said[key]
-        for row in rows:
+    def _read_all(self) -> None:
+        """Reads what the annotator says of the traces of the queue."""
+        for row in self.store.scores(self._scorer, ids=self.ids).arrow().to_pylist():
             if row["label"] is not None:
-                self._said[str(row["trace_id"]), row["step"]] = _Said(row["label"], row["explanation"])
+                self._said[str(row["trace_id"]), row["step"]] = Said(row["label"], row["explanation"])
+
+    def _read(self, record: TraceRecord) -> None:
+        """Reads it of one trace again: another kernel may have said something since."""
+        trace = str(record.id)
+        for key in [key for key in self._said if key[0] == trace]:
+            del self._said[key]
+        for step, said in labels_of(self.store._session, record, self._scorer).items():  # noqa: SLF001 - our own store
+            self._said[trace, step] = said
 
     def _go_on(self) -> None:
         """Shows the next trace without a label, after the last one from the start; none where there is none."""
@@ -239,7 +247,7 @@ class LabelForm(Form):
             except TraceNotFound:
                 self._find_gone()
                 continue
-            self._read([trace])
+            self._read(record)
             if only_open and (trace, None) in self._said:
                 continue
             self.position, self.record = at, record
@@ -278,6 +286,7 @@ class LabelForm(Form):
         with self.hold_sync():
             self.shown = shown
             self.progress = {
+                "queue": render.visible(self._name),
                 "position": self.position,
                 "n_traces": len(self.ids),
                 "n_labelled": sum(counts.values()),
@@ -308,6 +317,7 @@ class LabelForm(Form):
 class _Labelled:
     """The picture of the form; two pictures are equal if they look the same."""
 
+    queue: str
     annotator: str
     n_traces: int
     n_labelled: int
@@ -316,7 +326,8 @@ class _Labelled:
     @property
     def _facts(self) -> list[tuple[str, str]]:
         labelled = f"{self.n_labelled:,} of {render.count(self.n_traces, 'trace')}, by {self.annotator}"
-        return [("labelled", labelled), *((word, f"{n:,}") for word, n in self.counts)]
+        named = [("queue", self.queue)] if self.queue else []
+        return [*named, ("labelled", labelled), *((word, f"{n:,}") for word, n in self.counts)]
 
 
 def _note(text: Any) -> Any:
@@ -346,6 +357,15 @@ def _is_free(key: str) -> bool:
     return key.isalpha() and key not in _KEYS_IN_USE
 
 
+def _named(store: TraceStore, name: str) -> Selection:
+    try:
+        return store.select(name)
+    except QueryInvalid:
+        raise QueryInvalid(
+            f"queue={short(name)}: there is no queue of this name; draw one with store.queue(name, n=50)"
+        ) from None
+
+
 def _ids(store: TraceStore, queue: Any, filters: FilterArgs) -> list[str]:
     """The ids of the queue, each once."""
     if queue is None:
@@ -353,10 +373,10 @@ def _ids(store: TraceStore, queue: Any, filters: FilterArgs) -> list[str]:
     if filters:
         raise QueryInvalid("a queue is given, and filters too: use store.select(ids=queue, …) as the queue")
     if isinstance(queue, Iterable) and not isinstance(queue, str):
-        queue = [getattr(one, "id", one) for one in islice(queue, _MOST_TRACES + 1)]
+        queue = [getattr(one, "id", one) for one in islice(queue, MOST_QUEUED + 1)]
     ids = list(dict.fromkeys(FILTERS["ids"].kind.check("queue", queue)))
-    if len(ids) > _MOST_TRACES:
+    if len(ids) > MOST_QUEUED:
         raise QueryInvalid(
-            f"queue: more than {_MOST_TRACES:,} traces; draw some of them: store.select(ids=queue, limit=500, seed=0)"
+            f"queue: more than {MOST_QUEUED:,} traces; draw some of them: store.select(ids=queue, limit=500, seed=0)"
         )
     return ids

@@ -1,10 +1,11 @@
 """All the forms in one panel."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, Unpack
 from uuid import UUID
 
 from ipywidgets import widget_serialization
-from traitlets import Instance
+from traitlets import Instance, Int
 
 from tunix_rt.model import TraceRecord
 from tunix_rt.store import Page, TraceStore
@@ -17,18 +18,31 @@ from tunix_rt.widgets.viewer import TraceViewer
 
 
 class TraceApp(Form):
-    """Browse, read and upload the traces of a store; `selected` is the trace that is shown."""
+    """Browse, read and upload the traces of a store; `selected` is the trace that is shown.
+
+    `list_width` is how much of the width the list beside the trace has, in percent.
+    """
 
     browser = Instance(TraceBrowser).tag(sync=True, **widget_serialization)
     viewer = Instance(TraceViewer).tag(sync=True, **widget_serialization)
     upload = Instance(UploadForm).tag(sync=True, **widget_serialization)
     status = Instance(StoreStatus).tag(sync=True, **widget_serialization)
-    _esm: ClassVar[str] = front_end("rows", "terms", "browser", "viewer", "upload", "status", "app")
+    list_width = Int(45, min=15, max=85).tag(sync=True)
+    _esm: ClassVar[str] = front_end(
+        "rows", "columns", "chosen", "terms", "browser", "viewer", "upload", "status", "app"
+    )
 
-    def __init__(self, store: TraceStore | None = None, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> None:
+    def __init__(
+        self,
+        store: TraceStore | None = None,
+        *,
+        limit: int = 20,
+        columns: Iterable[str] = (),
+        **filters: Unpack[FilterArgs],
+    ) -> None:
         self.store = store or TraceStore()
         super().__init__(
-            browser=TraceBrowser(self.store, limit=limit, **filters),
+            browser=TraceBrowser(self.store, limit=limit, columns=columns, **filters),
             viewer=TraceViewer(self.store),
             upload=UploadForm(self.store),
             status=StoreStatus(self.store, unfolded=False),
@@ -99,6 +113,11 @@ class TraceApp(Form):
         self.status.refresh()
 
 
-def app(store: TraceStore | None = None, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> TraceApp:
-    """The forms over a store (default: the default one), to browse, read and upload traces; `filters` as for `page`."""
-    return TraceApp(store, limit=limit, **filters)
+def app(
+    store: TraceStore | None = None, *, limit: int = 20, columns: Iterable[str] = (), **filters: Unpack[FilterArgs]
+) -> TraceApp:
+    """The forms over a store (default: the default one), to browse, read and upload traces.
+
+    `filters` are as for `page`; `limit` and `columns` are the rows of a page and what the list shows of each trace.
+    """
+    return TraceApp(store, limit=limit, columns=columns, **filters)

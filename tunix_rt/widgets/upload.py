@@ -2,29 +2,29 @@
 
 import json
 import os
-import shutil
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import Any, ClassVar
 
 from traitlets import Callable as CallableTrait
 from traitlets import Dict, List, Unicode, observe
 
 from tunix_rt import examples, render
 from tunix_rt.errors import Problem, QueryInvalid, SourceInvalid, TraceInvalid, TraceNotFound, TunixRTError
+from tunix_rt.formats import Reading
 from tunix_rt.model import Trace
 from tunix_rt.paths import local_path
 from tunix_rt.store import LoadReport, TraceStore
-from tunix_rt.store.ingest.load import Known
+from tunix_rt.store.ingest.load import Known, Split
+from tunix_rt.text_options import as_choices
 from tunix_rt.widgets.form import Note, OpeningForm, action, front_end
+from tunix_rt.widgets.incoming import IncomingFiles, Origin
 from tunix_rt.widgets.json_position import position_of
-from tunix_rt.widgets.proposal import Held
+from tunix_rt.widgets.proposal import Unread
 
-_CHOOSE = "choose below what they are; nothing was added"
 _SHOWN_IDS = 10
 _KEPT_REPORTS = 20
 _PROGRESS_SECONDS = 0.1
@@ -40,8 +40,9 @@ class UploadForm(OpeningForm):
     """Adds traces to the store: `text` is the JSON in the editor, `problems` its mistakes.
 
     `uploaded` is the id of the trace that was uploaded from the editor last, `record` the one that was fetched;
-    `reports` are the LoadReports of the last files; `proposals` are the mappings that would load the last one where it
-    is of no known format. `on_added` is called when traces were added.
+    `reports` are the LoadReports of the last files. `unread` are files of no known format, those with the same fields
+    together: of the first, `map_fields` chooses what its fields are, `load_mapped` loads it, `leave_out` does not.
+    `on_added` is called when traces were added.
     """
 
     examples = List(Unicode()).tag(sync=True)
@@ -50,15 +51,15 @@ class UploadForm(OpeningForm):
     uploaded = Unicode().tag(sync=True)
     progress = Dict().tag(sync=True)
     shown_reports = List(Dict()).tag(sync=True)
-    proposals = List(Dict()).tag(sync=True)
+    shown_unread = Dict().tag(sync=True)
     on_added = CallableTrait(None, allow_none=True)
     _esm: ClassVar[str] = front_end("upload")
 
     def __init__(self, store: TraceStore | None = None) -> None:
         self.store = store or TraceStore()
         self.reports: list[LoadReport] = []
-        self._incoming: IncomingFile | None = None
-        self._held: Held | None = None
+        self.unread: list[Unread] = []
+        self._incoming: IncomingFiles | None = None
         self._cancel = threading.Event()
         super().__init__(examples=examples.names())
 
@@ -66,7 +67,7 @@ class UploadForm(OpeningForm):
         """The last report or trace."""
         if self.reports:
             return self.reports[-1]
-        return self.record or Note("The form to upload traces; run the cell to use it.")
+        return self.record or Note("The form to add traces; run the cell to use it.")
 
     @observe("text")
     def _check(self, _change: object) -> None:
@@ -107,64 +108,97 @@ class UploadForm(OpeningForm):
     def fetch(self) -> None:
         """Reads the uploaded trace back from the store, and shows it."""
         if not self.uploaded:
-            raise TraceNotFound("nothing has been uploaded yet; upload a trace first")
+            raise TraceNotFound("nothing has been added yet; add a trace first")
         self.show(self.uploaded)
 
     @action()
-    def begin(self, name: str, size: int) -> None:
-        """Prepares for a file of `size` bytes."""
+    def begin(self, files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Prepares for files that are loaded together; each has a `name` and a `size` in bytes.
+
+        Returns which of them (`wanted`, from 0) are to be sent: all, but of a folder (names with `/`) only those whose
+        names end as those of files of traces do.
+        """
         self._drop_incoming()
-        self._drop_held()
         self._cancel = threading.Event()
-        self._incoming = IncomingFile(name, size)
+        self._incoming = IncomingFiles(files)
+        return {"wanted": self._incoming.wanted}
 
     @action()
-    def receive(self, at: int, buffer: memoryview) -> None:
-        """Receives the part of the file that begins at byte `at`."""
+    def receive(self, file: int, at: int, buffer: memoryview) -> None:
+        """Receives the part of a file (of those wanted, from 0) that begins at byte `at`."""
         if self._incoming is None:
-            raise SourceInvalid("no file is being uploaded; choose it again")
-        self._incoming.take(at, buffer)
+            raise SourceInvalid("no file is being sent; choose it again")
+        self._incoming.take(file, at, buffer)
 
     @action(aside=True)
-    def load_received(self, known: Known = "skip") -> None:
-        """Loads the file that has arrived."""
+    def load_received(self, known: Known = "skip", split: Split | None = None, encoding: str | None = None) -> None:
+        """Loads the files that have arrived, as `load_path` does a folder."""
         incoming, self._incoming = self._incoming, None
         if incoming is None:
-            raise SourceInvalid("no file is being uploaded; choose it again")
+            raise SourceInvalid("no file is being sent; choose it again")
+        held: list[str] = []
         try:
-            self._load(str(incoming.finish()), incoming.name, known, drop=incoming.drop)
+            self._load(incoming.finish(), held, known=known, split=split, encoding=encoding)
         finally:
-            if self._held is None or self._held.source != str(incoming.path):
-                incoming.drop()
+            incoming.drop_but(held)
 
     @action(aside=True)
-    def load_path(self, path: str | os.PathLike[str], known: Known = "skip") -> None:
-        """Loads a file, a folder or a pattern on the kernel's machine."""
+    def load_path(
+        self,
+        path: str | os.PathLike[str],
+        known: Known = "skip",
+        split: Split | None = None,
+        encoding: str | None = None,
+    ) -> None:
+        """Loads a file, a folder or a pattern on the kernel's machine; the options are those of `TraceStore.load`."""
         self._cancel = threading.Event()
         local_path(path, SourceInvalid)
         named = os.fspath(path)
-        self._load(named, named, known)
+        self._load(Origin(named, named), [], known=known, split=split, encoding=encoding)
+
+    @action()
+    def map_fields(self, mapping: Mapping[str, Any]) -> None:
+        """Chooses what the fields of the files of no known format are (of the first of `unread`); shows some rows."""
+        self._first_unread().map(mapping)
+        self._show_unread()
 
     @action(aside=True)
-    def load_proposed(self, index: int) -> None:
-        """Loads what no format fits by one of the `proposals`, from 0."""
+    def load_mapped(self) -> None:
+        """Loads the files of the first of `unread` by its mapping."""
         with self._action_lock:
-            held = self._held
-            if held is None or not 0 <= index < len(held.mappings):
-                raise QueryInvalid(f"index={index}: there is no such proposal; load the file again")
-            self._held, self.proposals = None, []
+            unread = self._first_unread()
+            if not unread.is_complete:
+                raise QueryInvalid("no field is chosen for the prompt, nor for what the model wrote; choose one first")
+            self.unread = self.unread[1:]
+            self._show_unread()
         self._cancel = threading.Event()
         try:
-            self._load(held.source, held.name, held.known, mapping=held.mappings[index])
+            total: LoadReport | None = None
+            for origin in unread.origins:
+                report = self._load(origin, [], mapping=unread.mapping, **unread.how)
+                if total is None:
+                    total = report
+                else:
+                    total.include(report)
+                    with self._action_lock:
+                        self.reports.remove(report)
+                    total.source = unread.name
+                    self._show_reports()
         finally:
-            held.drop()
+            unread.forget()
+
+    @action()
+    def leave_out(self) -> None:
+        """Forgets the first of `unread` and its files; nothing of them is added."""
+        self._first_unread().forget()
+        self.unread = self.unread[1:]
+        self._show_unread()
 
     @action(watch=True)
     def cancel(self) -> None:
         """Stops the running load; what has been added stays, and so does the message of an error."""
         self._cancel.set()
         self._drop_incoming()
-        self._drop_held()
 
     @action()
     def rejected(self, report: int) -> dict[str, bytes]:
@@ -175,23 +209,14 @@ class UploadForm(OpeningForm):
         return {"rows": "".join(rows).encode(errors="replace")}
 
     def close(self) -> None:
-        """Removes the form, and with it an incomplete upload, or a file that waits for a mapping."""
+        """Removes the form, and with it files that arrive, or that wait until their fields are chosen."""
         self._drop_incoming()
-        held: Held | None = getattr(self, "_held", None)
-        if held is not None:
-            held.drop()
+        for unread in getattr(self, "unread", ()):
+            unread.forget()
         super().close()
 
-    def _load(
-        self,
-        source: str,
-        name: str,
-        known: Known,
-        *,
-        mapping: Mapping[str, Any] | None = None,
-        drop: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._drop_held()
+    def _load(self, origin: Origin, held: list[str], **how: Any) -> LoadReport:
+        """Loads, and adds the report; the paths of files that wait until their fields are chosen go to `held`."""
         told = 0.0
         # The event of this load: another load that begins meanwhile does not undo the cancel.
         cancel = self._cancel
@@ -199,46 +224,73 @@ class UploadForm(OpeningForm):
         def progress(done: int, total: int) -> None:
             nonlocal told
             if cancel.is_set():
-                raise _Cancelled(f"{name}: cancelled")
+                raise _Cancelled(f"{origin.name}: cancelled")
             if time.monotonic() - told >= _PROGRESS_SECONDS:
                 told = time.monotonic()
-                self.progress = {"name": render.visible(name), "done": done, "total": total}
+                self.progress = {"name": render.visible(origin.name), "done": done, "total": total}
 
         try:
-            report = self.store.load(source, known=known, progress=progress, mapping=mapping)
-            refused = next(iter(report.help.values()), None)
-            if refused is not None and refused.mappings and len(report.formats) == 1:
-                self._offer(source, name, known, refused, drop)
+            report = self.store.load(origin.path, progress=progress, **how)
         except TunixRTError as error:
             # What was committed before stays; the note says how much.
             notes = getattr(error, "__notes__", [])
-            if isinstance(error, SourceInvalid) and mapping is None and error.mappings:
-                self._offer(source, name, known, error, drop)
-                first_line, *_ = str(error).splitlines()
-                said = f"{first_line}\n{_CHOOSE}"
+            if isinstance(error, SourceInvalid) and self._hold(origin, {origin.path: error}, how):
+                held.append(origin.path)
+                said = str(error)
             elif isinstance(error, _Cancelled):
                 said = " ".join([str(error), *(note.removeprefix("stopped ") for note in notes)])
             else:
                 said = ("\n" if "\n" in str(error) else "; ").join([str(error), *notes])
-            raise type(error)(said.replace(source, name)) from None
+            raise type(error)(as_choices(origin.named(said), is_held=bool(held))) from None
         finally:
             self.progress = {}
             self._added()
-        report.source = name
+        held += self._hold(origin, _refusals(report, how.get("encoding")), how)
+        report.source = origin.name
         report.rejected = [
-            row._replace(file=row.file.replace(source, name), reason=row.reason.replace(source, name))
+            row._replace(
+                file=origin.named(row.file), reason=as_choices(origin.named(row.reason), is_held=row.file in held)
+            )
             for row in report.rejected
         ]
+        report.tried = {origin.named(file): why for file, why in report.tried.items()}
+        report.help = {origin.named(file): why for file, why in report.help.items()}
         with self._action_lock:
             self.reports = [*self.reports, report][-_KEPT_REPORTS:]
-            self.shown_reports = [_shown(one) for one in self.reports]
+            self._show_reports()
+        return report
 
-    def _offer(self, source: str, name: str, known: Known, refused: SourceInvalid, drop: Callable[[], None]) -> None:
-        """Offers the mappings that would load what no format fits."""
-        held = Held(source, name, known, refused.mappings, drop)
-        shown = held.shown()
-        with self._action_lock:
-            self._held, self.proposals = held, shown
+    def _hold(self, origin: Origin, refused: Mapping[str, SourceInvalid], how: Mapping[str, Any]) -> list[str]:
+        """Holds back those files that no format fits, in groups of the same fields; returns their paths."""
+        held = []
+        for path, error in refused.items() if how.get("mapping") is None else ():
+            if not error.fields:
+                continue
+            one = origin._replace(path=path, name=origin.named(path))
+            with self._action_lock:
+                kept = {name: how[name] for name in ("known", "encoding")}
+                alike = [unread for unread in self.unread if (unread.fields, unread.how) == (error.fields, kept)]
+                if alike:
+                    alike[0].origins.append(one)
+                else:
+                    limit = self.store.settings.trace_max_bytes
+                    self.unread.append(Unread(one, error, how=kept, trace_max_bytes=limit))
+            held.append(path)
+        if held:
+            with self._action_lock:
+                self._show_unread()
+        return held
+
+    def _first_unread(self) -> Unread:
+        if not self.unread:
+            raise QueryInvalid("no file waits until its fields are chosen; load it again")
+        return self.unread[0]
+
+    def _show_unread(self) -> None:
+        self.shown_unread = self.unread[0].shown() if self.unread else {}
+
+    def _show_reports(self) -> None:
+        self.shown_reports = [_shown(one) for one in self.reports]
 
     def _added(self) -> None:
         if self.on_added is not None:
@@ -246,15 +298,9 @@ class UploadForm(OpeningForm):
             with self.reporting(watch="added"):
                 self.on_added()
 
-    def _drop_held(self) -> None:
-        held: Held | None = getattr(self, "_held", None)
-        if held is not None:
-            self._held, self.proposals = None, []
-            held.drop()
-
     def _drop_incoming(self) -> None:
         # Python also closes a form whose constructor failed.
-        incoming: IncomingFile | None = getattr(self, "_incoming", None)
+        incoming: IncomingFiles | None = getattr(self, "_incoming", None)
         self._incoming = None
         if incoming is not None:
             incoming.drop()
@@ -282,53 +328,25 @@ def _place(text: str, problem: Problem) -> tuple[int, int, int] | None:
 
 
 def _shown(report: LoadReport) -> dict[str, Any]:
+    shown = copy(report)
+    # The form offers the same below, to choose from.
+    shown.help = {}
     return {
-        "html": render.report_html(report, styled=False),
+        "html": render.report_html(shown, styled=False),
         "ids": list(map(str, report.ids[:_SHOWN_IDS])),
         "n_added": report.added,
         "n_rejected": report.rejected_count,
     }
 
 
-class IncomingFile:
-    """A file that arrives in chunks, in order; it is stored in its own folder until it is dropped.
-
-    `name` is only shown: the sender does not choose the name on disk.
-    """
-
-    def __init__(self, name: str, size: int) -> None:
-        self.name = name
-        self.size = size
-        try:
-            if size > (free := shutil.disk_usage(tempfile.gettempdir()).free):
-                raise SourceInvalid(f"{name}: {size:,} bytes, and only {free:,} are free in {tempfile.gettempdir()}")
-            self._folder = tempfile.TemporaryDirectory(prefix="tunix_rt-", ignore_cleanup_errors=True)
-            self.path = Path(self._folder.name) / "received"
-            self._file: IO[bytes] = self.path.open("wb")
-        except OSError as error:
-            raise SourceInvalid(f"{name}: cannot be saved during the upload ({error.strerror})") from None
-
-    def take(self, at: int, chunk: bytes | memoryview) -> None:
-        """Adds the chunk that begins at byte `at`; SourceInvalid if it is not the next one."""
-        if at != self._file.tell():
-            raise SourceInvalid(
-                f"{self.name}: a part was lost during the upload, at byte {self._file.tell():,}; upload it again"
-            )
-        try:
-            self._file.write(chunk)
-            self._file.flush()
-        except OSError as error:
-            raise SourceInvalid(f"{self.name}: cannot be saved during the upload ({error.strerror})") from None
-
-    def finish(self) -> Path:
-        """The complete file; SourceInvalid if a part is missing."""
-        if self._file.tell() != self.size:
-            raise SourceInvalid(f"{self.name}: {self._file.tell():,} of {self.size:,} bytes arrived; upload it again")
-        return self.path
-
-    def drop(self) -> None:
-        """Deletes the file."""
-        # On a full disk, closing fails again to write the rest.
-        with suppress(OSError):
-            self._file.close()
-        self._folder.cleanup()
+def _refusals(report: LoadReport, encoding: str | None) -> dict[str, SourceInvalid]:
+    """Why nothing of these files could be read, with the names of their fields."""
+    found = dict(report.help)
+    for file in report.tried:
+        if file not in found and Path(file).is_file():
+            try:
+                with Reading(Path(file), encoding=encoding):
+                    continue
+            except SourceInvalid as error:
+                found[file] = error
+    return {file: error for file, error in found.items() if Path(file).exists()}

@@ -1,8 +1,9 @@
 """One trace as a form."""
 
 import json
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, ClassVar
 from uuid import UUID
 
 from traitlets import Bool, Dict, Enum, Instance, Unicode, observe
@@ -11,6 +12,7 @@ from tunix_rt import render
 from tunix_rt.errors import QueryInvalid
 from tunix_rt.model import Trace, TraceRecord
 from tunix_rt.store import TraceStore
+from tunix_rt.validation import short
 from tunix_rt.widgets.form import Form, Note, action, front_end
 
 _EMPTY = "Choose a trace in the list to read it here."
@@ -20,7 +22,8 @@ class TraceViewer(Form):
     """One stored trace: its prompt, steps, answer and meta, as plain text, as Markdown with mathematics, or as JSON.
 
     `record` is the trace that is shown and may be set at any time; the text `sought` is marked in it. `trace` in the
-    constructor is a record, an id or the beginning of one.
+    constructor, as in `show`, is a record, an id or the beginning of one, or a row of a table (a dictionary, a row of a
+    data frame, a summary, a score) with its id under `trace_id` or `id`.
     """
 
     record = Instance(TraceRecord, allow_none=True)
@@ -30,13 +33,29 @@ class TraceViewer(Form):
     shown = Dict().tag(sync=True)
     _esm: ClassVar[str] = front_end("viewer")
 
-    def __init__(self, store: TraceStore | None = None, trace: TraceRecord | UUID | str | None = None) -> None:
+    def __init__(self, store: TraceStore | None = None, trace: Any = None) -> None:
         self.store = store or TraceStore()
         self.on_move: Callable[[int], None] | None = None
         # Before the widget is created, so that a missing trace leaves none behind.
-        record = self.store.get(trace) if isinstance(trace, UUID | str) else trace
+        record = None if trace is None else self._record_of(trace)
         super().__init__(shown={"empty": _EMPTY})
         self.record = record
+
+    def show(self, trace: Any) -> None:
+        """Shows another trace. Raises QueryInvalid for what names none, and what `TraceStore.get` raises."""
+        self.record = self._record_of(trace)
+
+    def _record_of(self, trace: Any) -> TraceRecord:
+        if isinstance(trace, TraceRecord):
+            return trace
+        found = trace
+        if not isinstance(trace, UUID | str):
+            # A row of a data frame has its columns as attributes, too.
+            ids = trace.get if isinstance(trace, Mapping) else partial(getattr, trace)
+            found = next((one for one in (ids("trace_id", None), ids("id", None)) if one is not None), None)
+        if not isinstance(found, UUID | str):
+            raise QueryInvalid(f"trace={short(trace)}: must be a record, an id, or a row with a trace_id or an id")
+        return self.store.get(found)
 
     def picture(self) -> object:
         """The trace that is shown."""

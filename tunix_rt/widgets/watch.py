@@ -1,7 +1,7 @@
 """A running job's folder as a form: new files and rows are loaded and shown."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +16,10 @@ from tunix_rt.paths import local_path
 from tunix_rt.store import LoadReport, Page, TraceStore
 from tunix_rt.store.ingest.load import Split
 from tunix_rt.store.query.order import NEWEST_FIRST
-from tunix_rt.widgets.browser import row_of
+from tunix_rt.widgets.columns import row_of
 from tunix_rt.widgets.form import OpeningForm, action, front_end
 
-_SHOWN_WAITING = 5
+_SHOWN_FILES = 5
 
 
 class FolderWatch(OpeningForm):
@@ -46,10 +46,12 @@ class FolderWatch(OpeningForm):
         format: str | None = None,
         mapping: Mapping[str, Any] | None = None,
         split: Split | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = local_path(path, SourceInvalid)
         self.store = store or TraceStore()
-        self._watch = self.store.watch(self.path, format=format, mapping=mapping, every=every, split=split)
+        how: Any = {"format": format, "mapping": mapping, "split": split, "meta": meta}
+        self._watch = self.store.watch(self.path, every=every, **how)
         self._stop = threading.Event()
         self._at_work = threading.Lock()
         self._last_at: datetime | None = None
@@ -121,18 +123,26 @@ class FolderWatch(OpeningForm):
 
     def _show(self) -> None:
         watch = self._watch
-        waiting = [render.visible(path.name) for path in watch.waiting]
-        more = [f"and {render.count(len(waiting) - _SHOWN_WAITING, 'more file')}"]
         self.shown = {
             "path": render.visible(str(self.path)),
             "missing": render.visible(watch.missing),
             "every": watch.every,
             "n_files": watch.n_files,
             "last_at": self._last_at and render.utc_exact(self._last_at),
-            "waiting": waiting[:_SHOWN_WAITING] + (more if len(waiting) > _SHOWN_WAITING else []),
+            "waiting": _names(watch.waiting),
+            # Where all are gone, `missing` says so.
+            "gone": [] if watch.missing else _names(watch.gone),
+            "shorter": _names(watch.shorter),
             "html": render.report_html(self.report, styled=False) if self.report.formats else "",
             "rows": [row_of(summary) for summary in (self.newest.shown if self.newest else ())],
         }
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The first of the files, and how many more there are."""
+    more = len(paths) - _SHOWN_FILES
+    names = [render.visible(path.name) for path in paths[:_SHOWN_FILES]]
+    return names + ([f"and {render.count(more, 'more file')}"] if more > 0 else [])
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 import glob
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,6 +78,7 @@ def _of_folder(path: Path, check: Callable[[], object]) -> Listing:
     # Not rglob: what it does about a folder that cannot be read depends on the version of Python.
     for folder, _, names in os.walk(path, onerror=note):
         files = []
+        check()
         for name in names:
             check()
             file = Path(folder, name)
@@ -96,8 +98,7 @@ def _of_folder(path: Path, check: Callable[[], object]) -> Listing:
 def _of_pattern(path: Path, check: Callable[[], object]) -> Listing:
     found: list[Path] = []
     stores: list[Path] = []
-    for name in glob.iglob(str(path), recursive=True):  # noqa: PTH207 - Path.glob takes no absolute pattern
-        check()
+    for name in _matching("", path.parts, check):
         file = Path(name)
         if is_of_store(file):
             stores.append(file)
@@ -107,6 +108,50 @@ def _of_pattern(path: Path, check: Callable[[], object]) -> Listing:
         others = ", only files of a trace store" if stores else ""
         raise SourceInvalid(f"{path}: no file matches this pattern{others}{_working_folder()}")
     return Listing(_with_scores(_each_once(found)), sorted(stores), [])
+
+
+def _matching(base: str, parts: Sequence[str], check: Callable[[], object]) -> Iterator[str]:
+    """What `glob.iglob(pattern, recursive=True)` finds; `check` is also called for each name that does not match."""
+    n_plain = next((n for n, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    base = os.path.join(base, *parts[:n_plain])  # noqa: PTH118 - the base may be empty
+    if n_plain == len(parts):
+        if os.path.lexists(base):
+            yield base
+        return
+    first, *rest = parts[n_plain:]
+    if first == "**":
+        for folder in _below(base, check):
+            yield from _matching(folder, rest or ["*"], check)
+        if not rest and base:
+            yield base
+        return
+    for name in _names_in(base, check):
+        if fnmatch(name, first) and (first.startswith(".") or not name.startswith(".")):
+            yield from _matching(_joined(base, name), rest, check)
+
+
+def _below(folder: str, check: Callable[[], object]) -> Iterator[str]:
+    """The folder, and all folders in it but for hidden ones."""
+    left = [folder]
+    while left:
+        yield (folder := left.pop())
+        inner = [_joined(folder, name) for name in _names_in(folder, check) if not name.startswith(".")]
+        left += filter(os.path.isdir, inner)
+
+
+def _joined(base: str, name: str) -> str:
+    return os.path.join(base, name)  # noqa: PTH118 - the base may be empty
+
+
+def _names_in(folder: str, check: Callable[[], object]) -> Iterator[str]:
+    """The names in a folder, none where it cannot be read."""
+    try:
+        names = os.listdir(folder or ".")  # noqa: PTH208 - a Path of no name is the working folder
+    except OSError:
+        return
+    for name in names:
+        check()
+        yield name
 
 
 def _with_scores(files: list[Path]) -> list[Path]:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Sequence
 
+from tunix_rt.formats import TraceFields
 from tunix_rt.model import Trace
 from tunix_rt.store.engine.rows import NewRow, encode
 
@@ -30,7 +31,7 @@ def new_times(n: int) -> range:
     return range(first, first + n)
 
 
-def new_row(trace: Trace, trace_max_bytes: int) -> NewRow:
+def new_row(trace: Trace | TraceFields, trace_max_bytes: int) -> NewRow:
     """The row of a trace that is added now; TraceTooLarge where its line is longer than `trace_max_bytes`."""
     line, digest = encode(trace, trace_max_bytes)
     created_at = new_times(1)[0]

@@ -183,6 +183,11 @@ class Session:
         if self.read_only:
             raise StoreReadOnly(f"{self._files.path}: is open with read_only=True; open it without, to change it")
 
+    def check_writable(self) -> None:
+        """Raises what an `add` would raise now: StoreReadOnly, StoreUnusable, StoreFull or StoreBusy."""
+        self.refuse_read_only()
+        self._files.journal.sync()
+
     def _make_slots(self) -> None:
         # A forked child has none of the threads that had taken slots in its parent.
         self._slots = threading.BoundedSemaphore(self._most_threads)

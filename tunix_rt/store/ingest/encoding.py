@@ -8,12 +8,16 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from tunix_rt.errors import TraceInvalid, WorkerLost
+from pydantic_core import to_json
+
+from tunix_rt.errors import QueryInvalid, TraceInvalid, WorkerLost
 from tunix_rt.formats import Draft, Format, Reading, Rejection, Row, ScoreDraft, found_in
+from tunix_rt.model import Trace
 from tunix_rt.store.engine.rows import Line, encode, encode_parts, to_microseconds
 from tunix_rt.store.ingest.plain_lines import PlainLine, PlainLines
 from tunix_rt.store.scores.carried import carried_score, carried_scores
 from tunix_rt.store.scores.facts import CarriedScore
+from tunix_rt.validation import short
 from tunix_rt.workers import Workers
 
 # Two workers need 0.7 s to start; this process reads about as much in that time twice.
@@ -50,14 +54,32 @@ class EncodedScore(NamedTuple):
     score: CarriedScore
 
 
-def encoded(found: Draft | ScoreDraft | Rejection, trace_max_bytes: int) -> Encoded | EncodedScore | Rejection:
-    """A draft made ready, or its rejection where it is too large or its scores are invalid; a rejection stays."""
+def checked_meta(meta: Any, trace_max_bytes: int) -> dict[str, Any] | None:
+    """The meta that is added to each trace of a load, as JSON; QueryInvalid for what a trace could not have."""
+    if meta is None:
+        return None
+    try:
+        checked = Trace(prompt="a", steps=["b"], final_answer="c", meta=meta).meta
+    except TraceInvalid as error:
+        raise QueryInvalid(f"meta={short(meta)}: cannot be added to each trace: {error}") from None
+    if (n_bytes := len(to_json(checked))) > trace_max_bytes:
+        raise QueryInvalid(f"meta: has {n_bytes:,} bytes of JSON; a trace may have {trace_max_bytes:,} in all")
+    return checked or None
+
+
+def encoded(
+    found: Draft | ScoreDraft | Rejection, trace_max_bytes: int, meta: dict[str, Any] | None = None
+) -> Encoded | EncodedScore | Rejection:
+    """A draft made ready, or its rejection where it is too large or its scores are invalid; a rejection stays.
+
+    `meta` is added to its own.
+    """
     if isinstance(found, Rejection):
         return found
     try:
         if isinstance(found, ScoreDraft):
             return EncodedScore(found.row, found.trace_id.bytes, carried_score(found.score))
-        line, digest = encode(found.trace, trace_max_bytes)
+        line, digest = encode(_with_meta(found.trace, meta), trace_max_bytes)
         scores = () if found.scores is None else carried_scores(found.scores)
     except TraceInvalid as error:
         return found.row.rejection(error)
@@ -71,23 +93,33 @@ def encoded(found: Draft | ScoreDraft | Rejection, trace_max_bytes: int) -> Enco
     )
 
 
+def _with_meta(trace: Any, meta: dict[str, Any] | None) -> Any:
+    if meta is None:
+        return trace
+    if isinstance(trace, dict):
+        return trace | {"meta": {**(trace.get("meta") or {}), **meta}}
+    return trace.model_copy(update={"meta": {**(trace.meta or {}), **meta}})
+
+
 def all_encoded(
-    reading: Reading, trace_max_bytes: int, workers: Workers | None
+    reading: Reading, trace_max_bytes: int, workers: Workers | None, meta: dict[str, Any] | None = None
 ) -> Iterator[Encoded | EncodedScore | Rejection]:
     """All that the reading yields, made ready, in order; by workers, if any, where its file is large.
 
     Raises WorkerLost where one of them ended before its rows were read.
     """
     if reading.is_file and reading.format.family == "native":
-        yield from _by_duckdb(reading, trace_max_bytes)
+        yield from _by_duckdb(reading, trace_max_bytes, meta)
     elif workers and reading.is_file and reading.format.reads_rows_alone and reading.size >= LARGE_FILE_BYTES:
-        yield from _by_workers(reading, trace_max_bytes, workers)
+        yield from _by_workers(reading, trace_max_bytes, workers, meta)
     else:
         for found in reading:
-            yield encoded(found, trace_max_bytes)
+            yield encoded(found, trace_max_bytes, meta)
 
 
-def _by_duckdb(reading: Reading, trace_max_bytes: int) -> Iterator[Encoded | EncodedScore | Rejection]:
+def _by_duckdb(
+    reading: Reading, trace_max_bytes: int, meta: dict[str, Any] | None
+) -> Iterator[Encoded | EncodedScore | Rejection]:
     plain_lines: PlainLines | None = None
     for rows in _in_batches(reading.rows()):
         plain: Sequence[PlainLine | None] = [None] * len(rows)
@@ -96,10 +128,12 @@ def _by_duckdb(reading: Reading, trace_max_bytes: int) -> Iterator[Encoded | Enc
             plain = plain_lines.among([row.raw if isinstance(row, Row) else None for row in rows])
         for row, one in zip(rows, plain, strict=True):
             if one is None or isinstance(row, Rejection):
-                yield from (encoded(found, trace_max_bytes) for found in found_in(row, reading.format))
+                yield from (encoded(found, trace_max_bytes, meta) for found in found_in(row, reading.format))
                 continue
             try:
-                line, digest = encode_parts(one.body, one.meta, trace_max_bytes)
+                line, digest = encode_parts(
+                    one.body, one.meta if meta is None else {**(one.meta or {}), **meta}, trace_max_bytes
+                )
             except TraceInvalid as error:
                 yield row.rejection(error)
             else:
@@ -124,16 +158,16 @@ def _n_bytes(row: Row | Rejection) -> int:
 
 
 def _by_workers(
-    reading: Reading, trace_max_bytes: int, workers: Workers
+    reading: Reading, trace_max_bytes: int, workers: Workers, meta: dict[str, Any] | None
 ) -> Iterator[Encoded | EncodedScore | Rejection]:
     # Not the writer: its functions and Arrow types are of no use there.
     reader = pickle.dumps(Format(reading.format.name, "", "", reading.format.reader))
     pending: deque[list[Row | Rejection]] = deque()
 
-    def tasks() -> Iterator[tuple[bytes, int, list[bytes]]]:
+    def tasks() -> Iterator[tuple[bytes, int, dict[str, Any] | None, list[bytes]]]:
         for rows, pickled in _batches(reading.rows()):
             pending.append(rows)
-            yield reader, trace_max_bytes, pickled
+            yield reader, trace_max_bytes, meta, pickled
 
     for found in workers.map(f"{__name__}:encoded_batch", tasks()):
         rows = pending.popleft()
@@ -145,7 +179,7 @@ def _by_workers(
             )
         for index, one in found:
             if one is None:
-                yield from (encoded(each, trace_max_bytes) for each in found_in(rows[index], reading.format))
+                yield from (encoded(each, trace_max_bytes, meta) for each in found_in(rows[index], reading.format))
             elif isinstance(one, Rejection):
                 yield one
             else:
@@ -172,9 +206,9 @@ def _batches(rows: Iterable[Row | Rejection]) -> Iterator[tuple[list[Row | Rejec
         yield batch, pickled
 
 
-def encoded_batch(task: tuple[bytes, int, list[bytes]]) -> list[tuple[int, Any]]:
+def encoded_batch(task: tuple[bytes, int, dict[str, Any] | None, list[bytes]]) -> list[tuple[int, Any]]:
     """What a worker does: each trace or rejection in the pickled rows, with the index of its row; None for no row."""
-    pickled_format, trace_max_bytes, rows = task
+    pickled_format, trace_max_bytes, meta, rows = task
     reader = pickle.loads(pickled_format)  # noqa: S301 - see workers.py
     results: list[tuple[int, Any]] = []
     for index, pickled in enumerate(rows):
@@ -182,7 +216,7 @@ def encoded_batch(task: tuple[bytes, int, list[bytes]]) -> list[tuple[int, Any]]
             results.append((index, None))
             continue
         for found in found_in(pickle.loads(pickled), reader):  # noqa: S301 - see workers.py
-            one = encoded(found, trace_max_bytes)
+            one = encoded(found, trace_max_bytes, meta)
             # The row stays where it came from.
             results.append((index, one if isinstance(one, Rejection) else one[1:]))
     return results

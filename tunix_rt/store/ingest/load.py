@@ -29,7 +29,7 @@ from tunix_rt.store.engine.rows import columns, insert, uuids
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.ingest.chunk import CHUNK_SCORE_ROWS, Chunk
 from tunix_rt.store.ingest.dedup import Duplicates, MovedIds
-from tunix_rt.store.ingest.encoding import Encoded, EncodedScore, all_encoded
+from tunix_rt.store.ingest.encoding import Encoded, EncodedScore, all_encoded, checked_meta
 from tunix_rt.store.ingest.homes import find_homes, times_of
 from tunix_rt.store.ingest.load_report import LoadReport
 from tunix_rt.store.progress_bar import Advance, Progress, show_progress
@@ -52,6 +52,7 @@ def load(
     progress: Progress,
     encoding: str | None,
     split: Split | None,
+    meta: Mapping[str, Any] | None,
 ) -> LoadReport:
     """Loads the source; see `TraceStore.load`."""
     session.refuse_read_only()
@@ -59,6 +60,8 @@ def load(
         raise QueryInvalid(f'known={short(known)}: must be "skip" (stored traces are not added again) or "add"')
     insisted = split_format(insisted, split)
     encoding = checked_encoding(encoding)
+    trace_max_bytes = session.settings.trace_max_bytes
+    of_each = checked_meta(meta, trace_max_bytes)
     name, sources, passed_over, unreadable = sources_in(source, _listing(progress), encoding)
     unit = "rows" if sources and isinstance(sources[0], SourceRows) else "B"
     if encoding and unit == "rows":
@@ -80,7 +83,7 @@ def load(
         Workers(n_workers) if n_workers else nullcontext() as workers,
     ):
         loading = Loading(session, report, duplicates=duplicates, moved=moved, thread=thread)
-        ready = partial(all_encoded, trace_max_bytes=session.settings.trace_max_bytes, workers=workers)
+        ready = partial(all_encoded, trace_max_bytes=trace_max_bytes, workers=workers, meta=of_each)
         for found in _everything_in(sources, insisted, report, advance, encoding, ready=ready, by_turn=bool(split)):
             loading.take(found)
         loading.store()

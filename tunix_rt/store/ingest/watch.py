@@ -3,10 +3,10 @@
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from tunix_rt.errors import QueryInvalid, SourceInvalid
 from tunix_rt.formats import (
@@ -25,7 +25,7 @@ from tunix_rt.formats import (
 from tunix_rt.paths import local_path
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.ingest.dedup import Duplicates, MovedIds
-from tunix_rt.store.ingest.encoding import encoded
+from tunix_rt.store.ingest.encoding import checked_meta, encoded
 from tunix_rt.store.ingest.load import Loading, Split, noting, split_format
 from tunix_rt.store.ingest.load_report import LoadReport
 from tunix_rt.store.ingest.tail import QUIET_POLLS, end_of_complete
@@ -46,6 +46,7 @@ def watch(
     every: float,
     stop: Stop | None,
     split: Split | None,
+    meta: Mapping[str, Any] | None,
 ) -> "Watch":
     """A watch that has not begun; see `TraceStore.watch`."""
     session.refuse_read_only()
@@ -55,7 +56,8 @@ def watch(
     if stop is not None and not isinstance(stop, threading.Event) and not callable(stop):
         raise QueryInvalid(f"stop={short(stop)}: must be a function without arguments or a threading.Event")
     insisted = split_format(insisted, split)
-    return Watch(session, path, insisted, every=every, stop=stop, by_turn=bool(split))
+    of_each = checked_meta(meta, session.settings.trace_max_bytes)
+    return Watch(session, path, insisted, every=every, stop=stop, by_turn=bool(split), meta=of_each)
 
 
 class _Stamp(NamedTuple):
@@ -80,6 +82,8 @@ class _Seen:
         self.reported_reason = ""
         self.not_before = 0.0
         self.is_half_loaded = False
+        # The size before it became shorter; 0 again when it has grown to that.
+        self.was_larger = 0
 
     def note(self, stamp: _Stamp) -> None:
         """Notes the current state of the file."""
@@ -89,6 +93,8 @@ class _Seen:
         if self.stamp is None or stamp.inode != self.stamp.inode or stamp.size <= self.stamp.size:
             # Another file, or one that was rewritten: nothing of it has been loaded.
             self.loaded, self.n_added, self.reported_line, self.reported_reason = 0, 0, 0, ""
+        before = max(self.was_larger, self.stamp.size if self.stamp else 0)
+        self.was_larger = before if stamp.size < before else 0
         self.stamp, self.quiet_polls = stamp, 0
 
     def is_unread(self) -> bool:
@@ -144,6 +150,8 @@ class Watch:
 
     `total` is the report of all polls, without samples; its `already_stored` traces were in the store before. `waiting`
     are the files that are not complete yet, `n_files` is how many were read, and `missing` is why there is no file.
+    `gone` are files that were read and are no longer there, `shorter` those that were longer before, and are read again
+    from their start; their traces stay.
     """
 
     def __init__(
@@ -155,6 +163,7 @@ class Watch:
         every: float = 2.0,
         stop: Stop | None = None,
         by_turn: bool = False,
+        meta: dict[str, Any] | None = None,
     ) -> None:
         self.path = path
         self.every = every
@@ -164,6 +173,7 @@ class Watch:
         self._session = session
         self._format = format
         self._by_turn = by_turn
+        self._meta = meta
         # All their digests count as one load.
         self._seen: dict[Path, _Seen] = {}
         self._duplicates = Duplicates(session.path)
@@ -179,6 +189,17 @@ class Watch:
     def waiting(self) -> list[Path]:
         """The files with something that was not loaded yet: they may still be written."""
         return [path for path in self._there if (seen := self._seen.get(path)) and seen.is_unread()]
+
+    @property
+    def gone(self) -> list[Path]:
+        """The files that were read, and that the last poll did not find."""
+        there = {*self._there}
+        return [path for path, seen in self._seen.items() if seen.loaded and path not in there]
+
+    @property
+    def shorter(self) -> list[Path]:
+        """The files that are there and were longer before."""
+        return [path for path in self._there if (seen := self._seen.get(path)) and seen.was_larger]
 
     def __iter__(self) -> Iterator[LoadReport]:
         last = False
@@ -287,7 +308,7 @@ class Watch:
             for found in self._found_in(source, poll):
                 poll.check()
                 if not isinstance(found, Rejection) or seen.is_news(found, reported_line):
-                    loading.take(encoded(found, self._session.settings.trace_max_bytes))
+                    loading.take(encoded(found, self._session.settings.trace_max_bytes, self._meta))
         except _Stopped:
             loading.store()
             raise

@@ -3,6 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import duckdb
@@ -15,7 +16,7 @@ from tunix_rt.store.filter_values import id_range
 
 _FIND = f"select {ONE_RECORD_COLUMNS} from traces where id between ? and ?"
 _FIND_FIRST = f"{_FIND} limit 2"
-_DELETE = "delete from traces where id in (select unnest(?::uuid[])){} returning id, epoch_us(created_at)"
+_DELETE = "delete from traces{} returning id, epoch_us(created_at)"
 
 
 def find(cursor: duckdb.DuckDBPyConnection, id: UUID | str, *, store: Path) -> TraceRecord:
@@ -34,15 +35,24 @@ def delete(cursor: duckdb.DuckDBPyConnection, ids: Sequence[UUID | str], *, stor
 
     Raises what `find` raises; the transaction that the caller has begun must then be rolled back.
     """
-    ranges = [id_range(each) for each in ids]
-    prefixes = [bound for low, high in ranges if low != high for bound in (low, high)]
-    query = _DELETE.format(" or id between ? and ?" * (len(prefixes) // 2))
-    exact = [low for low, high in ranges if low == high]
-    found = cursor.execute(query, [exact, *prefixes]).fetchall()
+    clause, values = with_ids(ids)
+    found = cursor.execute(_DELETE.format(clause), values).fetchall()
     deleted = sorted(trace_id for trace_id, _ in found)
-    for each, (low, high) in zip(ids, ranges, strict=True):
+    for each in ids:
+        low, high = id_range(each)
         _require_one(each, bisect_right(deleted, high) - bisect_left(deleted, low), store)
     return [created_at for _, created_at in found]
+
+
+def with_ids(ids: Sequence[UUID | str]) -> tuple[str, list[Any]]:
+    """The WHERE clause of the traces whose ids are or begin like one of these, and its values."""
+    ranges = [id_range(each) for each in ids]
+    prefixes = [bound for low, high in ranges if low != high for bound in (low, high)]
+    exact = [low for low, high in ranges if low == high]
+    return f" where id in (select unnest(?::uuid[])){' or id between ? and ?' * (len(prefixes) // 2)}", [
+        exact,
+        *prefixes,
+    ]
 
 
 def _require_one(id: UUID | str, n_found: int, store: Path) -> None:

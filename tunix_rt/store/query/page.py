@@ -32,7 +32,7 @@ _FIRST_SKIPPED = 8 * 2_048 // ROWS_PER_SAMPLE
 _IN_ORDER = itemgetter(1, 0)
 
 Read = TypeVar("Read")
-Judge = Callable[[Sequence[TraceSummary]], tuple[TraceSummary, ...]]
+Judge = Callable[[Sequence[TraceSummary], Sequence[str], Sequence[str]], tuple[TraceSummary, ...]]
 
 
 class Found(NamedTuple):
@@ -81,11 +81,16 @@ class Page:
         self._get_page = get_page
         self._judge = judge
         self._judged: tuple[TraceSummary, ...] | None = None
+        self._judged_by: tuple[set[str], set[str]] = (set(), set())
 
-    def judged(self) -> tuple[TraceSummary, ...]:
-        """The summaries with what a list shows of them: the facts, the verdict and the flags, the requested scores."""
-        if self._judged is None:
-            self._judged = self._judge(self.records)
+    def judged(self, *, scores: Sequence[str] = (), facts: Sequence[str] = ()) -> tuple[TraceSummary, ...]:
+        """The summaries with what a list shows of them: the facts, the verdict and the flags, the requested scores.
+
+        `scores` are names of further scorers, and `facts` further keys of meta. It is read once, in one query.
+        """
+        if self._judged is None or not (set(scores) <= self._judged_by[0] and set(facts) <= self._judged_by[1]):
+            self._judged = self._judge(self.records, (*self.scores, *scores), facts)
+            self._judged_by = set(scores), set(facts)
         return self._judged
 
     @property

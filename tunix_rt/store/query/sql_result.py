@@ -1,12 +1,16 @@
 """The result of a SQL query over the store."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import date, time
+from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
+from pydantic_core import from_json
 
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid, TunixRTError
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHOWN_ROWS = 50
+_ROWS_AT_ONCE = 1_000
 _MOST_NESTED = 100
 # What Arrow raises where neither Python nor pandas has a type for a value.
 _NO_SUCH_VALUE = (ValueError, OverflowError, pa.ArrowException)
@@ -64,6 +69,26 @@ class SqlResult:
         """The first 50 rows as tuples, for showing."""
         shown = self._table.slice(0, _SHOWN_ROWS)
         return list(zip(*map(_values, shown.columns), strict=True))
+
+    def objects(self) -> Iterator[dict[str, Any]]:
+        """All rows as values of JSON: each column by its name, those of JSON parsed; what JSON has no type for as text.
+
+        So are numbers that a double does not hold; NaN and infinities are null.
+
+        Raises QueryInvalid where two columns have one name.
+        """
+        twice = [name for name in dict.fromkeys(self.columns) if self.columns.count(name) > 1]
+        if twice:
+            raise QueryInvalid(f"SQL: several columns are named {', '.join(twice)}; rename them with `as`")
+        are_json = [kind == "JSON" for kind in self.types]
+        for start in range(0, self.n_rows, _ROWS_AT_ONCE):
+            columns = map(_values, self._table.slice(start, _ROWS_AT_ONCE).columns)
+            for row in zip(*columns, strict=True):
+                values = (
+                    from_json(value) if is_json and value is not None else value
+                    for value, is_json in zip(row, are_json, strict=True)
+                )
+                yield dict(zip(self.columns, map(_of_json, values), strict=True))
 
     def __len__(self) -> int:
         return self.n_rows
@@ -124,6 +149,21 @@ def _refuse_endless(value: Any, depth: int) -> None:
         for item in value:
             if not isinstance(item, str | int | float):
                 _refuse_endless(item, depth + 1)
+
+
+def _of_json(value: Any) -> Any:
+    """The value as one of JSON."""
+    if isinstance(value, Decimal) and value == Decimal(repr(float(value))):
+        value = float(value)
+    if value is None or isinstance(value, str | bool | int | float):
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, dict):
+        return {str(key): _of_json(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_of_json(one) for one in value]
+    if isinstance(value, bytes):
+        return value.hex()
+    return value.isoformat() if isinstance(value, date | time) else str(value)
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:

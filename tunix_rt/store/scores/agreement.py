@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
@@ -26,7 +27,8 @@ _MOST_LABELS = 20
 _EXAMPLES = 3
 _CALL = "agreement"
 _NUMBER = re.compile(r"-?[0-9]")
-_BOOLEANS = {"0.0": "false", "1.0": "true"}
+_NO, _YES = "false", "true"
+_BOOLEANS = {"0.0": _NO, "1.0": _YES}
 # Its keys become part of the SQL.
 _META_KEY = re.compile(r"meta\.([\w-]+(?:\.[\w-]+)*)", re.ASCII)
 
@@ -80,8 +82,10 @@ class Agreement:
     """How two scorers `a` and `b` agree on the traces that both scored.
 
     `cells` is the confusion table: their labels, how many traces, ids of three; `n` traces in all. Estimates are
-    `agreed`, the share with equal labels; `kappa`, Cohen's, which chance is taken out of; and `constant`, what a scorer
-    would reach that always gives the most frequent label of `b`. `only_a` and `only_b` traces were scored by one.
+    `agreed`, the share with equal labels; `kappa`, Cohen's, which chance is taken out of; `constant`, what a scorer
+    would reach that always gives the most frequent label of `b`; and `precision`: where `a` says yes, and `b` yes or
+    no, the share of yes (None without such traces). It is that of all traces if `b` judged a random sample of them,
+    as a queue is; samples of one prompt count as independent. `only_a` and `only_b` traces were scored by one.
     """
 
     def __init__(self, a: str, b: str, cells: list[Cell], only_a: int, only_b: int) -> None:
@@ -96,6 +100,11 @@ class Agreement:
             of_b[cell.b] = of_b.get(cell.b, 0) + cell.n
         self.most_frequent = max(of_b, key=lambda label: (of_b[label], label), default=None)
         self.constant = wilson(max(of_b.values(), default=0), self.n)
+        of_yes = {cell.b: cell.n for cell in cells if cell.a == _YES}
+        right, wrong = of_yes.get(_YES, 0), of_yes.get(_NO, 0)
+        self.precision: Estimate | None = None
+        if right + wrong:
+            self.precision = replace(wilson(right, right + wrong), left_out=sum(of_yes.values()) - right - wrong)
 
     def to_dict(self) -> dict[str, Any]:
         """The agreement as values of JSON."""
@@ -108,6 +117,7 @@ class Agreement:
             "agreed": self.agreed.to_dict(),
             "kappa": self.kappa.to_dict(),
             "constant": self.constant.to_dict(),
+            "precision": None if self.precision is None else self.precision.to_dict(),
             "most_frequent": self.most_frequent,
             "cells": [cell._asdict() for cell in self.cells],
         }
@@ -129,6 +139,10 @@ class Agreement:
         if not self.n:
             return [*facts, ("to do", f"nothing to compare: {self._missing}")]
         facts.append(("agreed", render.share(equal, self.n, self.agreed)))
+        if (sure := self.precision) and sure.value is not None:
+            said = f"{self.b} says yes in {render.share(round(sure.value * sure.n), sure.n, sure)}"
+            unsure = f"; neither yes nor no in {sure.left_out:,}" if sure.left_out else ""
+            facts.append((f"where {self.a} says yes", said + unsure))
         if self.n >= FEWEST:
             said = "undefined: both always give one label"
             if self.kappa.value is not None:

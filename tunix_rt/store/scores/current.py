@@ -1,6 +1,7 @@
 """The current scores: of each trace (or step) and scorer the newest; of a selection, of a page, of one trace."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from tunix_rt.render.characters import one_line
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.engine.statement import interruptible, parsed
 from tunix_rt.store.filters import Filters
+from tunix_rt.store.meta_filter import pointers
 from tunix_rt.store.query.sql_result import SqlResult
 from tunix_rt.store.score_filter import scorer_names
 from tunix_rt.store.scores.scorers import ALL_FLAGS
@@ -47,7 +49,7 @@ FACTS = ("correct", "reward", "model", "training_step", "truncated", "expected_a
 _OF_A_PAGE = f"""
 select t.id, facts, scorer, said
 from (
-    select id, json_extract(meta, {[f"/{name}" for name in FACTS]}) as facts from traces where {_AMONG.format("id")}
+    select id, json_extract(meta, ?::varchar[]) as facts from traces where {_AMONG.format("id")}
 ) as t
 left join (
     select
@@ -69,19 +71,26 @@ _MOST_FACT_CHARS = 50_000
 
 
 def with_scores(
-    cursor: duckdb.DuckDBPyConnection, summaries: Sequence[TraceSummary], scorers: Iterable[str]
+    cursor: duckdb.DuckDBPyConnection,
+    summaries: Sequence[TraceSummary],
+    scorers: Iterable[str],
+    keys: Iterable[str] = (),
 ) -> tuple[TraceSummary, ...]:
-    """The summaries with their current scores by these scorers, and with what their meta says of them; in one query."""
+    """The summaries with their current scores by these scorers, and with what their meta says of them; in one query.
+
+    `keys` are further keys of meta, whose values are then among the facts; an array or an object as JSON.
+    """
     if not summaries:
         return ()
     times = [one.created_at for one in summaries]
     among = [min(times), max(times), times, [one.id for one in summaries]]
     facts: dict[UUID, dict[str, Any]] = {}
     scores: dict[UUID, dict[str, ScoreSummary]] = {one.id: {} for one in summaries}
-    query = parsed(cursor, _OF_A_PAGE)
-    for trace_id, known, scorer, said in cursor.execute(query, [*among, *among, list(scorers)]).fetchall():
+    paths = {name: [f"/{name}"] for name in FACTS} | {key: pointers(key) for key in keys if key not in FACTS}
+    values = [list(chain.from_iterable(paths.values())), *among, *among, list(scorers)]
+    for trace_id, known, scorer, said in cursor.execute(parsed(cursor, _OF_A_PAGE), values).fetchall():
         if trace_id not in facts:
-            facts[trace_id] = _facts(known)
+            facts[trace_id] = _facts(known, paths)
         if scorer is not None:
             scores[trace_id][scorer] = ScoreSummary(**said, flag=scorer in ALL_FLAGS)
     return tuple(
@@ -95,21 +104,27 @@ def with_scores(
     )
 
 
-def judged(session: Session, summaries: Sequence[TraceSummary], *, scorers: Sequence[str]) -> tuple[TraceSummary, ...]:
+def judged(
+    session: Session, summaries: Sequence[TraceSummary], *, scorers: Sequence[str], keys: Sequence[str]
+) -> tuple[TraceSummary, ...]:
     """The same, of a page that is shown some time after it was read."""
     with session.cursor(reusable=True) as cursor, Filters().query_errors(cursor, session.path):
-        return with_scores(cursor, summaries, scorers)
+        return with_scores(cursor, summaries, scorers, keys)
 
 
-def _facts(known: list[str | None] | None) -> dict[str, bool | int | float | str]:
-    """What a list shows of a meta, from its JSON texts: no arrays and objects, nothing long."""
+def _facts(known: list[str | None] | None, paths: Mapping[str, list[str]]) -> dict[str, bool | int | float | str]:
+    """What a list shows of a meta, from its JSON texts: nothing long, and of what was not asked for no containers."""
     facts: dict[str, bool | int | float | str] = {}
-    for name, text in zip(FACTS, known or (), strict=False):
+    texts = iter(known or ())
+    for name, tried in paths.items():
+        text = next(filter(None, [next(texts, None) for _ in tried]), None)
         if text is None or len(text) > _MOST_FACT_CHARS:
             continue
         value = from_json(text)
         if name == "expected_answer":
             value = expected_answer({name: value})
+        elif isinstance(value, list | dict) and name not in FACTS:
+            value = text
         if isinstance(value, str):
             value = one_line(value, PREVIEW_CHARS)
         if isinstance(value, bool | int | float | str) and value != "":

@@ -12,9 +12,9 @@ from tunix_rt.store.scores.outcomes import FAILURES, error_score
 from tunix_rt.validation import short
 
 # What data sets call the answer to compare with, which is `meta.expected_answer` of a trace whatever it was called.
-_EXPECTED = frozenset(
-    {"expected_answer", "answer", "solution", "ground_truth", "gold", "gold_answer", "target", "label"}
-)
+EXPECTED_NAMES = (
+    "expected_answer", "answer", "solution", "ground_truth", "gold", "gold_answer", "target", "label",
+)  # fmt: skip
 _OWN = ("prompts", "completions")
 # What Python says of `completion[0]["content"]` and of `message.get("content")` where there is a text.
 _USED_AS_MESSAGES = re.compile("string indices must be integers|'str' object has no attribute 'get'")
@@ -84,7 +84,7 @@ class RewardFunction:
         known = set().union(*metas) if metas else set()
         has_expected = any("expected_answer" in meta for meta in metas)
         for name in self._named:
-            if name in self._required or name in known or (name in _EXPECTED and has_expected):
+            if name in self._required or name in known or (name in EXPECTED_NAMES and has_expected):
                 names.add(name)
         names -= {*_OWN}
         return {name: [_value(meta, name) for meta in metas] for name in sorted(names)}
@@ -98,7 +98,7 @@ def _fields(meta: Mapping[str, Any]) -> dict[str, Any]:
 
 def _value(meta: Mapping[str, Any], name: str) -> Any:
     found = meta.get(name)
-    return meta.get("expected_answer") if found is None and name in _EXPECTED else found
+    return meta.get("expected_answer") if found is None and name in EXPECTED_NAMES else found
 
 
 def _completion(trace: Trace) -> str:

@@ -4,15 +4,6 @@ const TYPING_MS = 300; // a pause in typing that means "search now"
 const LOOK_MS = 2000; // how often live mode looks for new traces
 
 /**
- * What the list is sorted by, of each column that it can be sorted by.
- * @type {{[column: string]: string}}
- */
-const COLUMN_ORDERS = {
-  at: "created_at", prompt: "preview", verdict: "score.answer", reward: "meta.reward", origin: "meta.training_step",
-  steps: "n_steps", size: "n_chars", source: "source",
-};
-
-/**
  * The filters of `store.page`, as JSON; `text` is the search.
  * @typedef {{[name: string]: unknown}} TraceFilters
  */
@@ -39,7 +30,7 @@ const COLUMN_ORDERS = {
  * @property {number} n_found -1 while that is counted
  * @property {number} n_new
  * @property {{rows?: Row[], previous?: boolean, next?: boolean, empty?: string, notice?: string}} shown
- * @typedef {FormTraits & OwnBrowserTraits} BrowserTraits
+ * @typedef {FormTraits & ChosenTraits & ColumnsTraits & OwnBrowserTraits} BrowserTraits
  */
 
 /**
@@ -60,9 +51,12 @@ const COLUMN_ORDERS = {
  * @property {(args: {name: string, text: string}) => {suggestions: {value: string, label: string}[]}} suggest
  */
 
-/** @param {Context<BrowserTraits> & {toolbarInto?: HTMLElement}} context where the app has the toolbar elsewhere */
-function browserForm({ model, el, toolbarInto }) {
-  /** @type {View<BrowserActions>} */
+/**
+ * @param {Context<BrowserTraits> & {toolbarInto?: HTMLElement, compareInto?: HTMLElement}} context where the app has the
+ *   toolbar and a comparison elsewhere
+ */
+function browserForm({ model, el, toolbarInto, compareInto }) {
+  /** @type {View<BrowserActions & ChosenActions & ColumnsActions>} */
   const form = openView(model, el, { label: "Traces" });
   // One search at a time; of the requests that come meanwhile only the last is sent.
   let latest = 0;
@@ -170,12 +164,16 @@ function browserForm({ model, el, toolbarInto }) {
     search, more, field("Jump to", jump, "trt-inline"), live, refresh);
 
   // The table.
-  const { table, body, showTraces } = traceTable("Traces, newest first");
+  const layout = () => ({ columns: model.get("columns"), widths: model.get("widths") });
+  const { table, body, showTraces, showWidths, shown: shownColumns } = traceTable("Traces, newest first", { choosable: true, layout });
+  const columns = columnsPanel(model, form, shownColumns);
+  const widened = widenedColumns(form, table);
+  live.before(columns.unfolder);
   const empty = h("div", { className: "trt-nothing" });
   const list = h("div", { className: "trt-scrolled" }, table, empty);
 
   const place = h("span", { className: "trt-place", role: "status" });
-  const notice = h("span", { className: "trt-says", role: "status" });
+  const notice = h("div", { className: "trt-notice", role: "status" });
   const news = button("", () => ask("first"), { className: "trt-news", hidden: true });
   const turns = {
     first: button("«", () => ask("first"), { title: "Newest", "aria-label": "Newest traces", className: "trt-icon" }),
@@ -184,13 +182,19 @@ function browserForm({ model, el, toolbarInto }) {
     last: button("»", () => ask("last"), { title: "Oldest", "aria-label": "Oldest traces", className: "trt-icon" }),
   };
   const pager = h("nav", { className: "trt-pager", "aria-label": "Pages" },
-    turns.first, turns.previous, place, news, turns.next, turns.last, notice);
+    turns.first, turns.previous, place, news, turns.next, turns.last);
 
-  if (toolbarInto) toolbarInto.append(tools, filters);
-  else form.root.append(tools, filters);
-  form.root.append(list, pager);
-
+  (toolbarInto ?? form.root).append(tools, filters, columns.panel);
   const rows = () => [...body.rows];
+  const boxes = chosenRows(model, form, {
+    body,
+    rows,
+    current: () => rows().find((row) => row.tabIndex === 0),
+    focus: focusRow,
+    turn: (by) => go("move", [{ by, start: selected }]),
+  });
+  form.root.append(list, boxes.bar, notice, pager);
+  (compareInto ?? form.root).append(boxes.comparison);
   const headings = () => [...(table.tHead?.rows[0]?.cells ?? [])];
   const isNewestFirst = () => model.get("order_by") === "created_at" && model.get("descending");
 
@@ -209,14 +213,22 @@ function browserForm({ model, el, toolbarInto }) {
     const by = model.get("order_by");
     const way = model.get("descending") ? "descending" : "ascending";
     for (const heading of headings()) {
-      const order = COLUMN_ORDERS[heading.className.replace("trt-c-", "")];
-      if (!order) continue;
-      const sorted = order === by;
-      heading.setAttribute("aria-sort", sorted ? way : "none");
-      if (!(heading.firstElementChild instanceof HTMLButtonElement))
-        heading.replaceChildren(button(heading.textContent ?? "", () => sortBy(order), { className: "trt-sort" }));
-      /** @type {HTMLElement} */ (heading.firstElementChild).tabIndex = sorted ? 0 : -1;
+      const { order, column } = heading.dataset;
+      if (!column) continue;
+      const sorted = order !== undefined && order === by;
+      if (order) heading.setAttribute("aria-sort", sorted ? way : "none");
+      if (!heading.querySelector(".trt-sort")) {
+        const text = heading.textContent ?? "";
+        const label = order ? button(text, () => sortBy(order), { className: "trt-sort" }) : h("span", { className: "trt-sort", tabIndex: -1 }, text);
+        label.setAttribute("aria-keyshortcuts", "Shift+ArrowLeft Shift+ArrowRight");
+        heading.replaceChildren(label);
+      }
+      /** @type {HTMLElement} */ (heading.querySelector(".trt-sort")).tabIndex = sorted ? 0 : -1;
     }
+    // Where the list is sorted by what no column shows, Tab reaches the first heading.
+    const sorts = headings().map((heading) => heading.querySelector(".trt-sort")).filter((one) => one instanceof HTMLElement);
+    if (sorts[0] && !sorts.some((one) => one.tabIndex === 0)) sorts[0].tabIndex = 0;
+    widened.show();
     table.setAttribute("aria-label", isNewestFirst() ? "Traces, newest first" : `Traces by ${by}, ${way}`);
     const [first, previous, next, last] = isNewestFirst() ? ["Newest", "‹ Newer", "Older ›", "Oldest"] : ["First", "‹ Previous", "Next ›", "Last"];
     const [before, behind] = isNewestFirst() ? [": newer traces", ": older traces"] : ["", ""];
@@ -229,8 +241,9 @@ function browserForm({ model, el, toolbarInto }) {
   table.tHead?.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!step) return;
-    const buttons = headings().map((heading) => heading.querySelector("button")).filter((one) => one !== null);
-    buttons[buttons.indexOf(/** @type {HTMLButtonElement} */ (event.target)) + step]?.focus();
+    if (event.shiftKey) return;
+    const labels = headings().map((heading) => heading.querySelector(".trt-sort")).filter((one) => one instanceof HTMLElement);
+    labels[labels.indexOf(targetOf(event)) + step]?.focus();
     event.preventDefault();
   });
 
@@ -302,11 +315,16 @@ function browserForm({ model, el, toolbarInto }) {
 
   body.addEventListener("click", (event) => {
     const row = targetOf(event).closest("tr");
-    if (row) choose(row);
+    if (row && !boxes.click(event, row)) choose(row);
   });
   body.addEventListener("keydown", (event) => {
     const row = targetOf(event).closest("tr");
     if (!row) return;
+    if (boxes.key(event, row)) {
+      event.preventDefault();
+      event.stopPropagation();
+      return;
+    }
     const at = rows().indexOf(row);
     /** @type {{[key: string]: () => unknown}} */
     const acts = {
@@ -317,7 +335,6 @@ function browserForm({ model, el, toolbarInto }) {
       PageDown: () => turns.next.disabled || go("next", [], 0),
       PageUp: () => turns.previous.disabled || go("previous", [], 0),
       Enter: () => choose(row),
-      " ": () => choose(row),
     };
     const act = acts[event.key];
     if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -374,11 +391,11 @@ function browserForm({ model, el, toolbarInto }) {
     notice.textContent = said;
     const [firstId, at] = [body.rows[0]?.dataset.id, list.scrollTop];
     const hadFocus = body.contains(document.activeElement);
-    const heading = document.activeElement?.closest("th")?.className;
+    const heading = document.activeElement?.closest("th")?.dataset.column;
     showTraces(shown);
     showOrder();
     // The headings may be new ones.
-    if (heading) headings().find((one) => one.className === heading)?.querySelector("button")?.focus();
+    if (heading) /** @type {HTMLElement | null | undefined} */ (headings().find((one) => one.dataset.column === heading)?.querySelector(".trt-sort"))?.focus();
     table.hidden = !shown.length;
     empty.hidden = shown.length > 0;
     const clear = Object.keys(model.get("filters")).length
@@ -392,6 +409,8 @@ function browserForm({ model, el, toolbarInto }) {
     // Where only rows were taken away, the list does not move.
     list.scrollTop = firstId !== undefined && firstId === shown[0]?.id ? at : 0;
     mark();
+    boxes.show();
+    columns.show();
     if (hadFocus) rows().find((row) => row.tabIndex === 0)?.focus();
   }
 
@@ -411,6 +430,7 @@ function browserForm({ model, el, toolbarInto }) {
 
   form.on("change:filters", showFilters);
   form.on("change:shown", showRows);
+  form.on("change:widths", showWidths);
   for (const name of ["order_by", "descending"]) form.on(`change:${name}`, showOrder);
   form.on("change:selected_id", take);
   for (const name of ["shown", "n_found", "n_new", "first_place", "live"]) form.on(`change:${name}`, showPlace);
@@ -424,6 +444,7 @@ function browserForm({ model, el, toolbarInto }) {
   showFilters();
   showRows();
   showPlace();
+  boxes.showComparison();
   form.onClose(() => clearTimeout(typing));
   return { close: form.close, ask: form.ask, toolbar: tools, filters, search, list, pager };
 }

@@ -24,6 +24,7 @@ const FIRST_ERROR = "first error";
 /**
  * Where in the queue it is, and what was said.
  * @typedef {object} LabelProgress
+ * @property {string} queue its name, or nothing
  * @property {number} position of the trace that is shown, from 0
  * @property {number} n_traces
  * @property {number} n_labelled
@@ -258,10 +259,11 @@ function labelForm({ model, el }) {
   function showProgress() {
     const now = model.get("progress");
     const { id } = model.get("shown");
-    place.textContent = [
+    const where = [
       id ? `${n(now.position + 1)} of ${n(now.n_traces)}` : count(now.n_traces, "trace"),
       `${n(now.n_labelled)} labelled by ${model.get("annotator")}`, ...(now.n_deleted ? [`${n(now.n_deleted)} deleted`] : []),
     ].join(" · ");
+    place.replaceChildren(...(now.queue ? [h("bdi", {}, now.queue), " · "] : []), where);
     bar.max = Math.max(now.n_traces - now.n_deleted, 1);
     bar.value = now.n_labelled;
     tally.replaceChildren(...now.counts.filter((one) => one.n).flatMap((one, at) => [at ? " · " : "", h("bdi", {}, one.text), ` ${n(one.n)}`]));

@@ -16,6 +16,11 @@ function offerTerms(form, name, input, search) {
   /** @type {number | undefined} */
   let waiting;
   let asked = 0;
+  let isNew = false;
+  function searchNow() {
+    isNew = false;
+    search();
+  }
   async function offer() {
     const mine = ++asked;
     /** @type {Reply<{suggestions: {value: string, label: string}[]}>} */
@@ -26,10 +31,14 @@ function offerTerms(form, name, input, search) {
   input.addEventListener("input", (event) => {
     const isChosen = !(event instanceof InputEvent) || event.inputType === "insertReplacementText";
     clearTimeout(waiting);
-    if (isChosen) search();
+    isNew = true;
+    if (isChosen) searchNow();
     waiting = setTimeout(offer, isChosen ? 0 : OFFER_MS);
   });
-  input.addEventListener("change", search);
+  input.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") searchNow();
+  });
+  input.addEventListener("change", () => isNew && searchNow());
   form.onClose(() => clearTimeout(waiting));
   return known;
 }

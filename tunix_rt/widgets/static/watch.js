@@ -16,6 +16,8 @@
  * @property {number} n_files
  * @property {string | null} last_at
  * @property {string[]} waiting files that are not complete yet
+ * @property {string[]} gone files that were read and are no longer there
+ * @property {string[]} shorter files that were cut, and read again from their start
  * @property {string} html the report
  * @property {Row[]} rows
  */
@@ -74,13 +76,15 @@ function watchForm({ model, el }) {
   }
 
   function showWhatCame() {
-    const { path: name, missing, every, n_files, last_at, waiting, html, rows } = model.get("shown");
+    const { path: name, missing, every, n_files, last_at, waiting, gone, shorter, html, rows } = model.get("shown");
     path.textContent = name;
     facts.replaceChildren(
       h("div", {}, n_files ? `${count(n_files, "file")} read` : "no files yet",
-        ...(last_at ? [" · last new data ", moment(last_at)] : []), ` · a look every ${n(every)} s`),
+        ...(last_at ? [" · last new data ", moment(last_at)] : []), ` · checked every ${n(every)} s`),
       ...(missing ? [h("div", {}, `${missing}; waiting for it`)] : []),
       ...(waiting.length ? [h("div", {}, `not complete yet: ${waiting.join(", ")}`)] : []),
+      ...(shorter.length ? [h("div", {}, `shorter than before, read again from the start: ${shorter.join(", ")}`)] : []),
+      ...(gone.length ? [h("div", {}, `no longer there, their traces stay: ${gone.join(", ")}`)] : []),
     );
     // Made by the package's own templates, which escape every text.
     const unfolded = [...report.querySelectorAll("details")].map((details) => details.open);

@@ -1,10 +1,8 @@
-"""`python -m tests.trainers FOLDER`: what an export writes, given to TRL itself: read, rendered, trained on.
+"""What an export writes, given to TRL itself: read, rendered, trained on.
 
-It runs by hand where `trl` and `datasets` are installed beside this package, without a network: the tokenizer and the
-models are made here and know nothing. Trainers that this TRL does not have are named.
+The tokenizer and the models are made here and know nothing. Trainers that this TRL does not have are named.
 """
 
-import argparse
 from collections.abc import Callable
 from importlib import import_module
 from importlib.resources import files
@@ -39,7 +37,7 @@ def _fill(store: rt.TraceStore) -> None:
             )
 
 
-def _tokenizer() -> Any:
+def tokenizer() -> Any:
     """A tokenizer of bytes with the chat template of Qwen 3, which renders reasoning by itself."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
@@ -49,11 +47,11 @@ def _tokenizer() -> Any:
     bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bare.decoder = decoders.ByteLevel()
     signs = {"pad_token": _SPECIAL[0], "eos_token": _SPECIAL[2], "additional_special_tokens": _SPECIAL}
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bare, **signs)
+    made = PreTrainedTokenizerFast(tokenizer_object=bare, **signs)
     template = files("trl") / "chat_templates" / "qwen3.jinja"
     if template.is_file():
-        tokenizer.chat_template = template.read_text(encoding="utf-8")
-    return tokenizer
+        made.chat_template = template.read_text(encoding="utf-8")
+    return made
 
 
 class _Work:
@@ -62,7 +60,7 @@ class _Work:
     def __init__(self, store: rt.TraceStore, folder: Path) -> None:
         self._store = store
         self._folder = folder
-        self.tokenizer = _tokenizer()
+        self.tokenizer = tokenizer()
 
     def exported(self, format: str) -> Any:
         """The rows of an export, as `datasets` reads a folder with it and its manifest."""
@@ -174,22 +172,14 @@ _CHECKS: dict[str, Callable[[_Work], None]] = {
 }
 
 
-def main() -> None:
-    """A line for each check; the first one that fails ends it with its traceback."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="an empty folder, or none, for the store and the files")
-    folder: Path = parser.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
+def check(folder: Path) -> None:
+    """A line for each export; the first one that fails ends it with its traceback."""
     store = rt.TraceStore(folder / "traces.duckdb")
     _fill(store)
-    for n, (name, check) in enumerate(_CHECKS.items()):
+    for n, (name, one) in enumerate(_CHECKS.items()):
         (folder / str(n)).mkdir()
         try:
-            check(_Work(store, folder / str(n)))
+            one(_Work(store, folder / str(n)))
             print(f"✓ {name}")  # noqa: T201 - this is what it is for
         except ImportError as error:
             print(f"– {name}: not in TRL {import_module('trl').__version__} ({error})")  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()
