@@ -27,7 +27,7 @@ def test_three_are_chosen_deleted_and_put_back_by_keyboard_alone(start_jupyter, 
     with jupyter.open("rows.ipynb") as page:
         jupyter.run_all(page)
         app = page.locator(".trt-app")
-        rows, place = app.locator(".trt-list tbody tr"), app.locator(".trt-place")
+        rows, place = app.locator(".trt-list tbody tr"), app.locator(".trt-pager .trt-place")
         expect(place).to_have_text("1–20 of 25", timeout=60_000)
         app.get_by_role("searchbox", name="Search in prompt, steps and answer").press("ArrowDown")
         # The last two of the page and the first of the next one: a range goes past its end.

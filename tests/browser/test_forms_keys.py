@@ -112,16 +112,14 @@ def test_what_a_screen_reader_is_told(start_jupyter, path):
           - columnheader "prompt"
           - columnheader "answer"
           - columnheader "steps"
-          - columnheader "size"
-          - columnheader "source"
       - rowgroup:
-        - row "just now 27 × 19? 513 1 23 mine" [selected]:
+        - row "Choose just now 27 × 19? 513 1" [selected]:
+          - gridcell "Choose":
+            - checkbox "Choose"
           - gridcell "just now"
           - gridcell "27 × 19?"
           - gridcell "513"
           - gridcell "1"
-          - gridcell "23"
-          - gridcell "mine"
     - navigation "Pages":
       - button "Newest traces" [disabled]
       - button "‹ Newer" [disabled]
