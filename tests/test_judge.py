@@ -1,5 +1,6 @@
 """Judges against a scripted server on this machine: what is stored of each reply, and what each fault does."""
 
+import functools
 import io
 import json
 import os
@@ -15,6 +16,7 @@ import tunix_rt as rt
 from examples.scripted_judge import ScriptedServer, part
 from tests.test_scorers import values
 from tunix_rt.judges import server as judge_server
+from tunix_rt.judges.asking import Asking
 from tunix_rt.store import progress_bar
 
 KEY = "sk-0123456789" + "abcdef" * 3
@@ -324,6 +326,32 @@ def test_an_interrupt_keeps_what_is_done_and_asks_nothing_twice(filled, serve):
     # The one that was under way is asked for again, and no other.
     assert len(set(asked)) == 25
     assert len(asked) == 26
+
+
+def test_an_interrupt_hands_over_what_was_answered_meanwhile():
+    def items():
+        yield from range(4)
+        while asking._done.qsize() < 4:
+            time.sleep(0.002)
+        raise KeyboardInterrupt
+
+    async def ask(_, item):
+        return rt.Score(value=item)
+
+    seen = []
+    server = functools.partial(judge_server.Server, "http://localhost", None, 1, 8, judge_server.Usage())
+    with Asking(server) as asking, pytest.raises(KeyboardInterrupt):
+        for found in asking.each(ask, items()):
+            seen.append(found)  # noqa: PERF402 - what came before the interrupt is the point
+    assert sorted(index for index, _ in seen) == [0, 1, 2, 3]
+
+
+def test_verdicts_before_a_refusal_are_stored(filled, serve):
+    server = serve(lambda _: verdict(True) if len(server.requests) < 4 else (401, {}, "expired"))
+    with pytest.raises(rt.JudgeUnavailable, match="expired") as raised:
+        filled.score(judge_of(server, concurrency=1), progress=False)
+    assert "stopped after 3 scored" in raised.value.__notes__[0]
+    assert values(filled, "judge") == ["1.0"] * 3
 
 
 def test_several_samples_are_one_score(make_trace, serve):
