@@ -35,6 +35,7 @@ FLOORS = {
     "trace_schema": 4,
     "store": 5,
     "health_checks": 6,
+    "judges": 6,
     "recording": 6,
     "server": 7,
     "widgets": 7,

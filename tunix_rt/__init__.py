@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tunix_rt.errors import (
         ExportFailed,
         IdAmbiguous,
+        JudgeUnavailable,
         MemoryLimitReached,
         QueryInvalid,
         SettingsInvalid,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         WorkerLost,
     )
     from tunix_rt.health_checks import Health, ServiceHealth, health
+    from tunix_rt.judges import Judge
     from tunix_rt.magics import load_ipython_extension, unload_ipython_extension
     from tunix_rt.model import Step, Trace, TraceRecord, TraceSummary
     from tunix_rt.recording import Recorder, record
@@ -84,11 +86,12 @@ _HOMES = {
     "analysis.statistics": "Estimate",
     "analysis": "Score",
     "errors": (
-        "ExportFailed IdAmbiguous MemoryLimitReached QueryInvalid SettingsInvalid SourceInvalid StoreBusy StoreDamaged "
-        "StoreFull StoreReadOnly StoreUnusable TraceInvalid TraceNotFound TraceTooLarge TunixRTError "
-        "WorkerLost"
+        "ExportFailed IdAmbiguous JudgeUnavailable MemoryLimitReached QueryInvalid SettingsInvalid SourceInvalid "
+        "StoreBusy StoreDamaged StoreFull StoreReadOnly StoreUnusable TraceInvalid TraceNotFound TraceTooLarge "
+        "TunixRTError WorkerLost"
     ),
     "health_checks": "Health ServiceHealth health",
+    "judges": "Judge",
     "magics": "load_ipython_extension unload_ipython_extension",
     "model": "Step Trace TraceRecord TraceSummary",
     "trace_schema": "json_schema",
@@ -118,6 +121,8 @@ __all__ = [
     "Groups",
     "Health",
     "IdAmbiguous",
+    "Judge",
+    "JudgeUnavailable",
     "LabelForm",
     "LoadReport",
     "MemoryLimitReached",

@@ -10,6 +10,7 @@
     ├── SourceInvalid     (ValueError)    a file or folder to load that is missing, empty or of no known format
     ├── MemoryLimitReached (MemoryError)  more memory is needed for this than `memory_limit` allows
     ├── WorkerLost        (RuntimeError)  a worker process ended, or was ended, before its work was done
+    ├── JudgeUnavailable  (ConnectionError) the server of a judge does not answer, or refuses the requests
     ├── ExportFailed      (OSError)       a file to export to that cannot be written
     └── StoreUnusable     (OSError)       the store's file cannot be opened: not a store, damaged, from a newer version
         ├── StoreBusy     (TimeoutError)  another process or too many threads hold it for longer than `pool_timeout`
@@ -162,6 +163,17 @@ class WorkerLost(TunixRTError, RuntimeError):
     def __init__(self, *args: Any, timed_out: bool = False) -> None:
         super().__init__(*args)
         self.timed_out = timed_out
+
+
+class JudgeUnavailable(TunixRTError, ConnectionError):
+    """The server of a judge does not answer, or refuses the requests; verdicts that were given before are stored.
+
+    `status` is the status of HTTP; None where there was no reply.
+    """
+
+    def __init__(self, *args: Any, status: int | None = None) -> None:
+        super().__init__(*args)
+        self.status = status
 
 
 class ExportFailed(TunixRTError, OSError):

@@ -227,3 +227,38 @@ def ratio(sums: Sequence[float], counts: Sequence[int]) -> Estimate:
     columns = [pa.array(sums, pa.float64()), pa.array(counts, pa.float64())]
     low, high = bootstrap(columns, lambda means: means[0] / means[1] if means[1] else None, value)
     return Estimate(value, low, high, len(counts))
+
+
+def prevalence(said: tuple[int, int], found: tuple[int, int], rejected: tuple[int, int]) -> Estimate:
+    """The true share of yes among items of which a judge with known errors says yes: (p + TNR − 1)/(TPR + TNR − 1).
+
+    `said` is its yes of all items; `found` and `rejected` are its right verdicts on items that are known to be yes and
+    to be no, each with their number. Rogan and Gladen (1978), kept within 0 and 1; the interval is Lang and Reiczigel's
+    (2014), which counts the errors of all three. The value is None where TPR + TNR ≤ 1: such a judge knows nothing.
+    """
+    n = said[1]
+    if not (n and found[1] and rejected[1]):
+        return Estimate(None, None, None, n)
+    p, tpr, tnr = (k / of for k, of in (said, found, rejected))
+    if tpr + tnr - 1 < _ROUNDING:
+        return Estimate(None, None, None, n)
+    value = _within((p + tnr - 1) / (tpr + tnr - 1))
+    if min(n, found[1], rejected[1]) < FEWEST:
+        return Estimate(value, None, None, n)
+    z2 = _Z * _Z
+    p = (said[0] + z2 / 2) / (n + z2)
+    tpr, tnr = ((k + 1) / (of + 2) for k, of in (found, rejected))
+    informed = tpr + tnr - 1
+    if informed < _ROUNDING:
+        return Estimate(value, None, None, n)
+    share = _within((p + tnr - 1) / informed)
+    of_tpr, of_tnr = tpr * (1 - tpr) / (found[1] + 2), tnr * (1 - tnr) / (rejected[1] + 2)
+    middle = share + 2 * z2 * (share * of_tpr - (1 - share) * of_tnr)
+    variance = p * (1 - p) / (n + z2) + share**2 * of_tpr + (1 - share) ** 2 * of_tnr
+    half = _Z * math.sqrt(variance) / informed
+    # The estimate is inside, also where it was kept within 0 and 1.
+    return Estimate(value, min(value, _within(middle - half)), max(value, _within(middle + half)), n)
+
+
+def _within(share: float) -> float:
+    return min(1.0, max(0.0, share))

@@ -51,15 +51,16 @@ class Judging:
         params: Mapping[str, Any] | None = None,
         workers: int = 0,
         timeout: float | None = None,
+        limit: int | None = None,
         progress: Progress = True,
         **filters: Unpack[FilterArgs],
     ) -> ScoreReport:
-        """Scores the traces that pass the filters and have no score under this key yet, and stores the scores.
+        """Scores the traces, or the newest `limit`, that pass the filters and have no score under this key yet.
 
         `scorer` is the name of a built-in one ("answer", "structure", "loop", …), whose options are `params`; a
         function of a trace (TraceRecord) that returns a number, a boolean, a label, None (unscorable) or a Score; a
-        reward function of TRL, tunix or open-r1, f(prompts, completions, **columns), with columns from meta; or an
-        object with `name`, `version`, `params` and `score(texts)`. Functions get `params` as keywords.
+        reward function of TRL, tunix or open-r1, f(prompts, completions, **columns), with columns of meta; a Judge; or
+        an object with `name`, `version`, `params` and `score(texts)`. Functions get `params` as keywords.
 
         The key is `name` (default: the function's), `version` (default: a hash of its source and closure) and `params`.
         An exception in the scorer, or a result that is not a score, is the reason `error` of that trace. What was
@@ -72,7 +73,7 @@ class Judging:
         return run(
             self._session,
             scoring_of(scorer, name=name, version=version, params=params),
-            Filters(**filters),
+            self._limited(limit, **filters),
             workers=workers,
             timeout=timeout,
             progress=progress,
@@ -137,17 +138,19 @@ class Judging:
         """
         return runs(self._session, Filters(**filters))
 
-    def agreement(self, a: str, b: str, **filters: Unpack[FilterArgs]) -> Agreement:
+    def agreement(self, a: Any, b: Any, **filters: Unpack[FilterArgs]) -> Agreement:
         """How two scorers agree: the confusion table with examples, kappa, and what a constant would reach.
 
-        Each is the name of a scorer (its current scores of complete traces) or a key of meta, such as `meta.correct`.
-        Booleans are compared with 0 and 1. Raises QueryInvalid for a scorer without scores, or more than 20 labels.
+        Each is the name of a scorer (its current scores of complete traces), an object with such a `name`, as a Judge,
+        or a key of meta, such as `meta.correct`. Booleans are compared with 0 and 1. Of two that say yes or no also TPR
+        and TNR beside the truth, and the share of yes without the errors. Raises QueryInvalid for a scorer without
+        scores, or more than 20 labels.
         """
-        return agreement(self._session, a, b, Filters(**filters))
+        return agreement(self._session, getattr(a, "name", a), getattr(b, "name", b), Filters(**filters))
 
-    def disagreements(self, a: str, b: str, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> Page:
+    def disagreements(self, a: Any, b: Any, *, limit: int = 20, **filters: Unpack[FilterArgs]) -> Page:
         """A page of the traces to which two scorers give different labels, newest first; as `agreement`."""
-        ids = disagreements(self._session, a, b, Filters(**filters))
+        ids = disagreements(self._session, getattr(a, "name", a), getattr(b, "name", b), Filters(**filters))
         return self.page(ids=ids, limit=limit, **NEWEST_FIRST)
 
     def select(
@@ -260,6 +263,13 @@ class Judging:
                 given.load(prompts, progress=progress)
             how: dict[str, Any] = {"n": n, "filters": selection, "progress": progress, "get_page": self.page}
             return overlap(self._session, given._session, **how)  # noqa: SLF001 - a store of this class
+
+    def _limited(self, limit: int | None, **filters: Unpack[FilterArgs]) -> Filters:
+        """The filters; with a limit, those of the newest traces that pass them now."""
+        chosen_by = Filters(**filters)
+        if limit is None:
+            return chosen_by
+        return Filters(ids=select(self._session, self.path, chosen_by, limit=limit, seed=None))
 
     def _judged(
         self, summaries: Sequence[TraceSummary], scorers: Sequence[str], keys: Sequence[str]

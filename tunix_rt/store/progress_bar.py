@@ -27,8 +27,13 @@ class Advance:
 
 
 @contextmanager
-def show_progress(progress: Progress, total: int, name: str, *, unit: str = " traces") -> Iterator[Advance]:
-    """An Advance to call with the amount done of `total` (0: unknown); `progress` is what the user passed."""
+def show_progress(
+    progress: Progress, total: int, name: str, *, unit: str = " traces", note: Callable[[], str] = str
+) -> Iterator[Advance]:
+    """An Advance to call with the amount done of `total` (0: unknown); `progress` is what the user passed.
+
+    `note` returns words to show beside the bar.
+    """
     if callable(progress):
         yield Advance(lambda done: progress(done, total))
         return
@@ -44,4 +49,9 @@ def show_progress(progress: Progress, total: int, name: str, *, unit: str = " tr
         disable=None if progress else True,
         **delay,
     ) as bar:
-        yield Advance(lambda done: bar.update(done - bar.n))
+
+        def show(done: int) -> None:
+            bar.set_postfix_str(note(), refresh=False)
+            bar.update(done - bar.n)
+
+        yield Advance(show)

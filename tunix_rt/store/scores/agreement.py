@@ -17,6 +17,7 @@ from tunix_rt.store.filters import Filters
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.scores.current import CURRENT_OF_TRACES
 from tunix_rt.store.scores.labels import PREFIX, words_of
+from tunix_rt.store.scores.verdict_rates import VerdictRates, truth_of, verdict_rates
 from tunix_rt.validation import short
 
 if TYPE_CHECKING:
@@ -83,23 +84,32 @@ class Agreement:
 
     `cells` is the confusion table: their labels, how many traces, ids of three; `n` traces in all. Estimates are
     `agreed`, the share with equal labels; `kappa`, Cohen's, which chance is taken out of; `constant`, what a scorer
-    would reach that always gives the most frequent label of `b`; and `precision`: where `a` says yes, and `b` yes or
-    no, the share of yes (None without such traces). It is that of all traces if `b` judged a random sample of them,
+    would reach that always gives the most frequent label of the truth; and `precision`: where `a` says yes, and `b` yes
+    or no, the share of yes (None without such traces). It is that of all traces if `b` judged a random sample of them,
     as a queue is; samples of one prompt count as independent. `only_a` and `only_b` traces were scored by one.
+
+    The truth is what a person says (`label:…`), else a key of meta, else `b`. Where a scorer is compared with a person
+    or the data, and both say yes or no, `rates` has its TPR and TNR, and the true share of yes; else it is None.
     """
 
-    def __init__(self, a: str, b: str, cells: list[Cell], only_a: int, only_b: int) -> None:
+    def __init__(
+        self, a: str, b: str, cells: list[Cell], *, only_a: int, only_b: int, rates: VerdictRates | None
+    ) -> None:
         self.a, self.b = a, b
         self.cells = cells
         self.only_a, self.only_b = only_a, only_b
+        self.rates = rates
         self.n = sum(cell.n for cell in cells)
         self.agreed = wilson(sum(cell.n for cell in cells if cell.a == cell.b), self.n)
         self.kappa: Estimate = kappa({(cell.a, cell.b): cell.n for cell in cells})
-        of_b: dict[str, int] = {}
+        truth = "a" if truth_of(a, b) == a != b else "b"
+        of_truth: dict[str, int] = {}
         for cell in cells:
-            of_b[cell.b] = of_b.get(cell.b, 0) + cell.n
-        self.most_frequent = max(of_b, key=lambda label: (of_b[label], label), default=None)
-        self.constant = wilson(max(of_b.values(), default=0), self.n)
+            label = getattr(cell, truth)
+            of_truth[label] = of_truth.get(label, 0) + cell.n
+        self.most_frequent = max(of_truth, key=lambda label: (of_truth[label], label), default=None)
+        self._most = max(of_truth.values(), default=0)
+        self.constant = wilson(self._most, self.n)
         of_yes = {cell.b: cell.n for cell in cells if cell.a == _YES}
         right, wrong = of_yes.get(_YES, 0), of_yes.get(_NO, 0)
         self.precision: Estimate | None = None
@@ -119,6 +129,7 @@ class Agreement:
             "constant": self.constant.to_dict(),
             "precision": None if self.precision is None else self.precision.to_dict(),
             "most_frequent": self.most_frequent,
+            "rates": None if self.rates is None else self.rates.to_dict(),
             "cells": [cell._asdict() for cell in self.cells],
         }
 
@@ -139,7 +150,9 @@ class Agreement:
         if not self.n:
             return [*facts, ("to do", f"nothing to compare: {self._missing}")]
         facts.append(("agreed", render.share(equal, self.n, self.agreed)))
-        if (sure := self.precision) and sure.value is not None:
+        # Of a person's yes it is the TPR of the other one, which follows.
+        is_tpr = self.rates is not None and self.rates.truth == self.a
+        if (sure := self.precision) and sure.value is not None and not is_tpr:
             said = f"{self.b} says yes in {render.share(round(sure.value * sure.n), sure.n, sure)}"
             unsure = f"; neither yes nor no in {sure.left_out:,}" if sure.left_out else ""
             facts.append((f"where {self.a} says yes", said + unsure))
@@ -148,9 +161,9 @@ class Agreement:
             if self.kappa.value is not None:
                 said = f"{self.kappa.value:.3f} (95 % interval {self.kappa.low:.3f} to {self.kappa.high:.3f})"
             facts.append(("kappa", f"{said}; 0 is what chance would reach, 1 is full agreement"))
-            n = sum(cell.n for cell in self.cells if cell.b == self.most_frequent)
-            facts.append((f"always {self.most_frequent}", f"would agree in {render.share(n, self.n, self.constant)}"))
-        return facts
+            would = f"would agree in {render.share(self._most, self.n, self.constant)}"
+            facts.append((f"always {self.most_frequent}", would))
+        return facts + (self.rates.facts if self.rates is not None else [])
 
     @property
     def _missing(self) -> str:
@@ -198,8 +211,9 @@ def agreement(session: Session, a: str, b: str, filters: Filters) -> Agreement:
         a,
         b,
         _readable(both),
-        sum(n for of_a, of_b, n, _ in rows if of_a is not None and of_b is None),
-        sum(n for of_a, of_b, n, _ in rows if of_a is None and of_b is not None),
+        only_a=sum(n for of_a, of_b, n, _ in rows if of_a is not None and of_b is None),
+        only_b=sum(n for of_a, of_b, n, _ in rows if of_a is None and of_b is not None),
+        rates=verdict_rates(a, b, (row[:3] for row in rows)),
     )
 
 

@@ -4,7 +4,7 @@ import functools
 import pickle
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Self
 
 import pyarrow as pa
@@ -60,7 +60,7 @@ class ScoringWorkers:
         if self._workers is not None:
             self._workers.close()
 
-    def scores(self, batches: Iterable[pa.RecordBatch]) -> Iterator[NewScore]:
+    def scores(self, batches: Iterable[pa.RecordBatch]) -> Generator[NewScore]:
         """The scores of all rows, in order; in this process where there are no workers.
 
         A trace that took longer than the time-out has the reason `timeout`, one that ended its worker twice `error`.

@@ -1,12 +1,13 @@
 """Scores the traces of a selection that have no score under a key: in order, in bounded memory, chunk by chunk."""
 
 import time
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
 from tunix_rt import render
-from tunix_rt.errors import TunixRTError
+from tunix_rt.errors import JudgeUnavailable, TunixRTError
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Advance, Progress, show_progress
@@ -31,7 +32,7 @@ class ScoreReport:
 
     `unscorable` counts by the reason, which is stored with the trace; a trace with the reason `error` or `timeout` has
     the message in its explanation, and `errors` has the first five, by id. The key is `scorer`, `version` and `params`
-    (JSON).
+    (JSON). `usage` counts what a judge has used: requests, tokens.
     """
 
     scorer: str
@@ -41,6 +42,7 @@ class ScoreReport:
     already_scored: int = 0
     unscorable: dict[str, int] = field(default_factory=dict)
     errors: dict[UUID, str] = field(default_factory=dict)
+    usage: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -61,6 +63,7 @@ class ScoreReport:
         facts += [("unscorable", f"{n:,}: {reason}") for reason, n in self.unscorable.items()]
         ids = render.short_ids([[str(trace_id)] for trace_id in self.errors])
         facts += [(f"error in {one}", said) for (one,), said in zip(ids, self.errors.values(), strict=True)]
+        facts += [(name.replace("_", " "), f"{n:,}") for name, n in self.usage.items()]
         return [*facts, ("seconds", f"{self.seconds:.1f}")]
 
     def __repr__(self) -> str:
@@ -135,17 +138,30 @@ def run(
         index = session.time_index(cursor)
         n_missing = Search(cursor, index, missing).count()
         report.already_scored = Search(cursor, index, filters).count() - n_missing
-    with scorers, show_progress(progress, n_missing, f"scoring {scoring.key.scorer}") as advance:
+    # What was used in worker processes is not known here.
+    usage = {} if workers else scoring.usage or {}
+    used = dict(usage)
+
+    def count_usage() -> str:
+        report.usage = {name: n - used[name] for name, n in usage.items()}
+        return ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in report.usage.items())
+
+    name = f"scoring {scoring.key.scorer}"
+    with scorers, show_progress(progress, n_missing, name, note=count_usage) as advance:
         run = _Run(session, scoring.key, report, advance)
         try:
-            for score in scorers.scores(scan(session, scoring.columns, missing, newest_first=False)):
-                run.take(score)
+            batches = scan(session, scoring.columns, missing, newest_first=False)
+            # What a judge has asked for is given up at once, and not when the traceback is forgotten.
+            with closing(scorers.scores(batches)) as scores:
+                for score in scores:
+                    run.take(score)
             run.store()
         except BaseException as error:
-            if not isinstance(error, TunixRTError):
+            if isinstance(error, JudgeUnavailable) or not isinstance(error, TunixRTError):
                 # An interrupt, or `progress` that raises; an error of the store would come again.
                 run.save()
             error.add_note(f"stopped after {report.counts}; scoring the same again continues from there")
             raise
+    count_usage()
     report.seconds = time.monotonic() - begun
     return report

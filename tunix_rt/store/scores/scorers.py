@@ -41,7 +41,7 @@ class Scoring(NamedTuple):
     """A scorer as a run uses it: its key, the columns that it reads, and the scores of a batch of them.
 
     `is_of_many`: the user's function is called with many traces at once. `timeout`: it must run in a worker, with this
-    number of seconds for a trace if the user has set no other.
+    number of seconds for a trace if the user has set no other. `usage` counts what the scorer has used, by name.
     """
 
     key: ScoreKey
@@ -49,6 +49,7 @@ class Scoring(NamedTuple):
     scores: Callable[[pa.RecordBatch], Iterator[NewScore]]
     is_of_many: bool = False
     timeout: float | None = None
+    usage: Mapping[str, int] | None = None
 
 
 def scoring_of(scorer: Any, *, name: str | None, version: str | None, params: Mapping[str, Any] | None) -> Scoring:
@@ -68,7 +69,9 @@ def scoring_of(scorer: Any, *, name: str | None, version: str | None, params: Ma
             getattr(scorer, "params", {}),
         )
         timeout = scorer.timeout if isinstance(scorer, MathAnswer) else None
-        return Scoring(key, _TEXT_COLUMNS, functools.partial(_scored_texts, scorer), timeout=timeout)
+        scores = _scored_together if callable(getattr(scorer, "score_many", None)) else _scored_texts
+        usage = getattr(scorer, "usage", None)
+        return Scoring(key, _TEXT_COLUMNS, functools.partial(scores, scorer), timeout=timeout, usage=usage)
     if not callable(scorer) or isinstance(scorer, type):
         raise QueryInvalid(
             f"{short(scorer)}: must be the name of a scorer, a function, or an object with name, version and score()"
@@ -105,7 +108,8 @@ def _key(name: Any, version: Any, params: Any) -> ScoreKey:
     return ScoreKey(name, version, text)
 
 
-def _scored_texts(scorer: Scorer, batch: pa.RecordBatch) -> Iterator[NewScore]:
+def _texts(batch: pa.RecordBatch) -> Iterator[tuple[int, str, Texts]]:
+    """The time, the id and the texts of each trace."""
     for start in range(0, len(batch), _ROWS_AT_ONCE):
         times, ids, prompts, steps, answers, metas = batch.slice(start, _ROWS_AT_ONCE).columns
         # The steps of all traces at once: 224,000 traces per second, where a list for each took 67,000.
@@ -113,12 +117,29 @@ def _scored_texts(scorer: Scorer, batch: pa.RecordBatch) -> Iterator[NewScore]:
         rows = (column.to_pylist() for column in (times, ids, prompts, steps.value_lengths(), answers, metas))
         for time, trace_id, prompt, n_steps, answer, meta in zip(*rows, strict=True):
             begin, end = end, end + n_steps
-            texts = Texts(prompt, contents[begin:end], answer, from_json(meta) if meta else {})
-            try:
-                result: Any = scorer.score(texts)
-            except FAILURES as error:
-                result = error_score(error)
-            yield new_score(time, trace_id, result)
+            yield time, trace_id, Texts(prompt, contents[begin:end], answer, from_json(meta) if meta else {})
+
+
+def _scored_texts(scorer: Scorer, batch: pa.RecordBatch) -> Iterator[NewScore]:
+    for time, trace_id, texts in _texts(batch):
+        try:
+            result: Any = scorer.score(texts)
+        except FAILURES as error:
+            result = error_score(error)
+        yield new_score(time, trace_id, result)
+
+
+def _scored_together(scorer: Any, batch: pa.RecordBatch) -> Iterator[NewScore]:
+    """By a scorer that gets all traces at once, and yields the index and the score of each, in the order it likes."""
+    open_keys: dict[int, tuple[int, str]] = {}
+
+    def texts() -> Iterator[Texts]:
+        for index, (time, trace_id, one) in enumerate(_texts(batch)):
+            open_keys[index] = time, trace_id
+            yield one
+
+    for index, result in scorer.score_many(texts()):
+        yield new_score(*open_keys.pop(index), result)
 
 
 def _scored_records(function: Callable[[TraceRecord], Any], batch: pa.RecordBatch) -> Iterator[NewScore]:
