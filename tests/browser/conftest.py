@@ -41,6 +41,17 @@ def start_jupyter(server: Server) -> Iterator[Callable[..., Jupyter]]:
         yield lambda app="lab", theme="light": opened.enter_context(server.opened(app, theme))
 
 
+# Where a test does the same in each theme and width, so that somebody looks at the pictures.
+_LOOKS = [("dark", 700), ("light", 1300)]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with a `theme` and a `width` runs once; once in each look where --screenshots asks for pictures."""
+    own = any("theme" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if {"theme", "width"} <= {*metafunc.fixturenames} and not own:
+        metafunc.parametrize(("theme", "width"), _LOOKS if metafunc.config.getoption("--screenshots") else _LOOKS[:1])
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--screenshots", metavar="FOLDER", help="keep pictures of what the browser tests show, to look at")
 

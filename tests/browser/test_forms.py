@@ -166,7 +166,6 @@ def test_a_file_of_30_mb_arrives_whole_with_its_progress(start_jupyter, path, tm
     assert rt.TraceStore(path).count() == 15_000
 
 
-@pytest.mark.parametrize(("theme", "width"), [("light", 1300), ("dark", 700)])
 def test_a_file_of_no_known_format_is_added_by_the_fields_chosen_in_the_form(
     start_jupyter, picture, path, tmp_path, theme, width
 ):
@@ -262,7 +261,6 @@ form = rt.FolderWatch(store, "runs", every=0.2)
 form"""
 
 
-@pytest.mark.parametrize(("theme", "width"), [("light", 1200), ("dark", 700)])
 def test_a_watched_folder_shows_what_comes_and_the_saved_notebook_what_came(start_jupyter, path, picture, theme, width):
     jupyter = start_jupyter("lab", theme)
     jupyter.write("watch.ipynb", WATCH.format(path=path))
@@ -338,7 +336,6 @@ def test_a_lost_kernel_is_told_and_the_saved_notebook_shows_the_page(start_jupyt
     assert "filters: text=answer 0" in (tmp_path / "forms.html").read_text()
 
 
-@pytest.mark.parametrize(("theme", "width"), [("light", 1200), ("dark", 700)])
 def test_the_notebook_of_the_forms_runs_and_shows_them(start_jupyter, picture, theme, width):
     jupyter = start_jupyter("lab", theme)
     shutil.copy(NOTEBOOK, jupyter.folder)

@@ -11,7 +11,6 @@ pytestmark = pytest.mark.browser
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "04_many_notebooks.ipynb"
 
 
-@pytest.mark.parametrize(("theme", "width"), [("light", 1200), ("dark", 700)])
 def test_runs_record_while_the_notebook_reads(start_jupyter, picture, theme, width):
     jupyter = start_jupyter("lab", theme)
     shutil.copy(NOTEBOOK, jupyter.folder)

@@ -13,7 +13,7 @@ QUICKSTART = Path(__file__).parents[2] / "notebooks" / "01_quickstart.ipynb"
 
 @pytest.mark.parametrize(
     ("app", "theme", "width"),
-    [("lab", "light", 1200), ("lab", "dark", 700), ("lab", "dark", 1200), ("notebook", "light", 700)],
+    [("lab", "dark", 1200), ("notebook", "light", 700)],
 )
 def test_the_quickstart_runs_and_shows_what_it_tells(start_jupyter, picture, app, theme, width):
     jupyter = start_jupyter(app, theme)

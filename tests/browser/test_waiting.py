@@ -18,7 +18,6 @@ def run_cell(page, n):
     page.keyboard.press("Control+Enter")
 
 
-@pytest.mark.parametrize(("theme", "width"), [("light", 1300), ("dark", 700)])
 def test_a_click_that_waits_blocks_no_cell_and_is_cancelled(start_jupyter, tmp_path, picture, theme, width):
     path = str(tmp_path / "traces.duckdb")
     fill(path, 30)
@@ -84,7 +83,6 @@ def test_a_long_search_is_cancelled_in_the_form(start_jupyter, tmp_path, picture
         expect(app.get_by_role("navigation").get_by_role("status")).to_have_text("21–30 of 30")
 
 
-@pytest.mark.parametrize(("theme", "width"), [("light", 1300), ("dark", 700)])
 def test_keys_and_values_are_offered_and_what_is_deleted_goes(start_jupyter, tmp_path, picture, theme, width):
     path = str(tmp_path / "traces.duckdb")
     fill(path, 5, reward=0.5, model="toy-1b")
