@@ -1,6 +1,7 @@
 """Simulate the rollouts of a training run, with troubles in known numbers, and write them as traces.
 
-    python examples/simulate_rollouts.py FILE.jsonl [--steps 6] [--prompts 8] [--samples 8] [--seed 0]
+    python examples/simulate_rollouts.py FILE.jsonl [--steps 6] [--every 1] [--prompts 8] [--samples 8] [--seed 0]
+                                         [--same-prompts]
 
 No model wrote them: problems, policy and troubles are drawn from the seed, and each row says so (`meta.generated`).
 `meta.planted` lists the flags that should find something in a rollout, `meta.loop` has the kind of a loop. So flags can
@@ -200,14 +201,20 @@ COPY_IN_GROUP_AT, COPY_ACROSS_AT = 28, 30
 MODEL = "simulated-policy"
 
 
-def simulate(n_steps: int, n_prompts: int, n_samples: int, seed: int) -> Iterator[dict[str, Any]]:
-    """The rows, in the native format: `n_steps` · `n_prompts` · `n_samples`, those of a prompt one behind the other."""
+def simulate(
+    n_steps: int, n_prompts: int, n_samples: int, seed: int, *, every: int = 1, is_same: bool = False
+) -> Iterator[dict[str, Any]]:
+    """The rows, in the native format: `n_steps` · `n_prompts` · `n_samples`, those of a prompt one behind the other.
+
+    The training steps are 0, `every`, 2 · `every`, …; each has other prompts, or, if `is_same`, the same ones.
+    """
     chance = random.Random(seed)
+    tasks = [problem(chance) for _ in range(n_prompts)] if is_same else []
     number = 0
     before: Rollout | None = None
     for training_step in range(n_steps):
-        for _ in range(n_prompts):
-            task, told = problem(chance), set()
+        for n in range(n_prompts):
+            task, told = tasks[n] if is_same else problem(chance), set()
             first: Rollout | None = None
             for sample in range(n_samples):
                 place, number = number % ROUND, number + 1
@@ -225,7 +232,7 @@ def simulate(n_steps: int, n_prompts: int, n_samples: int, seed: int) -> Iterato
                     rollout = before._replace(planted=("duplicate", "wrong"))
                 elif first is None:
                     first = rollout
-                yield row(task, rollout, training_step, sample)
+                yield row(task, rollout, training_step * every, sample)
             before = first or before
 
 
@@ -255,11 +262,14 @@ if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description="Write the rollouts of a simulated training run.")
     arguments.add_argument("file", type=Path, help="the file to write, JSON Lines")
     arguments.add_argument("--steps", type=int, default=6, help="training steps (default: 6)")
+    arguments.add_argument("--every", type=int, default=1, help="from a training step to the next (default: 1)")
     arguments.add_argument("--prompts", type=int, default=8, help="prompts in a training step (default: 8)")
     arguments.add_argument("--samples", type=int, default=8, help="samples of a prompt (default: 8)")
     arguments.add_argument("--seed", type=int, default=0, help="what is drawn (default: 0)")
+    arguments.add_argument("--same-prompts", action="store_true", help="each training step has the same prompts")
     given = arguments.parse_args()
-    rows = list(simulate(given.steps, given.prompts, given.samples, given.seed))
+    shape = (given.steps, given.prompts, given.samples, given.seed)
+    rows = list(simulate(*shape, every=given.every, is_same=given.same_prompts))
     given.file.write_text("".join(f"{json.dumps(one, ensure_ascii=False)}\n" for one in rows), encoding="utf-8")
     planted = Counter(flag for one in rows for flag in one["meta"]["planted"])
     print(f"{len(rows)} simulated rollouts written to {given.file}; planted: ", end="")

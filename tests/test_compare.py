@@ -230,6 +230,18 @@ def test_steps_that_differ_only_in_the_middle_are_not_equal():
     assert (one.kind, one.similarity < 1) == ("changed", True)
 
 
+def test_a_comparison_changes_nothing_of_the_traces_beside_it():
+    from tunix_rt.render.html import css
+
+    # All outputs of a notebook share one page, and its styles.
+    shared, own = (set(re.findall(r"\.(trt-[\w-]+)", css(name))) for name in ("style", "comparison"))
+    assert own
+    assert shared & own == set()
+    html = rt.compare(RIGHT, WRONG)._repr_html_()
+    badges = re.findall(r'trt-verdict trt-says-(\w+)" title=""><span aria-hidden="true">(.)</span> (\w+)', html)
+    assert badges == [("right", "✓", "right"), ("wrong", "✗", "wrong")]
+
+
 def test_anything_with_the_attributes_can_be_shown():
     from tunix_rt import render
 

@@ -228,3 +228,18 @@ def test_the_simulated_rollouts_have_the_troubles_that_the_script_says(tmp_path)
     assert all(f"{flag} {planted.count(flag)}" in said for flag in set(planted))
     assert (planted.count("loop"), planted.count("same_in_group"), planted.count("duplicate")) == (6, 2, 2)
     assert store.count(meta={"generated": "by examples/simulate_rollouts.py; no model wrote this"}) == 64
+
+
+def test_simulated_steps_have_other_prompts_or_the_same_ones(tmp_path):
+    command = [sys.executable, "-W", "error", ROOT / "examples" / "simulate_rollouts.py", tmp_path / "a.jsonl"]
+    command += ["--steps", "2", "--every", "100", "--prompts", "3", "--samples", "1"]
+
+    def prompts(*options):
+        subprocess.run([*command, *options], capture_output=True, check=True)
+        rows = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text(encoding="utf-8").splitlines()]
+        assert [row["meta"]["training_step"] for row in rows] == [0] * 3 + [100] * 3
+        return [row["prompt"] for row in rows]
+
+    others, same = prompts(), prompts("--same-prompts")
+    assert len(set(others)) == 6
+    assert (len(set(same)), same[:3]) == (3, same[3:])

@@ -4,7 +4,7 @@
 >>> trace = rt.Trace(prompt="27 × 19?", steps=["27 × 20 = 540", "540 − 27 = 513"], final_answer="513")
 
 In a notebook, `%load_ext tunix_rt` gives the magics `%traces`, `%trace`, `%%trace` and their like, and `rt.app(store)`
-shows the forms: browse, read and upload.
+shows the forms: browse, read and add.
 """
 
 from importlib import import_module

@@ -12,7 +12,7 @@
 %trace_flags            what to look at first: how many traces loop, are truncated, wrong, …
 %trace_export PATH      write traces, for a trainer or for exchange
 %trace_delete ID …      delete traces, by ids or filters
-%trace_app              the forms: browse, read, upload
+%trace_app              the forms: browse, read, add
 %%trace_sql             the SQL in the cell, over the table `traces`
 """
 
@@ -348,7 +348,7 @@ class TraceMagics(Magics):
     @line_magic
     @_reports_errors
     def trace_app(self, line: str) -> "TraceApp":
-        """Shows the forms: browse, read and upload the traces of the store; the result is a TraceApp.
+        """Shows the forms: browse, read and add traces; the result is a TraceApp.
 
         app = %trace_app -n 50 --source rollouts --meta "reward<0.5" --columns preview --columns meta.reward
         """

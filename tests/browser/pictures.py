@@ -1,10 +1,13 @@
 """`python -m tests.browser.pictures`: takes the README's pictures of the forms, in a real JupyterLab with Chromium."""
 
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
+import tunix_rt as rt
 from tests.browser.jupyter import find_chromium, launched, running
 
 FOLDER = Path(__file__).parents[2] / "notebooks" / "pictures"
@@ -12,10 +15,25 @@ _CELL = """import tunix_rt as rt
 store = rt.TraceStore("runs.duckdb")
 store.load(rt.examples.folder())
 rt.app(store)"""
+# The run of `notebooks/07_judge_a_run.ipynb`.
+_SIMULATED = ["--steps", "3", "--every", "100", "--prompts", "24", "--same-prompts"]
+_RUN = """import tunix_rt as rt
+store = rt.TraceStore({path!r})
+wrong = {{"training_step": 200, "score": {{"answer": False}}}}"""
+_ROWS = """rows = rt.TraceBrowser(store, columns=["preview", "verdict", "n_chars", "meta.reward"], limit=8, **wrong)
+rows.sort("n_chars", descending=True)
+rows.chosen_ids = [row["id"] for row in rows.shown["rows"][1:4]]
+rows"""
+_GROUPS = "rt.GroupBrowser(store, training_step=200, limit=12)"
+_LABELS = """store.queue("still wrong", n=30, **wrong)
+form = rt.LabelForm(store, "still wrong", words=("slip", "copied", "contradiction"), annotator="ada")
+for word in ("slip", "slip", "contradiction", "slip"):
+    form.label(word)
+form"""
 
 
 def main() -> None:
-    """One picture of the whole panel for each theme."""
+    """One picture of the whole panel for each theme, and one of each form in which something is done."""
     chromium = find_chromium()
     if chromium is None:
         raise SystemExit("no Chromium on this machine; install it")
@@ -36,6 +54,37 @@ def main() -> None:
                     expect(app.locator("mjx-container").first).to_be_visible()
                     page.mouse.move(0, 0)
                     app.screenshot(path=FOLDER / f"forms-{theme}.png")
+                jupyter.write("run.ipynb", _RUN.format(path=simulated_run(jupyter.folder)), _ROWS, _GROUPS, _LABELS)
+                with jupyter.open("run.ipynb", width=1300, height=1000) as page:
+                    jupyter.run_all(page)
+                    take(page, theme)
+
+
+def simulated_run(folder: Path) -> str:
+    """The path of a store with the rollouts, their verdicts and flags."""
+    script = rt.examples.folder() / "simulate_rollouts.py"
+    subprocess.run([sys.executable, script, folder / "run.jsonl", *_SIMULATED], check=True, capture_output=True)
+    with rt.TraceStore(folder / "run.duckdb") as store:
+        store.load(folder / "run.jsonl", progress=False)
+        store.score("answer", progress=False)
+        store.flag(progress=False)
+        return str(store.path)
+
+
+def take(page: Page, theme: str) -> None:
+    """The pictures of the chosen rows, of the groups with a sample that is read, and of the labels."""
+    groups = page.locator(".trt-groups")
+    table = groups.get_by_role("grid", name="Groups of samples")
+    table.get_by_role("button", name="wrong").nth(1).click(timeout=60_000)
+    expect(groups.get_by_role("region", name="The trace")).to_contain_text("expected 88")
+    for name, form in (
+        ("rows", page.get_by_role("region", name="Traces", exact=True)),
+        ("groups", groups),
+        ("labels", page.locator(".trt-labelling")),
+    ):
+        form.scroll_into_view_if_needed()
+        page.mouse.move(0, 0)
+        form.screenshot(path=FOLDER / f"{name}-{theme}.png")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from tunix_rt.render.humanize import count, prefix_length
 from tunix_rt.render.passages import LONG, SHOWN
 from tunix_rt.render.protocols import AlignedShape, ComparisonShape, SpanShape, StepShape, TraceShape
 from tunix_rt.render.text import indented, shortened, summary_text
+from tunix_rt.render.verdict import VERDICTS
 
 # By word, by shape and by colour, for readers who see only some of them.
 _KINDS = {
@@ -27,7 +28,6 @@ _ROWS_HTML = 1_000  # a notebook is saved with all of them: a megabyte or two
 _ROWS_TEXT = 100
 _NUMBERS = 12
 _NAME = 40  # characters of a name in a caption
-_VERDICTS = {True: "✓ right", False: "✗ wrong", None: "? unknown"}
 
 
 class _Cell(NamedTuple):
@@ -74,7 +74,7 @@ def comparison_html(comparison: ComparisonShape) -> Markup:
             if table.rows
         ],
         sides=[f"{letter} · {said}" for letter, said in zip("AB", _sides(comparison), strict=True)],
-        verdicts=[(_VERDICTS[one], one) for one in comparison.verdicts],
+        verdicts=[VERDICTS[one] for one in comparison.verdicts],
         prompt=_different(comparison.prompt, comparison.a.prompt, comparison.b.prompt),
         folds=list(_folds(rows)),
         n_more=len(comparison.steps) - len(rows),

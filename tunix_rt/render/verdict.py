@@ -27,6 +27,9 @@ class Verdict(NamedTuple):
         return self.word != "unknown"
 
 
+VERDICTS = {True: Verdict("right", "✓", ""), False: Verdict("wrong", "✗", ""), None: Verdict("unknown", "?", "")}
+
+
 class Judged(NamedTuple):
     """What is known of a trace, in texts of one line; what is not known is empty."""
 
@@ -79,15 +82,11 @@ def judged(meta: Mapping[str, Any] | None, scores: Mapping[str, ScoreShape]) -> 
 def _verdict(correct: object, scores: Mapping[str, ScoreShape]) -> Verdict:
     score = scores.get(_ANSWER)
     if score is not None and score.value is not None:
-        return _RIGHT._replace(by="score answer") if score.value > 0 else _WRONG._replace(by="score answer")
+        return VERDICTS[score.value > 0]._replace(by="score answer")
     if isinstance(correct, bool):
-        return _RIGHT._replace(by="meta.correct") if correct else _WRONG._replace(by="meta.correct")
+        return VERDICTS[correct]._replace(by="meta.correct")
     why = visible(score.reason) if score is not None and score.reason else "not scored"
-    return Verdict("unknown", "?", why)
-
-
-_RIGHT = Verdict("right", "✓", "")
-_WRONG = Verdict("wrong", "✗", "")
+    return VERDICTS[None]._replace(by=why)
 
 
 def _expected(value: object, score: ScoreShape | None) -> str:

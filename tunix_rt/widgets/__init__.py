@@ -1,4 +1,4 @@
-"""The forms: browse, read and upload traces in the notebook, each alone or all in one panel.
+"""The forms: browse, read and add traces in the notebook, each alone or all in one panel.
 
     app ─ TraceApp ┬ TraceBrowser   the list: search, filters, pages, live mode
                    ├ TraceViewer    one trace: plain, Markdown, JSON

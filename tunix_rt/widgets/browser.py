@@ -395,4 +395,4 @@ def _nothing(page: Page) -> str:
     if page.filters:
         why = f": {render.visible(page.note)}" if page.note else ""
         return f"No trace matches the search and the filters{why}."
-    return "No traces yet. Upload a file or load an example, or add some in the next cell: store.add(…), store.load(…)."
+    return "No traces yet. Add a file or an example, or call store.load(…) or store.add(…) in the next cell."

@@ -18,7 +18,7 @@ from tunix_rt.widgets.viewer import TraceViewer
 
 
 class TraceApp(Form):
-    """Browse, read and upload the traces of a store; `selected` is the trace that is shown.
+    """Browse and read the traces of a store, and add some; `selected` is the trace that is shown.
 
     `list_width` is how much of the width the list beside the trace has, in percent.
     """
@@ -116,7 +116,7 @@ class TraceApp(Form):
 def app(
     store: TraceStore | None = None, *, limit: int = 20, columns: Iterable[str] = (), **filters: Unpack[FilterArgs]
 ) -> TraceApp:
-    """The forms over a store (default: the default one), to browse, read and upload traces.
+    """The forms over a store (default: the default one), to browse, read and add traces.
 
     `filters` are as for `page`; `limit` and `columns` are the rows of a page and what the list shows of each trace.
     """
