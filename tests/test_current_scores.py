@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
 import tunix_rt as rt
@@ -95,8 +96,10 @@ def test_the_shell_the_magics_and_http_show_them(judged):
     try:
         shell.run_line_magic("trace_store", str(judged.path))
         page = shell.run_line_magic("traces", "-n 1 --scores quality --scores loop")
-        offered = shell.magics_manager.registry["TraceMagics"]._offered("traces", "--scores", "")
+        line = "%traces --scores "
+        with provisionalcompleter():
+            offered = {one.text for one in shell.Completer.completions(line, len(line))}
     finally:
         shell.run_line_magic("unload_ext", "tunix_rt")
     assert page[0].scores.keys() == {"quality", "loop"}
-    assert {"answer", "loop", "duplicate"} <= set(offered)
+    assert {"answer", "loop", "duplicate"} <= offered
