@@ -260,3 +260,7 @@ def test_a_wheel_carries_the_examples_the_templates_and_the_front_ends(tmp_path)
         check=True,
     ).stdout
     assert said == f"{tmp_path / 'site' / 'tunix_rt' / '__init__.py'} 9 True True\n"
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 180
