@@ -6,6 +6,7 @@ import runpy
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from types import SimpleNamespace
 
@@ -120,7 +121,9 @@ def test_trl_s_reward_functions_make_one_rollout_with_all_rewards(run):
         for function in functions[:2]:
             assert function(**of_trl(answer=["1", "2"])) == [2.0, 3.0]
         assert run.store.count(meta={"mode": mode}) == 0
-        assert asyncio.run(functions[2](**of_trl(answer=["1", "2"])))[0] is None
+        # As TRL does it; and this thread may have a browser's loop.
+        with ThreadPoolExecutor() as pool:
+            assert pool.submit(asyncio.run, functions[2](**of_trl(answer=["1", "2"]))).result()[0] is None
         end()
         one, other = run.store.records(newest_first=False, meta={"mode": mode})
         assert one.payload.meta["rewards"] == {"short": 2.0, "short_2": 2.0, "judged": None}
