@@ -107,7 +107,7 @@ def test_an_empty_store_says_what_to_do(front, store):
     form = rt.TraceBrowser(store)
     end = front(form)
     assert end.state["shown"]["rows"] == []
-    assert "Upload a file or load an example" in end.state["shown"]["empty"]
+    assert "Add a file or an example" in end.state["shown"]["empty"]
     for action in ("next", "previous", "last", "first", "look"):
         end.do(action)
     end.do("move", by=1)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import duckdb
 
 import tunix_rt as rt
-from tests.processes import start
+from tests.processes import PATIENCE, start
 from tests.torture.cases import CASES
 
 _HANGS_SECONDS = 90
@@ -65,6 +65,7 @@ class Run:
         case = CASES[self._case]
         adders = [self._start("add") for _ in range(n_adders)]
         others = [self._start(what) for what in ("read", *case.others)]
+        self._await_first_trace()
         end = time.monotonic() + seconds
         due = time.monotonic() + self.draw.uniform(0.3, seconds / 2)
         while time.monotonic() < end:
@@ -76,6 +77,14 @@ class Run:
         (self.top / "stop").touch()
         for process in [*adders, *others]:
             self._await(process)
+
+    def _await_first_trace(self) -> None:
+        """On a busy machine the processes take longer to start than a short run lasts."""
+        given_up = time.monotonic() + PATIENCE
+        while time.monotonic() < given_up:
+            if any("added\t" in file.read_text() for file in self._notes.iterdir()):
+                return
+            time.sleep(0.05)
 
     def linked(self) -> Path:
         """A grave with the store's files under other names, which keep what is still written to them."""
