@@ -13,10 +13,19 @@ _server.set_forkserver_preload(["tunix_rt.store", "tunix_rt.store.ingest.load", 
 PATIENCE = 120
 
 
+class Program(subprocess.Popen):
+    """A process that ends with the test that started it: Popen would wait for one that hangs, and for ever."""
+
+    def __exit__(self, kind, *more):
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, *more)
+
+
 def python(program, *arguments, **options):
     """A new Python that runs the program: what it does from its first import to its exit is seen."""
     command = [sys.executable, "-W", "error", "-W", _FORK_WITH_THREADS, "-c", program, *map(str, arguments)]
-    return subprocess.Popen(command, **options)
+    return Program(command, **options)
 
 
 # Python 3.12 warns of every fork with threads, which is what data loaders do and what is tested here.

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import tunix_rt as rt
-from tests.processes import PATIENCE, python
+from tests.processes import PATIENCE, Program, python
 from tests.test_status_form import HOLD
 from tunix_rt.render.characters import width
 
@@ -33,7 +33,7 @@ def surroundings(**more):
 
 def start(*words, **options):
     streams = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
-    return subprocess.Popen([*COMMAND, *map(str, words)], text=True, **streams | {"env": surroundings()} | options)
+    return Program([*COMMAND, *map(str, words)], text=True, **streams | {"env": surroundings()} | options)
 
 
 def run(*words, input=None, status=0, **options):

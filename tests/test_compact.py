@@ -3,11 +3,11 @@
 import re
 import signal
 import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.processes import python
 from tunix_rt.store.engine.clock import new_ids
 from tunix_rt.store.engine.rows import NewRow, encode, insert, to_microseconds, to_table
 from tunix_rt.store.upkeep import compact as compacting
@@ -39,10 +39,6 @@ for n in range(20):
     assert len(ids) == len(set(ids)) == int(sys.argv[2]), len(ids)
     assert len(store.page(limit=100)) == 100
 """
-
-
-def python(program, *arguments, **options):
-    return subprocess.Popen([sys.executable, "-W", "error", "-c", program, *map(str, arguments)], **options)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 import tunix_rt as rt
+from tests.processes import Program
 from tunix_rt.store.engine import schema
 
 # Of a DuckDB file.
@@ -42,7 +43,7 @@ def test_a_backup_is_consistent_while_others_write(store, tmp_path):
         "    store.add(rt.Trace(prompt=str(n), steps=['s'], final_answer='a'))\n"
         "    print(n, flush=True)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", program, str(store.path)], stdout=subprocess.PIPE) as writer:
+    with Program([sys.executable, "-c", program, str(store.path)], stdout=subprocess.PIPE) as writer:
         for n in range(5):
             acknowledged = int(writer.stdout.readline())
             path = store.backup(tmp_path / f"{n}.duckdb")

@@ -14,6 +14,7 @@ import duckdb
 import pytest
 
 import tunix_rt as rt
+from tests.processes import python
 from tunix_rt.store.engine import lease
 
 ADD_MANY_TIMES = """
@@ -33,10 +34,6 @@ with store.hold():
     print("held", flush=True)
     sys.stdin.read()
 """
-
-
-def python(program, *arguments, **options):
-    return subprocess.Popen([sys.executable, "-W", "error", "-c", program, *map(str, arguments)], **options)
 
 
 @pytest.mark.slow

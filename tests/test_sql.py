@@ -394,7 +394,8 @@ def test_a_damaged_store_is_no_fault_of_the_query(store, make_trace):
             call()
 
 
-# Sends SIGINT when the main thread has been in one call for a while, which is then one of DuckDB's.
+# Sends SIGINT when the main thread has been in one call for a while, which is then one of DuckDB's; and again, for on a
+# busy machine that may have been another call.
 INTERRUPT = """
 import os, signal, sys, threading, time
 import tunix_rt as rt
@@ -406,7 +407,9 @@ def interrupt():
         n = n + 1 if here == last else 0
         last = here
         time.sleep(0.005)
-    os.kill(os.getpid(), signal.SIGINT)
+    while True:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10)
 path, endless = sys.argv[1:3]
 store = rt.TraceStore(path)
 store.add(rt.Trace(prompt="p", steps=["s"], final_answer="a"))
