@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from tests.front_end import FrontEnd
     from tests.served import Served
+    from tunix_rt.widgets import TraceBrowser
 
 CI = bool(os.environ.get("CI"))
 # How many examples a property test draws, and a slow one; in CI they are the same each time. No test asserts a time;
@@ -125,6 +126,17 @@ def front(monkeypatch: pytest.MonkeyPatch) -> Iterator[type["FrontEnd"]]:
     record(monkeypatch)
     yield FrontEnd
     close_all()
+
+
+@pytest.fixture
+def form(filled: rt.TraceStore, front: type["FrontEnd"]) -> "TraceBrowser":
+    """The list of 25 traces as a form, with pages of 10; they have been counted."""
+    from tests.front_end import settled
+
+    form = rt.TraceBrowser(filled, limit=10)
+    front(form).wait(n_found=25)
+    settled()
+    return form
 
 
 @pytest.fixture

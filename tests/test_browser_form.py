@@ -9,15 +9,6 @@ import tunix_rt as rt
 from tests.front_end import n_widgets, numbers, place, settled
 
 
-@pytest.fixture
-def form(filled, front):
-    """A form with pages of 10, that has been counted."""
-    form = rt.TraceBrowser(filled, limit=10)
-    front(form).wait(n_found=25)
-    settled()
-    return form
-
-
 def test_the_pages_turn_from_python(form):
     assert (numbers(form), place(form)) == ([*range(24, 14, -1)], (0, 25))
     form.next()

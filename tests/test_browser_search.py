@@ -10,15 +10,6 @@ from tests.front_end import n_widgets, numbers, place, settled
 HOSTILE = "<img src=x onerror=alert(1)>\x1b[2J\u202edrowssap\x00"
 
 
-@pytest.fixture
-def form(filled, front):
-    """A form with pages of 10, that has been counted."""
-    form = rt.TraceBrowser(filled, limit=10)
-    front(form).wait(n_found=25)
-    settled()
-    return form
-
-
 def test_searching_shows_the_newest_that_match(front, form):
     form.next()
     end = front(form)

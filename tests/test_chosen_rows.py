@@ -3,15 +3,7 @@
 import pytest
 
 import tunix_rt as rt
-from tests.front_end import numbers, place, settled
-
-
-@pytest.fixture
-def form(filled, front):
-    form = rt.TraceBrowser(filled, limit=10)
-    front(form).wait(n_found=25)
-    settled()
-    return form
+from tests.front_end import numbers, place
 
 
 def ids(form, *numbers):

@@ -234,7 +234,8 @@ def prevalence(said: tuple[int, int], found: tuple[int, int], rejected: tuple[in
 
     `said` is its yes of all items; `found` and `rejected` are its right verdicts on items that are known to be yes and
     to be no, each with their number. Rogan and Gladen (1978), kept within 0 and 1; the interval is Lang and Reiczigel's
-    (2014), which counts the errors of all three. The value is None where TPR + TNR ≤ 1: such a judge knows nothing.
+    (2014), which counts the errors of all three. The value is None where TPR + TNR ≤ 1: the
+    verdicts of such a judge say nothing.
     """
     n = said[1]
     if not (n and found[1] and rejected[1]):

@@ -73,7 +73,7 @@ class Labels:
         for label in self._labels:
             if word in (label.lower(), label.lower() + "."):
                 return Score(label=label)
-        raise Unreadable(f"the verdict {short(found)} is none of the labels")
+        raise Unreadable(f"the verdict {short(found)} is not one of the labels")
 
 
 class Range:
@@ -112,7 +112,7 @@ class FirstWrongStep:
 
 
 class WrongSteps:
-    """All wrong steps; the value is whether there is none, the evidence has their indices."""
+    """The indices of all wrong steps, as evidence; the value says whether every step is right."""
 
     words = "the list of the numbers of all wrong steps, as [0, 2], or [] if no step is wrong"
     schema: Mapping[str, Any] = {"type": "array", "items": {"type": "integer", "minimum": 0}}
@@ -132,7 +132,8 @@ class Model:
 
     def __init__(self, model: type[BaseModel], field: str | None) -> None:
         known = list(model.model_fields)
-        name = known[0] if field is None and len(known) == 1 else field or "verdict"
+        only = known[0] if field is None and len(known) == 1 else None
+        name = only or field or "verdict"
         if name not in known:
             raise QueryInvalid(
                 f"field={short(name)}: must be the field of {model.__name__} that is the value: {', '.join(known)}"
