@@ -205,7 +205,7 @@ class TraceBrowser(ChosenRows, ColumnsOfRows):
             n_new = self.store.count(**self._from(since))
         page = self.picture()
         gone = self._gone([*page, *([self.selected] if self.selected else [])])
-        with self._action_lock:
+        with self.lane.lock:
             self.n_new = n_new
             if page is self.page:
                 self._take_away(gone)
@@ -354,7 +354,7 @@ class TraceBrowser(ChosenRows, ColumnsOfRows):
                     return
                 n_found = self.store.count(**filters)
                 n_newer = None if newer is None else self.store.count(**newer)
-                with self._action_lock:
+                with self.lane.lock:
                     if self._count_wanted is wanted:
                         if n_newer is not None and self._point == _NOT_KNOWN:
                             self._point = n_newer

@@ -100,11 +100,6 @@ class Form(anywidget.AnyWidget):
 
         self.lane.do(apply)
 
-    @property
-    def _action_lock(self) -> Any:
-        """What the traits are changed under, where several threads change them."""
-        return self.lane.lock
-
     @action(aside=True, watch=True)
     def interrupt(self) -> None:
         """Ends what the form's actions wait for, or search: each fails as "cancelled", and leaves things as they were.

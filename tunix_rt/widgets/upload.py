@@ -165,7 +165,7 @@ class UploadForm(OpeningForm):
     @action(aside=True)
     def load_mapped(self) -> None:
         """Loads the files of the first of `unread` by its mapping."""
-        with self._action_lock:
+        with self.lane.lock:
             unread = self._first_unread()
             if not unread.is_complete:
                 raise QueryInvalid("no field is chosen for the prompt, nor for what the model wrote; choose one first")
@@ -180,7 +180,7 @@ class UploadForm(OpeningForm):
                     total = report
                 else:
                     total.include(report)
-                    with self._action_lock:
+                    with self.lane.lock:
                         self.reports.remove(report)
                     total.source = unread.name
                     self._show_reports()
@@ -255,7 +255,7 @@ class UploadForm(OpeningForm):
         ]
         report.tried = {origin.named(file): why for file, why in report.tried.items()}
         report.help = {origin.named(file): why for file, why in report.help.items()}
-        with self._action_lock:
+        with self.lane.lock:
             self.reports = [*self.reports, report][-_KEPT_REPORTS:]
             self._show_reports()
         return report
@@ -267,7 +267,7 @@ class UploadForm(OpeningForm):
             if not error.fields:
                 continue
             one = origin._replace(path=path, name=origin.named(path))
-            with self._action_lock:
+            with self.lane.lock:
                 kept = {name: how[name] for name in ("known", "encoding")}
                 alike = [unread for unread in self.unread if (unread.fields, unread.how) == (error.fields, kept)]
                 if alike:
@@ -277,7 +277,7 @@ class UploadForm(OpeningForm):
                     self.unread.append(Unread(one, error, how=kept, trace_max_bytes=limit))
             held.append(path)
         if held:
-            with self._action_lock:
+            with self.lane.lock:
                 self._show_unread()
         return held
 

@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
 import duckdb
 
 # A waiting task notices that it was interrupted after at most this long.
 _SLICE_SECONDS = 0.1
+_One = TypeVar("_One")
 
 
 class Task:
@@ -22,15 +24,15 @@ class Task:
     | state | changed by |
     |---|---|
     | `interrupted` | any thread, under `_lock` |
-    | `_cursors`: those of its queries | its own threads, under `_lock` |
-    | `_waits`: what it waits for, each since when | its own threads, under `_lock` |
+    | `cursors`: those of its queries | its own threads, under `_lock` |
+    | `waits`: what it waits for, each since when | its own threads, under `_lock` |
     """
 
     def __init__(self) -> None:
         self.interrupted = False
         self._lock = threading.Lock()
-        self._cursors: list[duckdb.DuckDBPyConnection] = []
-        self._waits: list[tuple[float, Callable[[], object]]] = []
+        self.cursors: list[duckdb.DuckDBPyConnection] = []
+        self.waits: list[tuple[float, Callable[[], object]]] = []
 
     @contextmanager
     def begun(self) -> Iterator[None]:
@@ -45,35 +47,25 @@ class Task:
         """Ends the task at the next occasion; one that is between two queries needs to be interrupted again."""
         with self._lock:
             self.interrupted = True
-            for cursor in self._cursors:
+            for cursor in self.cursors:
                 cursor.interrupt()
 
     def waits_for(self, seconds: float) -> object | None:
         """What it has been waiting for, for at least so many seconds: a process, mostly; None if for nothing."""
         with self._lock:
-            holders = [holder for since, holder in self._waits if time.monotonic() - since >= seconds]
+            holders = [holder for since, holder in self.waits if time.monotonic() - since >= seconds]
         return holders[-1]() if holders else None
 
     @contextmanager
-    def _within(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    def listing(self, some: list[_One], one: _One) -> Iterator[None]:
+        """Around what `one` of the lists says of the task."""
         with self._lock:
-            self._cursors.append(cursor)
+            some.append(one)
         try:
             yield
         finally:
             with self._lock:
-                self._cursors.remove(cursor)
-
-    @contextmanager
-    def _waiting(self, holder: Callable[[], object]) -> Iterator[None]:
-        wait = (time.monotonic(), holder)
-        with self._lock:
-            self._waits.append(wait)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._waits.remove(wait)
+                some.remove(one)
 
 
 _current: ContextVar[Task | None] = ContextVar("tunix_rt task", default=None)
@@ -98,7 +90,7 @@ def querying(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
     if task is None:
         yield
         return
-    with task._within(cursor):  # noqa: SLF001 - of this file
+    with task.listing(task.cursors, cursor):
         yield
 
 
@@ -109,7 +101,7 @@ def waiting(holder: Callable[[], object]) -> Iterator[None]:
     if task is None:
         yield
         return
-    with task._waiting(holder):  # noqa: SLF001 - of this file
+    with task.listing(task.waits, (time.monotonic(), holder)):
         yield
 
 
