@@ -74,3 +74,10 @@ def test_what_cannot_be_kept_is_not_deleted(scored, monkeypatch):
     with pytest.raises(rt.StoreReadOnly):
         rt.TraceStore(scored.path, read_only=True).delete(where="true", undoable=True)
     assert deletion.undo() == 1
+
+
+def test_what_is_deleted_is_what_is_kept_also_where_a_second_look_would_choose_others(scored):
+    before = everything(scored)
+    some = scored.delete(where="random() < 0.5", undoable=True)
+    assert 0 < len(some) < len(before[0])
+    assert (some.undo(), everything(scored)) == (len(some), before)

@@ -37,6 +37,9 @@ def test_keys_are_offered_the_most_frequent_first_and_then_their_values(judged):
     assert offered(judged, "rew") == ["reward"]
     assert offered(judged, "reward") == ["reward=0.5", "reward=-1", "!reward", "reward"]
     assert suggestions(judged.sql, "meta", "reward")[0].label == "2 of the newest 1,000"
+    labels = {one.value: one.label for one in suggestions(judged.sql, "meta", "truncated")}
+    assert (judged.count(), labels["truncated"]) == (3, "1 of the newest 1,000")
+    assert labels["!truncated"] == "2 of the newest 1,000"
     assert offered(judged, "reward<") == ["reward<0.5", "reward<-1"]
     assert offered(judged, "reward<1, model!=") == ["reward<1, model!=toy-2", 'reward<1, model!="toy, the 1st"']
     # Texts have an order, too, but none that a person looks for; an object and a list are no values.

@@ -27,6 +27,7 @@ from (select coalesce(json_extract(meta, ?), json_extract(meta, ?)) as value fro
 where value is not null and json_type(value) not in ('OBJECT', 'ARRAY')
 group by value::varchar order by n desc, 1 limit {_MOST_OFFERED}
 """
+_N_NEWEST = f"{_NEWEST} select 'newest', count(*) from newest"
 _OF_NEWEST = "from scores semi join newest on id = trace_id where step is null"
 _SCORERS = (
     f"{_NEWEST} select scorer, count(distinct trace_id) as n {_OF_NEWEST} group by scorer order by n desc, scorer"
@@ -70,7 +71,8 @@ def suggestions(sql: Sql, name: str, text: str) -> list[Suggestion]:
         values = _counted(sql, _VALUES if of_meta else _SCORES, *parameters)
         found += _terms(quoted(key), sign, values, is_score=not of_meta)
         if not sign:
-            found.append((f"!{quoted(key)}", NEWEST - keys[key] if of_meta else 0))
+            n_without = _counted(sql, _N_NEWEST)["newest"] - keys[key] if of_meta else 0
+            found.append((f"!{quoted(key)}", n_without))
     if not sign:
         found += [(quoted(one), n) for one, n in keys.items() if key in one]
     return [

@@ -104,6 +104,9 @@ def delete_traces(
     clause, values = with_ids(ids) if ids else filters.clause()
     with session.transaction() as cursor, filters.query_errors(cursor, session.path, changing=True):
         kept = _keep(cursor, clause, values) if undoable else None
+        if kept is not None:
+            # Exactly these: a `where` with random() would choose others now.
+            clause, values = with_ids(kept.ids)
         if ids:
             times = delete(cursor, ids, store=path)
             delete_orphans(cursor, min(times), max(times))
