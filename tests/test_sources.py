@@ -292,9 +292,9 @@ def test_samples_show_what_was_read_also_when_it_was_known(store):
         (rt.Trace(**ROW), "Trace: is one trace; store.add"),
     ],
 )
-def test_what_there_is_nothing_to_load_from_is_told(store, given, told):
+def test_what_there_is_nothing_to_load_from_is_told(same_store, given, told):
     with pytest.raises(rt.SourceInvalid) as caught:
-        store.load(given)
+        same_store.load(given)
     assert str(caught.value).startswith(told)
 
 
