@@ -278,6 +278,7 @@ def test_a_pair_with_a_tag_in_its_text_leaves_its_partner_alone(store, make_trac
     assert manifest["left_out"] == {"<think> or </think> in its text": 1, "no partner in its group": 1}
 
 
+@pytest.mark.slow
 def test_many_pairs_are_read_in_chunks(store, make_trace, exported):
     store.add_many(sample(make_trace, f"{n}", f"{n % 900}?", correct=n < 900) for n in range(1_800))
     assert exported("preference")[0] == [pair(f"{n}", f"{n + 900}", f"{n}?") for n in range(900)]
