@@ -109,11 +109,15 @@ def ended(process):
     return process.wait(PATIENCE)
 
 
-def _fork(*given):
-    # The server, which stays, and all that it forks measure no coverage.
+def ensure_server():
+    """Starts the process that others are forked from, where it does not run; they all measure no coverage."""
     coverage = {name: os.environ.pop(name) for name in set(os.environ) - set(without_coverage())}
     forkserver.ensure_running()
     os.environ.update(coverage)
+
+
+def _fork(*given):
+    ensure_server()
     process = _server.Process(target=_run, args=given, daemon=True)
     process.start()
     return process
