@@ -49,22 +49,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 examples(test)
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Coverage counts what the fast tests run, in this process and its children."""
-    # The others would take half as long again.
-    measured = sys.modules["coverage"].Coverage.current() if "coverage" in sys.modules else None
-    if measured is None or not any(map(item.get_closest_marker, ("browser", "crash", "slow"))):
-        return (yield)
-    children = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("COVERAGE_")}
-    measured.stop()
-    try:
-        return (yield)
-    finally:
-        measured.start()
-        os.environ.update(children)
-
-
 # A shell has what it starts in the background, and all that this starts, ignore Ctrl-C, which tests send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -166,6 +150,22 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     yield folder
     settled()
     assert list(folder.iterdir()) == []
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Coverage counts what the fast tests run, in this process and its children."""
+    # The others would take half as long again.
+    measured = sys.modules["coverage"].Coverage.current() if "coverage" in sys.modules else None
+    if measured is None or not any(map(item.get_closest_marker, ("browser", "crash", "slow"))):
+        return (yield)
+    children = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("COVERAGE_")}
+    measured.stop()
+    try:
+        return (yield)
+    finally:
+        measured.start()
+        os.environ.update(children)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
