@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CI = bool(os.environ.get("CI"))
 # How many examples a property test draws, and a slow one; in CI they are the same each time. No test asserts a time;
 # where examples share a store or a file, that is meant.
-PROFILES = {"everyday": (50, 20), "ci": (100, 20), "weekly": (1_500, 1_500)}
+PROFILES = {"everyday": (50, 20), "ci": (300, 20), "weekly": (1_500, 1_500)}
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if CI else "everyday")
 for name, (examples, _) in PROFILES.items():
     hypothesis.settings.register_profile(
