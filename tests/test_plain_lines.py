@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tunix_rt as rt
+from tests.made_ready import apart
 from tunix_rt.formats import READABLE, Reading, Row, found_in
 from tunix_rt.store.engine.rows import encode_parts
-from tunix_rt.store.ingest.encoding import Encoded, all_encoded, encoded
+from tunix_rt.store.ingest.chunk import Chunk
+from tunix_rt.store.ingest.encoding import all_encoded, encoded
 from tunix_rt.store.ingest.plain_lines import PlainLines
 
 MOST = 30_000
@@ -85,10 +87,14 @@ def by_the_reader(line):
 
 @given(drawn=st.lists(lines(), min_size=1, max_size=8))
 def test_what_duckdb_accepts_is_what_a_trace_accepts(plain_lines, drawn):
-    for line, one in zip(drawn, plain_lines.among(drawn), strict=True):
+    found, fields = plain_lines.among(drawn)
+    assert (fields is None) == (None in found)
+    for n, (line, one) in enumerate(zip(drawn, found, strict=True)):
         if one is not None:
             [by_reader] = by_the_reader(line)
             assert (*encode_parts(one.body, one.meta, MOST), one.id, one.created_at, ()) == by_reader[1:]
+            if fields is not None:
+                assert fields[n].as_py() == json.loads(one.body)
 
 
 TRACE = {
@@ -136,10 +142,11 @@ def test_which_lines_are_plain(plain_lines):
         b"\xff",
         b"",
     ]
-    found = plain_lines.among([*plain, None, *others])
+    found, fields = plain_lines.among([*plain, None, *others])
+    assert fields is None
     assert [one is not None for one in found] == [True] * len(plain) + [False] * (1 + len(others))
     # Bytes that are not text, among the others, send all of them to the reader.
-    assert plain_lines.among([compact(TRACE), compact(TRACE).replace(b"line", b"\xff\xfe")]) == [None, None]
+    assert plain_lines.among([compact(TRACE), compact(TRACE).replace(b"line", b"\xff\xfe")]) == ([None, None], None)
 
 
 def test_a_large_export_comes_back_as_it_was(tmp_path, plain_lines):
@@ -148,7 +155,8 @@ def test_a_large_export_comes_back_as_it_was(tmp_path, plain_lines):
     path = tmp_path / "out.jsonl"
     store.export(path)
     written = path.read_bytes().splitlines()
-    assert None not in plain_lines.among(written)
+    found, fields = plain_lines.among(written)
+    assert (None in found, len(fields)) == (False, 200)
     # A row that is not valid, one with the id of another trace, and one more that is not valid keep their order.
     taken = written[0].replace(b'"final_answer":"4"', b'"final_answer":"5"')
     path.write_bytes(b"\n".join([*written, b'{"prompt":1}', taken, b"[]"]))
@@ -163,9 +171,5 @@ def test_a_large_export_comes_back_as_it_was(tmp_path, plain_lines):
             one_by_one = [encoded(found, most) for found in reading]
         with Reading(path) as reading:
             together = list(all_encoded(reading, most, None))
-        assert [kept(one) for one in together] == [kept(one) for one in one_by_one]
-    assert {type(one) for one in together} == {rt.Rejection, Encoded}
-
-
-def kept(one):
-    return one if isinstance(one, rt.Rejection) else (one.row.line, *one[1:])
+        assert list(apart(together)) == list(apart(one_by_one))
+    assert {type(one) for one in together} == {rt.Rejection, Chunk}
