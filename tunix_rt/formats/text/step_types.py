@@ -108,7 +108,9 @@ RULES = (
         r"(?:ok(?:ay)?|alright|all right|hmm+)[,.]? (?:so )?(?:i|we)(?: need to| have to| have this|['’]ve got this)\b",
     ),
     # The calculator marks of GSM8K, and sums that are worked out.
-    _rule("compute", "holds", r"<<[^<>\n]{1,80}=[^<>\n]{1,40}>>", _SUM),
+    _rule("compute", "holds", r"<<[^<>\n]{1,80}=[^<>\n]{1,40}>>"),
+    # Apart: a pattern that begins with a text is found faster.
+    _rule("compute", "holds", _SUM),
     _rule(
         "plan",
         "first",
