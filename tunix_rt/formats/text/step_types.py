@@ -157,7 +157,22 @@ def step_type(content: str) -> str:
     >>> step_type("Let x be the number of cranes.")
     'step'
     """
-    content = content.strip().lower()
+    return type_in_small_letters(small_letters(content))
+
+
+def small_letters(text: str) -> str:
+    """The text with A to Z in small letters, and as long as before: the rules know no other letters.
+
+    `lower()` took a quarter of the time of all rules where a text has other signs.
+    """
+    if text.isascii():
+        return text.lower()
+    return text.encode(errors="surrogatepass").lower().decode(errors="surrogatepass")
+
+
+def type_in_small_letters(content: str) -> str:
+    """The type of a step by its text in small letters."""
+    content = content.strip()
     ends = content if len(content) <= 2 * _ENDS else f"{content[:_ENDS]}\n{content[-_ENDS:]}"
     opening = _OPENING.match(ends)
     words = opening.end() if opening else 0

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from tunix_rt.formats import Row
 from tunix_rt.store.engine.clock import new_ids, new_times
-from tunix_rt.store.engine.rows import LARGE_ROW_BYTES, LARGE_ROWS_BYTES, Line
+from tunix_rt.store.engine.rows import LARGE_ROW_BYTES, LARGE_ROWS_BYTES, Line, columns, uuids
 from tunix_rt.store.ingest.dedup import Duplicates
 from tunix_rt.store.scores.facts import CarriedScore
 
@@ -110,8 +110,14 @@ class Chunk:
         """Whether its rows are large on average."""
         return self.n_bytes > len(self.bodies) * LARGE_ROW_BYTES
 
+    def table(self) -> pa.Table:
+        """The rows of a complete chunk as `insert` takes them."""
+        fields = self._all_fields
+        bodies = self.bodies if fields is None else fields
+        return columns(self.ids, self.times, uuids(self.digests), self.metas, bodies)
+
     @property
-    def all_fields(self) -> pa.ChunkedArray | None:
+    def _all_fields(self) -> pa.ChunkedArray | None:
         """What DuckDB has read all bodies as; None where it has not."""
         return pa.chunked_array(self.fields) if self.fields and sum(map(len, self.fields)) == len(self) else None
 
@@ -139,7 +145,7 @@ class Chunk:
         some.given = {i - start: given for i, given in self.given.items() if start <= i < stop}
         some.scores = {i - start: scores for i, scores in self.scores.items() if start <= i < stop}
         some.n_scores = sum(map(len, some.scores.values()))
-        if (fields := self.all_fields) is not None:
+        if (fields := self._all_fields) is not None:
             some.fields = fields[part].chunks
         some.copy_numbers = None if self.copy_numbers is None else self.copy_numbers[part]
         return some

@@ -34,6 +34,11 @@ _CHECKED_ROWS = 10_240
 _FEW_BYTES = 2**20
 
 
+# A row on its way to a worker: of a text its file, line, text, and whether it is spoiled; of another its pickle, empty
+# where it cannot be sent.
+_Sent = bytes | tuple[str, int, bytes, bool]
+
+
 class EncodedScore(NamedTuple):
     """A score ready to be stored, from a row of its own: its row, the 16 bytes of its trace's id, and the score."""
 
@@ -183,10 +188,10 @@ def _by_workers(
     reader = pickle.dumps(Format(reading.format.name, "", "", reading.format.reader))
     pending: deque[list[Row | Rejection]] = deque()
 
-    def tasks() -> Iterator[tuple[bytes, int, dict[str, Any] | None, list[bytes]]]:
-        for rows, pickled in _batches(reading.rows()):
+    def tasks() -> Iterator[tuple[bytes, int, dict[str, Any] | None, list[_Sent]]]:
+        for rows, sent in _batches(reading.rows()):
             pending.append(rows)
-            yield reader, trace_max_bytes, meta, pickled
+            yield reader, trace_max_bytes, meta, sent
 
     for found in workers.map(f"{__name__}:encoded_batch", tasks()):
         rows = pending.popleft()
@@ -203,41 +208,54 @@ def _by_workers(
                 yield one
 
 
-def _batches(rows: Iterable[Row | Rejection]) -> Iterator[tuple[list[Row | Rejection], list[bytes]]]:
+def _batches(rows: Iterable[Row | Rejection]) -> Iterator[tuple[list[Row | Rejection], list[_Sent]]]:
     batch: list[Row | Rejection] = []
-    pickled: list[bytes] = []
+    sent: list[_Sent] = []
     n_bytes = 0
     for row in rows:
-        # One by one: how large a row of values is, is known afterwards.
-        try:
-            pickled.append(pickle.dumps(row, pickle.HIGHEST_PROTOCOL))
-        except RecursionError:
-            # Nested more deeply than pickle goes: it is read in this process.
-            pickled.append(b"")
         batch.append(row)
-        n_bytes += len(pickled[-1])
+        if isinstance(row, Row) and row.raw is not None:
+            sent.append((row.file, row.line, row.raw, row.is_spoiled))
+            n_bytes += len(row.raw)
+        else:
+            # One by one: how large a row of values is, is known afterwards.
+            sent.append(_pickled(row))
+            n_bytes += len(sent[-1])
         if n_bytes >= _BATCH_BYTES or len(batch) == _BATCH_ROWS:
-            yield batch, pickled
-            batch, pickled, n_bytes = [], [], 0
+            yield batch, sent
+            batch, sent, n_bytes = [], [], 0
     if batch:
-        yield batch, pickled
+        yield batch, sent
+
+
+def _pickled(row: Row | Rejection) -> bytes:
+    try:
+        return pickle.dumps(row, pickle.HIGHEST_PROTOCOL)
+    except RecursionError:
+        # Nested more deeply than pickle goes: it is read in this process.
+        return b""
 
 
 def encoded_batch(
-    task: tuple[bytes, int, dict[str, Any] | None, list[bytes]],
+    task: tuple[bytes, int, dict[str, Any] | None, list[_Sent]],
 ) -> list[Chunk | EncodedScore | Rejection | int]:
-    """What a worker does: all in the pickled rows, made ready; in place of a row that it was not given, its index."""
-    pickled_format, trace_max_bytes, meta, rows = task
+    """What a worker does: all in the rows, made ready; in place of a row that it was not given, its index."""
+    pickled_format, trace_max_bytes, meta, sent = task
     reader = pickle.loads(pickled_format)  # noqa: S301 - see workers.py
-    return list(_together(_read_pickled(rows, reader, trace_max_bytes, meta)))
+    return list(_together(_read_sent(sent, reader, trace_max_bytes, meta)))
 
 
-def _read_pickled(
-    rows: Sequence[bytes], reader: Format, trace_max_bytes: int, meta: dict[str, Any] | None
+def _read_sent(
+    sent: Sequence[_Sent], reader: Format, trace_max_bytes: int, meta: dict[str, Any] | None
 ) -> Iterator[Encoded | EncodedScore | Rejection | int]:
-    for index, pickled in enumerate(rows):
-        if not pickled:
+    for index, given in enumerate(sent):
+        if not given:
             yield index
             continue
-        for found in found_in(pickle.loads(pickled), reader):  # noqa: S301 - see workers.py
+        if isinstance(given, bytes):
+            row = pickle.loads(given)  # noqa: S301 - see workers.py
+        else:
+            file, line, raw, is_spoiled = given
+            row = Row(file, line, raw=raw, is_spoiled=is_spoiled)
+        for found in found_in(row, reader):
             yield encoded(found, trace_max_bytes, meta)

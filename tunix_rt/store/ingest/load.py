@@ -25,7 +25,7 @@ from tunix_rt.formats import (
 )
 from tunix_rt.formats.containers.encodings import checked_encoding
 from tunix_rt.paths import size_of
-from tunix_rt.store.engine.rows import Line, columns, insert, uuids
+from tunix_rt.store.engine.rows import Line, insert
 from tunix_rt.store.engine.session import Session
 from tunix_rt.store.ingest.chunk import CHUNK_ROWS, CHUNK_SCORE_ROWS, Chunk, Encoded
 from tunix_rt.store.ingest.dedup import Duplicates, MovedIds
@@ -281,8 +281,7 @@ class Loading:
     def _store_at_once(self, chunk: Chunk) -> None:
         with self._session.transaction() as cursor:
             homes = find_homes(cursor, chunk, adds_all=self._duplicates is None)
-            bodies = chunk.bodies if chunk.all_fields is None else chunk.all_fields
-            table = columns(chunk.ids, chunk.times, uuids(chunk.digests), chunk.metas, bodies)
+            table = chunk.table()
             if gone := homes.stored | homes.taken:
                 table = table.filter([index not in gone for index in range(len(table))])
             insert(cursor, table)
