@@ -10,6 +10,7 @@ import tunix_rt as rt
 from tests.made_ready import apart
 from tunix_rt.formats import READABLE, Reading, Row, found_in
 from tunix_rt.store.engine.rows import encode_parts
+from tunix_rt.store.ingest import chunk, encoding
 from tunix_rt.store.ingest.chunk import Chunk
 from tunix_rt.store.ingest.encoding import all_encoded, encoded
 from tunix_rt.store.ingest.plain_lines import PlainLines
@@ -173,3 +174,22 @@ def test_a_large_export_comes_back_as_it_was(tmp_path, plain_lines):
             together = list(all_encoded(reading, most, None))
         assert list(apart(together)) == list(apart(one_by_one))
     assert {type(one) for one in together} == {rt.Rejection, Chunk}
+
+
+def test_chunks_of_lines_read_by_duckdb_and_by_python_keep_their_order(tmp_path, monkeypatch):
+    for name, value in {"_FEW_BYTES": 1, "_CHECKED_ROWS": 5}.items():
+        monkeypatch.setattr(encoding, name, value)
+    monkeypatch.setattr(chunk, "CHUNK_ROWS", 7)
+    written = [changed(prompt=f"{n} é", trace_version="1.1", final_answer=None if n % 2 else "4") for n in range(27)]
+    # In another notation: its chunk is parsed again. Before and behind it are some that are not; one is a large row.
+    written[17] = json.dumps({**TRACE, "prompt": "17 é"}).encode()
+    written[22] = changed(prompt="22 é" + "x" * 40_000)
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b"\n".join(written))
+    store = rt.TraceStore(tmp_path / "a.duckdb")
+    assert store.load(path).added == 27
+    assert [one.payload for one in store.records(newest_first=False)] == [rt.Trace.from_json(one) for one in written]
+    again = store.load(path)
+    assert (again.added, again.already_stored) == (0, 27)
+    previews = store.sql("select preview, n_steps, n_chars from traces order by created_at").arrow().to_pylist()
+    assert previews[0] == {"preview": "0 é", "n_steps": 3, "n_chars": 3 + 3 * 6 + 1}

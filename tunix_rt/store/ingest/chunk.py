@@ -106,6 +106,11 @@ class Chunk:
         )
 
     @property
+    def room(self) -> int:
+        """How many more rows fit, unless they are large."""
+        return CHUNK_ROWS - len(self)
+
+    @property
     def has_large_rows(self) -> bool:
         """Whether its rows are large on average."""
         return self.n_bytes > len(self.bodies) * LARGE_ROW_BYTES

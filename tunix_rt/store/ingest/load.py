@@ -27,7 +27,7 @@ from tunix_rt.formats.containers.encodings import checked_encoding
 from tunix_rt.paths import size_of
 from tunix_rt.store.engine.rows import Line, insert
 from tunix_rt.store.engine.session import Session
-from tunix_rt.store.ingest.chunk import CHUNK_ROWS, CHUNK_SCORE_ROWS, Chunk, Encoded
+from tunix_rt.store.ingest.chunk import CHUNK_SCORE_ROWS, Chunk, Encoded
 from tunix_rt.store.ingest.dedup import Duplicates, MovedIds
 from tunix_rt.store.ingest.encoding import EncodedScore, all_encoded, checked_meta
 from tunix_rt.store.ingest.homes import find_homes, times_of
@@ -233,7 +233,7 @@ class Loading:
             self.report.sample(Line(body, meta))
         start = 0
         while start < len(found):
-            stop = min(len(found), start + (1 if found.has_large_rows else CHUNK_ROWS - len(self._chunk)))
+            stop = min(len(found), start + (1 if found.has_large_rows else self._chunk.room))
             self._chunk.extend(found.slice(start, stop))
             start = stop
             if self._chunk.is_full():
