@@ -183,7 +183,7 @@ def test_chunks_of_lines_read_by_duckdb_and_by_python_keep_their_order(tmp_path,
     written = [changed(prompt=f"{n} é", trace_version="1.1", final_answer=None if n % 2 else "4") for n in range(27)]
     # In another notation: its chunk is parsed again. Before and behind it are some that are not; one is a large row.
     written[17] = json.dumps({**TRACE, "prompt": "17 é"}).encode()
-    written[22] = changed(prompt="22 é" + "x" * 40_000)
+    written[22] = changed(prompt="22 é" + "x" * 49_000)
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"\n".join(written))
     store = rt.TraceStore(tmp_path / "a.duckdb")

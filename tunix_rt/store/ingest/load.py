@@ -231,9 +231,11 @@ class Loading:
     def _take_together(self, found: Chunk) -> None:
         for body, meta in zip(found.bodies[:KEPT_SAMPLES], found.metas, strict=False):
             self.report.sample(Line(body, meta))
+        # About a megabyte of large rows at a time.
+        most = max(1, len(found) * 2**20 // found.n_bytes) if found.has_large_rows else len(found)
         start = 0
         while start < len(found):
-            stop = min(len(found), start + (1 if found.has_large_rows else self._chunk.room))
+            stop = min(len(found), start + min(most, self._chunk.room))
             self._chunk.extend(found.slice(start, stop))
             start = stop
             if self._chunk.is_full():
