@@ -171,7 +171,7 @@ class Recorder:
         return cast("_Function", at_once)
 
     def flush(self) -> None:
-        """Returns when all rollouts are on disk, also those that wait for a function that was wrapped and not called."""
+        """Returns when all rollouts are on disk, also those that wait for a function that was not called."""
 
         def work() -> None:
             with self._lock:

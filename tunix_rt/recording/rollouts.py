@@ -113,7 +113,7 @@ class Rows:
 
     def row(self, prompt: Any, completion: Any, facts: dict[str, Any], shared: Mapping[str, Any]) -> NewRow:
         """The row of a rollout, with its own facts and those of the run; TraceInvalid where it is not one."""
-        prompt, completion = (_storable(text) for text in (prompt, completion))
+        prompt, completion = (storable_value(text) for text in (prompt, completion))
         for text in (prompt, completion):
             if isinstance(text, TraceInvalid):
                 raise text
@@ -137,7 +137,7 @@ class Rows:
         meta: dict[str, Any] = {}
         extra: dict[str, Any] = {}
         for name, item in facts.items():
-            value = _storable(item)
+            value = storable_value(item)
             if isinstance(value, TraceInvalid):
                 self._tell(name, f"{name} was left out: {value}")
             elif name not in _NUMBERS:
@@ -203,13 +203,13 @@ def snapshot(value: Any) -> Any:
         return error
 
 
-def _storable(value: Any) -> Any:
+def storable_value(value: Any) -> Any:
     """An untrained model writes any byte: what cannot be stored is replaced, as decoders do, not the rollout lost."""
     if isinstance(value, str):
         return value if storable(value) else _UNSTORABLE.sub("\ufffd", value)
     if isinstance(value, list):
-        return [_storable(item) for item in value]
-    return {name: _storable(item) for name, item in value.items()} if isinstance(value, dict) else value
+        return [storable_value(item) for item in value]
+    return {name: storable_value(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
 def _number(value: Any) -> int | float | None:
