@@ -15,7 +15,7 @@ _ASKED, _EPOCHS = 3, 2
 
 def evaluate(folder: Path) -> None:
     """Asks the mock model some sums, twice each."""
-    from inspect_ai import Task, eval
+    import inspect_ai
     from inspect_ai.dataset import Sample
     from inspect_ai.model import ModelOutput, ModelUsage, get_model
     from inspect_ai.scorer import match
@@ -30,7 +30,7 @@ def evaluate(folder: Path) -> None:
             yield output
             n += 1
 
-    task = Task(
+    task = inspect_ai.Task(
         dataset=[Sample(id=f"sum-{n}", input=f"{n} + {n}?", target=str(2 * n)) for n in range(_ASKED)],
         solver=[chain_of_thought(), generate()],
         scorer=match(),
@@ -38,12 +38,12 @@ def evaluate(folder: Path) -> None:
         name="sums",
     )
     model = get_model("mockllm/model", custom_outputs=replies())
-    (log,) = eval(task, model=model, log_dir=str(folder / "logs"), display="none")
+    (log,) = inspect_ai.eval(task, model=model, log_dir=str(folder / "logs"), display="none")
     assert log.status == "success", log.error
 
 
 def check(folder: Path) -> None:
-    """Each epoch of each sample once, the same as in the log; without the variable, and without a store, it runs too."""
+    """Each epoch of each sample once, as in the log; without the variable, or a store, the evaluation runs too."""
     path = folder / "inspect.duckdb"
     assert not _run(folder / "off", None)
     assert not path.exists()

@@ -1,6 +1,7 @@
 """verl's own loader and reward manager call the reward function of the example: each rollout is in the store once."""
 
 import os
+import time
 from pathlib import Path
 
 import tunix_rt as rt
@@ -13,7 +14,7 @@ _SAMPLES = 2
 
 def check(folder: Path) -> None:
     """Each rollout with its reward and its answer; its reasoning is split from it. Marks of a template are none."""
-    import numpy
+    import numpy as np
     import torch
     from omegaconf import OmegaConf
     from verl import DataProto
@@ -44,9 +45,9 @@ def check(folder: Path) -> None:
     data = DataProto.from_dict(
         tensors={"prompts": prompts, "responses": responses, "attention_mask": mask},
         non_tensors={
-            "data_source": numpy.array(["sums"] * len(rows), dtype=object),
-            "reward_model": numpy.array([{"ground_truth": "4"} for _ in rows], dtype=object),
-            "extra_info": numpy.array([{"question": one, "index": n} for n, (one, _) in enumerate(rows)], dtype=object),
+            "data_source": np.array(["sums"] * len(rows), dtype=object),
+            "reward_model": np.array([{"ground_truth": "4"} for _ in rows], dtype=object),
+            "extra_info": np.array([{"question": one, "index": n} for n, (one, _) in enumerate(rows)], dtype=object),
         },
     )
     scores = NaiveRewardManager(words, num_examine=0, compute_score=function)(data).sum(-1).tolist()
@@ -63,8 +64,6 @@ def check(folder: Path) -> None:
 
 def _wait_for(store: rt.TraceStore, n: int) -> None:
     """The recorder is in the loaded module, and writes soon."""
-    import time
-
     ends = time.monotonic() + 30
     while store.count() < n and time.monotonic() < ends:
         time.sleep(0.1)

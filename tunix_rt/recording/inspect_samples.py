@@ -67,7 +67,7 @@ def register(store: str) -> None:
     samples = Samples(None if store == "1" else store)
 
     @hooks(name="tunix_rt", description=f"finished samples are added to {samples.run.store.path}")
-    class TraceStoreHook(Hooks):
+    class TraceStoreHook(Hooks):  # type: ignore[misc]  # Any, where Inspect is not installed
         async def on_task_start(self, data: TaskStart) -> None:
             samples.task_began(data.eval_id, data.spec)
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid, TunixRTError
@@ -222,14 +222,14 @@ class TrajectoryStore:
         about = {} if growth.metadata is None else growth.metadata[1]
         steps = [growth.steps[number] for number in sorted(growth.steps)]
         document = plain({"schema_version": "ATIF", "agent": {}} | about | {"steps": [fields for _, fields in steps]})
-        (found,) = _READER.found(Row("", 0, value=document))
+        # Kept below; by its own, the reader would recognise a trace that this package wrote.
+        document.pop("extra", None)
+        (found,) = cast("list[Found]", [*_READER.found(Row("", 0, value=document))])
         own = {"id": name, "metadata": growth.metadata and [*growth.metadata], "steps": [[*step] for step in steps]}
-        if isinstance(found, Found):
-            meta = self._meta | {key: item for key, item in found.meta.items() if item is not None}
-            found = found._replace(meta=meta, extra={"trajectory": own})
-            trace = draft_of(found, Row("", 0, value={}), _SOURCE).trace
-            return new_row(trace, self.store.settings.trace_max_bytes)
-        raise TypeError(f"{type(found).__name__} is not what a trajectory is read as")
+        meta = self._meta | {key: item for key, item in found.meta.items() if item is not None}
+        found = found._replace(meta=meta, extra={"trajectory": own})
+        trace = draft_of(found, Row("", 0, value={}), _SOURCE).trace
+        return new_row(trace, self.store.settings.trace_max_bytes)
 
     def _stored(self, names: Any) -> tuple[dict[str, _Growth], dict[str, list[str]]]:
         """What is stored of these trajectories, the later over the earlier, and the ids of their traces."""
