@@ -37,6 +37,7 @@ FLOORS = {
     "health_checks": 6,
     "judges": 6,
     "recording": 6,
+    "inspect_hook": 7,
     "server": 7,
     "widgets": 7,
     "magic_completion": 7,
