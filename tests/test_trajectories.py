@@ -1,261 +1,374 @@
-"""google/tunix's store of trajectories: each clause of its contract, and that nothing acknowledged is lost.
+"""Trajectories of agents that work on code, and exports of tracing: SWE-agent, OpenHands, LangSmith, Langfuse."""
 
-The classes here have the fields of those in its repository that matter; `python -m tests.trainers` runs its own tests.
-"""
+import json
+import tarfile
+from pathlib import Path
 
-import pickle
-import resource
-import sys
-import threading
-from contextlib import contextmanager
-from types import ModuleType
-
-import pydantic
 import pytest
+from hypothesis import given
 
-import tunix_rt as rt
-from tests.processes import PATIENCE, python
-from tunix_rt.recording import trajectories
+from tests.spoiled import only_refuses, read, spoiled
+from tunix_rt.formats import READABLE, Row
 
-
-class TrajectoryMetadata(pydantic.BaseModel, extra="forbid"):
-    trajectory_id: str | None = None
-    agent: dict[str, str] = {"name": "a", "version": "1"}
-    notes: str | None = None
-    extra: dict[str, object] | None = None
-
-
-class Step(pydantic.BaseModel, extra="forbid"):
-    step_id: int
-    source: str
-    message: str
-    extra: dict[str, object] | None = None
-
-
-class TunixAgentStep(Step):
-    logprobs: list[float] | None = None
-
-
-class Trajectory(TrajectoryMetadata):
-    steps: list[Step | TunixAgentStep] = []
-
-
-class TunixTrajectoryMetadata(TrajectoryMetadata):
-    prompt_id: str | None = None
-    group_offset_id: str | None = None
-    total_reward: float | None = None
-    status: str | None = None
-
-
-class TunixTrajectory(TunixTrajectoryMetadata):
-    steps: list[Step | TunixAgentStep] = []
-
-
-class TrajectoryNotFoundError(KeyError):
-    pass
-
-
-@pytest.fixture(autouse=True)
-def tunix(monkeypatch):
-    """The modules of its repository, with the classes above."""
-    names = ("tunix", "tunix.experimental", "tunix.experimental.trajectory")
-    modules = {name: ModuleType(name) for name in (*names, *(f"{names[-1]}.{one}" for one in ("trajectory", "store")))}
-    for kind in (TrajectoryMetadata, Step, TunixAgentStep, Trajectory, TunixTrajectoryMetadata, TunixTrajectory):
-        setattr(modules[f"{names[-1]}.trajectory"], kind.__name__, kind)
-    modules[f"{names[-1]}.store"].TrajectoryNotFoundError = TrajectoryNotFoundError
-    for name, module in modules.items():
-        monkeypatch.setitem(sys.modules, name, module)
-
-
-@pytest.fixture
-def log(store):
-    return rt.TrajectoryStore(store, run="agents", model="tiny")
-
-
-def about(name="t", **facts):
-    return TrajectoryMetadata(trajectory_id=name, **facts)
-
-
-ASKED = Step(step_id=1, source="user", message="2 + 2?")
-SAID = Step(step_id=2, source="agent", message="<think>Two and two.</think>4")
-
-
-def test_a_trajectory_is_one_trace_that_is_read_like_atif(log):
-    metadata = TunixTrajectoryMetadata(trajectory_id="t", prompt_id="p", group_offset_id="3", status="COMPLETED")
-    log.add_step(ASKED, metadata)
-    log.add_step(SAID, metadata)
-    # The reward comes last.
-    log.update_metadata(metadata.model_copy(update={"total_reward": 0.5}))
-    log.flush()
-    (record,) = log.store.records(run="agents", source="trajectories")
-    trace = record.payload
-    assert (trace.prompt, trace.steps[0].content, trace.final_answer) == ("2 + 2?", "Two and two.", "4")
-    facts = {"model": "tiny", "group": "p", "sample": 3, "reward": 0.5, "finish_reason": "COMPLETED"}
-    assert {name: trace.meta[name] for name in facts} == facts
-    assert log.get_trajectories(["t"]) == [
-        TunixTrajectory(**metadata.model_dump(exclude={"total_reward"}), total_reward=0.5, steps=[ASKED, SAID])
+SWE = {
+    "environment": "e",
+    "replay_config": json.dumps({"agent": {"model": {"name": "gpt-x"}}}),
+    "trajectory": [
+        {
+            "thought": "Look first.",
+            "action": "ls",
+            "observation": "a.py",
+            "response": "Look first.\n\n```\nls\n```",
+            "query": [{"role": "user", "content": "Fix a.py"}],
+            "execution_time": 0.1,
+        },
+        {"thought": "", "action": "", "observation": "", "response": "I cannot go on."},
+    ],
+    "history": [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "An example.", "is_demo": True},
+        {"role": "assistant", "content": "An answer.", "is_demo": True},
+        {"role": "user", "content": [{"type": "text", "text": "Fix a.py"}]},
+        {"role": "assistant", "content": "Look first."},
+    ],
+    "info": {"exit_status": "submitted", "submission": "diff --git", "model_stats": {"api_calls": 2}},
+}
+CALL = {"id": "c1", "type": "function", "function": {"name": "bash", "arguments": '{"command": "ls"}'}}
+MINI = {
+    "trajectory_format": "mini-swe-agent-1.1",
+    "info": {"exit_status": "Submitted", "submission": "diff", "config": {"model": {"model_name": "m"}}},
+    "messages": [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Fix a.py"},
+        {"role": "assistant", "content": "Look first.", "tool_calls": [CALL], "extra": {"cost": 1}},
+        {"role": "tool", "content": "a.py", "tool_call_id": "c1"},
+        {"role": "exit", "content": "diff", "extra": {"exit_status": "Submitted"}},
+    ],
+}
+OPENHANDS = {
+    "instance_id": "i1",
+    "metadata": {"llm_config": {"model": "m"}},
+    "report": {"resolved": True},
+    "history": [
+        {"id": 0, "source": "agent", "action": "system", "args": {"content": "Be brief.", "tools": []}},
+        {"id": 1, "source": "user", "action": "message", "args": {"content": "Fix a.py", "image_urls": []}},
+        {"id": 2, "source": "environment", "observation": "agent_state_changed", "content": "", "extras": {}},
+        {"id": 3, "source": "agent", "action": "run", "args": {"command": "ls", "thought": "Look first."}},
+        {
+            "id": 4,
+            "source": "agent",
+            "observation": "run",
+            "content": "a.py",
+            "cause": 3,
+            "extras": {"metadata": {"exit_code": 0}},
+        },
+        {"id": 5, "source": "agent", "action": "finish", "args": {"final_thought": "Fixed.", "outputs": {}}},
+    ],
+}
+SDK = {
+    "events": [
+        {"kind": "SystemPromptEvent", "source": "agent", "system_prompt": {"type": "text", "text": "Be brief."}},
+        {
+            "kind": "MessageEvent",
+            "source": "user",
+            "llm_message": {"role": "user", "content": [{"type": "text", "text": "Fix a.py"}]},
+        },
+        {
+            "kind": "ActionEvent",
+            "source": "agent",
+            "thought": [{"type": "text", "text": "Look first."}],
+            "action": {"kind": "TerminalAction", "command": "ls"},
+            "tool_name": "terminal",
+            "tool_call": {"name": "terminal", "arguments": '{"command": "ls"}'},
+        },
+        {
+            "kind": "ObservationEvent",
+            "source": "environment",
+            "tool_name": "terminal",
+            "observation": {"content": [{"type": "text", "text": "a.py"}], "exit_code": 0},
+        },
+        {"kind": "ConversationStateUpdateEvent", "source": "environment", "key": "k"},
+        {
+            "kind": "ActionEvent",
+            "source": "agent",
+            "tool_name": "finish",
+            "action": {"kind": "FinishAction", "message": "Fixed."},
+        },
+        {
+            "kind": "ObservationEvent",
+            "source": "environment",
+            "tool_name": "finish",
+            "observation": {"content": "Fixed."},
+        },
     ]
-    assert log.store.runs().names == ("agents",)
+}
+RUN = {
+    "id": "r1",
+    "trace_id": "r1",
+    "run_type": "llm",
+    "extra": {"metadata": {"ls_model_name": "m"}},
+    "inputs": {
+        "messages": [
+            [
+                {"lc": 1, "type": "constructor", "id": ["langchain", "HumanMessage"], "kwargs": {"content": "2 + 2?"}},
+            ]
+        ]
+    },
+    "outputs": {
+        "generations": [
+            [
+                {
+                    "text": "4",
+                    "generation_info": {"finish_reason": "stop"},
+                    "message": {
+                        "lc": 1,
+                        "type": "constructor",
+                        "id": ["langchain", "schema", "messages", "AIMessage"],
+                        "kwargs": {"content": "4", "additional_kwargs": {"reasoning_content": "Two and two."}},
+                    },
+                }
+            ]
+        ]
+    },
+}
+BATCH = {
+    "post": [{"id": "a", "trace_id": "a", "run_type": "chain", "inputs": {"input": "2 + 2?"}}, RUN | {"outputs": None}],
+    "patch": [{"id": "r1", "trace_id": "a", "outputs": RUN["outputs"]}],
+}
+LANGFUSE = {
+    "trace": {"id": "t1", "name": "agent", "input": '{"question": "What is here?"}', "output": '"One file."'},
+    "observations": [
+        {
+            "id": "o3",
+            "type": "GENERATION",
+            "startTime": "2026-01-01T00:00:03Z",
+            "model": "m",
+            "input": json.dumps(
+                [
+                    {"role": "user", "content": "What is here?"},
+                    {"role": "assistant", "content": "", "tool_calls": [CALL]},
+                    {"role": "tool", "content": "a.py", "tool_call_id": "c1"},
+                ]
+            ),
+            "output": '{"role": "assistant", "content": "One file."}',
+        },
+        {
+            "id": "o1",
+            "type": "GENERATION",
+            "startTime": "2026-01-01T00:00:01Z",
+            "model": "m",
+            "input": '[{"role": "user", "content": "What is here?"}]',
+            "output": json.dumps({"role": "assistant", "content": "Let me look.", "tool_calls": [CALL]}),
+        },
+        {
+            "id": "o2",
+            "type": "TOOL",
+            "name": "bash",
+            "startTime": "2026-01-01T00:00:02Z",
+            "input": "{}",
+            "output": "a.py",
+        },
+    ],
+}
 
 
-def test_readers_get_what_was_logged_up_to_the_flush(log):
-    reader = rt.TrajectoryStore(str(log.store.path), run="agents")
-    log.flush()
-    assert reader.get_trajectories_metadata() == []
-    assert reader.get_trajectories([]) == []
-    metadata, step = about(), SAID.model_copy(update={"step_id": 1})
-    log.add_step(step, metadata)
-    # As they were at the time of the call.
-    step.message = metadata.notes = "changed later"
-    log.update_metadata(about("alone", notes="no steps yet"))
-    log.flush()
-    log.flush()
-    assert reader.get_trajectories_metadata() == [about(), about("alone", notes="no steps yet")]
-    alone, first = reader.get_trajectories(["alone", "t"])
-    assert (alone.steps, first.steps[0].message) == ([], SAID.message)
-    with pytest.raises(TrajectoryNotFoundError, match="absent"):
-        reader.get_trajectories(["t", "absent"])
-    assert rt.TrajectoryStore(log.store, run="another").get_trajectories_metadata() == []
+def steps(trace):
+    return [(step.type, step.content) for step in trace.steps]
 
 
-@pytest.mark.parametrize("name", ["", None, "half \ud83d", 7])
-def test_metadata_without_an_id_are_an_error_for_the_caller(log, name):
-    metadata = TrajectoryMetadata.model_construct(trajectory_id=name)
-    with pytest.raises(ValueError, match="metadata must have one that is a text and not empty"):
-        log.add_step(ASKED, metadata)
-    with pytest.raises(rt.QueryInvalid, match="trajectory_id: "):
-        log.update_metadata(metadata)
+def traces(store):
+    return [record.payload for record in store.records(newest_first=False)]
 
 
-def test_a_trajectory_grows_in_several_processes_and_stays_one_trace(log):
-    other = rt.TrajectoryStore(log.store, run="agents")
-    log.add_step(ASKED, about())
-    log.flush()
-    # Two that both know only the first step, as if at the same time; one knows the outcome.
-    other.update_metadata(about(notes="right"))
-    other.flush()
-    log.add_step(SAID, about())
-    log.flush()
-    (found,) = other.get_trajectories(["t"])
-    assert (found.steps, found.notes) == ([ASKED, SAID], "right")
-    assert log.store.count(run="agents") == 1
-    # What somebody has judged is not taken away, and is read as one with what came later.
-    log.store.score(lambda _: 1.0, name="seen")
-    log.add_step(SAID.model_copy(update={"message": "5"}), about())
-    log.flush()
-    assert [one.message for one in other.get_trajectories(["t"])[0].steps] == ["2 + 2?", "5"]
-    assert log.store.count(run="agents") == 2
-    assert other.get_trajectories_metadata() == [about(notes="right")]
-    again = pickle.loads(pickle.dumps(log))  # noqa: S301 - our own
-    assert again.get_trajectories(["t"]) == other.get_trajectories(["t"])
+def test_swe_agent():
+    (trace,) = read("swe_agent", SWE)
+    assert (trace.prompt, trace.final_answer) == ("Fix a.py", "diff --git")
+    assert steps(trace) == [
+        ("step", "Look first."),
+        ("tool_call", "ls"),
+        ("observation", "a.py"),
+        ("step", "I cannot go on."),
+    ]
+    assert trace.meta["system"] == "Be brief."
+    assert (trace.meta["model"], trace.meta["finish_reason"]) == ("gpt-x", "submitted")
+    assert trace.meta["parts"] == [{"step": 1, "execution_time": 0.1}]
+    assert trace.meta["extra"]["info"] == {"model_stats": {"api_calls": 2}}
 
 
-def test_numbers_beyond_json_and_any_text_come_back(log):
-    step = TunixAgentStep(step_id=1, source="agent", message="a\0b", logprobs=[-0.5, float("-inf")])
-    log.add_step(step, TunixTrajectoryMetadata(trajectory_id="t/1 ü", total_reward=float("inf")))
-    log.flush()
-    (found,) = log.get_trajectories(["t/1 ü"])
-    assert found.steps == [step.model_copy(update={"message": "a\ufffdb"})]
-    assert found.total_reward == float("inf")
-    assert "reward" not in log.store.latest().payload.meta
+def test_swe_agent_without_a_history_or_a_submission():
+    row = {**SWE, "history": [], "info": {"exit_status": None}}
+    (trace,) = read("swe_agent", row)
+    assert (trace.prompt, trace.final_answer) == ("Fix a.py", None)
+    assert "finish_reason" not in trace.meta
 
 
-def test_what_cannot_be_stored_is_counted_and_never_raised(store, caplog):
-    log = rt.TrajectoryStore(rt.TraceStore(store.path, settings=rt.Settings(trace_max_bytes=4_000)))
-    log.add_step(object(), about())
-    log.add_step(Step(step_id=1, source="nobody", message=""), about("odd"))
-    log.add_step(ASKED.model_copy(update={"message": "x" * 4_000}), about("large"))
-    log.add_step(ASKED, about("good"))
-    log.flush()
-    assert log.get_trajectories_metadata() == [about("good")]
-    assert log.dropped == 3
-    assert "run trajectories: steps of trajectories are not recorded, training continues: AttributeError" in caplog.text
-    assert len(caplog.records) == 1
-    assert "dropped steps  3, the first because: AttributeError" in str(log)
-    assert repr(log) == "<TrajectoryStore trajectories>"
-    with pytest.raises(rt.StoreReadOnly):
-        rt.TrajectoryStore(rt.TraceStore(store.path, read_only=True))
+def test_trajectories_are_found_in_folders_and_archives(store):
+    Path("runs").mkdir()
+    Path("runs/i1.traj").write_text(json.dumps(SWE, indent=1), encoding="utf-8")
+    assert store.load("runs").added == 1
+    with tarfile.open("runs.tar.gz", "w:gz") as archive:
+        archive.add("runs/i1.traj")
+    assert store.load("runs.tar.gz", known="add").added == 1
+    assert {trace.meta["source"] for trace in traces(store)} == {"swe_agent"}
 
 
-@contextmanager
-def full_disk():
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+def test_mini_swe_agent(store):
+    Path("i1.traj.json").write_text(json.dumps(MINI, indent=1), encoding="utf-8")
+    assert set(store.load("i1.traj.json").formats) == {"mini_swe_agent"}
+    (trace,) = traces(store)
+    assert (trace.prompt, trace.final_answer) == ("Fix a.py", "diff")
+    assert steps(trace) == [
+        ("message", "Look first."),
+        ("tool_call", 'bash({"command": "ls"})'),
+        ("observation", "a.py"),
+    ]
+    assert (trace.meta["model"], trace.meta["finish_reason"]) == ("m", "Submitted")
 
 
-def test_while_the_disk_is_full_steps_wait_as_far_as_there_is_room(log, monkeypatch):
-    log.add_step(ASKED, about())
-    with full_disk():
-        log.flush()
-        log.add_step(SAID, about())
-        with pytest.raises(rt.StoreFull):
-            rt.TrajectoryStore(log.store)
-    log.flush()
-    assert (log.get_trajectories(["t"])[0].steps, log.dropped) == ([ASKED, SAID], 0)
-    monkeypatch.setattr(trajectories, "_MOST_WAITING", 1)
-    for step in (ASKED, SAID):
-        log.add_step(step, about("late"))
-    with full_disk():
-        log.flush()
-    log.add_step(ASKED, about("late"))
-    log.flush()
-    assert (log.get_trajectories(["late"])[0].steps, log.dropped) == ([ASKED], 2)
+def test_mini_swe_agent_with_outputs_of_the_responses_api():
+    output = [
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Look first."}]},
+        {"type": "function_call", "name": "bash", "arguments": "{}", "call_id": "c"},
+    ]
+    messages = [
+        {"role": "user", "content": "Fix a.py"},
+        {"object": "response", "output": output},
+        {"type": "function_call_output", "call_id": "c", "output": "a.py"},
+    ]
+    (trace,) = read("mini_swe_agent", {"info": {"exit_status": "LimitsExceeded"}, "messages": messages})
+    assert steps(trace) == [("step", "Look first."), ("tool_call", "bash({})"), ("observation", "a.py")]
+    assert (trace.final_answer, trace.meta["finish_reason"]) == (None, "LimitsExceeded")
 
 
-def test_without_tunix_only_its_objects_are_missing(log, monkeypatch):
-    log.add_step(ASKED, about())
-    log.flush()
-    for name in [name for name in sys.modules if name.partition(".")[0] == "tunix"]:
-        monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(rt.QueryInvalid, match=r"needs a google-tunix with tunix\.experimental"):
-        log.get_trajectories(["t"])
-    assert log.store.latest().payload.prompt == "2 + 2?"
+@pytest.mark.parametrize("row", [OPENHANDS, SDK], ids=["actions", "kinds"])
+def test_openhands(row):
+    (trace,) = read("openhands", row)
+    assert (trace.prompt, trace.final_answer) == ("Fix a.py", "Fixed.")
+    assert [kind for kind, _ in steps(trace)] == ["step", "tool_call", "observation"]
+    assert steps(trace)[0][1] == "Look first."
+    assert '({"command": "ls"})' in steps(trace)[1][1]
+    assert steps(trace)[2][1] == "a.py"
+    assert trace.meta["system"] == "Be brief."
+    assert sum(trace.meta["extra"]["left_out"].values()) == 1
 
 
-def test_steps_are_stored_soon_without_a_flush_and_threads_share_it(log, monkeypatch):
-    monkeypatch.setattr(trajectories, "_WAIT_SECONDS", 0.01)
-    steps = [Step(step_id=number, source="agent", message=str(number)) for number in range(1, 9)]
-    threads = [threading.Thread(target=log.add_step, args=(step, about())) for step in steps]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
-    while not (found := log.get_trajectories_metadata()) or len(log.get_trajectories(["t"])[0].steps) < len(steps):
-        pass
-    assert found == [about()]
+def test_openhands_evaluations_have_a_verdict_and_pairs():
+    (trace,) = read("openhands", OPENHANDS)
+    assert (trace.meta["model"], trace.meta["correct"]) == ("m", True)
+    assert trace.meta["extra"]["instance_id"] == "i1"
+    assert trace.meta["parts"] == [{"step": 2, "extras": {"metadata": {"exit_code": 0}}}]
+    pairs = [OPENHANDS["history"][3:5], OPENHANDS["history"][5:]]
+    (trace,) = read("openhands", {"instruction": "Fix a.py", "history": pairs})
+    assert (trace.prompt, trace.final_answer) == ("Fix a.py", "Fixed.")
 
 
-KILLED = """
-import os, sys
-import tunix_rt as rt
-from tests.test_trajectories import SAID, ASKED, about
-log = rt.TrajectoryStore(sys.argv[1])
-if sys.argv[2] == "fork":
-    log.add_step(ASKED, about())
-    if os.fork() == 0:
-        log.add_step(SAID, about("child"))
-        log.flush()
-        os._exit(0)
-    os.wait()
-else:
-    log.add_step(ASKED, about())
-    log.flush()
-    log.add_step(SAID, about())
-    os.kill(os.getpid(), 9)
-"""
+@pytest.mark.parametrize("indent", [None, 1], ids=["lines", "an array"])
+def test_openhands_events_in_a_file_are_one_trace(store, indent):
+    events = OPENHANDS["history"]
+    text = json.dumps(events, indent=1) if indent else "".join(json.dumps(event) + "\n" for event in events)
+    Path("events.json").write_text(text, encoding="utf-8")
+    assert store.load("events.json").added == 1
+    again = [{"id": 6, "source": "user", "action": "message", "args": {"content": "Test it."}}, *events[3:]]
+    Path("longer.json").write_text(json.dumps([*events, *again]), encoding="utf-8")
+    assert store.load("longer.json", split="turn").added == 2
+    assert [trace.prompt for trace in traces(store)] == ["Fix a.py", "Fix a.py", "Test it."]
 
 
-@pytest.mark.crash
+def test_langsmith_runs():
+    (trace,) = read("langsmith", RUN)
+    assert (trace.prompt, trace.final_answer) == ("2 + 2?", "4")
+    assert steps(trace) == [("step", "Two and two.")]
+    assert (trace.meta["model"], trace.meta["finish_reason"]) == ("m", "stop")
+    assert trace.meta["extra"]["trace_id"] == "r1"
+
+
+def test_langsmith_batches_are_runs_that_ended():
+    (trace,) = read("langsmith", BATCH)
+    assert (trace.prompt, trace.final_answer) == ("2 + 2?", "4")
+    chain = BATCH["post"][0] | {"outputs": {"output": "4"}}
+    (trace,) = read("langsmith", {"post": [chain], "patch": []})
+    assert (trace.prompt, trace.final_answer) == ("2 + 2?", "4")
+
+
+def test_langsmith_chains_and_tools(store):
+    messages = [
+        {"type": "human", "content": "What is here?"},
+        {"type": "ai", "content": "", "tool_calls": [{"name": "ls", "args": {}, "id": "c"}]},
+        {"type": "tool", "content": "a.py"},
+        {"type": "ai", "content": "One file."},
+    ]
+    rows = [
+        {"id": "1", "run_type": "chain", "inputs": {"messages": messages[:1]}, "outputs": {"messages": messages}},
+        {"id": "2", "run_type": "tool", "parent_run_id": "1", "inputs": {"input": "."}, "outputs": {"output": "a.py"}},
+        {"id": "3", "run_type": "llm", "parent_run_id": "1", "inputs": {}, "error": "timed out", "outputs": None},
+    ]
+    Path("runs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    report = store.load("runs.jsonl")
+    (trace,) = traces(store)
+    assert (trace.prompt, trace.final_answer) == ("What is here?", "One file.")
+    assert steps(trace) == [("tool_call", "ls({})"), ("observation", "a.py")]
+    assert [(rejected.line, rejected.field) for rejected in report.rejected] == [(2, "run_type"), (3, "outputs")]
+
+
+def test_langfuse(store):
+    Path("export.json").write_text(json.dumps(LANGFUSE, indent=1), encoding="utf-8")
+    assert store.load("export.json").added == 1
+    (trace,) = traces(store)
+    assert (trace.prompt, trace.final_answer) == ("What is here?", "One file.")
+    assert steps(trace) == [
+        ("message", "Let me look."),
+        ("tool_call", 'bash({"command": "ls"})'),
+        ("observation", "a.py"),
+    ]
+    assert trace.meta["model"] == "m"
+    assert trace.meta["extra"]["trace"] == {"id": "t1", "name": "agent"}
+
+
+def test_langfuse_observations_alone_and_traces_that_hold_them():
+    row = LANGFUSE["observations"][1] | {"traceId": "t1"}
+    (trace,) = read("langfuse", row | {"output": "Nothing."})
+    assert (trace.prompt, trace.final_answer) == ("What is here?", "Nothing.")
+    (trace,) = read("langfuse", LANGFUSE["trace"] | {"observations": LANGFUSE["observations"]})
+    assert trace.final_answer == "One file."
+    (trace,) = read(
+        "langfuse", {"observations": [row, {"id": "x", "type": "SPAN", "name": "rank", "input": 1, "output": 2}]}
+    )
+    assert steps(trace)[-2:] == [("tool_call", "rank(1)"), ("observation", "2")]
+
+
+def test_each_row_is_of_its_own_format():
+    for name, row in {"swe_agent": SWE, "mini_swe_agent": MINI, "openhands": OPENHANDS, "langsmith": RUN}.items():
+        assert next(one.name for one in READABLE.values() if one.misfit(row) is None) == name
+    for row in (LANGFUSE, BATCH, SDK):
+        known = next(one for one in READABLE.values() if one.misfit(row) is None)
+        assert list(known.drafts(Row("rows", 1, value=row)))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("how", "names"), [("kill", ["t"]), ("fork", ["child", "t"])])
-def test_what_flush_acknowledged_survives_and_a_child_has_its_own(tmp_path, how, names):
-    path = tmp_path / "runs.duckdb"
-    with python(KILLED, path, how) as process:
-        process.wait(timeout=PATIENCE)
-    log = rt.TrajectoryStore(path)
-    assert sorted(one.trajectory_id for one in log.get_trajectories_metadata()) == names
-    assert log.get_trajectories(["t"])[0].steps[0] == ASKED
+@given(spoiled(SWE))
+def test_spoiled_swe_agent_trajectories_only_refuse(value):
+    assert only_refuses("swe_agent", value)
+
+
+@pytest.mark.slow
+@given(spoiled(MINI))
+def test_spoiled_mini_swe_agent_trajectories_only_refuse(value):
+    assert only_refuses("mini_swe_agent", value)
+
+
+@pytest.mark.slow
+@given(spoiled(OPENHANDS, SDK))
+def test_spoiled_openhands_histories_only_refuse(value):
+    assert only_refuses("openhands", value)
+
+
+@pytest.mark.slow
+@given(spoiled(RUN, BATCH))
+def test_spoiled_langsmith_runs_only_refuse(value):
+    assert only_refuses("langsmith", value)
+
+
+@pytest.mark.slow
+@given(spoiled(LANGFUSE, LANGFUSE["observations"][1] | {"trace_id": "t1"}))
+def test_spoiled_langfuse_exports_only_refuse(value):
+    assert only_refuses("langfuse", value)
