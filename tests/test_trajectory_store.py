@@ -232,7 +232,7 @@ def test_steps_are_stored_soon_without_a_flush_and_threads_share_it(log, monkeyp
 KILLED = """
 import os, sys
 import tunix_rt as rt
-from tests.test_trajectories import SAID, ASKED, about
+from tests.test_trajectory_store import SAID, ASKED, about
 log = rt.TrajectoryStore(sys.argv[1])
 if sys.argv[2] == "fork":
     log.add_step(ASKED, about())
