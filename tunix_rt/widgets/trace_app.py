@@ -29,7 +29,7 @@ class TraceApp(Form):
     status = Instance(StoreStatus).tag(sync=True, **widget_serialization)
     list_width = Int(45, min=15, max=85).tag(sync=True)
     _esm: ClassVar[str] = front_end(
-        "rows", "columns", "chosen", "terms", "browser", "viewer", "upload", "status", "app"
+        "rows", "columns", "chosen", "terms", "filters", "browser", "viewer", "upload", "status", "app"
     )
 
     def __init__(
