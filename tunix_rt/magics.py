@@ -303,9 +303,8 @@ class TraceMagics(Magics):
         %trace_flags loop truncated --since 1d
         """
         given = vars(parse_argstring(self.trace_flags, line))
-        if given["stored"]:
-            return self.store.flags(*given["flags"], **filters_in(given))
-        return self.store.flag(*given["flags"], workers=given["workers"], **filters_in(given))
+        report = self.store.flags if given["stored"] else functools.partial(self.store.flag, workers=given["workers"])
+        return report(*given["flags"], **filters_in(given))
 
     @magic_arguments()
     @argument("path", type=unquoted, help="a file; .gz and .zst are packed, .parquet is Parquet")
