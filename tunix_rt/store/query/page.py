@@ -371,11 +371,11 @@ def _found(row: tuple[Any, ...]) -> Found:
 
 
 def _behind(after: Cursor | None) -> tuple[Condition, ...]:
-    return (Condition("(created_at, id) < (?, ?)", (after.created_at, after.id)),) if after else ()
+    return (Condition("(created_at, id) < (?, ?)", (after.created_at, after.id), fine=True),) if after else ()
 
 
 def _in_front(before: Cursor | None) -> tuple[Condition, ...]:
-    return (Condition("(created_at, id) > (?, ?)", (before.created_at, before.id)),) if before else ()
+    return (Condition("(created_at, id) > (?, ?)", (before.created_at, before.id), fine=True),) if before else ()
 
 
 def _cut(rows: list[tuple[Any, ...]], after: Cursor | None, before: Cursor | None) -> list[tuple[Any, ...]]:
