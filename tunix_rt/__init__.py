@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         StoreDamaged,
         StoreFull,
         StoreReadOnly,
+        StoreUnreachable,
         StoreUnusable,
         TraceInvalid,
         TraceNotFound,
@@ -87,8 +88,8 @@ _HOMES = {
     "analysis": "Score",
     "errors": (
         "ExportFailed IdAmbiguous JudgeUnavailable MemoryLimitReached QueryInvalid SettingsInvalid SourceInvalid "
-        "StoreBusy StoreDamaged StoreFull StoreReadOnly StoreUnusable TraceInvalid TraceNotFound TraceTooLarge "
-        "TunixRTError WorkerLost"
+        "StoreBusy StoreDamaged StoreFull StoreReadOnly StoreUnreachable StoreUnusable TraceInvalid TraceNotFound "
+        "TraceTooLarge TunixRTError WorkerLost"
     ),
     "health_checks": "Health ServiceHealth health",
     "judges": "Judge",
@@ -150,6 +151,7 @@ __all__ = [
     "StoreInfo",
     "StoreReadOnly",
     "StoreStatus",
+    "StoreUnreachable",
     "StoreUnusable",
     "Trace",
     "TraceApp",
