@@ -44,26 +44,27 @@ class LakeServer:
         master, volume, filer, s3 = self._ports
         data = self._folder / "data"
         data.mkdir(exist_ok=True)
-        self._process = subprocess.Popen(
-            [
-                shutil.which("weed") or str(Path(os.sys.executable).with_name("weed")),
-                "server",
-                f"-dir={data}",
-                "-ip=127.0.0.1",
-                "-ip.bind=127.0.0.1",
-                f"-master.port={master}",
-                f"-volume.port={volume}",
-                f"-filer.port={filer}",
-                "-volume.max=20",
-                "-master.volumeSizeLimitMB=64",
-                "-s3",
-                f"-s3.port={s3}",
-                f"-s3.config={self._config}",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=self._log.open("wb"),
-            start_new_session=True,
-        )
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    shutil.which("weed") or str(Path(os.sys.executable).with_name("weed")),
+                    "server",
+                    f"-dir={data}",
+                    "-ip=127.0.0.1",
+                    "-ip.bind=127.0.0.1",
+                    f"-master.port={master}",
+                    f"-volume.port={volume}",
+                    f"-filer.port={filer}",
+                    "-volume.max=20",
+                    "-master.volumeSizeLimitMB=64",
+                    "-s3",
+                    f"-s3.port={s3}",
+                    f"-s3.config={self._config}",
+                ],
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
         until = time.monotonic() + 60
         while time.monotonic() < until:
             try:

@@ -75,6 +75,8 @@ class LakeTable:
         self.uri = location.table_uri(kind.name)
         self.as_of = as_of
         self._storage = Storage(location, self.uri)
+        # What the log says of the commit after the version `as_of`; None if there is none.
+        self.next_commit: dict[str, Any] | None = None
         # The table of Delta changes in place.
         self._lock = threading.RLock()
         self._files: tuple[int, list[DataFile]] | None = None
@@ -135,15 +137,22 @@ class LakeTable:
             return False
         return True
 
-    def replace(self, removed: Sequence[DataFile], rows: Iterable[pa.Table], *, changes_data: bool) -> bool:
+    def replace(
+        self,
+        removed: Sequence[DataFile],
+        rows: Iterable[pa.Table],
+        *,
+        changes_data: bool,
+        note: dict[str, Any] | None = None,
+    ) -> bool:
         """Commits new files with these rows in place of files; False if others have replaced one of these meanwhile.
 
-        `changes_data` is False where the rows are the same ones, only in other files.
+        `changes_data` is False where the rows are the same ones, only in other files. The `note` is kept in the log.
         """
         with self.location.explained():
             added = [file for part in rows for file in self.write(part)]
         try:
-            self._commit(added, removed, changes_data=changes_data)
+            self._commit(added, removed, changes_data=changes_data, note=note)
         except _Replaced:
             self._discard(added)
             return False
@@ -189,16 +198,6 @@ class LakeTable:
         parquet = ds.ParquetFileFormat()
         fragments = [parquet.make_fragment(file.path, filesystem) for file in files]
         return ds.FileSystemDataset(fragments, self.kind.columns, parquet, filesystem)
-
-    def time_of(self, version: int) -> datetime:
-        """When a version was committed, by the clock of its writer or of the storage."""
-        from datetime import UTC
-
-        with self.location.explained():
-            for entry in self._table.history():
-                if entry.get("version", -1) <= version:
-                    return datetime.fromtimestamp(entry["timestamp"] / 1_000, UTC)
-        return datetime.now(UTC)
 
     def _open(self) -> DeltaTable:
         options = self.location.options
@@ -256,6 +255,8 @@ class LakeTable:
             return table
         if not isinstance(self.as_of, int) or not 0 <= self.as_of <= table.version():
             raise QueryInvalid(f"as_of={short(self.as_of)}: the versions are 0 to {table.version():,}")
+        if newer := table.version() - self.as_of:
+            self.next_commit = list(table.history(newer))[-1]
         table.load_as_version(self.as_of)
         return table
 
@@ -277,6 +278,7 @@ class LakeTable:
         number: int = 0,
         before: int | None = None,
         changes_data: bool = True,
+        note: dict[str, Any] | None = None,
     ) -> None:
         now = time.time_ns() // 1_000_000
         actions: list[AddAction | RemoveAction] = [
@@ -284,7 +286,7 @@ class LakeTable:
         ]
         actions += [RemoveAction(file.path, changes_data, now, file.n_bytes, {DAY: file.day}) for file in removed]
         transactions = None if app is None else [Transaction(app, number, now)]
-        properties = CommitProperties(app_transactions=transactions)
+        properties = CommitProperties(note, app_transactions=transactions)
         gone = {file.path for file in removed}
         for tries in range(_MOST_TRIES):
             with self._lock, self.location.explained():
