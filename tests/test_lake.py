@@ -242,7 +242,11 @@ def test_delete_rewrites_the_files_says_until_when_and_can_be_undone(lake):
     assert then.count() == 20
     assert len(then.scores()) == 20
     assert rt.connect(f"delta:{lake.path}", as_of=datetime.now(UTC)).count() == 18
-    for change in (lambda: then.add(rows(1)[0]), lambda: then.delete(where="true"), then.compact):
+    for change in (
+        lambda: then.add({"prompt": "p", "steps": ["s"], "final_answer": "x"}),
+        lambda: then.delete(where="true"),
+        then.compact,
+    ):
         with pytest.raises(rt.StoreReadOnly):
             change()
     assert lake.delete(where="true") == 18
