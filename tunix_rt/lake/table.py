@@ -290,14 +290,16 @@ class LakeTable:
         gone = {file.path for file in removed}
         for tries in range(_MOST_TRIES):
             with self._lock, self.location.explained():
-                self._table.update_incremental()
+                # Delta itself goes on from what was read before, unless others have touched the same.
+                if tries or removed:
+                    self._table.update_incremental()
                 committed = self._table.transaction_version(app) if app is not None else None
                 if committed != before:
                     if committed == number and tries:
                         # By the try before this one, whose reply was lost.
                         return
                     raise _Replaced
-                if gone - {file.path for file in self.files()}:
+                if gone and gone - {file.path for file in self.files()}:
                     raise _Replaced
                 try:
                     self._table.create_write_transaction(
