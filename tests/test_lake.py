@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+import weakref
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from deltalake.exceptions import CommitFailedError
 
 import tunix_rt as rt
 from tunix_rt.lake import lake as lake_module
+from tunix_rt.lake import rewriting as rewriting_module
+from tunix_rt.lake import session as session_module
 from tunix_rt.lake import table as table_module
+from tunix_rt.lake import waiting as waiting_module
 from tunix_rt.lake.kinds import TRACES
 from tunix_rt.lake.location import LakeLocation, scrubbed
 from tunix_rt.lake.table import LakeTable
@@ -393,3 +397,57 @@ def test_without_the_extra_one_error_says_what_to_install(tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "deltalake", None)
     with pytest.raises(rt.StoreUnusable, match=r'pip install "tunix-rt\[lake\]"'):
         rt.connect(f"delta:{tmp_path}/lake")
+
+
+def test_enough_adds_are_committed_without_a_read_and_a_storage_that_fails_is_logged(lake, monkeypatch, caplog):
+    session = lake._lake
+    session.check_writable()
+    monkeypatch.setattr(waiting_module, "FLUSH_ROWS", 3)
+    lake.add_many([{"prompt": "p", "steps": ["s"], "final_answer": "x"}] * 3)
+    session._timer.join()
+    other = LakeTable(session.location, TRACES)
+    assert other.n_rows == 3
+    with monkeypatch.context() as patched:
+        patched.setattr(LakeTable, "append", lambda *_, **__: (_ for _ in ()).throw(rt.StoreFull("no room")))
+        session_module._flush_quietly(weakref.ref(session))
+        assert "no room" not in caplog.text
+        lake.add({"prompt": "p", "steps": ["s"], "final_answer": "x"})
+        session_module._flush_quietly(weakref.ref(session))
+    assert "were not committed: no room" in caplog.text
+    assert lake.count() == 4
+    lake.close()
+
+
+def test_what_others_replace_meanwhile_is_looked_at_again_and_large_files_are_left(lake, monkeypatch):
+    for at in range(0, 12, 3):
+        lake.load(rows(12)[at : at + 3], progress=False)
+    replace, told = LakeTable.replace, []
+
+    def late(self, *args, **options):
+        told.append(1)
+        return len(told) > 1 and replace(self, *args, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LakeTable, "replace", late)
+        assert lake.delete(rows()[1]["id"]) == 1
+    assert lake.count() == 11
+    with monkeypatch.context() as patched, pytest.raises(rt.StoreBusy, match="some traces are not deleted"):
+        patched.setattr(LakeTable, "replace", lambda *_, **__: False)
+        lake.delete(rows()[2]["id"])
+    monkeypatch.setattr(rewriting_module, "_MERGED_BYTES", 1)
+    assert lake.compact(progress=False).moved == 0
+
+
+def test_sql_that_cannot_be_planned_says_what_a_store_says(both):
+    for query in ("select nonsense from traces", "select * from traces where created_at > 'no time'", "from nowhere"):
+        said = []
+        for one in both:
+            with pytest.raises(rt.QueryInvalid) as caught:
+                one.sql(query)
+            said.append(str(caught.value))
+        assert said[0].splitlines()[0] == said[1].splitlines()[0]
+    for since in ("0044-03-15 (BC) 12:00:00", "infinity", "290000-01-01"):
+        counted = [
+            one.sql("select count(*) from traces where created_at >= ?::timestamptz", since).rows for one in both
+        ]
+        assert counted[0] == counted[1]
