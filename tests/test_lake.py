@@ -309,6 +309,11 @@ def test_clocks_that_differ_change_neither_order_nor_bounds(lake):
     """Batches come from machines whose clocks are an hour apart: the rows' own times decide."""
     for at in (9, 2, 7, 0, 5):
         lake.load(rows(10)[at : at + 1], progress=False)
+    with_its_time = lake.add({"prompt": "now", "steps": ["s"], "final_answer": "x"})
+    assert lake.get(with_its_time.id) == with_its_time
+    assert lake.delete(with_its_time.id) == 1
+    with pytest.raises(rt.TraceNotFound):
+        lake.get(with_its_time.id)
     assert [record.created_at.hour for record in lake.page()] == [18, 16, 14, 11, 9]
     assert lake.count(since=MORNING + timedelta(hours=3), until=MORNING + timedelta(hours=8)) == 2
 

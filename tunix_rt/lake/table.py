@@ -61,6 +61,11 @@ class DataFile(NamedTuple):
     until: int
     day: str
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """The first and the last time."""
+        return self.since, self.until
+
 
 class LakeTable:
     """One Delta table, as it was when it was last refreshed; any thread may use it, and any machine.

@@ -76,6 +76,8 @@ class LakeCursor:
         self._planner = planner
         self._empty = empty
         self._given: dict[str, Any] = {}
+        # Traces of other times than these are left out, where it is known that they are not needed.
+        self.only = ALL
         self._is_local = all(table.location.folder is not None for table in tables)
         for name, columns in _AS_STORED.items():
             source = (
@@ -117,7 +119,9 @@ class LakeCursor:
             needed = self._planner.ranges(query, values, self._given)
         for name, found in files.items():
             within = needed.get(name, ALL)
-            self._point(name, tuple(file for file in found if within.reaches(file.since, file.until)))
+            only = self.only if name == TRACES.name else ALL
+            chosen = (file for file in found if within.reaches(*file.span) and only.reaches(*file.span))
+            self._point(name, tuple(chosen))
 
     def _point(self, name: str, files: tuple[DataFile, ...]) -> None:
         """Has the view read these files."""
