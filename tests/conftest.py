@@ -1,7 +1,6 @@
 """A fresh store in a temporary folder, and traces to put into it."""
 
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -15,6 +14,7 @@ import pytest
 from hypothesis.errors import InvalidArgument
 
 import tunix_rt as rt
+from tests.shared_store import copied, leave, shared
 
 if TYPE_CHECKING:
     import httpx
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CI = bool(os.environ.get("CI"))
 # How many examples a property test draws, and a slow one; in CI they are the same each time. No test asserts a time;
 # where examples share a store or a file, that is meant.
-PROFILES = {"everyday": (50, 50), "ci": (300, 50), "weekly": (1_500, 1_500)}
+PROFILES = {"everyday": (50, 20), "ci": (300, 20), "weekly": (1_500, 1_500)}
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if CI else "everyday")
 for name, (examples, _) in PROFILES.items():
     hypothesis.settings.register_profile(
@@ -49,6 +49,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 examples(test)
 
 
+# Hundreds of processes import the package and its tests; without bytecode each would compile them anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # A shell has what it starts in the background, and all that this starts, ignore Ctrl-C, which tests send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -58,13 +62,7 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the settings, the `.env` or the store of whoever runs it."""
     # IPython's shell puts a module of its own in the place, from which no process can be spawned.
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
-    for name in list(os.environ):
-        if name.startswith(("TUNIX_RT_", "TQDM_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("TUNIX_RT_DATABASE", str(tmp_path / "default.duckdb"))
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
+    leave(monkeypatch, tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -78,9 +76,14 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(tmp_path: Path, empty_store: Path) -> rt.TraceStore:
     """A store of the test's own; its files are copied, which takes a third of the time that making them takes."""
-    for file in empty_store.iterdir():
-        shutil.copyfile(file, tmp_path / file.name)
-    return rt.TraceStore(tmp_path / "traces.duckdb")
+    return copied(empty_store, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def same_store(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[rt.TraceStore]:
+    """An empty store, for tests that change nothing in it."""
+    with shared(empty_store, tmp_path_factory) as store:
+        yield store
 
 
 @pytest.fixture
@@ -99,7 +102,7 @@ def client(served: "Served") -> "httpx.Client":
     return served.client
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_trace() -> Callable[..., rt.Trace]:
     """A trace like any other; each field can be named."""
 
@@ -113,8 +116,21 @@ def make_trace() -> Callable[..., rt.Trace]:
 @pytest.fixture
 def filled(store: rt.TraceStore, make_trace: Callable[..., rt.Trace]) -> rt.TraceStore:
     """A store of 25 traces, 0 the oldest; every third has the source "thirds"."""
-    store.add_many(make_trace(f"{n} × 2?", meta={"source": "thirds"} if n % 3 == 0 else None) for n in range(25))
+    store.add_many(twenty_five(make_trace))
     return store
+
+
+@pytest.fixture(scope="module")
+def same_filled(
+    empty_store: Path, tmp_path_factory: pytest.TempPathFactory, make_trace: Callable[..., rt.Trace]
+) -> Iterator[rt.TraceStore]:
+    """The same 25 traces, for tests that change nothing in the store."""
+    with shared(empty_store, tmp_path_factory, lambda store: store.add_many(twenty_five(make_trace))) as store:
+        yield store
+
+
+def twenty_five(make_trace: Callable[..., rt.Trace]) -> list[rt.Trace]:
+    return [make_trace(f"{n} × 2?", meta={"source": "thirds"} if n % 3 == 0 else None) for n in range(25)]
 
 
 @pytest.fixture
@@ -150,6 +166,22 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     yield folder
     settled()
     assert list(folder.iterdir()) == []
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Coverage counts what the fast tests run, in this process and its children."""
+    # The others would take half as long again.
+    measured = sys.modules["coverage"].Coverage.current() if "coverage" in sys.modules else None
+    if measured is None or not any(map(item.get_closest_marker, ("browser", "crash", "slow"))):
+        return (yield)
+    children = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("COVERAGE_")}
+    measured.stop()
+    try:
+        return (yield)
+    finally:
+        measured.start()
+        os.environ.update(children)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

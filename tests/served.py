@@ -1,5 +1,6 @@
 """A real Jupyter Server that serves a store of its own, and ways to talk to it."""
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -61,6 +62,10 @@ def serving(home: Path, *options: str, environment: Mapping[str, str] | None = N
     enabled = home / "etc" / "jupyter_server_config.d" / "tunix_rt.json"
     enabled.parent.mkdir(parents=True)
     enabled.write_bytes((ROOT / "tunix_rt" / "server" / "jupyter_server_config.json").read_bytes())
+    # What else is installed takes half of the time that a server takes to start.
+    absent = dict.fromkeys(("jupyter_lsp", "jupyterlab", "notebook", "notebook_shim"), False)
+    others = {"ServerApp": {"jpserver_extensions": absent}}
+    enabled.with_name("others.json").write_text(json.dumps(others), encoding="utf-8")
     own = {
         "JUPYTER_CONFIG_PATH": home / "etc",
         "TUNIX_RT_DATABASE": home / "served.duckdb",

@@ -184,8 +184,8 @@ def test_an_agent_that_was_cut_off_has_no_answer(store):
         ({"agent": {"model_name": 3}}, "agent.model_name", "must be a string"),
     ],
 )
-def test_a_wrong_type_is_told_by_its_path(store, fields, field, reason):
-    (rejected,) = store.load(write("t.json", trajectory(QUESTION) | fields)).rejected
+def test_a_wrong_type_is_told_by_its_path(same_store, fields, field, reason):
+    (rejected,) = same_store.load(write("t.json", trajectory(QUESTION) | fields)).rejected
     assert (rejected.field, rejected.reason) == (field, reason)
 
 

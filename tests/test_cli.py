@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import tunix_rt as rt
+from tests.shared_store import shared
 from tunix_rt.cli import app
 from tunix_rt.store.engine import schema
 from tunix_rt.store.filters import FILTERS
@@ -46,6 +47,19 @@ def examples():
     """The default store, which holds the examples."""
     call("load", "--examples", "--quiet")
     return rt.TraceStore()
+
+
+@pytest.fixture(scope="module")
+def loaded(empty_store, tmp_path_factory):
+    with shared(empty_store, tmp_path_factory, lambda store: store.load(rt.examples.folder(), progress=False)) as store:
+        yield store
+
+
+@pytest.fixture
+def same_examples(loaded, monkeypatch):
+    """The same in a store that tests share which change nothing in it."""
+    monkeypatch.setenv("TUNIX_RT_DATABASE", str(loaded.path))
+    return loaded
 
 
 @pytest.mark.slow
@@ -156,13 +170,13 @@ def test_every_filter_of_a_store_is_an_option():
 
 
 @pytest.mark.parametrize(("name", "words"), [(name, words) for name, (words, _) in FILTERED.items()])
-def test_lists_and_exports_take_each_filter(examples, name, words):
-    words = [str(examples.latest().id) if word == "NEWEST" else word for word in words]
+def test_lists_and_exports_take_each_filter(same_examples, name, words):
+    words = [str(same_examples.latest().id) if word == "NEWEST" else word for word in words]
     asked = {
         "meta": {"correct": True, "model": "toy-1b"},
         "ids": [words[1]],
     }.get(name, int(words[1]) if name.startswith(("min", "max", "training")) else words[1])
-    n = examples.count(**{name: asked})
+    n = same_examples.count(**{name: asked})
     assert n < 17 or name == "since"
     listed = rows(call("list", "--all", "--json", *words))
     assert len(listed) == n
@@ -170,7 +184,7 @@ def test_lists_and_exports_take_each_filter(examples, name, words):
     assert [row["id"] for row in exported] == [row["id"] for row in listed][::-1]
 
 
-@pytest.mark.usefixtures("examples")
+@pytest.mark.usefixtures("same_examples")
 def test_the_old_name_of_a_filter_works_and_is_noted():
     for words in (["list", "--all", "--json"], ["export", "-"]):
         result = CliRunner().invoke(app, [*words, "--version", "1.1"])
@@ -179,7 +193,7 @@ def test_the_old_name_of_a_filter_works_and_is_noted():
     assert "use only one of them" in said("list", "--version", "1.1", "--trace-version", "1.1", status=2)
 
 
-@pytest.mark.usefixtures("examples")
+@pytest.mark.usefixtures("same_examples")
 @pytest.mark.parametrize(
     ("words", "why"),
     [
@@ -219,7 +233,7 @@ def test_long_lists_come_page_by_page_and_a_cursor_leads_on(store, make_trace):
     assert "more" not in result.stdout
 
 
-@pytest.mark.usefixtures("examples")
+@pytest.mark.usefixtures("same_examples")
 def test_an_empty_list_says_so_beside_the_output(tmp_path):
     assert said("list", "--text", "nowhere to be found") == "no trace matches the filters\n"
     assert "no traces yet in" in said("list", "--store", rt.TraceStore(tmp_path / "new.duckdb").path)
@@ -333,7 +347,7 @@ def test_health_is_an_exit_status(tmp_path):
     )
 
 
-@pytest.mark.usefixtures("examples")
+@pytest.mark.usefixtures("same_examples")
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [

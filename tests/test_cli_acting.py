@@ -7,8 +7,8 @@ import pty
 import pytest
 
 import tunix_rt as rt
+from tests.commands import on_terminal, run_in_shell
 from tests.test_cli import call, rows, said
-from tests.test_cli_processes import on_terminal, run_in_shell
 
 HOSTILE = "\x1b[2J'; drop table scores; --"
 

@@ -4,10 +4,8 @@ import fcntl
 import itertools
 import json
 import os
-import pty
 import re
 import signal
-import struct
 import subprocess
 import sys
 import termios
@@ -17,66 +15,17 @@ from pathlib import Path
 import pytest
 
 import tunix_rt as rt
-from tests.processes import PATIENCE, Program, python
+from tests.commands import COMMAND, PROGRAM, on_terminal, run, run_in_shell, start, surroundings
+from tests.processes import PATIENCE, new_python, python
 from tests.test_status_form import HOLD
 from tunix_rt.render.characters import width
 
-COMMAND = [sys.executable, "-W", "error", "-m", "tunix_rt"]
 # Chunks of a load, and more than its buffers hold.
 MANY = 60_000
 
 
-def surroundings(**more):
-    """The environment without a width, which readline puts into that of this process."""
-    return {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")} | more
-
-
-def start(*words, **options):
-    streams = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
-    return Program([*COMMAND, *map(str, words)], text=True, **streams | {"env": surroundings()} | options)
-
-
-def run(*words, input=None, status=0, **options):
-    """What the command put out and what it said."""
-    process = start(*words, stdin=subprocess.PIPE, **options)
-    put, said = process.communicate(input, timeout=PATIENCE)
-    assert process.returncode == status, said
-    return put, said
-
-
 def row(n):
     return json.dumps({"prompt": f"{n}?", "steps": ["s"], "final_answer": "a"}) + "\n"
-
-
-def run_in_shell(line, status=0):
-    """What a bash puts out that runs the line, in which `tunix-rt` is the command."""
-    defined = f'tunix-rt() {{ {" ".join(COMMAND)} "$@"; }}; set -o pipefail; {line}'
-    done = subprocess.run(["bash", "-c", defined], capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert done.returncode == status, done.stderr
-    return done.stdout, done.stderr
-
-
-def on_terminal(*words, columns=80, until=None, stdin=None):
-    """What a terminal of so many columns got, and the exit status; `until` is called with what came so far."""
-    near, far = pty.openpty()
-    fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    process = subprocess.Popen(
-        [*COMMAND, *map(str, words)], stdin=stdin or far, stdout=far, stderr=far, env=surroundings()
-    )
-    os.close(far)
-    shown = b""
-    while True:
-        try:
-            piece = os.read(near, 65536)
-        except OSError:
-            break
-        if not piece:
-            break
-        shown += piece
-        if until is not None:
-            until(shown.decode(errors="replace"))
-    os.close(near)
-    return shown.decode().replace("\r\n", "\n"), process.wait(PATIENCE)
 
 
 @pytest.mark.slow
@@ -84,7 +33,7 @@ def test_a_training_script_pipes_its_traces_in():
     trace = "{'prompt': f'{n}?', 'steps': ['s'], 'final_answer': 'a'}"
     Path("train.py").write_text(f"import json\nfor n in range(3):\n    print(json.dumps({trace}))")
     put, said = run_in_shell(
-        f"{sys.executable} train.py | tunix-rt load - && tunix-rt list -n 2 --json && tunix-rt show"
+        f"{sys.executable} train.py | tunix-rt load - && tunix-rt list -n 2 --json && tunix-rt show", forked=False
     )
     assert put.startswith("3 added · 0 already stored · 0 rejected\nfrom standard input · format trace\n{")
     assert put.count('"cursor"') == 2
@@ -104,7 +53,7 @@ def test_what_is_loaded_and_exported_through_pipes_is_what_was_there():
 @pytest.mark.slow
 def test_a_process_in_place_of_a_file_is_read():
     Path("a.jsonl").write_text("".join(map(row, range(5))))
-    put, _ = run_in_shell("tunix-rt load <(head -n 2 a.jsonl) <(tail -n 1 a.jsonl)")
+    put, _ = run_in_shell("tunix-rt load <(head -n 2 a.jsonl) <(tail -n 1 a.jsonl)", forked=False)
     assert re.findall(r"(\d) added", put) == ["2", "1"]
 
 
@@ -125,9 +74,9 @@ def test_standard_output_may_be_full_and_streams_may_be_closed():
     for words in ("list", "export -", "list --json"):
         _, said = run_in_shell(f"tunix-rt {words} -q > /dev/full", status=1)
         assert said == "tunix-rt: [Errno 28] No space left on device\n"
-    assert run_in_shell("tunix-rt list -n 1 -q >&-") == ("", "")
-    assert run_in_shell("tunix-rt list -n 1 2>&- >/dev/null") == ("", "")
-    assert "standard input: is empty" in run_in_shell("tunix-rt load - <&-", status=1)[1]
+    assert run_in_shell("tunix-rt list -n 1 -q >&-", forked=False) == ("", "")
+    assert run_in_shell("tunix-rt list -n 1 2>&- >/dev/null", forked=False) == ("", "")
+    assert "standard input: is empty" in run_in_shell("tunix-rt load - <&-", status=1, forked=False)[1]
 
 
 @pytest.mark.slow
@@ -289,7 +238,7 @@ def test_help_and_completion_start_without_the_store():
         "try:\n    app()\nexcept SystemExit:\n    pass\n"
         "print([name for name in ('duckdb', 'pyarrow', 'IPython', 'jinja2', 'ipywidgets') if name in sys.modules])"
     )
-    with python(program, stdout=subprocess.PIPE, text=True) as process:
+    with new_python(program, stdout=subprocess.PIPE, text=True) as process:
         assert process.communicate(timeout=PATIENCE)[0].splitlines()[-1] == "[]"
 
 
@@ -297,8 +246,7 @@ def completed(line):
     """What bash is offered behind the line."""
     words = line.split(" ")
     environment = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1), "_TUNIX_RT_COMPLETE": "complete_bash"}
-    program = "import sys; sys.argv[0] = 'tunix-rt'\nfrom tunix_rt.cli import app\napp()"
-    with python(program, stdout=subprocess.PIPE, text=True, env=os.environ | environment) as process:
+    with python(PROGRAM, stdout=subprocess.PIPE, text=True, env=os.environ | environment) as process:
         return process.communicate(timeout=PATIENCE)[0].split()
 
 
@@ -349,9 +297,8 @@ def test_a_store_that_cannot_be_opened_offers_nothing_and_says_nothing():
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_gets_its_script(shell):
-    program = "import sys; sys.argv[0] = 'tunix-rt'\nfrom tunix_rt.cli import app\napp()"
     environment = os.environ | {"_TUNIX_RT_COMPLETE": f"source_{shell}"}
-    with python(program, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with python(PROGRAM, stdout=subprocess.PIPE, text=True, env=environment) as process:
         script = process.communicate(timeout=PATIENCE)[0]
     assert "tunix-rt" in script
     if shell == "bash":
@@ -361,4 +308,6 @@ def test_each_shell_gets_its_script(shell):
 @pytest.mark.slow
 def test_the_version_is_told_by_the_command_and_by_the_module():
     assert run("--version")[0] == f"tunix_rt {rt.__version__}\n"
-    assert "Usage: python -m tunix_rt" in run(status=2)[0] + run("--help")[0]
+    done = subprocess.run(COMMAND, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Usage: python -m tunix_rt" in done.stdout + done.stderr

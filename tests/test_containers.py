@@ -433,9 +433,9 @@ def test_hostile_members_are_names_only(store):
         (b"\x93NUMPY\x01\x00v\x00", "is a NumPy array"),
     ],
 )
-def test_what_cannot_be_loaded_is_told_in_a_sentence(store, content, told):
+def test_what_cannot_be_loaded_is_told_in_a_sentence(same_store, content, told):
     with pytest.raises(rt.SourceInvalid) as caught:
-        store.load(write("t", content))
+        same_store.load(write("t", content))
     if told != "a.jsonl: ":
         assert told in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1

@@ -64,7 +64,7 @@ def test_nothing_is_lost_while_the_folder_is_copied_by_the_processes_that_use_it
     store = rt.TraceStore(path)
     processes = [start(ADD, path, k, output=path.with_name("printed")) for k in range(3)]
     n = 0
-    while any(process.is_alive() for process in processes):
+    while any(process.poll() is None for process in processes):
         quietly(touch, path.parent)
         store.add(make_trace(prompt=f"own {n}"))
         n += 1

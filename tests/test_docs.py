@@ -21,6 +21,7 @@ import typer
 from pydantic import ByteSize, TypeAdapter
 
 import tunix_rt as rt
+from tests.commands import shell_command
 from tunix_rt.analysis import FLAGS, SCORERS, built_in
 from tunix_rt.cli import app
 from tunix_rt.formats import READABLE, WRITERS
@@ -214,9 +215,6 @@ def test_the_reference_s_commands_run_in_a_shell(tmp_path):
     (block,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
     commands = tmp_path / "commands"
     commands.mkdir()
-    for name, module in {"tunix-rt": "-m tunix_rt", "python": ""}.items():
-        (commands / name).write_text(f'#!/bin/sh\nexec {sys.executable} {module} "$@"\n')
-        (commands / name).chmod(0o755)
     trace = '{"prompt": "%s?", "steps": ["s"], "final_answer": "a", "meta": {"source": "rollouts", "correct": true}}'
     for folder in ("runs", "outputs"):
         Path(folder).mkdir()
@@ -225,7 +223,11 @@ def test_the_reference_s_commands_run_in_a_shell(tmp_path):
     Path("train.py").write_text(f"print({trace % 'train'!r})")
     surroundings = os.environ | {"PATH": f"{commands}:{os.environ['PATH']}"}
     command = ["bash", "-e", "-c", block]
-    done = subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False)
+    with shell_command() as tunix_rt:
+        for name, does in {"tunix-rt": tunix_rt, "python": sys.executable}.items():
+            (commands / name).write_text(f'#!/bin/sh\nexec {does} "$@"\n')
+            (commands / name).chmod(0o755)
+        done = subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert rt.TraceStore().count() == 4
     assert Path("sft.jsonl").read_text().count("\n") == 3

@@ -106,13 +106,13 @@ def test_what_the_encoding_does_not_have_is_rejected_with_its_line(store):
         b"utf-8",
     ],
 )
-def test_what_is_no_encoding_of_files_is_refused(store, name):
+def test_what_is_no_encoding_of_files_is_refused(same_store, name):
     path = write("t.jsonl", lines(TEXTS))
     with pytest.raises(
         rt.SourceInvalid, match=r"encoding=.*: is not an encoding of text files that Python knows; common"
     ):
-        store.load(path, encoding=name)
-    assert store.count() == 0
+        same_store.load(path, encoding=name)
+    assert same_store.count() == 0
 
 
 def test_what_has_no_encoding_takes_none(store):

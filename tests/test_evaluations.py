@@ -354,9 +354,9 @@ def test_helm_without_a_text_of_the_model(store):
         ("helm", {"instance": 3}, "instance", "must be an object"),
     ],
 )
-def test_what_is_wrong_is_told_by_its_path(store, name, row, field, reason):
+def test_what_is_wrong_is_told_by_its_path(same_store, name, row, field, reason):
     Path("r.jsonl").write_text(json.dumps(ROWS[name] | row))
-    report = store.load("r.jsonl", format=name)
+    report = same_store.load("r.jsonl", format=name)
     (rejected,) = report.rejected
     assert (report.added, rejected.field) == (0, field)
     assert rejected.reason.startswith(reason)

@@ -278,6 +278,7 @@ def test_a_pair_with_a_tag_in_its_text_leaves_its_partner_alone(store, make_trac
     assert manifest["left_out"] == {"<think> or </think> in its text": 1, "no partner in its group": 1}
 
 
+@pytest.mark.slow
 def test_many_pairs_are_read_in_chunks(store, make_trace, exported):
     store.add_many(sample(make_trace, f"{n}", f"{n % 900}?", correct=n < 900) for n in range(1_800))
     assert exported("preference")[0] == [pair(f"{n}", f"{n + 900}", f"{n}?") for n in range(900)]
@@ -523,8 +524,7 @@ def test_tags_go_with_formats_that_have_some(store, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", ["messages", "tunix_rl", "preference"])
-def test_ten_thousand_traces_take_bounded_memory(store, make_trace, tmp_path, format):
+def test_ten_thousand_traces_take_bounded_memory(store, make_trace, tmp_path):
     # 42 MB of text; 8,192 of these traces at once made Python hold 139 MB.
     long = "27 × 20 = 540 " * 150
     meta = {"step_labels": [1, 1]}
@@ -534,11 +534,12 @@ def test_ten_thousand_traces_take_bounded_memory(store, make_trace, tmp_path, fo
             for n in range(start, start + 2_500)
         )
     store.count()
-    tracemalloc.start()
-    try:
-        n_rows = store.export(tmp_path / "out", format=format).rows
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert n_rows == (5_000 if format in {"preference", "tunix_rl"} else 10_000)
-    assert peak < 32 * 2**20
+    for name in ("messages", "tunix_rl", "preference"):
+        tracemalloc.start()
+        try:
+            n_rows = store.export(tmp_path / name, format=name).rows
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert n_rows == (5_000 if name in {"preference", "tunix_rl"} else 10_000)
+        assert peak < 32 * 2**20, name

@@ -13,7 +13,7 @@ import tunix_rt as rt
 from tunix_rt.formats.native import NativeReader
 from tunix_rt.formats.rows.found import plain_draft
 from tunix_rt.formats.rows.row import Row
-from tunix_rt.formats.rows.trace_fields import fields_of
+from tunix_rt.formats.rows.trace_fields import accepted_fields, fields_of
 from tunix_rt.json_values import plain
 from tunix_rt.model import LIMITS_1_0, MAX_STEP_INDEX
 from tunix_rt.store.engine.rows import encode
@@ -154,3 +154,17 @@ def test_id_and_time_stand_beside_the_fields():
     assert fields == {"trace_version": "1.0"} | ROW
     assert trace_id == UUID("019b76e2-4908-718c-8375-fcf4f3002c1a")
     assert (created_at, created_at.tzinfo) == (datetime(2025, 12, 31, 22, 0, 0, 1, tzinfo=UTC), UTC)
+
+
+@pytest.mark.parametrize("bad", ["a\ud800", "a\0b"])
+@pytest.mark.parametrize("where", ["prompt", "final_answer", "type", "content"])
+def test_texts_that_no_store_keeps_are_left_to_trace(bad, where):
+    fields = {
+        "trace_version": "1.0",
+        "prompt": "p",
+        "steps": [{"i": 0, "type": "t", "content": "c"}],
+        "final_answer": "a",
+    }
+    assert accepted_fields(fields)
+    (fields if where in fields else fields["steps"][0])[where] = bad
+    assert accepted_fields(fields) is None

@@ -11,6 +11,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from typer.testing import CliRunner
 
 import tunix_rt as rt
+from tests.shared_store import shared
 from tunix_rt.cli import app
 from tunix_rt.server.openapi import document
 from tunix_rt.server.parameters import SELECTION
@@ -19,6 +20,17 @@ from tunix_rt.store.filters import FILTERS, FilterArgs, filter_rows, flag_of
 
 @pytest.fixture
 def full(store, make_trace):
+    return fill(store, make_trace)
+
+
+@pytest.fixture(scope="module")
+def same_full(empty_store, tmp_path_factory, make_trace):
+    """For tests that change nothing in it."""
+    with shared(empty_store, tmp_path_factory, lambda store: fill(store, make_trace)) as store:
+        yield store
+
+
+def fill(store, make_trace):
     store.add_many(
         [
             make_trace("How many EGGS?", meta={"source": "farm", "reward": 1, "grader": {"name": "exact"}}),
@@ -58,8 +70,8 @@ def found(store, **filters):
         ("'; drop table traces", []),
     ],
 )
-def test_text_is_found_in_prompt_steps_and_answer_whatever_its_case(full, text, prompts):
-    assert found(full, text=text) == prompts
+def test_text_is_found_in_prompt_steps_and_answer_whatever_its_case(same_full, text, prompts):
+    assert found(same_full, text=text) == prompts
 
 
 def test_a_long_text_is_found_as_a_short_one_is(store, make_trace):
@@ -115,8 +127,8 @@ def test_a_long_text_is_found_as_a_short_one_is(store, make_trace):
         (["a.b=dotted"], ["cut"]),
     ],
 )
-def test_meta_is_compared_by_value_and_dots_reach_inside(full, meta, prompts):
-    assert found(full, meta=meta) == prompts
+def test_meta_is_compared_by_value_and_dots_reach_inside(same_full, meta, prompts):
+    assert found(same_full, meta=meta) == prompts
 
 
 @pytest.mark.parametrize("trace_meta", [{"a<b": -0.125, "!x": "1, 2", "{": 1}, None])
@@ -188,51 +200,51 @@ def test_any_key_of_meta_can_be_asked_for(store, make_trace):
         assert store.count(meta={key: None}) == 0, key
 
 
-def test_source_steps_version_and_ids(full):
-    assert found(full, source="farm") == ["How many EGGS?"]
-    assert found(full, min_steps=2) == ["鶴と亀", "27?", "How many EGGS?"]
-    assert found(full, max_steps=1) == ["cut", "Straße und Maß"]
-    assert found(full, min_steps=1, max_steps=1) == ["Straße und Maß"]
-    assert found(full, trace_version="1.1") == ["cut"]
-    newest, second = list(full.page(limit=2))
-    assert found(full, ids=[str(newest.id), second.id]) == ["鶴と亀", "cut"]
-    assert found(full, ids=newest.id) == ["鶴と亀"]
-    assert found(full, ids=[]) == []
+def test_source_steps_version_and_ids(same_full):
+    assert found(same_full, source="farm") == ["How many EGGS?"]
+    assert found(same_full, min_steps=2) == ["鶴と亀", "27?", "How many EGGS?"]
+    assert found(same_full, max_steps=1) == ["cut", "Straße und Maß"]
+    assert found(same_full, min_steps=1, max_steps=1) == ["Straße und Maß"]
+    assert found(same_full, trace_version="1.1") == ["cut"]
+    newest, second = list(same_full.page(limit=2))
+    assert found(same_full, ids=[str(newest.id), second.id]) == ["鶴と亀", "cut"]
+    assert found(same_full, ids=newest.id) == ["鶴と亀"]
+    assert found(same_full, ids=[]) == []
 
 
-def test_characters_are_those_of_prompt_steps_and_answer_together(full):
-    sizes = {record.preview: record.n_chars for record in full.page()}
+def test_characters_are_those_of_prompt_steps_and_answer_together(same_full):
+    sizes = {record.preview: record.n_chars for record in same_full.page()}
     assert sizes == {"鶴と亀": 33, "cut": 3, "27?": 60, "Straße und Maß": 35, "How many EGGS?": 44}
-    assert found(full, min_chars=44) == ["27?", "How many EGGS?"]
-    assert found(full, max_chars=33) == ["鶴と亀", "cut"]
-    assert found(full, min_chars=4, max_chars=43) == ["鶴と亀", "Straße und Maß"]
-    assert found(full, min_chars=61) == []
+    assert found(same_full, min_chars=44) == ["27?", "How many EGGS?"]
+    assert found(same_full, max_chars=33) == ["鶴と亀", "cut"]
+    assert found(same_full, min_chars=4, max_chars=43) == ["鶴と亀", "Straße und Maß"]
+    assert found(same_full, min_chars=61) == []
 
 
-def test_times_are_utc_unless_they_say_otherwise(full):
-    middle = full.page()[2].created_at
-    assert found(full, since=middle) == ["鶴と亀", "cut", "27?"]
-    assert found(full, until=middle) == ["Straße und Maß", "How many EGGS?"]
-    assert found(full, since=middle.replace(tzinfo=None).isoformat()) == ["鶴と亀", "cut", "27?"]
-    assert found(full, since=f"{(middle + timedelta(hours=2)).replace(tzinfo=None).isoformat()}+02:00") == [
+def test_times_are_utc_unless_they_say_otherwise(same_full):
+    middle = same_full.page()[2].created_at
+    assert found(same_full, since=middle) == ["鶴と亀", "cut", "27?"]
+    assert found(same_full, until=middle) == ["Straße und Maß", "How many EGGS?"]
+    assert found(same_full, since=middle.replace(tzinfo=None).isoformat()) == ["鶴と亀", "cut", "27?"]
+    assert found(same_full, since=f"{(middle + timedelta(hours=2)).replace(tzinfo=None).isoformat()}+02:00") == [
         "鶴と亀",
         "cut",
         "27?",
     ]
     tomorrow = datetime.now(UTC).date() + timedelta(days=1)
-    assert found(full, since=tomorrow) == []
-    assert len(found(full, until=tomorrow, since=date(2020, 1, 1))) == 5
-    assert len(found(full, since=timedelta(hours=1))) == 5
+    assert found(same_full, since=tomorrow) == []
+    assert len(found(same_full, until=tomorrow, since=date(2020, 1, 1))) == 5
+    assert len(found(same_full, since=timedelta(hours=1))) == 5
 
 
-def test_where_takes_any_sql_expression(full):
-    assert found(full, where="n_chars < 10") == ["cut"]
-    assert found(full, where="prompt like '%EGGS%' -- a comment") == ["How many EGGS?"]
-    assert found(full, where="false or source = 'farm'", min_steps=3) == []
+def test_where_takes_any_sql_expression(same_full):
+    assert found(same_full, where="n_chars < 10") == ["cut"]
+    assert found(same_full, where="prompt like '%EGGS%' -- a comment") == ["How many EGGS?"]
+    assert found(same_full, where="false or source = 'farm'", min_steps=3) == []
 
 
-def test_filters_that_are_none_are_not_asked(full):
-    assert len(found(full, text=None, source=None)) == 5
+def test_filters_that_are_none_are_not_asked(same_full):
+    assert len(found(same_full, text=None, source=None)) == 5
 
 
 @pytest.mark.parametrize(
@@ -266,12 +278,18 @@ def test_filters_that_are_none_are_not_asked(full):
         ({"where": "("}, "is not a valid SQL expression"),
     ],
 )
-def test_a_bad_filter_is_told_and_changes_nothing(full, filters, told):
-    for ask in (full.page, full.count, full.delete, full.latest, lambda **f: list(full.records(**f))):
+def test_a_bad_filter_is_told_and_changes_nothing(same_full, filters, told):
+    for ask in (
+        same_full.page,
+        same_full.count,
+        same_full.delete,
+        same_full.latest,
+        lambda **f: list(same_full.records(**f)),
+    ):
         with pytest.raises(rt.QueryInvalid) as caught:
             ask(**filters)
         assert told in str(caught.value)
-    assert full.count() == 5
+    assert same_full.count() == 5
 
 
 def test_filters_of_meta_find_the_value_of_their_key_and_type(store, make_trace):
@@ -296,16 +314,16 @@ def test_filters_of_meta_find_the_value_of_their_key_and_type(store, make_trace)
 
 
 @pytest.mark.parametrize("name", ["model", "run"])
-def test_a_model_or_a_run_is_a_string(full, name):
+def test_a_model_or_a_run_is_a_string(same_full, name):
     for value in (3, True, b"x", ["a"], {}):
         with pytest.raises(rt.QueryInvalid, match=f"{name}=.*: must be a string"):
-            full.count(**{name: value})
+            same_full.count(**{name: value})
 
 
 @pytest.mark.parametrize("value", ["20", True, float("nan"), float("inf"), 10**400, [20], {}, b"20", object()])
-def test_a_training_step_is_a_number(full, value):
+def test_a_training_step_is_a_number(same_full, value):
     with pytest.raises(rt.QueryInvalid, match=r"^training_step=.*: must be a (number of at most 1.8e308|JSON value)$"):
-        full.count(training_step=value)
+        same_full.count(training_step=value)
 
 
 def test_a_time_may_be_a_duration_ago_as_text(full):

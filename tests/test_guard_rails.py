@@ -309,3 +309,10 @@ def test_the_gates_that_contributing_names_are_those_of_ci():
     lines, branches = re.search(r"SystemExit\(lines < (\d+) or branches < (\d+)\)", script).groups()
     text = " ".join(CONTRIBUTING.split())
     assert f"{lines} % of lines and {branches} % of branches" in text
+
+
+@pytest.mark.slow
+def test_coverage_counts_the_fast_tests_alone():
+    assert "what the fast tests run" in CONTRIBUTING
+    # Where coverage is measured, as in CI, this would have a child of a test measure it too.
+    assert not [name for name in os.environ if name.startswith("COVERAGE_PROCESS")]

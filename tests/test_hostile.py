@@ -203,9 +203,9 @@ def named(text, suffix=".jsonl"):
         lambda _: rt.examples.get(ACTS),
     ],
 )
-def test_no_error_lets_a_text_act_in_a_terminal(store, fails):
+def test_no_error_lets_a_text_act_in_a_terminal(same_store, fails):
     with pytest.raises(rt.TunixRTError) as caught:
-        fails(store)
+        fails(same_store)
     for told in told_in_every_way(caught.value):
         harmless(told)
     harmless("".join(traceback.format_exception(pickle.loads(pickle.dumps(caught.value)))))  # noqa: S301

@@ -237,13 +237,13 @@ def test_blank_lines_are_no_rows(store):
         ("noise.zst", b"\x28\xb5\x2f\xfd" + b"noise" * 9, "cannot be read to its end"),
     ],
 )
-def test_a_file_that_cannot_be_loaded_at_all_is_told_in_one_error(store, name, content, told):
+def test_a_file_that_cannot_be_loaded_at_all_is_told_in_one_error(same_store, name, content, told):
     path = write(name, content)
     with pytest.raises(rt.SourceInvalid) as caught:
-        store.load(path)
+        same_store.load(path)
     assert str(caught.value).startswith(str(path))
     assert told in str(caught.value)
-    assert store.count() == 0
+    assert same_store.count() == 0
 
 
 def test_a_missing_file_or_folder_is_told(store):

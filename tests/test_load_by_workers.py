@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tunix_rt as rt
+from tests.made_ready import apart
 from tunix_rt.formats import READABLE, Reading, Row, mapped_format, own_formats
 from tunix_rt.store.ingest import chunk, encoding
 from tunix_rt.store.ingest.encoding import all_encoded
@@ -41,10 +42,7 @@ def _all_files_are_large(monkeypatch):
 
 def found(path, workers, format=None):
     with Reading(path, format=format) as reading:
-        return [
-            one if isinstance(one, rt.Rejection) else (one.row.line, *one[1:])
-            for one in all_encoded(reading, MOST, workers)
-        ]
+        return list(apart(all_encoded(reading, MOST, workers)))
 
 
 def line(**fields):
@@ -113,7 +111,7 @@ def test_a_mapping_goes_to_the_workers(tmp_path, workers):
     mapping = mapped_format({"prompt": "q", "final_answer": "a", "meta.model": {"value": "toy"}})
     both = found(path, workers, mapping), found(path, None, mapping)
     assert both[0] == both[1]
-    assert b'"toy"' in both[0][0][1].meta
+    assert b'"toy"' in both[0][0][1]
 
 
 def test_which_rows_may_be_read_elsewhere(tmp_path, workers):
@@ -134,7 +132,7 @@ def test_which_rows_may_be_read_elsewhere(tmp_path, workers):
     path = tmp_path / "own.jsonl"
     path.write_text('{"ours": "a"}\n' * 4)
     # Its reader is known to this process alone.
-    assert all(str(os.getpid()).encode() in one[1].body for one in found(path, workers, own))
+    assert all(str(os.getpid()).encode() in one[0] for one in found(path, workers, own))
     assert not guarded.reads_rows_alone
 
 

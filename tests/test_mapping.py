@@ -153,8 +153,8 @@ def test_one_field_may_go_to_several_places(store):
         ([], None, "must be an object, not a list"),
     ],
 )
-def test_a_row_that_lacks_a_field_is_told_with_its_name(store, row, field, reason):
-    assert rejected(store, row, {"prompt": "question", "final_answer": "out.text"}) == (field, reason)
+def test_a_row_that_lacks_a_field_is_told_with_its_name(same_store, row, field, reason):
+    assert rejected(same_store, row, {"prompt": "question", "final_answer": "out.text"}) == (field, reason)
 
 
 def test_a_text_that_is_none_is_told_by_the_name_of_its_field(store):

@@ -178,9 +178,9 @@ def test_a_large_meta_is_sorted_by_halves_within_the_memory_that_a_store_may_use
         ({"order_by": "n_steps", "after": "x"}, 'after="x": is not a valid cursor'),
     ],
 )
-def test_an_order_that_there_is_not_is_refused(store, asked, said):
+def test_an_order_that_there_is_not_is_refused(same_store, asked, said):
     with pytest.raises(rt.QueryInvalid, match=f"^{said}"):
-        store.page(**asked)
+        same_store.page(**asked)
 
 
 def test_a_cursor_is_of_the_order_of_its_page(mixed):

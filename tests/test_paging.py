@@ -84,9 +84,9 @@ def test_an_empty_store_has_an_empty_page(store):
 
 
 @pytest.mark.parametrize("limit", [0, 101, -1, 1.5, "20", None, True])
-def test_a_limit_outside_1_to_100_is_refused(store, limit):
+def test_a_limit_outside_1_to_100_is_refused(same_store, limit):
     with pytest.raises(rt.QueryInvalid, match=r"^limit=.*: must be a whole number from 1 to 100$"):
-        store.page(limit=limit)
+        same_store.page(limit=limit)
 
 
 @pytest.mark.parametrize("offset", [-1, 0.5, "3"])
@@ -96,12 +96,12 @@ def test_an_offset_below_0_is_refused(store, offset):
 
 
 @pytest.mark.parametrize("cursor", ["", "nonsense", "A" * 38, "A" * 32, "ä", "=", 7])
-def test_a_cursor_that_is_none_is_refused(store, cursor):
+def test_a_cursor_that_is_none_is_refused(same_store, cursor):
     for option in ("after", "before"):
         with pytest.raises(
             rt.QueryInvalid, match=f"^{option}=.*is not a valid cursor; use `next` or `previous` of a page"
         ):
-            store.page(**{option: cursor})
+            same_store.page(**{option: cursor})
 
 
 def test_a_changed_cursor_is_refused(store, make_trace):

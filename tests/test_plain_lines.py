@@ -7,9 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tunix_rt as rt
+from tests.made_ready import apart
 from tunix_rt.formats import READABLE, Reading, Row, found_in
 from tunix_rt.store.engine.rows import encode_parts
-from tunix_rt.store.ingest.encoding import Encoded, all_encoded, encoded
+from tunix_rt.store.ingest import chunk, encoding
+from tunix_rt.store.ingest.chunk import Chunk
+from tunix_rt.store.ingest.encoding import all_encoded, encoded
 from tunix_rt.store.ingest.plain_lines import PlainLines
 
 MOST = 30_000
@@ -85,10 +88,14 @@ def by_the_reader(line):
 
 @given(drawn=st.lists(lines(), min_size=1, max_size=8))
 def test_what_duckdb_accepts_is_what_a_trace_accepts(plain_lines, drawn):
-    for line, one in zip(drawn, plain_lines.among(drawn), strict=True):
+    found, fields = plain_lines.among(drawn)
+    assert (fields is None) == (None in found)
+    for n, (line, one) in enumerate(zip(drawn, found, strict=True)):
         if one is not None:
             [by_reader] = by_the_reader(line)
             assert (*encode_parts(one.body, one.meta, MOST), one.id, one.created_at, ()) == by_reader[1:]
+            if fields is not None:
+                assert fields[n].as_py() == json.loads(one.body)
 
 
 TRACE = {
@@ -136,10 +143,11 @@ def test_which_lines_are_plain(plain_lines):
         b"\xff",
         b"",
     ]
-    found = plain_lines.among([*plain, None, *others])
+    found, fields = plain_lines.among([*plain, None, *others])
+    assert fields is None
     assert [one is not None for one in found] == [True] * len(plain) + [False] * (1 + len(others))
     # Bytes that are not text, among the others, send all of them to the reader.
-    assert plain_lines.among([compact(TRACE), compact(TRACE).replace(b"line", b"\xff\xfe")]) == [None, None]
+    assert plain_lines.among([compact(TRACE), compact(TRACE).replace(b"line", b"\xff\xfe")]) == ([None, None], None)
 
 
 def test_a_large_export_comes_back_as_it_was(tmp_path, plain_lines):
@@ -148,7 +156,8 @@ def test_a_large_export_comes_back_as_it_was(tmp_path, plain_lines):
     path = tmp_path / "out.jsonl"
     store.export(path)
     written = path.read_bytes().splitlines()
-    assert None not in plain_lines.among(written)
+    found, fields = plain_lines.among(written)
+    assert (None in found, len(fields)) == (False, 200)
     # A row that is not valid, one with the id of another trace, and one more that is not valid keep their order.
     taken = written[0].replace(b'"final_answer":"4"', b'"final_answer":"5"')
     path.write_bytes(b"\n".join([*written, b'{"prompt":1}', taken, b"[]"]))
@@ -163,9 +172,24 @@ def test_a_large_export_comes_back_as_it_was(tmp_path, plain_lines):
             one_by_one = [encoded(found, most) for found in reading]
         with Reading(path) as reading:
             together = list(all_encoded(reading, most, None))
-        assert [kept(one) for one in together] == [kept(one) for one in one_by_one]
-    assert {type(one) for one in together} == {rt.Rejection, Encoded}
+        assert list(apart(together)) == list(apart(one_by_one))
+    assert {type(one) for one in together} == {rt.Rejection, Chunk}
 
 
-def kept(one):
-    return one if isinstance(one, rt.Rejection) else (one.row.line, *one[1:])
+def test_chunks_of_lines_read_by_duckdb_and_by_python_keep_their_order(tmp_path, monkeypatch):
+    for name, value in {"_FEW_BYTES": 1, "_CHECKED_ROWS": 5}.items():
+        monkeypatch.setattr(encoding, name, value)
+    monkeypatch.setattr(chunk, "CHUNK_ROWS", 7)
+    written = [changed(prompt=f"{n} é", trace_version="1.1", final_answer=None if n % 2 else "4") for n in range(27)]
+    # In another notation: its chunk is parsed again. Before and behind it are some that are not; one is a large row.
+    written[17] = json.dumps({**TRACE, "prompt": "17 é"}).encode()
+    written[22] = changed(prompt="22 é" + "x" * 49_000)
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b"\n".join(written))
+    store = rt.TraceStore(tmp_path / "a.duckdb")
+    assert store.load(path).added == 27
+    assert [one.payload for one in store.records(newest_first=False)] == [rt.Trace.from_json(one) for one in written]
+    again = store.load(path)
+    assert (again.added, again.already_stored) == (0, 27)
+    previews = store.sql("select preview, n_steps, n_chars from traces order by created_at").arrow().to_pylist()
+    assert previews[0] == {"preview": "0 é", "n_steps": 3, "n_chars": 3 + 3 * 6 + 1}

@@ -263,8 +263,8 @@ VERIFIERS = {"example_id": 1, "prompt": "p", "completion": "c", "reward": 1.0}
         ("tunix_trajectories", {"conversation_text": "[nan"}, "conversation_text", "is not a valid Python literal"),
     ],
 )
-def test_a_wrong_type_is_told_by_its_path(store, name, row, field, reason):
-    report = store.load(write("r.jsonl", [row]), format=name)
+def test_a_wrong_type_is_told_by_its_path(same_store, name, row, field, reason):
+    report = same_store.load(write("r.jsonl", [row]), format=name)
     (rejected,) = report.rejected
     assert (report.added, rejected.line, rejected.field) == (0, 1, field)
     assert rejected.reason.startswith(reason)

@@ -6,6 +6,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 import tunix_rt as rt
+from tests.shared_store import shared
 from tests.test_cli import call
 from tests.test_filters import found
 from tunix_rt.store.score_filter import SCORE_TERMS
@@ -15,6 +16,17 @@ RIGHT = {"0": True, "1": False, "2": None, "3": True}
 
 @pytest.fixture
 def scored(store, make_trace):
+    return fill(store, make_trace)
+
+
+@pytest.fixture(scope="module")
+def same_scored(empty_store, tmp_path_factory, make_trace):
+    """For tests that change nothing in it."""
+    with shared(empty_store, tmp_path_factory, lambda store: fill(store, make_trace)) as store:
+        yield store
+
+
+def fill(store, make_trace):
     """Traces 0 to 4: right, wrong, undecided, right, and one that was added after the scoring."""
     store.add_many(make_trace(str(n)) for n in range(4))
     store.score(lambda trace: RIGHT[trace.payload.prompt], name="right", version="1", progress=False)
@@ -52,9 +64,9 @@ def scored(store, make_trace):
         ({}, ["4", "3", "2", "1", "0"]),
     ],
 )
-def test_a_term_says_what_the_current_score_must_be(scored, score, prompts):
-    assert found(scored, score=score) == prompts
-    assert [page.preview for page in scored.page(score=score, limit=1)] == prompts[:1]
+def test_a_term_says_what_the_current_score_must_be(same_scored, score, prompts):
+    assert found(same_scored, score=score) == prompts
+    assert [page.preview for page in same_scored.page(score=score, limit=1)] == prompts[:1]
 
 
 def test_the_newest_score_counts_also_where_it_has_no_value(scored):
@@ -63,18 +75,18 @@ def test_the_newest_score_counts_also_where_it_has_no_value(scored):
     assert found(scored, score="right=null") == ["0"]
 
 
-def test_it_goes_with_the_other_filters_in_all_directions(scored):
-    assert found(scored, score="right", where="prompt <> '3'") == ["0"]
-    middle = scored.page()[2].created_at
-    assert found(scored, score="points>=0", since=middle) == ["3", "2"]
-    page = scored.page(score="points>=0", limit=2)
+def test_it_goes_with_the_other_filters_in_all_directions(same_scored):
+    assert found(same_scored, score="right", where="prompt <> '3'") == ["0"]
+    middle = same_scored.page()[2].created_at
+    assert found(same_scored, score="points>=0", since=middle) == ["3", "2"]
+    page = same_scored.page(score="points>=0", limit=2)
     assert [one.preview for one in page] == ["3", "2"]
     assert [one.preview for one in page.next_page()] == ["1", "0"]
     assert [one.preview for one in page.next_page().previous_page()] == ["3", "2"]
-    assert [one.preview for one in scored.page(score="points>=0", offset=3)] == ["0"]
-    assert scored.latest(score="right").payload.prompt == "3"
+    assert [one.preview for one in same_scored.page(score="points>=0", offset=3)] == ["0"]
+    assert same_scored.latest(score="right").payload.prompt == "3"
     # `{bounds}` in a text of the user is a text.
-    assert found(scored, score="right", where="prompt <> '{bounds}'") == ["3", "0"]
+    assert found(same_scored, score="right", where="prompt <> '{bounds}'") == ["3", "0"]
 
 
 def test_export_and_delete_take_it(scored, tmp_path):
@@ -107,9 +119,9 @@ def test_export_and_delete_take_it(scored, tmp_path):
         ([7], "must be names"),
     ],
 )
-def test_what_has_no_meaning_is_refused(scored, score, said):
+def test_what_has_no_meaning_is_refused(same_scored, score, said):
     with pytest.raises(rt.QueryInvalid, match=f"^(?=score).*({said})"):
-        scored.count(score=score)
+        same_scored.count(score=score)
 
 
 def test_terms_are_written_as_text_that_is_read_as_the_same_terms():

@@ -14,7 +14,7 @@ import duckdb
 import pytest
 
 import tunix_rt as rt
-from tests.processes import python
+from tests.processes import new_python, python
 from tunix_rt.store.engine import lease
 
 ADD_MANY_TIMES = """
@@ -240,7 +240,7 @@ def test_importing_the_package_brings_in_nothing_heavy():
         "tunix_rt.TraceStore; heavy = {'ipywidgets', 'IPython', 'jupyterlab', 'pandas'} & set(sys.modules); "
         "assert not heavy, heavy"
     )
-    with python(program) as importing:
+    with new_python(program) as importing:
         assert importing.wait(timeout=60) == 0
 
 

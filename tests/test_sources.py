@@ -209,7 +209,7 @@ HOSTILE = {
     "a lone surrogate": ({"x": "\ud800"}, "meta.x", "surrogate"),
     "no value at all": ({"x": object()}, "meta.x", "must be a JSON value, not a object"),
     "150 levels": (nested(150), "meta", "must be an object"),
-    "100,000 levels": ({"x": nested(100_000)}, None, "nested"),
+    "100,000 levels": (lambda: {"x": nested(100_000)}, None, "nested"),
 }
 
 
@@ -217,6 +217,8 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_row_that_json_cannot_hold_is_told_and_stops_nothing(store, name):
     meta, field, reason = HOSTILE[name]
+    # Made here: until it ends, each collection of garbage goes through all of it.
+    meta = meta() if callable(meta) else meta
     report = store.load([ROW, ROW | {"meta": meta}, ROW | {"prompt": "after"}])
     assert counts(report) == (2, 0, 1)
     assert field is None or report.rejected[0].field == field
@@ -290,9 +292,9 @@ def test_samples_show_what_was_read_also_when_it_was_known(store):
         (rt.Trace(**ROW), "Trace: is one trace; store.add"),
     ],
 )
-def test_what_there_is_nothing_to_load_from_is_told(store, given, told):
+def test_what_there_is_nothing_to_load_from_is_told(same_store, given, told):
     with pytest.raises(rt.SourceInvalid) as caught:
-        store.load(given)
+        same_store.load(given)
     assert str(caught.value).startswith(told)
 
 

@@ -117,7 +117,7 @@ def test_every_function_of_duckdb_is_known_to_read_or_refused():
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED | ACTING))
-def test_functions_that_act_are_refused_wherever_they_are(store, name):
+def test_functions_that_act_are_refused_wherever_they_are(same_store, name):
     for query in (
         f"select * from {name}()",
         f'from system.main."{name.upper()}"() t',
@@ -128,9 +128,9 @@ def test_functions_that_act_are_refused_wherever_they_are(store, name):
         f"pivot (from {name}()) on a in (1) using count(*)",
     ):
         with pytest.raises(rt.QueryInvalid, match=f"SQL: {name} may do more than read"):
-            store.sql(query)
+            same_store.sql(query)
     with pytest.raises(rt.QueryInvalid, match=f"where=.* {name} may do more than read"):
-        store.count(where=f"exists (from {name}('x'))")
+        same_store.count(where=f"exists (from {name}('x'))")
 
 
 @pytest.mark.parametrize("name", sorted(ACTING))
@@ -178,16 +178,16 @@ def test_expressions_that_act_are_refused(store, name):
         "from written",
     ],
 )
-def test_a_text_changes_neither_files_nor_settings_nor_what_others_see(filled, query):
+def test_a_text_changes_neither_files_nor_settings_nor_what_others_see(same_filled, query):
     written = "a variable of the caller's, which no SQL text reads"
-    before = settings(filled)
+    before = settings(same_filled)
     with pytest.raises(rt.QueryInvalid, match=r"^SQL: "):
-        filled.sql(query)
+        same_filled.sql(query)
     assert written
     assert not list(Path().iterdir())
-    assert settings(filled) == before
-    assert filled.count() == 25
-    assert filled.sql("select max(length(prompt)) from traces").rows == [(7,)]
+    assert settings(same_filled) == before
+    assert same_filled.count() == 25
+    assert same_filled.sql("select max(length(prompt)) from traces").rows == [(7,)]
 
 
 def test_what_a_text_leaves_behind_ends_with_it(filled):
@@ -241,16 +241,16 @@ def test_files_of_the_user_can_be_read(store):
         "id = ?",
     ],
 )
-def test_a_where_that_fails_is_told_as_such_and_the_store_goes_on(filled, tmp_path, where):
+def test_a_where_that_fails_is_told_as_such_and_the_store_goes_on(same_filled, tmp_path, where):
     Path("a.csv").write_text("a\n")
-    for call in calls(filled, tmp_path, where=where, min_steps=1):
-        filled.count()
-        duckdb_before = filled._session._files.database._duckdb
+    for call in calls(same_filled, tmp_path, where=where, min_steps=1):
+        same_filled.count()
+        duckdb_before = same_filled._session._files.database._duckdb
         with pytest.raises(rt.QueryInvalid, match=r"^where=.*, min_steps=1: "):
             call()
-        assert filled._session._files.database._duckdb is duckdb_before
-        assert filled._session._files.database.attached
-    assert filled.count() == 25
+        assert same_filled._session._files.database._duckdb is duckdb_before
+        assert same_filled._session._files.database.attached
+    assert same_filled.count() == 25
 
 
 @pytest.mark.slow
@@ -275,11 +275,11 @@ def test_a_where_that_takes_too_much_memory_is_told_as_such_and_the_store_goes_o
         "exists (with gone as (delete from traces returning 1) from gone)",
     ],
 )
-def test_a_where_is_one_expression_that_leaves_the_other_filters_alone(filled, tmp_path, where):
-    for call in calls(filled, tmp_path, where=where, source="nowhere")[1::5]:
+def test_a_where_is_one_expression_that_leaves_the_other_filters_alone(same_filled, tmp_path, where):
+    for call in calls(same_filled, tmp_path, where=where, source="nowhere")[1::5]:
         with suppress(rt.QueryInvalid):
             assert call() == 0
-    assert filled.count() == 25
+    assert same_filled.count() == 25
 
 
 # RE2 takes no pattern of this length.
@@ -291,9 +291,9 @@ def test_a_text_that_is_longer_than_any_trace_is_in_none(filled, tmp_path, text)
 
 
 @pytest.mark.parametrize("query", [None, b"select 1", 3, "", " ", ";", "--", "\ud800", "select '\ud800'", "\0"])
-def test_what_is_no_sql_text_is_told(store, query):
+def test_what_is_no_sql_text_is_told(same_store, query):
     with pytest.raises(rt.QueryInvalid, match=r"^SQL: "):
-        store.sql(query)
+        same_store.sql(query)
 
 
 @pytest.mark.parametrize(
@@ -310,16 +310,16 @@ def test_what_is_no_sql_text_is_told(store, query):
         ("a\0b", "a\0b"),
     ],
 )
-def test_parameters_of_many_types_are_bound(store, value, found):
-    assert store.sql("select ? as x", value).rows == [(found,)]
+def test_parameters_of_many_types_are_bound(same_store, value, found):
+    assert same_store.sql("select ? as x", value).rows == [(found,)]
 
 
 @pytest.mark.parametrize(
     "value", [object(), {1, 2}, "\ud800", 10**40, 1 + 2j, [object()], {"a": object()}, {"\ud800": 1}, type, range(3)]
 )
-def test_a_parameter_that_duckdb_has_no_type_for_is_told(store, value):
+def test_a_parameter_that_duckdb_has_no_type_for_is_told(same_store, value):
     with pytest.raises(rt.QueryInvalid, match=r"^SQL: "):
-        store.sql("select ?", value)
+        same_store.sql("select ?", value)
 
 
 def test_a_parameter_that_is_nested_without_end_or_fails_by_itself_is_told(store):
@@ -356,8 +356,8 @@ def test_a_parameter_that_is_nested_without_end_or_fails_by_itself_is_told(store
         ("1 as a, 2", "2"),
     ],
 )
-def test_results_of_odd_types_are_shown(store, expression, shown):
-    result = store.sql(f"select {expression} as a")
+def test_results_of_odd_types_are_shown(same_store, expression, shown):
+    result = same_store.sql(f"select {expression} as a")
     assert shown in str(result)
     assert shown in result._repr_html_()
     assert len(result.rows) == 1

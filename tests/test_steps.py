@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunix_rt.formats.text.step_types import RULES, step_type
+from tunix_rt.formats.text.step_types import RULES, small_letters, step_type
 from tunix_rt.formats.text.think_tags import split_steps
 
 
@@ -301,3 +301,11 @@ def test_a_picture_that_is_never_closed_does_not_glue_the_text_together():
     assert len(split_steps(text)) > 3
     long = "[asy]\n\n" + "A sentence of some words.\n\n" * 2_000 + "[/asy]"
     assert len(split_steps(long)) > 100
+
+
+@given(text=st.text() | st.text("aZ\u212a\u0130É\ud800 .\n1=+"))
+def test_small_letters_are_at_the_same_indices(text):
+    small = small_letters(text)
+    assert len(small) == len(text)
+    assert all(now == (before.lower() if before.isascii() else before) for now, before in zip(small, text, strict=True))
+    assert [one["type"] for one in split_steps(text)] == [step_type(one["content"]) for one in split_steps(text)]

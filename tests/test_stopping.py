@@ -35,7 +35,7 @@ def small_pieces(monkeypatch):
 @pytest.mark.usefixtures("small_pieces")
 @pytest.mark.parametrize("error", [InterruptedError, ValueError, RecursionError, rt.SourceInvalid, KeyboardInterrupt])
 @pytest.mark.parametrize("content", ROWLESS)
-def test_what_the_function_raises_stops_a_load_that_finds_no_row(store, content, error):
+def test_what_the_function_raises_stops_a_load_that_finds_no_row(same_store, content, error):
     told = []
 
     def stop(done, total):
@@ -45,7 +45,7 @@ def test_what_the_function_raises_stops_a_load_that_finds_no_row(store, content,
 
     path = write("t", ROWLESS[content])
     with pytest.raises(error, match="somebody pressed Stop"):
-        store.load(path, progress=stop)
+        same_store.load(path, progress=stop)
     assert len(told) == 3
     assert told == sorted(told)
     assert told[0] == (0, path.stat().st_size)

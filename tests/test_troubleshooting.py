@@ -19,11 +19,16 @@ CELLS = [
     if block.startswith(("| message |", "| reason |"))
     for line in block.splitlines()[2:]
 ]
-SAID = messages()
 
 
-def test_every_message_of_the_package_is_in_the_guide():
-    missing = {said.text: said.place for said in SAID if not any(said.fragment in cell for cell in CELLS)}
+@pytest.fixture(scope="module")
+def all_said():
+    """All messages; not read where this file is only collected, which every process does."""
+    return messages()
+
+
+def test_every_message_of_the_package_is_in_the_guide(all_said):
+    missing = {said.text: said.place for said in all_said if not any(said.fragment in cell for cell in CELLS)}
     assert not missing, (
         "TROUBLESHOOTING.md lacks messages. Add a row for each to the table where a reader would look, or put it "
         "beside one that means the same (<br> between them):\n"
@@ -32,10 +37,10 @@ def test_every_message_of_the_package_is_in_the_guide():
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_the_guide_has_no_message_that_is_gone(cell):
+def test_the_guide_has_no_message_that_is_gone(all_said, cell):
     for text in re.split(r"<br>|`, `", cell):
         parts = [part.strip(" `") for part in text.split("…")]
-        assert any(all(part in said.text for part in parts) for said in SAID), (
+        assert any(all(part in said.text for part in parts) for said in all_said), (
             f"nothing says {text}; drop or correct it"
         )
 
@@ -68,13 +73,13 @@ def test_links_of_the_documents_lead_somewhere(document):
             assert anchor in anchors, f"{name}#{anchor}"
 
 
-def test_messages_are_read_as_they_are_said(store):
+def test_messages_are_read_as_they_are_said(all_said, store):
     """The reading of the source is held to what is really said."""
     with pytest.raises(rt.QueryInvalid) as raised:
         store.page(limit=0)
-    assert any(said.text == "…=…: must be a whole number …" for said in SAID)
+    assert any(said.text == "…=…: must be a whole number …" for said in all_said)
     assert re.fullmatch(r".*=.*: must be a whole number .*", str(raised.value))
-    texts = {said.text for said in SAID}
+    texts = {said.text for said in all_said}
     for behind_a_name in ("from … to …", "must be a string, not …", "cells; the header has"):
         assert any(behind_a_name in text for text in texts), behind_a_name
     assert "Another load is running. Wait until it is done, or cancel it." in texts

@@ -52,7 +52,7 @@ def held(store, program=HOLDER):
     said, free = Path("said"), Path("free")
     holder = start(program, store.path, free, output=said)
     while not (said.exists() and said.read_text() == "held\n"):
-        assert holder.is_alive(), said.read_text()
+        assert holder.poll() is None, said.read_text()
         time.sleep(0.01)
     yield holder
     free.touch()

@@ -50,7 +50,7 @@ for file in range(n_files):
 def test_the_files_of_a_running_job_come_in_while_it_writes_each_row_once(store):
     # Not there yet: the job makes it.
     writer = start(WRITER, "rollouts", 5, 60, output="writer.txt")
-    reports = list(store.watch("rollouts", every=EVERY, stop=lambda: not writer.is_alive()))
+    reports = list(store.watch("rollouts", every=EVERY, stop=lambda: writer.poll() is not None))
     assert ended(writer) == 0
     assert sum(report.added for report in reports) == 300
     assert sum(report.rejected_count for report in reports) == 0

@@ -25,8 +25,8 @@ from tunix_rt.formats import WRITERS
 
 _ABOUT = """\
 `python -m tests.benchmarks.formats`. The same traces of about 2 KB in files of each shape. Rows of other formats are
-taken apart, cut into steps and validated, on every core; those of the native format are checked by DuckDB, in one
-process.
+taken apart, cut into steps and validated, on every core. Those of `trace` have blanks between their fields, so that
+pydantic reads them, in one process; lines as the store writes them are checked by DuckDB, and are faster.
 `preference` finds no verdicts in these traces: its figure is the reading of all of them."""
 # Of an outside format to the native one, on two cores and more.
 _AIM = "≥ 0.6 of `trace`"

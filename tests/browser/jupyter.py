@@ -26,6 +26,19 @@ READY = """() => {
     return context?.isReady && context.sessionContext.isReady
         && kernel?.connectionStatus === "connected" && kernel.status === "idle";
 }"""
+# The front end asks a new kernel for its widgets, and may lose those that are made meanwhile. Requests are answered in
+# their order, so after this one that is done.
+ASKED = """async () => {
+    const context = window.jupyterapp.shell.currentWidget.context;
+    await context.sessionContext.session.kernel.requestCommInfo({target_name: "jupyter.widget"});
+}"""
+# A notebook in a JupyterLab that is open already, where no other is open.
+OPEN = """async path => {
+    const app = window.jupyterapp;
+    await app.restored;
+    await app.commands.execute("docmanager:open", {path, factory: "Notebook"});
+}"""
+CLOSE = "() => [...window.jupyterapp.shell.widgets('main')].forEach(one => one.dispose())"
 START_SECONDS = 60
 FAILURES = Path(__file__).parents[2] / "failures"
 
@@ -48,10 +61,10 @@ def launched(chromium: str) -> Iterator[Browser]:
 class Jupyter:
     """Lab or Notebook on a running server, with a folder of notebooks, and pages on them."""
 
-    def __init__(self, browser: Browser, app: str, url: str, token: str, folder: Path) -> None:
+    def __init__(self, browser: Browser, app: str, url: str, token: str, folder: Path, idle: list[Page]) -> None:
         self.app, self.folder = app, folder
         self.url = url
-        self._browser, self._token = browser, token
+        self._browser, self._token, self._idle = browser, token, idle
 
     def write(self, name: str, *cells: str) -> None:
         """A notebook with these cells of code."""
@@ -61,24 +74,41 @@ class Jupyter:
 
     @contextmanager
     def open(self, name: str, width: int = 1200, height: int = 1000) -> Iterator[Page]:
-        """The notebook in a window of its own, its kernel ready; `page.requests` are the addresses it asked for."""
-        page = self._browser.new_page(viewport={"width": width, "height": height})
+        """The notebook, its kernel ready; `page.requests` are the addresses that it asked for.
+
+        Most of the time of a test goes into loading JupyterLab, so its page is used again where the test went well.
+        """
+        path = f"{self.folder.name}/{name}"
+        page = self._idle.pop() if self._idle else self._new_page()
         page.requests = []
-        page.on("request", lambda request: page.requests.append(request.url))
-        page.on("pageerror", lambda error: print("page error:", error))  # noqa: T201 - pytest shows it with a failure
-        page.on("console", lambda said: said.type == "error" and print("console:", said.text))  # noqa: T201
-        path = f"{PATHS[self.app]}/{self.folder.name}/{name}"
+        page.set_viewport_size({"width": width, "height": height})
         try:
-            page.goto(f"{self.url}/{path}?token={self._token}" + ("&reset" if self.app == "lab" else ""))
+            if page.url.startswith(self.url):
+                page.evaluate(OPEN, path)
+            else:
+                query = f"token={self._token}" + ("&reset" if self.app == "lab" else "")
+                page.goto(f"{self.url}/{PATHS[self.app]}/{path}?{query}")
             page.wait_for_function(READY, timeout=START_SECONDS * 1_000)
+            page.evaluate(ASKED)
             if self.app == "lab":
                 page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
             yield page
+            if self.app == "lab":
+                page.evaluate(CLOSE)
+                self._idle.append(page)
+                return
         except BaseException:
             keep_failure(page)
-            raise
-        finally:
             page.close()
+            raise
+        page.close()
+
+    def _new_page(self) -> Page:
+        page = self._browser.new_page()
+        page.on("request", lambda request: page.requests.append(request.url))
+        page.on("pageerror", lambda error: print("page error:", error))  # noqa: T201 - pytest shows it with a failure
+        page.on("console", lambda said: said.type == "error" and print("console:", said.text))  # noqa: T201
+        return page
 
     @staticmethod
     def run_all(page: Page) -> None:
@@ -99,6 +129,8 @@ class Server:
 
     def __init__(self, browser: Browser, home: Path, url: str, token: str) -> None:
         self._browser, self._home, self._url, self._token = browser, home, url, token
+        # Pages of JupyterLab without a notebook, by their theme.
+        self._idle: dict[str, list[Page]] = {"light": [], "dark": []}
 
     @contextmanager
     def opened(self, app: str = "lab", theme: str = "light") -> Iterator[Jupyter]:
@@ -106,7 +138,8 @@ class Server:
         # It is read anew for each page.
         self._set("apputils-extension/themes", theme=f"JupyterLab {theme.title()}")
         folder = Path(tempfile.mkdtemp(prefix="test-", dir=self._home / "notebooks"))
-        yield Jupyter(self._browser, app, self._url, self._token, folder)
+        idle = self._idle[theme] if app == "lab" else []
+        yield Jupyter(self._browser, app, self._url, self._token, folder, idle)
         headers = {"Authorization": f"token {self._token}"}
         with httpx.Client(base_url=f"{self._url}/api", headers=headers, trust_env=False, timeout=PATIENCE) as client:
             for session in client.get("sessions").raise_for_status().json():

@@ -160,12 +160,20 @@ def _ending() -> Iterator[None]:
         _report_error("interrupted", interrupt)
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
-        # What is still in the buffer would be written, in vain and with a complaint, at the end of Python.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_unwritten()
         raise typer.Exit(NO_READER) from None
     except OSError as error:
+        _drop_unwritten()
         _report_error(str(error), error)
         raise typer.Exit(FAILED) from None
+
+
+def _drop_unwritten() -> None:
+    """What standard output does not take would be written, in vain and with a complaint, at the end of Python."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _report_error(message: str, error: BaseException) -> None:

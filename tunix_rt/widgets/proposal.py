@@ -9,7 +9,8 @@ from tunix_rt import render
 from tunix_rt.errors import QueryInvalid, SourceInvalid, TunixRTError
 from tunix_rt.formats import Reading, Rejection, first_rows, mapped_format, parts_of, sources_in, without_conflicts
 from tunix_rt.model import Trace
-from tunix_rt.store.ingest.encoding import Encoded, encoded
+from tunix_rt.store.ingest.chunk import Encoded
+from tunix_rt.store.ingest.encoding import encoded
 from tunix_rt.validation import short
 from tunix_rt.widgets.incoming import Origin
 

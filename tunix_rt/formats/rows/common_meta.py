@@ -103,6 +103,7 @@ _FACTS = (
     _Fact("reward", ("score", "acc", "exact_match"), _number, of_sample=True),
     _Fact("correct", ("reward", "score", "acc", "exact_match"), _boolean, of_sample=True),
 )
+_NAMES = frozenset(name for fact in _FACTS for name in fact.names)
 # What makes a verdict of another name than these a second one, if a reader has set it.
 _VERDICTS = ("correct", "reward")
 COMMON_NAMES = tuple(dict.fromkeys(name for fact in _FACTS for name in (fact.key, *fact.names)))
@@ -130,7 +131,7 @@ def with_common_meta(
     """
     found, left = dict(meta), dict(extra)
     is_judged = any(key in meta for key in _VERDICTS)
-    for key, names, read, of_sample in _FACTS:
+    for key, names, read, of_sample in () if _NAMES.isdisjoint(left) else _FACTS:
         for name in names:
             if key in found:
                 break

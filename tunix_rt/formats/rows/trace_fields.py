@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from typing_extensions import TypedDict
 
 from tunix_rt.model import LIMITS_1_0, Meta, Name, StepIndex, in_utc
-from tunix_rt.validation import not_json, storable
+from tunix_rt.validation import not_json
 
 StoredId = Annotated[UUID | None, Field(strict=False)]
 StoredTime = Annotated[Annotated[AwareDatetime, AfterValidator(in_utc)] | None, Field(strict=False)]
@@ -85,10 +85,11 @@ def accepted_fields(fields: TraceFields) -> TraceFields | None:
         accepted: TraceFields = _FIELDS.validate_python(fields)
     except ValidationError:
         return None
+    # That a text is not UTF-8, pydantic notices where it counts its characters.
     texts = [accepted["prompt"], accepted["final_answer"] or ""]
     for step in accepted["steps"]:
         texts += (step["type"], step["content"])
-    return accepted if storable("".join(texts)) and _is_complete(accepted) else None
+    return accepted if "\0" not in "".join(texts) and _is_complete(accepted) else None
 
 
 def _is_complete(fields: TraceFields) -> bool:

@@ -108,7 +108,9 @@ RULES = (
         r"(?:ok(?:ay)?|alright|all right|hmm+)[,.]? (?:so )?(?:i|we)(?: need to| have to| have this|['’]ve got this)\b",
     ),
     # The calculator marks of GSM8K, and sums that are worked out.
-    _rule("compute", "holds", r"<<[^<>\n]{1,80}=[^<>\n]{1,40}>>", _SUM),
+    _rule("compute", "holds", r"<<[^<>\n]{1,80}=[^<>\n]{1,40}>>"),
+    # Apart: a pattern that begins with a text is found faster.
+    _rule("compute", "holds", _SUM),
     _rule(
         "plan",
         "first",
@@ -155,7 +157,22 @@ def step_type(content: str) -> str:
     >>> step_type("Let x be the number of cranes.")
     'step'
     """
-    content = content.strip().lower()
+    return type_in_small_letters(small_letters(content))
+
+
+def small_letters(text: str) -> str:
+    """The text with A to Z in small letters, and as long as before: the rules know no other letters.
+
+    `lower()` took a quarter of the time of all rules where a text has other signs.
+    """
+    if text.isascii():
+        return text.lower()
+    return text.encode(errors="surrogatepass").lower().decode(errors="surrogatepass")
+
+
+def type_in_small_letters(content: str) -> str:
+    """The type of a step by its text in small letters."""
+    content = content.strip()
     ends = content if len(content) <= 2 * _ENDS else f"{content[:_ENDS]}\n{content[-_ENDS:]}"
     opening = _OPENING.match(ends)
     words = opening.end() if opening else 0

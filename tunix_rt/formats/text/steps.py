@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tunix_rt.formats.rows.trace_fields import StepFields
 from tunix_rt.formats.text.blocks import blocks
-from tunix_rt.formats.text.step_types import step_type
+from tunix_rt.formats.text.step_types import small_letters, type_in_small_letters
 
 # A step of this many characters takes no more lines in. Paragraphs of DeepSeek-R1's reasoning mostly have 100 to 600.
 _ENOUGH = 2_000
@@ -53,9 +53,12 @@ def split_steps(text: str) -> list[StepFields]:
     """
     if not text:
         return []
+    small = small_letters(text)
     bounds = [*_starts(text), len(text)]
-    contents = [text[start:end] for start, end in pairwise(bounds)]
-    return [{"i": i, "type": step_type(content), "content": content} for i, content in enumerate(contents)]
+    return [
+        {"i": i, "type": type_in_small_letters(small[start:end]), "content": text[start:end]}
+        for i, (start, end) in enumerate(pairwise(bounds))
+    ]
 
 
 class _Line(NamedTuple):
@@ -108,11 +111,11 @@ def _lines(text: str) -> Iterator[_Line]:
             piece = next(pieces, None)
         if piece is None or start <= piece[0]:
             content = found.end("indent")
-            indent = content - start
-            number = int(found["number"]) if found["number"] else None
+            kind = found.lastgroup or ""
+            number = int(found["number"]) if kind == "item" and found["number"] else None
             apart = text.count("\n", follows, start) > 1
             block = piece is not None and piece[0] <= content
-            yield _Line(start, indent, end, follows, found.lastgroup or "", number, apart, block)
+            yield _Line(start, content - start, end, follows, kind, number, apart, block)
         follows = end
 
 

@@ -31,6 +31,9 @@ SHAPE = json.dumps(
 # White space to fold: that of `\\s`, of which the commonest is a single space, which stays.
 _FOLDED = " or ".join(f"contains(start, {white})" for white in ("'  '", *(f"chr({code})" for code in (9, 10, 12, 13))))
 
+# What `incoming` has besides its other columns: the traces' lines, or what DuckDB has read them as already.
+_FROM_LINES = f"json_transform(json, '{SHAPE}')"
+_ALREADY_READ = "fields"
 # The preview folds white space in four times its length, so that a prompt that begins with blank lines shows its words.
 # It checks first whether there is any to fold: folding alone took 10 µs a row, a check by a regular expression 4, this
 # one less than 1.
@@ -60,11 +63,11 @@ from (
         *,
         left(t.prompt, {4 * PREVIEW_CHARS}) as start,
         trim(if({_FOLDED}, regexp_replace(start, '\\s+', ' ', 'g'), start)) as folded
-    from (select id, created_at, digest, meta, json_transform(json, '{SHAPE}') as t from incoming)
+    from (select id, created_at, digest, meta, {{fields}} as t from incoming)
 )
 """
 # Sorting complete rows took a tenth of the time of storing them, and most come sorted.
-_INSERT_SORTED = f"{_INSERT} order by created_at, id"
+_SORTED = "order by created_at, id"
 
 # Put together as text, so that meta comes out digit for digit as it went in.
 _TRACE_FIELDS = """
@@ -172,29 +175,38 @@ def encode_parts(body: bytes, meta: Any, trace_max_bytes: int) -> tuple[Line, by
 def to_table(rows: Sequence[NewRow]) -> pa.Table:
     """The rows as an Arrow table of id, created_at, digest, meta, and the json of the rest."""
     ids, times, digests, lines = map(list, zip(*rows, strict=True)) if rows else ([], [], [], [])
-    return columns(ids, times, uuids(digests), list(map(Line.of, lines)))
+    bodies, metas = map(list, zip(*map(Line.of, lines), strict=True)) if rows else ([], [])
+    return columns(ids, times, uuids(digests), metas, bodies)
 
 
-def columns(ids: list[bytes], times: list[int], digests: pa.Array, lines: list[Line]) -> pa.Table:
-    """The same table from its columns; the times are microseconds since 1970."""
-    return pa.table(
-        {
-            "id": uuids(ids),
-            "created_at": pa.array(times, pa.timestamp("us", "UTC")),
-            "digest": digests,
-            # Our own lines: Arrow need not look whether they are UTF-8.
-            "json": pa.array([line.body for line in lines], pa.binary()).view(pa.string()),
-            "meta": pa.array([line.meta for line in lines], pa.binary()).view(pa.string()),
-        }
-    )
+def columns(
+    ids: list[bytes],
+    times: list[int],
+    digests: pa.Array,
+    metas: list[bytes | None],
+    bodies: list[bytes] | pa.ChunkedArray,
+) -> pa.Table:
+    """The same table from its columns; the times are microseconds since 1970.
+
+    `bodies` are lines without their meta, or a column of what DuckDB has read them as: structs of the form SHAPE.
+    """
+    # Our own lines: Arrow need not look whether they are UTF-8.
+    body = {"json": _text(bodies)} if isinstance(bodies, list) else {_ALREADY_READ: bodies}
+    given = {"id": uuids(ids), "created_at": pa.array(times, pa.timestamp("us", "UTC")), "digest": digests}
+    return pa.table(given | body | {"meta": _text(metas)})
+
+
+def _text(values: Sequence[bytes | None]) -> pa.Array:
+    return pa.array(values, pa.binary()).view(pa.string())
 
 
 def insert(cursor: duckdb.DuckDBPyConnection, incoming: pa.Table) -> None:
-    """Stores what `to_table` made, in the order of time."""
+    """Stores what `to_table` or `columns` made, in the order of time."""
     times = incoming["created_at"].cast(pa.int64()).to_pylist()
     batches = incoming.to_batches(max_chunksize=_BATCH_ROWS)
     cursor.register("incoming", pa.Table.from_batches(batches, incoming.schema))
-    cursor.execute(_INSERT if all(map(lt, times, times[1:])) else _INSERT_SORTED)
+    query = _INSERT.format(fields=_FROM_LINES if "json" in incoming.column_names else _ALREADY_READ)
+    cursor.execute(query if all(map(lt, times, times[1:])) else f"{query} {_SORTED}")
 
 
 def to_record(row: tuple[UUID, int, str | bytes]) -> TraceRecord:

@@ -13,7 +13,8 @@ from pydantic_core import to_json
 from tunix_rt.errors import QueryInvalid, TraceInvalid, WorkerLost
 from tunix_rt.formats import Draft, Format, Reading, Rejection, Row, ScoreDraft, found_in
 from tunix_rt.model import Trace
-from tunix_rt.store.engine.rows import Line, encode, encode_parts, to_microseconds
+from tunix_rt.store.engine.rows import encode, encode_parts, to_microseconds
+from tunix_rt.store.ingest.chunk import Chunk, Encoded
 from tunix_rt.store.ingest.plain_lines import PlainLine, PlainLines
 from tunix_rt.store.scores.carried import carried_score, carried_scores
 from tunix_rt.store.scores.facts import CarriedScore
@@ -27,23 +28,15 @@ _BATCH_BYTES = 2**20
 _BATCH_ROWS = 1_000
 # What DuckDB checks at once: of fewer rows, a query took up to twice as long for each.
 _CHECKED_BYTES = 16 * 2**20
-_CHECKED_ROWS = 8_192
+# Two of them fill a chunk.
+_CHECKED_ROWS = 10_240
 # To start it takes 20 ms; Python reads about as much in that time.
 _FEW_BYTES = 2**20
 
 
-class Encoded(NamedTuple):
-    """A trace ready to be stored: its row, its line of JSON, its digest, and the id, time and scores the row brings.
-
-    The id has 16 bytes, the time is in microseconds since 1970.
-    """
-
-    row: Row
-    line: Line
-    digest: bytes
-    id: bytes | None
-    created_at: int | None
-    scores: Sequence[CarriedScore] = ()
+# A row on its way to a worker: of a text its file, line, text, and whether it is spoiled; of another its pickle, empty
+# where it cannot be sent.
+_Sent = bytes | tuple[str, int, bytes, bool]
 
 
 class EncodedScore(NamedTuple):
@@ -103,10 +96,10 @@ def _with_meta(trace: Any, meta: dict[str, Any] | None) -> Any:
 
 def all_encoded(
     reading: Reading, trace_max_bytes: int, workers: Workers | None, meta: dict[str, Any] | None = None
-) -> Iterator[Encoded | EncodedScore | Rejection]:
+) -> Iterator[Encoded | Chunk | EncodedScore | Rejection]:
     """All that the reading yields, made ready, in order; by workers, if any, where its file is large.
 
-    Raises WorkerLost where one of them ended before its rows were read.
+    Many traces together are a Chunk. Raises WorkerLost where one of them ended before its rows were read.
     """
     if reading.is_file and reading.format.family == "native":
         yield from _by_duckdb(reading, trace_max_bytes, meta)
@@ -117,27 +110,58 @@ def all_encoded(
             yield encoded(found, trace_max_bytes, meta)
 
 
+def _together(all_found: Iterable[Any]) -> Iterator[Any]:
+    """The same in order, traces that follow each other in one chunk."""
+    chunk = Chunk()
+    for found in all_found:
+        if isinstance(found, Encoded):
+            chunk.add(found)
+            continue
+        if len(chunk):
+            yield chunk
+            chunk = Chunk()
+        yield found
+    if len(chunk):
+        yield chunk
+
+
 def _by_duckdb(
     reading: Reading, trace_max_bytes: int, meta: dict[str, Any] | None
-) -> Iterator[Encoded | EncodedScore | Rejection]:
+) -> Iterator[Chunk | EncodedScore | Rejection]:
     plain_lines: PlainLines | None = None
     for rows in _in_batches(reading.rows()):
-        plain: Sequence[PlainLine | None] = [None] * len(rows)
         if sum(map(_n_bytes, rows)) >= _FEW_BYTES:
             plain_lines = plain_lines or PlainLines()
-            plain = plain_lines.among([row.raw if isinstance(row, Row) else None for row in rows])
-        for row, one in zip(rows, plain, strict=True):
-            if one is None or isinstance(row, Rejection):
-                yield from (encoded(found, trace_max_bytes, meta) for found in found_in(row, reading.format))
-                continue
-            try:
-                line, digest = encode_parts(
-                    one.body, one.meta if meta is None else {**(one.meta or {}), **meta}, trace_max_bytes
-                )
-            except TraceInvalid as error:
-                yield row.rejection(error)
-            else:
-                yield Encoded(row, line, digest, one.id, one.created_at)
+            plain, fields = plain_lines.among([row.raw if isinstance(row, Row) else None for row in rows])
+        else:
+            plain, fields = [None] * len(rows), None
+        ready = list(_together(_read_by_both(rows, plain, reading.format, trace_max_bytes, meta)))
+        if fields is not None and isinstance(ready[0], Chunk) and len(ready[0]) == len(fields):
+            # All are plain, and none is too large: DuckDB need not read them again to store them.
+            ready[0].fields.append(fields)
+        yield from ready
+
+
+def _read_by_both(
+    rows: Sequence[Row | Rejection],
+    plain: Sequence[PlainLine | None],
+    format: Format,
+    trace_max_bytes: int,
+    meta: dict[str, Any] | None,
+) -> Iterator[Encoded | EncodedScore | Rejection]:
+    """The rows made ready: the plain ones as DuckDB found them, the others by the reader of the format."""
+    for row, one in zip(rows, plain, strict=True):
+        if one is None or isinstance(row, Rejection):
+            yield from (encoded(found, trace_max_bytes, meta) for found in found_in(row, format))
+            continue
+        try:
+            line, digest = encode_parts(
+                one.body, one.meta if meta is None else {**(one.meta or {}), **meta}, trace_max_bytes
+            )
+        except TraceInvalid as error:
+            yield row.rejection(error)
+        else:
+            yield Encoded(row, line, digest, one.id, one.created_at)
 
 
 def _in_batches(rows: Iterable[Row | Rejection]) -> Iterator[list[Row | Rejection]]:
@@ -164,10 +188,10 @@ def _by_workers(
     reader = pickle.dumps(Format(reading.format.name, "", "", reading.format.reader))
     pending: deque[list[Row | Rejection]] = deque()
 
-    def tasks() -> Iterator[tuple[bytes, int, dict[str, Any] | None, list[bytes]]]:
-        for rows, pickled in _batches(reading.rows()):
+    def tasks() -> Iterator[tuple[bytes, int, dict[str, Any] | None, list[_Sent]]]:
+        for rows, sent in _batches(reading.rows()):
             pending.append(rows)
-            yield reader, trace_max_bytes, meta, pickled
+            yield reader, trace_max_bytes, meta, sent
 
     for found in workers.map(f"{__name__}:encoded_batch", tasks()):
         rows = pending.popleft()
@@ -177,46 +201,61 @@ def _by_workers(
                 f"{first.file}: rows {first.line:,} to {last.line:,} were not read: {found}. Load it again, with "
                 "workers=0 (TUNIX_RT_WORKERS) to read it in this process"
             )
-        for index, one in found:
-            if one is None:
-                yield from (encoded(each, trace_max_bytes, meta) for each in found_in(rows[index], reading.format))
-            elif isinstance(one, Rejection):
-                yield one
+        for one in found:
+            if isinstance(one, int):
+                yield from (encoded(each, trace_max_bytes, meta) for each in found_in(rows[one], reading.format))
             else:
-                yield Encoded(rows[index], *one)
+                yield one
 
 
-def _batches(rows: Iterable[Row | Rejection]) -> Iterator[tuple[list[Row | Rejection], list[bytes]]]:
+def _batches(rows: Iterable[Row | Rejection]) -> Iterator[tuple[list[Row | Rejection], list[_Sent]]]:
     batch: list[Row | Rejection] = []
-    pickled: list[bytes] = []
+    sent: list[_Sent] = []
     n_bytes = 0
     for row in rows:
-        # One by one: how large a row of values is, is known afterwards.
-        try:
-            pickled.append(pickle.dumps(row, pickle.HIGHEST_PROTOCOL))
-        except RecursionError:
-            # Nested more deeply than pickle goes: it is read in this process.
-            pickled.append(b"")
         batch.append(row)
-        n_bytes += len(pickled[-1])
+        if isinstance(row, Row) and row.raw is not None:
+            sent.append((row.file, row.line, row.raw, row.is_spoiled))
+            n_bytes += len(row.raw)
+        else:
+            # One by one: how large a row of values is, is known afterwards.
+            sent.append(_pickled(row))
+            n_bytes += len(sent[-1])
         if n_bytes >= _BATCH_BYTES or len(batch) == _BATCH_ROWS:
-            yield batch, pickled
-            batch, pickled, n_bytes = [], [], 0
+            yield batch, sent
+            batch, sent, n_bytes = [], [], 0
     if batch:
-        yield batch, pickled
+        yield batch, sent
 
 
-def encoded_batch(task: tuple[bytes, int, dict[str, Any] | None, list[bytes]]) -> list[tuple[int, Any]]:
-    """What a worker does: each trace or rejection in the pickled rows, with the index of its row; None for no row."""
-    pickled_format, trace_max_bytes, meta, rows = task
+def _pickled(row: Row | Rejection) -> bytes:
+    try:
+        return pickle.dumps(row, pickle.HIGHEST_PROTOCOL)
+    except RecursionError:
+        # Nested more deeply than pickle goes: it is read in this process.
+        return b""
+
+
+def encoded_batch(
+    task: tuple[bytes, int, dict[str, Any] | None, list[_Sent]],
+) -> list[Chunk | EncodedScore | Rejection | int]:
+    """What a worker does: all in the rows, made ready; in place of a row that it was not given, its index."""
+    pickled_format, trace_max_bytes, meta, sent = task
     reader = pickle.loads(pickled_format)  # noqa: S301 - see workers.py
-    results: list[tuple[int, Any]] = []
-    for index, pickled in enumerate(rows):
-        if not pickled:
-            results.append((index, None))
+    return list(_together(_read_sent(sent, reader, trace_max_bytes, meta)))
+
+
+def _read_sent(
+    sent: Sequence[_Sent], reader: Format, trace_max_bytes: int, meta: dict[str, Any] | None
+) -> Iterator[Encoded | EncodedScore | Rejection | int]:
+    for index, given in enumerate(sent):
+        if not given:
+            yield index
             continue
-        for found in found_in(pickle.loads(pickled), reader):  # noqa: S301 - see workers.py
-            one = encoded(found, trace_max_bytes, meta)
-            # The row stays where it came from.
-            results.append((index, one if isinstance(one, Rejection) else one[1:]))
-    return results
+        if isinstance(given, bytes):
+            row = pickle.loads(given)  # noqa: S301 - see workers.py
+        else:
+            file, line, raw, is_spoiled = given
+            row = Row(file, line, raw=raw, is_spoiled=is_spoiled)
+        for found in found_in(row, reader):
+            yield encoded(found, trace_max_bytes, meta)

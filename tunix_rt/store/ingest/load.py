@@ -26,12 +26,12 @@ from tunix_rt.formats import (
 from tunix_rt.formats.containers.encodings import checked_encoding
 from tunix_rt.paths import size_of
 from tunix_rt.store.engine.access import Access
-from tunix_rt.store.engine.rows import columns, insert, uuids
-from tunix_rt.store.ingest.chunk import CHUNK_SCORE_ROWS, Chunk
+from tunix_rt.store.engine.rows import Line, insert
+from tunix_rt.store.ingest.chunk import CHUNK_SCORE_ROWS, Chunk, Encoded
 from tunix_rt.store.ingest.dedup import Duplicates, MovedIds
-from tunix_rt.store.ingest.encoding import Encoded, EncodedScore, all_encoded, checked_meta
+from tunix_rt.store.ingest.encoding import EncodedScore, all_encoded, checked_meta
 from tunix_rt.store.ingest.homes import find_homes, times_of
-from tunix_rt.store.ingest.load_report import LoadReport
+from tunix_rt.store.ingest.load_report import KEPT_SAMPLES, LoadReport
 from tunix_rt.store.progress_bar import Advance, Progress, show_progress
 from tunix_rt.store.scores.facts import insert_carried
 from tunix_rt.validation import short
@@ -130,9 +130,9 @@ def _everything_in(
     advance: Advance,
     encoding: str | None,
     *,
-    ready: Callable[[Reading], Iterator[Encoded | EncodedScore | Rejection]],
+    ready: Callable[[Reading], Iterator[Encoded | Chunk | EncodedScore | Rejection]],
     by_turn: bool,
-) -> Iterator[Encoded | EncodedScore | Rejection]:
+) -> Iterator[Encoded | Chunk | EncodedScore | Rejection]:
     for source in sources:
         done = advance.done
         check = partial(_advance_from, advance, done)
@@ -155,7 +155,7 @@ def _everything_in(
                 for index, found in enumerate(ready(reading)):
                     yield found
                     unread = unread if isinstance(found, Rejection) else None
-                    if index % _ROWS_PER_TICK == 0:
+                    if index % _ROWS_PER_TICK == 0 or isinstance(found, Chunk):
                         advance(done + reading.position)
                 if unread is not None:
                     report.refuse(str(part if isinstance(part, Path) else part.path), unread, is_claimed=True)
@@ -210,8 +210,8 @@ class Loading:
         # The chunk that is being stored: it may reject rows, and counts in the report.
         self._storing: Future[None] | None = None
 
-    def take(self, found: Encoded | EncodedScore | Rejection) -> None:
-        """Counts a rejection, gathers a trace or a score, and stores the chunk when it is full."""
+    def take(self, found: Encoded | Chunk | EncodedScore | Rejection) -> None:
+        """Counts a rejection, gathers traces or a score, and stores the chunk when it is full."""
         if isinstance(found, Rejection):
             # After those of the chunk before, as they are in the source.
             self._wait()
@@ -220,9 +220,24 @@ class Loading:
             self._scores.append(found)
             if len(self._scores) >= CHUNK_SCORE_ROWS:
                 self.store()
+        elif isinstance(found, Chunk):
+            self._take_together(found)
         else:
             self.report.sample(found.line)
             self._chunk.add(found)
+            if self._chunk.is_full():
+                self._store_chunk()
+
+    def _take_together(self, found: Chunk) -> None:
+        for body, meta in zip(found.bodies[:KEPT_SAMPLES], found.metas, strict=False):
+            self.report.sample(Line(body, meta))
+        # About a megabyte of large rows at a time.
+        most = max(1, len(found) * 2**20 // found.n_bytes) if found.has_large_rows else len(found)
+        start = 0
+        while start < len(found):
+            stop = min(len(found), start + min(most, self._chunk.room))
+            self._chunk.extend(found.slice(start, stop))
+            start = stop
             if self._chunk.is_full():
                 self._store_chunk()
 
@@ -238,10 +253,10 @@ class Loading:
         """Begins to store the chunk; without a thread, stores it."""
         self._wait()
         chunk, self._chunk = self._chunk, Chunk()
-        if chunk.lines and self._thread:
+        if len(chunk) and self._thread:
             # In the context of this thread: an interrupt of its task ends both.
             self._storing = self._thread.submit(copy_context().run, self._complete_and_store, chunk)
-        elif chunk.lines:
+        elif len(chunk):
             self._complete_and_store(chunk)
 
     def _wait(self) -> None:
@@ -259,15 +274,16 @@ class Loading:
             self._store_at_once(chunk)
         except MemoryLimitReached:
             # Lists of numbers take many times their bytes.
-            if len(chunk.lines) == 1:
+            if len(chunk) == 1:
                 raise
-            for half in chunk.halves():
+            middle = len(chunk) // 2
+            for half in (chunk.slice(0, middle), chunk.slice(middle, len(chunk))):
                 self._store(half)
 
     def _store_at_once(self, chunk: Chunk) -> None:
         with self._session.transaction() as cursor:
             homes = find_homes(cursor, chunk, adds_all=self._duplicates is None)
-            table = columns(chunk.ids, chunk.times, uuids(chunk.digests), chunk.lines)
+            table = chunk.table()
             if gone := homes.stored | homes.taken:
                 table = table.filter([index not in gone for index in range(len(table))])
             insert(cursor, table)
@@ -283,7 +299,7 @@ class Loading:
         for index, reason in homes.rejected.items():
             self.report.reject(chunk.given[index].row.rejection(TraceInvalid(reason)))
         self.report.count_added(table["id"])
-        self.report.already_stored += len(chunk.lines) - len(table) - len(homes.rejected)
+        self.report.already_stored += len(chunk) - len(table) - len(homes.rejected)
         self.report.scores_added += n_scores
         self._moved.note(
             (given.id, home and home[0])

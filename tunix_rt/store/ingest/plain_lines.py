@@ -49,7 +49,8 @@ select coalesce(
             and coalesce(list_max([length(s.content) for s in t.steps]) <= {LIMITS_1_0["content"]}, true)
     end,
     false
-) as is_plain
+) as is_plain,
+t as fields
 from (
     select *, [s.i for s in t.steps] as numbers
     from (select json, try(json_transform(json, '{SHAPE}')) as t from lines)
@@ -84,22 +85,29 @@ class PlainLines:
         self._duckdb.execute("set enable_progress_bar = false")
         weakref.finalize(self, self._duckdb.close)
 
-    def among(self, lines: Sequence[bytes | None]) -> list[PlainLine | None]:
-        """Of each line what it holds, if it is plain; None for the others."""
-        found = [None if line is None or len(line) > _MOST_LINE_BYTES else _taken_apart(line) for line in lines]
-        is_plain = iter(self._are_plain([one.body for one in found if one is not None]))
-        return [one if one is not None and next(is_plain) else None for one in found]
+    def among(self, lines: Sequence[bytes | None]) -> tuple[list[PlainLine | None], pa.Array | None]:
+        """Of each line what it holds, if it is plain, and None for the others.
 
-    def _are_plain(self, bodies: list[bytes]) -> list[bool]:
+        Where all are plain, also what DuckDB has read them as: a column of structs of the form SHAPE.
+        """
+        found = [None if line is None or len(line) > _MOST_LINE_BYTES else _taken_apart(line) for line in lines]
+        are_plain, fields = self._read([one.body for one in found if one is not None])
+        is_plain = iter(are_plain)
+        plain = [one if one is not None and next(is_plain) else None for one in found]
+        return plain, None if None in plain else fields
+
+    def _read(self, bodies: list[bytes]) -> tuple[list[bool], pa.Array | None]:
+        """Whether each of them is plain, and what they were read as."""
         if not bodies:
-            return []
+            return [], None
         try:
             # Arrow looks whether they are UTF-8.
             self._duckdb.register("lines", pa.table({"json": pa.array(bodies, pa.binary()).cast(pa.string())}))
             with interruptible():
-                return list(self._duckdb.sql(_CHECK).to_arrow_table()["is_plain"].to_pylist())
+                read = self._duckdb.sql(_CHECK).to_arrow_table()
         except (pa.ArrowInvalid, duckdb.OutOfMemoryException):
-            return [False] * len(bodies)
+            return [False] * len(bodies), None
+        return read["is_plain"].to_pylist(), read["fields"].combine_chunks()
 
 
 def _taken_apart(line: bytes) -> PlainLine | None:
