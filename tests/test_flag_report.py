@@ -118,7 +118,7 @@ def test_the_magics_score_and_flag(mixed):
         assert shell.run_line_magic("trace_score", "loop --param repeats=4").params != "{}"
         assert shell.run_line_magic("trace_score", "structure --workers 1 --timeout 60 --text cut?").scored == 1
         assert shell.run_line_magic("trace_flags", "loop --stored").flags[0].looked_at == 12
-        assert shell.run_line_magic("trace_flags", "no_answer loop --text cut").n_traces == 1
+        assert shell.run_line_magic("trace_flags", "no_answer loop --workers 0 --text cut").n_traces == 1
     finally:
         shell.user_ns.pop("n_steps")
         shell.run_line_magic("unload_ext", "tunix_rt")

@@ -2,13 +2,14 @@
 
 import json
 import random
+from uuid import UUID
 
 import pyarrow as pa
 import pytest
 
 import tunix_rt as rt
 from tunix_rt.analysis import FLAGS
-from tunix_rt.store.scores.near_copies import pieces
+from tunix_rt.store.scores.near_copies import NearCopies, pieces
 from tunix_rt.store.scores.scorers import SET_FLAGS as SET
 
 WORDS = [f"w{n}" for n in range(3_000)]
@@ -162,6 +163,38 @@ def test_what_progress_raises_stops_the_work_and_stores_nothing(store):
     with pytest.raises(KeyboardInterrupt):
         store.flag(*SET, progress=stop)
     assert store.sql("from scores").n_rows == 0
+
+
+def compared(tmp_path, texts):
+    """How many pairs of these texts, each of another prompt, are compared; which are found, with what they are like."""
+    n = len(texts)
+    keys = pa.array(range(n), pa.uint64())
+    ids = pa.array([f"00000000-0000-0000-0000-{at:012}" for at in range(n)])
+    batch = pa.record_batch({"id": ids, "prompt": keys, "group": keys, "text": texts})
+    near = NearCopies(tmp_path / "no.duckdb")
+    try:
+        near.add(batch)
+        n_pairs = near.pair()
+        near.compare(batch)
+        found = near.found(0.8)
+    finally:
+        near.close()
+    return n_pairs, {int(one.hex[12:]): int(other.hex[12:]) for one, other in zip(*as_ids(found), strict=True)}
+
+
+def as_ids(found):
+    return [
+        [one if hasattr(one, "hex") else UUID(one) for one in found[name].to_pylist()] for name in ("id", "nearest")
+    ]
+
+
+def test_texts_that_share_a_band_are_compared_only_if_most_of_their_minima_are_alike(tmp_path):
+    # 7 changed words of 200 leave a Jaccard index of .81 of the shingles, 30 one of .37.
+    near = [with_changes(text(n), 7, seed=n) for n in range(20)]
+    far = [with_changes(text(n), 30, seed=n) for n in range(20, 100)]
+    n_pairs, found = compared(tmp_path, [*map(text, range(100)), *near, *far])
+    assert found == {100 + n: n for n in range(20)}
+    assert n_pairs == 20
 
 
 def test_long_texts_are_read_piece_by_piece():

@@ -25,7 +25,7 @@ FORMS = {
     "Watch": rt.FolderWatch,
 }
 # Where a form is made of parts with traits and actions of their own.
-PARTS = {"Browser": ["Chosen", "Columns"]}
+PARTS = {"Browser": ["Chosen", "Columns", "Filters"], "Groups": ["Filters"]}
 # Some of what every window has. A function of the same name would hide it, and a misspelt variable would find it.
 OF_THE_BROWSER = """
     alert blur caches cancelIdleCallback clearInterval clearTimeout close closed confirm console crypto

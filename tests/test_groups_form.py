@@ -86,6 +86,18 @@ def test_groups_are_narrowed_sorted_and_turned(front, graded):
     assert rows(end)[0][0] == "0"
     form.find(model="other")
     assert (form.policy, rows(end)) == (-1, [("4", "?✗")])
+    # By the fields of the filters, which are those of the list of traces; what is not valid changes nothing.
+    assert ("meta", "terms") in [(one["name"], one["input"]) for one in end.state["filter_fields"]]
+    assert end.do("suggest", name="meta", text="model=t")["suggestions"][0]["value"] == "model=toy"
+    end.do("regroup", filters={"meta": "model!=other"})
+    assert (end.state["filters"], end.state["overview"]["n_groups"]) == ({"meta": 'model!="other"'}, 5)
+    assert "min_steps" in end.ask("regroup", filters={"min_steps": "a"})["problem"]
+    assert (form.filters, end.state["overview"]["n_groups"]) == ({"meta": 'model!="other"'}, 5)
+    form.filters = {"model": "other"}
+    assert rows(end) == [("4", "?✗")]
+    with pytest.raises(rt.QueryInvalid, match="min_steps"):
+        form.filters = {"min_steps": "a"}
+    assert (form.filters, rows(end)) == ({"model": "other"}, [("4", "?✗")])
     for asked, said in (
         ({"level": "hard"}, 'level="hard": must be one of too hard, informative'),
         ({"policy": 5}, "policy=5: must be a whole number from -1 to 0"),

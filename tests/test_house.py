@@ -38,6 +38,7 @@ FLOORS = {
     "judges": 6,
     "lake": 6,
     "recording": 6,
+    "inspect_hook": 7,
     "server": 7,
     "widgets": 7,
     "magic_completion": 7,

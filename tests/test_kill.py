@@ -62,6 +62,22 @@ for n in itertools.count(int(sys.argv[2])):
     os.write(1, f"{n} {report.added + report.already_stored}\\n".encode())
 """
 
+SCORE = """
+import os, sys, time
+import tunix_rt as rt
+from tunix_rt.store.scores import run
+run._CHUNK_ROWS = 5
+scored = []
+def n_chars(trace):
+    time.sleep(0.005)
+    scored.append(trace.id)
+    return len(trace.payload.prompt)
+def acknowledge(*_):
+    os.write(1, "".join(f"{trace_id}\\n" for trace_id in scored).encode())
+    scored.clear()
+report = rt.TraceStore(sys.argv[1]).score(n_chars, version="1", progress=acknowledge)
+"""
+
 
 @pytest.fixture
 def printed(tmp_path):
@@ -142,3 +158,21 @@ def test_processes_are_killed_while_they_load(store, printed, tmp_path):
     assert first > 0
     store.load(tmp_path / f"{first}.jsonl", progress=False)
     assert store.count() == 60 * (first + 1)
+
+
+def test_processes_are_killed_while_eight_of_them_score_the_same_traces(store, printed, make_trace):
+    n_traces = 300
+    store.add_many(make_trace(f"{n}?") for n in range(n_traces))
+    store.close()
+    processes = [start(SCORE, store.path, output=printed) for _ in range(8)]
+    for process in processes[:6]:
+        kill_soon(process, printed)
+        acknowledged = set(printed.read_text().split())
+        scored = Counter(one for (one,) in store.sql("select trace_id from scores").rows)
+        assert acknowledged <= set(scored)
+        assert set(scored.values()) == {1}
+    assert len(scored) < n_traces
+    assert [ended(process) for process in processes[6:]] == [0, 0]
+    assert store.sql("select count(*), count(distinct trace_id) from scores").rows == [(n_traces, n_traces)]
+    assert store.score(lambda _: 1, name="n_chars", version="1", progress=False).already_scored == n_traces
+    assert store.verify().ok

@@ -122,9 +122,17 @@ def test_current_scores_are_sorted_and_traces_without_one_are_last(mixed, descen
         row = current.get(str(one.id), {"value": None, "label": None})
         return row["label"] if row["value"] is None else row["value"]
 
+    def value_once(one):
+        return None if one.payload.prompt == "none?" else first(one)
+
     for filters in ({}, {"score": "q!=null", "source": "s1"}):
         ids = expected(mixed.records(**filters), value_of, descending=descending)
         check(mixed, ids, order_by="score.q", descending=descending, **filters)
+    # Of a scorer that has one score for each trace, none is looked up twice; a page ends among equal ones.
+    mixed.score(first, name="once", version="1", **scored)
+    for filters in ({}, {"source": "s1"}):
+        ids = expected(mixed.records(**filters), value_once, descending=descending)
+        check(mixed, ids, (2, 9), order_by="score.once", descending=descending, **filters)
     assert walk(mixed.page(order_by="score.nobody", descending=descending)) == walk(mixed.page())
 
 

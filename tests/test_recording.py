@@ -6,6 +6,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ import pytest
 
 import tunix_rt as rt
 from tests.processes import PATIENCE, python, told_by
+from tunix_rt.recording import writer
 
 
 @pytest.fixture
@@ -145,11 +147,13 @@ def test_rewards_that_never_come_keep_no_rollout_back(run):
     short_one(**of_trl(step=1))
     # The next batch of the same thread: nobody else was called with the first.
     short_one(**of_trl(step=2, completions=["1", "2"]))
+    run._writer.flush()
     assert run.store.count(training_step=1, meta={"reward": 2}) == 1
     with pytest.raises(ZeroDivisionError, match="a bug in the reward"):
         failing(**of_trl(step=2, completions=["1", "2"]))
     with pytest.raises(ZeroDivisionError, match="a bug in the reward"):
         failing(["a"], ["never scored"], trainer_state=SimpleNamespace(global_step=3))
+    run._writer.flush()
     assert run.store.count(training_step=2) == 2
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'completions'"):
         short_one()
@@ -161,8 +165,11 @@ def test_rewards_that_never_come_keep_no_rollout_back(run):
 def test_rewards_of_another_shape_are_left_out_and_returned_as_they_are(run, caplog):
     lazy = run.wrap(lambda completions, **_: (1.0 for _ in completions), name="lazy")
     assert list(lazy(**of_trl())) == [1.0, 1.0]
-    few = rt.record(run.store, run="few").wrap(lambda **_: [1.0], name="few")
+    other = rt.record(run.store, run="few")
+    few = other.wrap(lambda **_: [1.0], name="few")
     assert few(**of_trl()) == [1.0]
+    for one in (run, other):
+        one.flush()
     assert run.store.count(meta={"reward": rt.absent}) == 4
     assert "few was left out: it has 1 values for 2 completions" in caplog.text
 
@@ -194,6 +201,29 @@ def test_the_example_for_verl_records_what_it_scores(store, monkeypatch):
     assert (record.payload.prompt, record.payload.meta["reward"]) == ("2 + 2?", 1.0)
 
 
+def test_the_trainer_may_change_what_it_passed(run):
+    said, ids, facts = {"role": "assistant", "content": "<think>t</think>4"}, [1, 2], {"shard": 1}
+    run.add_many(["2 + 2?"], [[said]], completion_ids=[ids], about=[facts])
+    said["content"], facts["shard"] = "other", 2
+    ids.clear()
+    (one,) = recorded(run)
+    assert (one.final_answer, one.meta["extra"]["about"], one.meta["extra"]["n_tokens"]) == ("4", {"shard": 1}, 2)
+
+
+def test_a_trainer_that_is_faster_than_the_disk_waits_and_one_without_threads_goes_on(run, monkeypatch):
+    monkeypatch.setattr(writer, "_MOST_WAITING", 8)
+    run.add_many(["p"] * 9, ["c"] * 9)
+    assert run.recorded == 9
+
+    def none_left(_):
+        raise RuntimeError("can't start new thread")
+
+    # As at the exit of an interpreter: it is written in the trainer's.
+    monkeypatch.setattr(threading.Timer, "start", none_left)
+    run.add_many(["p"], ["c"])
+    assert (run.recorded, run.dropped) == (10, 0)
+
+
 class Spoiled(Exception):
     def __str__(self):
         raise ValueError("no text")
@@ -210,6 +240,7 @@ def test_what_is_no_rollout_is_counted_told_once_and_never_raised(store, caplog)
     run.add("p", 5, reward="high")
     run.add("p", object())
     run.add("p", "x" * 10_001)
+    run.flush()
     run.add_many(["p"], ["a", "b"])
     run.add_many("p", "ab")
     run.add_many(["p"], Hostile())
@@ -259,6 +290,7 @@ logging.basicConfig(stream=sys.stdout, format="%(message).80s")
 store = rt.TraceStore(sys.argv[1])
 run = rt.record(store, run="full")
 run.add_many(["p"] * 9, ["c"] * 9)
+run.flush()
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, resource.RLIM_INFINITY))
 run.add_many(["p"] * 9, ["c" * 1_000] * 9)
 run.add("p", "c")
@@ -330,6 +362,7 @@ import tunix_rt as rt
 with rt.record(sys.argv[1], run="endless") as run:
     for step in range(1_000_000):
         run.add_many(["p"] * 8, [f"{step}"] * 8, training_step=step)
+        run.flush()
         print(run.recorded, flush=True)
 """
 
@@ -353,36 +386,3 @@ def test_a_recorder_is_pickled_with_its_store_and_its_run(run):
     again.add("p", "c", n_tokens=4)
     assert recorded(again)[0].meta["truncated"] is True
     assert (again.name, again.recorded) == ("first", 1)
-
-
-def test_the_runs_of_a_store(store):
-    assert len(store.runs()) == 0
-    assert store.runs().to_dict() == {"runs": 0, "data": []}
-    assert "0 with 0 rollouts" in str(store.runs())
-    with rt.record(store, run="one", model="tiny", max_tokens=2) as run:
-        prompts = ["a", "a", "b", "b"]
-        run.add_many(prompts, prompts, reward=[1, 1, 0, 1], training_step=2, mode="train", n_tokens=[1, 2, 1, 1])
-        run.add_many(prompts, prompts, reward=[0, 0, 1, 1], training_step=10, mode="train")
-        run.add_many(["c"], ["c"], reward=[1], training_step=10, mode="eval")
-    with rt.record(store, run="two") as run:
-        run.add_many(["a"], ["b"])
-    store.add(rt.Trace(prompt="of no run", steps=["s"], final_answer="a"))
-    runs = store.runs()
-    assert (len(runs), runs.names, repr(runs)) == (3, ("two", "one"), "<Runs: 2 of 10 rollouts>")
-    two, train, evaluation = runs.arrow().to_pylist()
-    assert (two["mode"], two["steps"], two["rollouts"], two["reward"], two["same_reward"]) == (None, 0, 1, None, None)
-    assert (train["mode"], train["model"], train["steps"], train["rollouts"]) == ("train", "tiny", 2, 8)
-    assert (train["reward"], train["truncated"], train["same_reward"]) == (5 / 8, 1 / 8, 3 / 4)
-    assert (evaluation["reward"], evaluation["same_reward"]) == (1.0, None)
-    steps = runs.steps("one").arrow().to_pylist()
-    assert [(row["mode"], row["training_step"], row["groups"], row["same_reward"]) for row in steps] == [
-        *[("eval", "10", 0, None), ("train", "2", 2, 0.5), ("train", "10", 2, 1.0)]
-    ]
-    assert len(runs.steps()) == 4
-    assert list(runs.df()["run"]) == ["two", "one", "one"]
-    assert runs.to_dict()["data"][1]["first"] <= runs.to_dict()["data"][1]["last"]
-    assert len(store.runs(run="one", meta={"mode": "eval"})) == 1
-    assert "train" in runs._repr_html_()
-    assert "75%" in str(runs)
-    with pytest.raises(rt.QueryInvalid, match='run "three" is not among the recorded runs; there are'):
-        runs.steps("three")

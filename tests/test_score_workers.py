@@ -95,6 +95,18 @@ def test_a_function_of_the_notebook_goes_to_workers_with_its_code(rollouts, monk
         rollouts.score(of_every_kind, workers=1, progress=False)
 
 
+@pytest.mark.slow
+def test_flags_by_workers_are_the_same(rollouts):
+    expected = rollouts.flag("no_answer", progress=False)
+    in_process = stored(rollouts)
+    with rollouts._session.transaction() as cursor:
+        cursor.execute("delete from scores")
+    assert rollouts.flag("no_answer", workers=1, progress=False).flags == expected.flags
+    assert stored(rollouts) == in_process
+    with pytest.raises(rt.QueryInvalid, match="workers=65"):
+        rollouts.flag("duplicate", workers=65)
+
+
 def test_bad_options_are_refused_before_anything_is_scored(store):
     for options, said in [
         ({"timeout": 2}, "timeout: only a worker process can be ended"),

@@ -125,6 +125,25 @@ def test_cancel_ends_the_wait_and_what_waits_behind_it(front, filled, program):
 
 
 @pytest.mark.slow
+def test_after_a_cancelled_wait_the_store_is_checked_at_once(front, filled):
+    app = rt.app(filled, limit=10)
+    settled()
+    browser, status = front(app.browser), front(app.status)
+    with held(filled) as holder:
+        turning = browser.say("next")
+        status.until(lambda state: f"process {holder.pid}" in state["shown"]["facts"][0])
+        app.interrupt()
+        assert browser.hear(turning)["problem"] == "cancelled"
+        settled()
+        # It is held still: the check waited for a second, and says by whom.
+        assert (app.status.state, app.status.health.store.state) == ("busy", "busy")
+        assert f"process {holder.pid}" in app.status.shown["html"]
+    app.status.refresh_soon(patient=False)
+    settled()
+    assert (app.status.state, app.status.info.n_traces) == ("healthy", 25)
+
+
+@pytest.mark.slow
 def test_a_form_that_is_closed_while_it_waits_ends_quietly(front, filled, caplog):
     form, app = rt.TraceBrowser(filled), rt.app(filled)
     settled()

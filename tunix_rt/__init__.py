@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tunix_rt.lake.opening import connect
     from tunix_rt.magics import load_ipython_extension, unload_ipython_extension
     from tunix_rt.model import Step, Trace, TraceRecord, TraceSummary
-    from tunix_rt.recording import Recorder, record
+    from tunix_rt.recording import Recorder, TrajectoryStore, record
     from tunix_rt.settings import Settings
     from tunix_rt.store import (
         Agreement,
@@ -98,7 +98,7 @@ _HOMES = {
     "magics": "load_ipython_extension unload_ipython_extension",
     "model": "Step Trace TraceRecord TraceSummary",
     "trace_schema": "json_schema",
-    "recording": "Recorder record",
+    "recording": "Recorder TrajectoryStore record",
     "settings": "Settings",
     "store": (
         "Agreement Compaction Deletion ExportReport FlagReport GroupMatrix Groups LoadReport Overlap Page Plot "
@@ -166,6 +166,7 @@ __all__ = [
     "TraceSummary",
     "TraceTooLarge",
     "TraceViewer",
+    "TrajectoryStore",
     "TunixRTError",
     "UploadForm",
     "VerifyReport",

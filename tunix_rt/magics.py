@@ -292,6 +292,7 @@ class TraceMagics(Magics):
     @magic_arguments()
     @argument("flags", nargs="*", type=unquoted, help="these flags; by default all")
     @argument("--stored", action="store_true", help="report what is stored, without scoring")
+    @argument("--workers", type=int, default=0, help="processes that score, at most one per core; 0: this one")
     @_filter_arguments
     @line_magic
     @_reports_errors
@@ -302,7 +303,7 @@ class TraceMagics(Magics):
         %trace_flags loop truncated --since 1d
         """
         given = vars(parse_argstring(self.trace_flags, line))
-        report = self.store.flags if given["stored"] else self.store.flag
+        report = self.store.flags if given["stored"] else functools.partial(self.store.flag, workers=given["workers"])
         return report(*given["flags"], **filters_in(given))
 
     @magic_arguments()

@@ -1,27 +1,32 @@
-"""`python -m tests.benchmarks.painted STORE`: from click to painted, in a real JupyterLab with Chromium.
+"""`python -m tests.benchmarks.painted`: from click to painted, in a real JupyterLab with Chromium.
 
-STORE is a store with many traces, such as `python -m tests.benchmarks --sizes 1000000 --keep FOLDER` leaves behind; it
-is opened for reading only. The baseline is the least that a click in a notebook can cost: an ipywidgets Button whose
-handler puts rows that lie in memory into an ipywidgets HTML.
+The list has 1,000,000 traces, and three of its columns are scores. `--store` takes a store that is there, such as
+`python -m tests.benchmarks.ordered --keep FOLDER` leaves behind; it is opened for reading only. The baseline is the
+least that a click in a notebook can cost: an ipywidgets Button whose handler puts rows that lie in memory into an
+ipywidgets HTML.
 """
 
 import argparse
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from playwright.sync_api import Page, expect
 
 from tests.benchmarks import results
+from tests.benchmarks.ordered import filled
 from tests.benchmarks.table import aimed, table
 from tests.browser.jupyter import find_chromium, launched, running
 
 _ABOUT = """\
-`python -m tests.benchmarks.painted STORE`. From a click to the painted frame, in a JupyterLab with Chromium, beside
-an ipywidgets Button that puts rows from memory into an ipywidgets HTML."""
+`python -m tests.benchmarks.painted`. From a click to the painted frame, in a JupyterLab with Chromium, beside an
+ipywidgets Button that puts rows from memory into an ipywidgets HTML. *Deep* is at the oldest traces, towards newer
+ones; by a score, each page has traces from all times."""
 _FORMS = """import tunix_rt as rt
-app = rt.app(rt.TraceStore({store!r}, read_only=True))
+app = rt.app(rt.TraceStore({store!r}, read_only=True), columns={columns!r})
 app"""
 _LARGE = """large = rt.TraceStore({large!r})
 for prompt, steps in {{"1,000 steps": ["so many words " * 8] * 1_000, "1 MB": ["so many words " * 2_500] * 29}}.items():
@@ -53,43 +58,57 @@ _CLICK = """([button, changed]) => new Promise((resolve) => {
 def main() -> None:
     """Prints the table to standard output."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.painted", description=main.__doc__)
-    parser.add_argument("store", type=Path)
-    parser.add_argument("--repeat", type=int, default=31, help="clicks of each kind")
+    parser.add_argument(
+        "--store", type=Path, help="a store with traces, and scores by s0, s1, …; by default, a new one"
+    )
+    parser.add_argument("--size", type=int, default=1_000_000, help="traces of a new store")
+    parser.add_argument("--scores", type=int, default=3, help="columns of scores in the list")
+    parser.add_argument("--repeat", type=int, default=50, help="clicks of each kind")
     results.add_argument(parser)
     given = parser.parse_args()
     chromium = find_chromium()
     if chromium is None:
         parser.error("no Chromium on this machine; install it")
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        launched(chromium) as browser,
-        running(browser, Path(folder)) as server,
-        server.opened() as jupyter,
-    ):
-        jupyter.write(
-            "painted.ipynb",
-            _FORMS.format(store=str(given.store)),
-            _LARGE.format(large=str(Path(folder) / "large.duckdb")),
-            _PLAIN.format(store=str(given.store)),
-        )
-        with jupyter.open("painted.ipynb") as page:
-            jupyter.run_all(page)
-            expect(page.locator(".trt-app")).to_have_count(2, timeout=60_000)
-            expect(page.get_by_role("button", name="plain")).to_be_visible()
-            rows = list(_measured(page, given.repeat))
-    columns = ("work", "tunix_rt, ms", "a plain widget's click, ms", "ratio", "aim")
-    clicks = table(columns, ("---", "---:", "---:", "---:", "---"), *rows)
+    with tempfile.TemporaryDirectory() as folder:
+        if given.store is None:
+            given.store = Path(folder) / "traces.duckdb"
+            filled(given.store, given.size).close()
+        columns = ["created_at", "preview", "verdict", *(f"score.s{n}" for n in range(given.scores)), "n_steps"]
+        with (
+            launched(chromium) as browser,
+            running(browser, Path(folder) / "jupyter") as server,
+            server.opened() as jupyter,
+        ):
+            jupyter.write(
+                "painted.ipynb",
+                _FORMS.format(store=str(given.store), columns=columns if given.scores else []),
+                _LARGE.format(large=str(Path(folder) / "large.duckdb")),
+                _PLAIN.format(store=str(given.store)),
+            )
+            with jupyter.open("painted.ipynb") as page:
+                jupyter.run_all(page)
+                expect(page.locator(".trt-app")).to_have_count(2, timeout=60_000)
+                expect(page.get_by_role("button", name="plain")).to_be_visible()
+                place = page.get_by_role("navigation", name="Pages").first.get_by_role("status")
+                expect(place).to_have_text(re.compile(r"of \d"), timeout=60_000)
+                n_traces = place.inner_text().split()[-1]
+                rows = list(_measured(page, given.repeat, by_score="s0" if given.scores else ""))
+    heads = ("work", "tunix_rt, ms", "p95, ms", "a plain widget's click, ms", "ratio", "aim")
+    clicks = table(heads, ("---", *["---:"] * 4, "---"), *rows)
     print(clicks)  # noqa: T201
     if given.results:
-        results.write(given.results, "In the browser", _ABOUT, {"Clicks": clicks})
+        name = f"{n_traces} traces, {given.scores} columns of scores"
+        results.write(given.results, "In the browser", _ABOUT, {name: clicks})
 
 
-def _measured(page: Page, repeat: int) -> Iterator[tuple[str, ...]]:
+def _measured(page: Page, repeat: int, *, by_score: str) -> Iterator[tuple[str, ...]]:
     forms, large = page.locator(".trt-app").all()
-    place = forms.get_by_role("navigation").get_by_role("status").inner_text()
     plain = page.get_by_role("button", name="plain"), page.locator(".widget-html").last
-    turn = forms.get_by_title("Next page: older traces"), forms.locator(".trt-list tbody")
-    kinds = {f"turn the page ({place.split()[-1]} traces)": [turn]}
+    body = forms.locator(".trt-list tbody")
+    older, newer = (forms.get_by_title(f"{way} page", exact=False) for way in ("Next", "Previous"))
+    yield _row("turn the page, newest", _clicks(page, [(older, body)], plain, repeat), "≤ 150 ms")
+    _click(page, forms.get_by_title("Oldest"), body)
+    yield _row("turn the page, deep", _clicks(page, [(newer, body)], plain, repeat), "≤ 150 ms")
     for name, app in {
         "open a trace": forms,
         "open a trace of 1 MB": large,
@@ -98,23 +117,34 @@ def _measured(page: Page, repeat: int) -> Iterator[tuple[str, ...]]:
         rows = app.locator(".trt-list tbody tr")
         # Another trace is opened in between, or there would be nothing to paint.
         order = [1, 0] if "steps" in name else [0, 1]
-        kinds[name] = [(rows.nth(at), app.locator(".trt-reading")) for at in order]
-    for (work, ways), aim in zip(kinds.items(), ("≤ 150 ms", "", "≤ 500 ms", ""), strict=True):
-        ours, theirs = [], []
-        for n in range(repeat):
-            for at, way in enumerate(ways):
-                took = _click(page, *way)
-                if at == 0:
-                    ours.append(took)
-            theirs.append(_click(page, *plain))
-            if n == 0:
-                # The first ones load what later ones have at hand.
-                ours, theirs = [], []
-        mine, plains = median(ours), median(theirs)
-        yield work, f"{mine:.0f}", f"{plains:.0f}", f"{mine / plains:.3g}", aimed(aim, mine)
+        ways = [(rows.nth(at), app.get_by_role("region", name="The trace")) for at in order]
+        yield _row(name, _clicks(page, ways, plain, repeat), "≤ 500 ms" if "MB" in name else "")
+    if by_score:
+        _click(page, forms.get_by_role("columnheader", name=by_score).get_by_role("button"), body)
+        yield _row("turn the page, by a score", _clicks(page, [(older, body)], plain, repeat), "≤ 150 ms")
 
 
-def _click(page: Page, button: object, changed: object) -> float:
+def _clicks(page: Page, ways: list[tuple[Any, Any]], plain: tuple[Any, Any], repeat: int) -> list[list[float]]:
+    """How long the first of the ways took, and the plain widget, each time."""
+    ours, theirs = [], []
+    for n in range(repeat + 1):
+        took = [_click(page, *way) for way in ways]
+        at_once = _click(page, *plain)
+        # The first ones load what later ones have at hand.
+        if n:
+            ours.append(took[0])
+            theirs.append(at_once)
+    return [ours, theirs]
+
+
+def _row(work: str, took: list[list[float]], aim: str) -> tuple[str, ...]:
+    ours, theirs = map(sorted, took)
+    mine, plains = median(ours), median(theirs)
+    late = ours[int(len(ours) * 0.95)]
+    return work, f"{mine:.0f}", f"{late:.0f}", f"{plains:.0f}", f"{mine / plains:.3g}", aimed(aim, mine)
+
+
+def _click(page: Page, button: Any, changed: Any) -> float:
     return float(page.evaluate(_CLICK, [button.element_handle(), changed.element_handle()]))
 
 

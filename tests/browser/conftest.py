@@ -54,6 +54,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--screenshots", metavar="FOLDER", help="keep pictures of what the browser tests show, to look at")
+    parser.addoption("--traces", type=int, default=5_000, metavar="N", help="traces of the five jobs, such as 200000")
 
 
 @pytest.fixture

@@ -386,3 +386,25 @@ def test_a_click_on_a_heading_sorts_the_list(start_jupyter, path, picture):
         prompt.get_by_role("button").click()
         expect(app.get_by_role("grid", name="Traces, newest first")).to_be_visible()
         expect(first).to_contain_text("Question 24?")
+        # The mouse: a column is widened by its handle, and gets its usual width by a double click; another one moves.
+        handle = steps.locator(".trt-handle")
+        box, width = handle.bounding_box(), steps.bounding_box()["width"]
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 20, box["y"] + 5)
+        page.mouse.move(box["x"] + box["width"] / 2 + 40, box["y"] + 5)
+        page.mouse.up()
+        widened = "([one, least]) => Math.abs(one.offsetWidth - least) <= 2"
+        page.wait_for_function(widened, arg=[steps.element_handle(), width + 40])
+        # A drag is no click, which would sort.
+        expect(app.get_by_role("grid", name="Traces, newest first")).to_be_visible()
+        handle.dblclick()
+        page.wait_for_function(widened, arg=[steps.element_handle(), width])
+        app.get_by_role("button", name="Columns").click()
+        # All that can be chosen is there.
+        expect(app.get_by_role("checkbox", name="trace_version")).to_be_visible()
+        app.get_by_role("button", name="Move n_steps to the left").click()
+        headings = app.get_by_role("columnheader")
+        expect(headings.nth(3)).to_contain_text("steps")
+        app.get_by_role("checkbox", name="answer").uncheck()
+        expect(headings).to_have_count(4)

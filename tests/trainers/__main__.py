@@ -8,11 +8,13 @@ import argparse
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from tests.trainers import exported, recorded_trl, recorded_tunix
+from tests.trainers import exported, recorded_inspect, recorded_trl, recorded_tunix, recorded_verl, trajectories_tunix
 
 _CHECKS = {
     "trl": {"exports": exported.check, "recording GRPOTrainer": recorded_trl.check},
-    "google-tunix": {"recording GRPOLearner": recorded_tunix.check},
+    "google-tunix": {"recording GRPOLearner": recorded_tunix.check, "trajectory store": trajectories_tunix.check},
+    "verl": {"recording a reward function": recorded_verl.check},
+    "inspect-ai": {"recording an evaluation": recorded_inspect.check},
 }
 
 

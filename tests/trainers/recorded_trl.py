@@ -1,6 +1,7 @@
 """A GRPO run of TRL, recorded: each rollout of each step is in the store once, those of the evaluation too."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -51,7 +52,7 @@ def _model() -> Any:
     return transformers.AutoModelForCausalLM.from_config(config)
 
 
-def train(path: Path, folder: Path, *, dies_at: int | None = None) -> rt.Recorder:
+def train(path: Path, folder: Path, *, dies_at: int | None = None, n_ranks: int = 1) -> rt.Recorder:
     """A run of some steps, with an evaluation every two steps, on a model that knows nothing."""
     import transformers
     import trl
@@ -77,7 +78,7 @@ def train(path: Path, folder: Path, *, dies_at: int | None = None) -> rt.Recorde
             logging_steps=2,
             eval_strategy="steps",
             eval_steps=2,
-            per_device_train_batch_size=_PROMPTS * _SAMPLES,
+            per_device_train_batch_size=_PROMPTS * _SAMPLES // n_ranks,
             per_device_eval_batch_size=_SAMPLES,
             num_generations=_SAMPLES,
             max_completion_length=_TOKENS,
@@ -125,6 +126,38 @@ def check(folder: Path) -> None:
     assert len(runs) == 2, runs
     _check_killed(folder)
     _check_example(folder)
+    _check_ranks(folder)
+
+
+_RANK = """
+import json, os, sys
+from tests.trainers.recorded_trl import *
+from tests.trainers import recorded_trl
+folder = Path(sys.argv[1])
+run = train(folder / "ranks.duckdb", folder, n_ranks=2)
+assert run.dropped == 0 and run.recorded == len(recorded_trl._seen), (run, len(recorded_trl._seen))
+(folder / f"rank_{os.environ['RANK']}.json").write_text(json.dumps(recorded_trl._seen))
+"""
+
+
+def _check_ranks(folder: Path) -> None:
+    """Two processes train together: each rollout of each is there once; a group is in one process, and so numbered."""
+    script = folder / "rank.py"
+    script.write_text(_RANK)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", str(script), str(folder)]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    ranks = [json.loads((folder / f"rank_{n}.json").read_text()) for n in (0, 1)]
+    assert all(ranks), ranks
+    rollouts = [record.payload for record in rt.TraceStore(folder / "ranks.duckdb").records(run="trl")]
+    found = Counter((one.meta["training_step"], (one.final_answer or "").strip()) for one in rollouts)
+    told = Counter((step, text.replace("\0", "\ufffd").strip()) for rank in ranks for step, text in rank)
+    assert found == told, (found - told, told - found)
+    trained = [one for one in rollouts if one.meta["mode"] == "train"]
+    samples = Counter((one.meta["training_step"], one.prompt, one.meta["sample"]) for one in trained)
+    assert set(samples.values()) == {1}, samples
+    assert len(trained) == _STEPS * _PROMPTS * _SAMPLES, len(trained)
 
 
 def _check_example(folder: Path) -> None:

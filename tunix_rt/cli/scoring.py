@@ -39,6 +39,7 @@ def flags(
         typer.Argument(metavar="[FLAG]...", help="These flags; by default all.", autocompletion=flag_names),
     ] = None,
     stored: Annotated[bool, typer.Option("--stored", help="Report what is stored, without scoring.")] = False,
+    workers: Annotated[int, typer.Option(help="Processes that score, at most one per core; 0: this one.")] = 0,
     filters: Filters,
     call: Call,
 ) -> None:
@@ -48,7 +49,7 @@ def flags(
     if stored or call.read_only:
         report = store.flags(*(names or ()), **given)
     else:
-        report = store.flag(*(names or ()), progress=not call.quiet, **given)
+        report = store.flag(*(names or ()), workers=workers, progress=not call.quiet, **given)
     call.answer(report.to_dict(), str(report))
 
 

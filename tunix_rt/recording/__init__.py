@@ -6,5 +6,6 @@ while recording is never raised in the training, it is logged once and counted.
 """
 
 from tunix_rt.recording.recorder import Recorder, record
+from tunix_rt.recording.trajectories import TrajectoryStore
 
-__all__ = ["Recorder", "record"]
+__all__ = ["Recorder", "TrajectoryStore", "record"]

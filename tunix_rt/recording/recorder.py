@@ -16,7 +16,7 @@ from tunix_rt import render
 from tunix_rt.errors import QueryInvalid
 from tunix_rt.json_values import plain
 from tunix_rt.log import logger
-from tunix_rt.recording.rollouts import Batch, Rows, batch_of_verl, items, length
+from tunix_rt.recording.rollouts import Batch, Rows, batch_of_verl, items, length, snapshot
 from tunix_rt.recording.writer import Writer
 from tunix_rt.store import TraceStore
 from tunix_rt.store.engine.rows import NewRow
@@ -93,14 +93,14 @@ class Recorder:
         `completion_ids`, follows `truncated` where the recorder has `max_tokens`. Where `sample` is not given, it
         counts the rollouts of a prompt in a step.
 
-        Single rollouts are on disk a quarter of a second later at most, or after `flush`; batches when the call
-        returns. What could not be stored is counted by `dropped`.
+        It is read and written in another thread, and on disk half a second later at most, or when `flush` returns.
+        What could not be stored is counted by `dropped`.
         """
         columns = {name: [item] for name, item in facts.items()}
         self._safely(1, lambda: self._store([prompt], [completion], columns, at_once=False))
 
     def add_many(self, prompts: Any, completions: Any, **columns: Any) -> None:
-        """Records a batch in one transaction; as `add`, with a list or an array of values for each fact.
+        """Records a batch, as `add`, with a list or an array of values for each fact.
 
         What is no list is the same for all. A list that does not have a value for each completion is left out, with a
         warning.
@@ -171,7 +171,7 @@ class Recorder:
         return cast("_Function", at_once)
 
     def flush(self) -> None:
-        """Stores the rollouts that still wait for a function that was wrapped and not called."""
+        """Returns when all rollouts are on disk, also those that wait for a function that was not called."""
 
         def work() -> None:
             with self._lock:
@@ -282,20 +282,28 @@ class Recorder:
     def _store(
         self, prompts: Sequence[Any], completions: Sequence[Any], columns: Mapping[str, Any], *, at_once: bool = True
     ) -> None:
-        """Stores rollouts in one transaction: those that can be read, while the others are counted."""
+        """Hands rollouts to the writer as they are now: the trainer may change its lists when this has returned."""
         n = len(completions)
         if len(prompts) != n:
             raise ValueError(f"{len(prompts):,} prompts for {n:,} completions")
         shared = {name: self._now(name, item) for name, item in self._meta.items()}
+        texts = [(snapshot(prompt), snapshot(one)) for prompt, one in zip(prompts, completions, strict=True)]
         columns = self._rows.columns(columns, n)
+        if n:
+            self._writer.add(n, lambda: self._read(texts, columns, shared), soon=at_once)
+
+    def _read(
+        self, texts: Sequence[tuple[Any, Any]], columns: Mapping[str, Sequence[Any]], shared: Mapping[str, Any]
+    ) -> list[NewRow]:
+        """The rows of the rollouts that can be read; the others are counted. In the writer's thread."""
         rows: list[NewRow] = []
-        for i, completion in enumerate(completions):
+        for i, (prompt, completion) in enumerate(texts):
             try:
                 facts = {name: value[i] for name, value in columns.items() if value[i] is not None}
-                rows.append(self._rows.row(prompts[i], completion, facts, shared))
+                rows.append(self._rows.row(prompt, completion, facts, shared))
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one rollout, the others are stored
                 self._lose(1, error)
-        self._writer.add(rows, at_once=at_once)
+        return rows
 
     def _now(self, name: str, item: Any) -> Any:
         """The value of a fact that all rollouts of a batch share; a function is called for it."""

@@ -34,6 +34,7 @@ _OF_TRAINER = frozenset(("trainer_state", "log_extra", "log_metric", "environmen
 _QUESTIONS = ("question", "problem", "prompt")
 # Of a loop that never names its step: prompts that are remembered, to number their samples.
 _MOST_PROMPTS = 100_000
+_UNCHANGED = frozenset((str, int, bool, type(None), TraceInvalid))
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _NO_ROW = Row("", 0, value={})
 
@@ -43,8 +44,8 @@ class Batch:
 
     def __init__(self, prompts: Sequence[Any], completions: Sequence[Any], columns: Mapping[str, Any]) -> None:
         # Copied: the trainer may change the messages before the last reward is there.
-        self.completions = [_copied(one) for one in completions]
-        self.prompts = [_copied(one) for one in prompts] or [""] * len(completions)
+        self.completions = [snapshot(one) for one in completions]
+        self.prompts = [snapshot(one) for one in prompts] or [""] * len(completions)
         self.columns = {name: item for name, item in columns.items() if name not in _OF_TRAINER}
         self.rewards: dict[str, list[Any] | None] = {}
         # The functions that were called with it.
@@ -77,6 +78,8 @@ class Batch:
 class Rows:
     """Makes the rows of rollouts, and numbers the samples of a prompt in a step; `tell` gets what was left out.
 
+    Only the writer's thread calls `row`.
+
     `ends` are the tokens that end a completion that was not truncated, where they are known.
     """
 
@@ -89,7 +92,6 @@ class Rows:
 
     def begin_anew(self) -> None:
         """As new: in a forked child."""
-        self._lock = threading.Lock()
         self._samples: Counter[int] = Counter()
         self._samples_of: Any = None
 
@@ -102,14 +104,16 @@ class Rows:
             is_list = isinstance(item, list | tuple) or getattr(item, "ndim", 0) > 0
             values = items(item) if is_list else [item] * n
             if len(values) == n:
-                found[name] = values
+                # Numbers in lists of thousands need no look at each.
+                copied = list if name == "completion_ids" else snapshot
+                found[name] = [one if one is None else copied(one) for one in values]
             else:
                 self._tell(name, f"{name} was left out: it has {len(values):,} values for {n:,} completions")
         return found
 
     def row(self, prompt: Any, completion: Any, facts: dict[str, Any], shared: Mapping[str, Any]) -> NewRow:
         """The row of a rollout, with its own facts and those of the run; TraceInvalid where it is not one."""
-        prompt, completion = (_copied(text) for text in (prompt, completion))
+        prompt, completion = (storable_value(text) for text in (prompt, completion))
         for text in (prompt, completion):
             if isinstance(text, TraceInvalid):
                 raise text
@@ -133,7 +137,7 @@ class Rows:
         meta: dict[str, Any] = {}
         extra: dict[str, Any] = {}
         for name, item in facts.items():
-            value = _copied(item)
+            value = storable_value(item)
             if isinstance(value, TraceInvalid):
                 self._tell(name, f"{name} was left out: {value}")
             elif name not in _NUMBERS:
@@ -153,12 +157,11 @@ class Rows:
     def _sample_of(self, prompt: Any, step: tuple[Any, Any]) -> int:
         """How many rollouts of the prompt there were before in this step."""
         key = hash(prompt if isinstance(prompt, str) else repr(prompt))
-        with self._lock:
-            if step != self._samples_of or len(self._samples) >= _MOST_PROMPTS:
-                self._samples.clear()
-                self._samples_of = step
-            self._samples[key] += 1
-            return self._samples[key] - 1
+        if step != self._samples_of or len(self._samples) >= _MOST_PROMPTS:
+            self._samples.clear()
+            self._samples_of = step
+        self._samples[key] += 1
+        return self._samples[key] - 1
 
 
 def batch_of_verl(given: Mapping[str, Any]) -> Batch:
@@ -190,21 +193,23 @@ def _total(rewards: Mapping[str, Any], weights: Mapping[str, float]) -> float | 
     return sum(found) if found else None
 
 
-def _copied(value: Any) -> Any:
-    """The value as JSON has it, without characters that no store keeps; a TraceInvalid where JSON has none."""
+def snapshot(value: Any) -> Any:
+    """The value as JSON has it, which no trainer changes; a TraceInvalid where JSON has none."""
+    if type(value) in _UNCHANGED:
+        return value
     try:
-        return _storable(value if isinstance(value, str) else plain(value))
+        return plain(value)
     except TraceInvalid as error:
         return error
 
 
-def _storable(value: Any) -> Any:
+def storable_value(value: Any) -> Any:
     """An untrained model writes any byte: what cannot be stored is replaced, as decoders do, not the rollout lost."""
     if isinstance(value, str):
         return value if storable(value) else _UNSTORABLE.sub("\ufffd", value)
     if isinstance(value, list):
-        return [_storable(item) for item in value]
-    return {name: _storable(item) for name, item in value.items()} if isinstance(value, dict) else value
+        return [storable_value(item) for item in value]
+    return {name: storable_value(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
 def _number(value: Any) -> int | float | None:

@@ -1,70 +1,71 @@
-"""Rows on their way to the journal: batches at once, and single ones together with those that follow."""
+"""Rollouts on their way to the journal: read and written in a thread of their own, not in that of the trainer."""
 
-import multiprocessing.process
 import threading
 from collections.abc import Callable, Sequence
 
 from tunix_rt.errors import TunixRTError
+from tunix_rt.recording.later import Later
 from tunix_rt.store import TraceStore
 from tunix_rt.store.engine.rows import NewRow
 
-# A transaction is on disk in a millisecond, or ten where the disk is busy: too long for each reward of verl's, which
-# come one by one. A rollout that waits is visible a moment later; this is the most that a killed process loses.
+# A transaction takes a millisecond, or ten where the disk is busy: single rollouts share one with those that follow.
 _WAIT_SECONDS = 0.25
-_MOST_ROWS = 64
+_MOST_TOGETHER = 64
+# So many of 2 KB are read and written in a second; a trainer that is faster waits here, and memory stays bounded.
+_MOST_WAITING = 4_096
 
 
 class Writer:
-    """Adds rows to a store; `lose` is called with the number of those that could not be, and why.
+    """Makes rows of rollouts and adds them to a store; `lose` is called with the number of those lost, and why.
 
     | state | changed by |
     |---|---|
-    | `_ready`, `_timer`, `recorded` | any thread that has `_lock` |
-    | the journal | the thread that has `_writing`, which so waits for one that writes |
+    | `_ready`, `_n_ready`, `recorded` | any thread that has `_lock` |
+    | the journal, the numbers of samples | the thread that has `_writing`, which so waits for one that writes |
     """
 
     def __init__(self, store: TraceStore, lose: Callable[[int, Exception], None]) -> None:
         self._session = store._session  # noqa: SLF001 - the rows are ready, and `add_many` would make them anew
         self._lose = lose
+        self._later = Later(self.flush)
         self.begin_anew()
 
     def begin_anew(self) -> None:
-        """As new: in a forked child, whose parent still has the rows and the threads."""
+        """As new: in a forked child, whose parent still has the rollouts and the threads."""
         self._lock = threading.Lock()
         self._writing = threading.Lock()
-        self._ready: list[NewRow] = []
-        self._timer: threading.Timer | None = None
-        self._ends_with_child = False
+        self._ready: list[tuple[int, Callable[[], Sequence[NewRow]]]] = []
+        self._n_ready = 0
+        self._later.begin_anew()
         self.recorded = 0
 
     def check(self) -> None:
         """Raises what would prevent every add."""
         self._session.check_writable()
 
-    def add(self, rows: Sequence[NewRow], *, at_once: bool) -> None:
-        """Takes rows: they are on disk when this returns, or within a quarter of a second if not `at_once`."""
-        if not rows:
-            return
+    def add(self, n: int, read: Callable[[], Sequence[NewRow]], *, soon: bool) -> None:
+        """Takes `n` rollouts, of which `read` makes rows: now if `soon`, or within a quarter of a second."""
         with self._lock:
-            self._ready += rows
-            at_once = at_once or len(self._ready) >= _MOST_ROWS
-            if not at_once and self._timer is None:
-                self._timer = threading.Timer(_WAIT_SECONDS, self.flush)
-                self._timer.daemon = True
-                self._timer.start()
-        if at_once:
+            self._ready.append((n, read))
+            self._n_ready += n
+            n_ready = self._n_ready
+        if n_ready > _MOST_WAITING:
             self.flush()
         else:
-            self._flush_at_end_of_child()
+            self._later.within(0 if soon or n_ready >= _MOST_TOGETHER else _WAIT_SECONDS)
 
     def flush(self) -> None:
         """Writes what is ready; when it returns, no other thread is writing what was."""
         with self._writing:
+            self._later.begins()
             with self._lock:
-                rows, self._ready = self._ready, []
-                timer, self._timer = self._timer, None
-            if timer is not None:
-                timer.cancel()
+                ready, self._ready, self._n_ready = self._ready, [], 0
+            rows: list[NewRow] = []
+            for n, read in ready:
+                try:
+                    rows += read()
+                except Exception as error:  # noqa: BLE001 - whatever is wrong with these, the others are stored
+                    self._lose(n, error)
             try:
                 if rows:
                     self._session.add(rows)
@@ -73,11 +74,3 @@ class Writer:
             else:
                 with self._lock:
                     self.recorded += len(rows)
-
-    def _flush_at_end_of_child(self) -> None:
-        """A child of multiprocessing ends without what runs at exit, but for this."""
-        if not self._ends_with_child and multiprocessing.process.parent_process() is not None:
-            self._ends_with_child = True
-            from multiprocessing.util import Finalize
-
-            Finalize(None, self.flush, exitpriority=100)

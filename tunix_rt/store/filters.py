@@ -36,11 +36,16 @@ id in (
 
 
 class Condition(NamedTuple):
-    """A part of a WHERE clause and the values it binds; if it is `bounded`, `{bounds}` in it is a clause of bounds."""
+    """A part of a WHERE clause and the values it binds; if it is `bounded`, `{bounds}` in it is a clause of bounds.
+
+    A bound that is `fine` cuts off a few rows within the others. For a table beside `traces` it is left out: it would
+    take longer than to read the rows.
+    """
 
     sql: str
     values: tuple[Any, ...] = ()
     bounded: bool = False
+    fine: bool = False
 
 
 def where(*conditions: Condition) -> tuple[str, list[Any]]:
@@ -347,7 +352,7 @@ class Filters:
 
     def clause(self, *bounds: Condition) -> tuple[str, list[Any]]:
         """The WHERE clause of the filters and of bounds on created_at and id, and the values it binds."""
-        within, values = where(*bounds)
+        within, values = where(*(one for one in bounds if not one.fine))
         filled = (
             Condition(one.sql.replace("{bounds}", within), (*one.values, *values)) if one.bounded else one
             for one in self.conditions

@@ -107,12 +107,15 @@ class Judging:
         """
         return current_scores(self._session, scorers, Filters(**filters))
 
-    def flag(self, *flags: str, progress: Progress = True, **filters: Unpack[FilterArgs]) -> FlagReport:
+    def flag(
+        self, *flags: str, workers: int = 0, progress: Progress = True, **filters: Unpack[FilterArgs]
+    ) -> FlagReport:
         """Runs these flags, or all built-in ones, over the traces that pass the filters, as `score` does.
 
-        Returns what `flags` reports of them; its `runs` are the reports of `score`.
+        Returns what `flags` reports of them; its `runs` are the reports of `score`. `workers` is as for `score`; the
+        flags that compare the traces of a set take two cores in any case.
         """
-        return flag(self._session, flags, Filters(**filters), progress=progress)
+        return flag(self._session, flags, Filters(**filters), progress=progress, workers=workers)
 
     def flags(self, *flags: str, **filters: Unpack[FilterArgs]) -> FlagReport:
         """What to look at first: for each flag the traces with it, of how many, the share, and three examples.

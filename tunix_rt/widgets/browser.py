@@ -5,28 +5,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, Unpack
-from uuid import UUID
 
-from traitlets import Bool, Dict, Instance, Int, List, Unicode, observe, validate
+from traitlets import Bool, Dict, Instance, Int, Unicode, validate
 
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid, TraceNotFound
-from tunix_rt.json_values import plain
 from tunix_rt.model import TraceRecord, TraceSummary
 from tunix_rt.store import Page, TraceStore
-from tunix_rt.store.filter_values import FIRST_TIME, LAST_TIME, TIME, as_time
-from tunix_rt.store.filters import FILTERS, FilterArgs, Filters, as_text
+from tunix_rt.store.filter_values import FIRST_TIME, LAST_TIME, as_time
+from tunix_rt.store.filters import FilterArgs
 from tunix_rt.store.query.cursor import cursor_at
 from tunix_rt.store.query.order import NEWEST_FIRST
-from tunix_rt.store.suggestions import suggestions
 from tunix_rt.widgets.chosen import ChosenRows
 from tunix_rt.widgets.columns import ColumnsOfRows, columns_in, row_of
+from tunix_rt.widgets.filter_fields import filters_as_json
 from tunix_rt.widgets.form import action, front_end
 
 _NOT_KNOWN = -1
 _MICROSECOND = timedelta(microseconds=1)
 _LAST_DAY = LAST_TIME - timedelta(days=1)
-_MOST_SOURCES = 100
 
 
 class TraceBrowser(ChosenRows, ColumnsOfRows):
@@ -40,8 +37,6 @@ class TraceBrowser(ChosenRows, ColumnsOfRows):
     `["preview", "verdict", "score.reward", "meta.model"]`.
     """
 
-    filters = Dict().tag(sync=True)
-    filter_fields = List(Dict()).tag(sync=True)
     order_by = Unicode(NEWEST_FIRST["order_by"]).tag(sync=True)
     descending = Bool(NEWEST_FIRST["descending"]).tag(sync=True)
     live = Bool(default_value=False).tag(sync=True)
@@ -52,7 +47,7 @@ class TraceBrowser(ChosenRows, ColumnsOfRows):
     n_new = Int(0).tag(sync=True)
     shown = Dict().tag(sync=True)
     page: Page | None = None
-    _esm: ClassVar[str] = front_end("rows", "columns", "chosen", "terms", "browser")
+    _esm: ClassVar[str] = front_end("rows", "columns", "chosen", "terms", "filters", "browser")
     _doing: ClassVar[str] = "still searching"
 
     def __init__(
@@ -69,32 +64,17 @@ class TraceBrowser(ChosenRows, ColumnsOfRows):
         self._count_wanted = object()
         self._point: int | Literal["end"] = 0
         self._behind_point = 0
-        given = _as_json(filters)
+        given = filters_as_json(filters)
         # Before the widget is created, so that what is invalid leaves none behind.
         named = columns_in(columns)
         page = self.store.page(limit=limit, **NEWEST_FIRST, **given)
-        super().__init__(filters=given, filter_fields=_fields(), limit=limit, columns=named)
+        super().__init__(filters=given, limit=limit, columns=named)
         self._show_newest(page)
 
     def picture(self) -> Page:
         """The page that is shown."""
         assert self.page is not None  # noqa: S101 - made with the form
         return self.page
-
-    @validate("filters")
-    def _valid(self, proposal: Any) -> dict[str, Any]:
-        return _as_json(proposal["value"])
-
-    @observe("filters")
-    def _filters_changed(self, _change: object) -> None:
-        if self.page is None or self.filters == self.page.filters:
-            return
-        try:
-            self.find(self.filters)
-        except BaseException:
-            # Invalid filters are not kept: `filters` are always those of the list.
-            self.filters = self.page.filters
-            raise
 
     @validate("selected_id")
     def _existing(self, proposal: Any) -> str:
@@ -106,7 +86,7 @@ class TraceBrowser(ChosenRows, ColumnsOfRows):
     @action()
     def find(self, filters: dict[str, Any]) -> None:
         """Shows the newest traces that pass the filters."""
-        page = self._get(**_as_json(filters))
+        page = self._get(**filters_as_json(filters))
         self.page = page
         self.filters = page.filters
         self._show_newest(page)
@@ -239,15 +219,11 @@ class TraceBrowser(ChosenRows, ColumnsOfRows):
             if self.picture() is not page:
                 self.selected_id = self._ids()[0]
 
-    @action()
-    def sources(self) -> dict[str, list[str]]:
-        """The most frequent sources, to choose from."""
-        return {"sources": [source for source, _ in self.store.info().sources if source][:_MOST_SOURCES]}
+    def _shown_filters(self) -> Mapping[str, Any] | None:
+        return None if self.page is None else self.page.filters
 
-    @action(aside=True, watch=True)
-    def suggest(self, name: str, text: str) -> dict[str, list[dict[str, str]]]:
-        """What the text in the field "meta" or "score" may become: keys and values of the newest traces."""
-        return {"suggestions": [one._asdict() for one in suggestions(self.store.sql, name, text)]}
+    def _find_by(self, filters: dict[str, Any]) -> None:
+        self.find(filters)
 
     def _show_again(self, gone: set[str]) -> None:
         """Shows the page anew where it is, without the traces that are gone, and counts again."""
@@ -364,31 +340,6 @@ class TraceBrowser(ChosenRows, ColumnsOfRows):
 
         self.n_found = _NOT_KNOWN
         threading.Thread(target=count, name="tunix_rt-count").start()
-
-
-def _as_json(filters: Mapping[str, Any]) -> dict[str, Any]:
-    """The filters in a form that the front end can show and send back; QueryInvalid if they are not valid."""
-    return {name: _plain(name, value) for name, value in Filters(**filters).given.items()}
-
-
-def _fields() -> list[dict[str, Any]]:
-    """The filters that have a field of their own in the form, in order."""
-    return [
-        {"name": name, "input": field.kind.input, **field.form._asdict()}
-        for name, field in FILTERS.items()
-        if field.form
-    ]
-
-
-def _plain(name: str, value: Any) -> Any:
-    if FILTERS[name].kind is TIME:
-        return as_time(name, value).isoformat()
-    if FILTERS[name].kind.as_text:
-        return as_text(name, value)
-    if name == "ids":
-        ids = [value] if isinstance(value, str | UUID) else value
-        return [str(one) for one in ids]
-    return plain(value)
 
 
 def _nothing(page: Page) -> str:

@@ -10,10 +10,11 @@ from traitlets import Bool, List, Unicode, validate
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid, TraceNotFound
 from tunix_rt.formats import WRITERS
-from tunix_rt.store import Deletion, Selection, TraceComparison, TraceStore
+from tunix_rt.store import Deletion, Selection, TraceComparison
 from tunix_rt.store.filters import FILTERS
 from tunix_rt.store.scores.labels import label_word
-from tunix_rt.widgets.form import Form, action
+from tunix_rt.widgets.filter_fields import FilterFields
+from tunix_rt.widgets.form import action
 
 # Their ids are sent to the front end and back.
 MOST_CHOSEN = 10_000
@@ -22,14 +23,12 @@ _MOST_KEPT_BYTES = 512_000_000
 _TWO = 2
 
 
-class ChosenRows(Form):
+class ChosenRows(FilterFields):
     """The part of a list that acts on many traces; `chosen_ids` are those that are chosen, on any of its pages.
 
     They may be set from Python, and `chosen` is a Selection of them. `comparison` is the one that is shown.
     """
 
-    store: TraceStore
-    filters: Any
     chosen_ids: "List[Any]" = List().tag(sync=True)
     formats = List(Unicode(), list(WRITERS)).tag(sync=True)
     said = Unicode().tag(sync=True)

@@ -117,3 +117,9 @@ def _mark(id: str, verdict: bool | None, known: Sample | None) -> dict[str, Any]
     if known.flags:
         parts.append(f"flags: {', '.join(known.flags)}")
     return {"id": id, "word": word, "sign": sign, "says": ", ".join(parts)}
+
+
+def in_order(chosen: list[int], known: Sequence[Any], *, descending: bool) -> list[int]:
+    """Those chosen by what is known of them; the unknown last, and equals as they are."""
+    there = sorted((at for at in chosen if known[at] is not None), key=known.__getitem__, reverse=descending)
+    return [*there, *(at for at in chosen if known[at] is None)]

@@ -19,8 +19,9 @@ from tunix_rt.store.scores.group_tables import group_facts
 from tunix_rt.store.scores.groups import LEVELS
 from tunix_rt.store.scores.policy import POLICY_FIELDS
 from tunix_rt.validation import short
-from tunix_rt.widgets.form import Form, action, front_end
-from tunix_rt.widgets.group_rows import GroupsPicture, group_rows, matrix_rows
+from tunix_rt.widgets.filter_fields import FilterFields, filters_as_json
+from tunix_rt.widgets.form import action, front_end
+from tunix_rt.widgets.group_rows import GroupsPicture, group_rows, in_order, matrix_rows
 from tunix_rt.widgets.viewer import TraceViewer
 
 _ALL = -1
@@ -31,18 +32,31 @@ ORDERS = ("pass_rate", "prompt", "samples", "reward", "reward_spread", "agreemen
 _MATRIX_ORDERS = ("difference", "prompt")
 # What an action that failed gives back: first what the groups are, then what is shown of them.
 _STATE = (
-    *("groups", "filters", "_matrix", "_table", "_policies", "_overall", "_policy_of", "_rates", "_levels", "chosen"),
+    *(
+        "groups",
+        "_grouped",
+        "filters",
+        "_matrix",
+        "_table",
+        "_policies",
+        "_overall",
+        "_policy_of",
+        "_rates",
+        "_levels",
+        "chosen",
+    ),
     *("view", "level", "policy", "least", "most", "order_by", "descending", "overview", "shown", "_first", "_found"),
 )
 _FIRST_ORDER = {"groups": ("pass_rate", False), "matrix": ("difference", True)}
 
 
-class GroupBrowser(Form):
+class GroupBrowser(FilterFields):
     """The groups of `store.groups`, a row for each prompt and policy, its samples side by side; and prompts × policies.
 
-    `groups` are the Groups, of the traces that pass `filters` (those of `store.page`) when the form was made, or at the
-    last `refresh`. `record` is the sample that is shown, `comparison` the TraceComparison of two. All that a click does
-    is a call: `narrow(level="too hard")`, `sort("reward", True)`, `turn("next")`, `see("matrix")`, `choose(0)`.
+    `groups` are the Groups, of the traces that pass `filters` (those of `store.page`; they may be set) when the form
+    was made, or at the last `refresh`. `record` is the sample that is shown, `comparison` the TraceComparison of two.
+    All that a click does is a call: `narrow(level="too hard")`, `sort("reward", True)`, `turn("next")`,
+    `see("matrix")`, `choose(0)`.
     """
 
     view = Enum(["groups", "matrix"], "groups").tag(sync=True)
@@ -57,7 +71,7 @@ class GroupBrowser(Form):
     chosen = Dict().tag(sync=True)
     compared = Dict().tag(sync=True)
     viewer = Instance(TraceViewer).tag(sync=True, **widget_serialization)
-    _esm: ClassVar[str] = front_end("viewer", "groups")
+    _esm: ClassVar[str] = front_end("viewer", "terms", "filters", "groups")
 
     def __init__(
         self,
@@ -110,7 +124,12 @@ class GroupBrowser(Form):
 
     def find(self, **filters: Unpack[FilterArgs]) -> None:
         """Groups the traces that pass other filters; all filters, as for `store.groups`."""
-        with self.lane.lock, self._acting():
+        self.regroup(dict(filters))
+
+    @action()
+    def regroup(self, filters: dict[str, Any]) -> None:
+        """Groups the traces that pass other filters, as `find` does."""
+        with self._acting():
             self._take_again(filters, "")
 
     @action()
@@ -211,6 +230,12 @@ class GroupBrowser(Form):
             if 0 <= at < len(ids):
                 self._open(self.chosen["group"], ids[at])
 
+    def _shown_filters(self) -> Mapping[str, Any] | None:
+        return self._grouped
+
+    def _find_by(self, filters: dict[str, Any]) -> None:
+        self.regroup(filters)
+
     @contextmanager
     def _acting(self) -> Iterator[None]:
         """Around an action: if it fails, or is interrupted, all is as it was before; rows belong to their groups."""
@@ -253,9 +278,10 @@ class GroupBrowser(Form):
 
     def _take(self, filters: Mapping[str, Any]) -> None:
         """Groups the traces."""
-        groups = self.store.groups(self._by, **filters)
+        given = filters_as_json(filters)
+        groups = self.store.groups(self._by, **given)
         self.groups: Groups = groups
-        self.filters = dict(filters)
+        self._grouped = self.filters = given
         self._matrix = groups.matrix()
         self._table = groups.arrow()
         self._policies = tuple(render.one_line(render.visible(one), 80) for one in self._matrix.policies)
@@ -337,7 +363,7 @@ class GroupBrowser(Form):
             known = self._table[self._title].to_pylist()
         elif self.order_by != "pass_rate":
             known = self._table[self.order_by].to_pylist()
-        return _sorted(fitting, known, descending=self.descending)
+        return in_order(fitting, known, descending=self.descending)
 
     def _rows_of_matrix(self) -> list[int]:
         rows = self._matrix.rows
@@ -348,7 +374,7 @@ class GroupBrowser(Form):
         else:
             cells = [row.cells.get(int(self.order_by)) for row in rows]
             known = [cell and cell.share for cell in cells]
-        return _sorted(list(range(len(rows))), known, descending=self.descending)
+        return in_order(list(range(len(rows))), known, descending=self.descending)
 
     @property
     def _title(self) -> str:
@@ -369,9 +395,3 @@ class GroupBrowser(Form):
         if not len(self.groups):
             return "No traces pass the filters." if self.filters else "No traces yet: store.load(…), store.add(…)."
         return "No group is like that."
-
-
-def _sorted(chosen: list[int], known: Sequence[Any], *, descending: bool) -> list[int]:
-    """Those chosen by what is known of them; the unknown last, and equals as they are."""
-    there = sorted((at for at in chosen if known[at] is not None), key=known.__getitem__, reverse=descending)
-    return [*there, *(at for at in chosen if known[at] is None)]

@@ -11,6 +11,9 @@ from tunix_rt.health_checks import Health, health
 from tunix_rt.store import StoreInfo, TraceStore
 from tunix_rt.widgets.form import Form, Note, action, front_end
 
+# The least that the setting allows.
+_IMPATIENT_SECONDS = 1
+
 
 class StoreStatus(Form):
     """A line about the store, with all its numbers after a click; updated every 30 s while it is visible.
@@ -40,7 +43,10 @@ class StoreStatus(Form):
     @action(aside=True)
     def refresh(self) -> None:
         """Checks the store and the services."""
-        self.health = found = health(self.store)
+        self._check(self.store)
+
+    def _check(self, store: TraceStore) -> None:
+        self.health = found = health(store)
         info = found.store.info
         self.state = found.store.state
         if found.store.status == "healthy" != found.status:
@@ -61,12 +67,16 @@ class StoreStatus(Form):
             "at": render.utc_exact(datetime.now(UTC)),
         }
 
-    def refresh_soon(self) -> None:
-        """As `refresh`, in a thread of its own."""
+    def refresh_soon(self, *, patient: bool = True) -> None:
+        """As `refresh`, in a thread of its own; if not `patient`, it waits for the store for a second at most."""
 
         def refresh() -> None:
             with self.in_background("refresh"):
-                self.refresh()
+                store = self.store
+                if not patient:
+                    settings = store.settings.model_copy(update={"pool_timeout": _IMPATIENT_SECONDS})
+                    store = TraceStore(store.path, settings=settings, read_only=True)
+                self._check(store)
 
         threading.Thread(target=refresh, name="tunix_rt-refresh").start()
 

@@ -29,7 +29,7 @@ class TraceApp(Form):
     status = Instance(StoreStatus).tag(sync=True, **widget_serialization)
     list_width = Int(45, min=15, max=85).tag(sync=True)
     _esm: ClassVar[str] = front_end(
-        "rows", "columns", "chosen", "terms", "browser", "viewer", "upload", "status", "app"
+        "rows", "columns", "chosen", "terms", "filters", "browser", "viewer", "upload", "status", "app"
     )
 
     def __init__(
@@ -91,9 +91,9 @@ class TraceApp(Form):
         """While a part waits for another process, the line of the store does not say that it is healthy."""
         if change["new"].get("waits"):
             self.status.note_busy(change["new"]["text"])
-        elif change["old"].get("waits") and not change["owner"].problem:
-            # It has the store; where it failed, the line stays, until it is next refreshed.
-            self.status.refresh_soon()
+        elif change["old"].get("waits"):
+            # It has the store; or it failed or was cancelled, and then nothing should wait in its place.
+            self.status.refresh_soon(patient=not change["owner"].problem)
 
     def _show(self, _change: object) -> None:
         self.viewer.record = self.browser.selected

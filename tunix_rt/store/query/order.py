@@ -78,6 +78,13 @@ SCORED = f"""
 select trace_id as id, created_at, value as number, left(label, {_TEXT_CHARS}) as text
 from scores where scorer = ? and step is null and (value is not null or label is not null)
 """
+# Only the numbers, which DuckDB finds the first of in a third of the time.
+NUMBERS = "select value as number from scores where scorer = ? and step is null"
+# A score is stored once under its version, parameters and sample. DuckDB answers this from what it knows of row groups.
+SCORED_ONCE = """
+select min(version) = max(version) and min(params) = max(params) and min(sample) = max(sample)
+from scores where scorer = ? and step is null
+"""
 CURRENT_OF = _CURRENT.format(further=" and trace_id in (select unnest(?::uuid[]))")
 
 

@@ -9,11 +9,12 @@ from tunix_rt.store.engine.statement import parsed
 from tunix_rt.store.engine.time_index import TimeIndex
 from tunix_rt.store.filters import Condition, Filters, where
 from tunix_rt.store.query.cursor import Cursor
-from tunix_rt.store.query.order import CURRENT_OF, SCORED, Order
+from tunix_rt.store.query.order import CURRENT_OF, NUMBERS, SCORED, SCORED_ONCE, Order
 from tunix_rt.store.query.page import Found, Search
 
 _KEYS = f"select id, {TIME}, number, text from ({{rows}})"
-_AMONG = "id in (select unnest(?::uuid[]))"
+# By the times, too: DuckDB skips the row groups of others, and compares times faster than ids.
+_AMONG = "created_at in (select unnest(?::timestamptz[])) and id in (select unnest(?::uuid[]))"
 # Rows of scores that are tried before all are sorted: some may have been followed by newer ones, or not pass a filter.
 _MOST_TRIED = 4_096
 _MORE = 8
@@ -80,13 +81,11 @@ class OrderedSearch(Search):
         order = self._order
         if order.scorer is None or (cursor is not None and cursor.number is None and cursor.text is None):
             return None
-        clause, values = where(*([] if cursor is None else [order.behind_cursor(cursor, backwards=backwards)]))
-        query = _KEYS.format(rows=SCORED) + clause + order.sorted_by(backwards=backwards)
+        beyond = [] if cursor is None else [order.behind_cursor(cursor, backwards=backwards)]
         n_tried = limit * _MORE if self._filters else limit
         while n_tried <= _MOST_TRIED:
-            statement = parsed(self._cursor, f"{query} limit {n_tried}")
-            found = self._cursor.execute(statement, [order.scorer, *values]).fetchall()
-            passing = self._current([row[0] for row in found])
+            found = self._first_scores(n_tried, beyond, cursor, backwards=backwards)
+            passing = self._current(found)
             # A trace may have had the same score before.
             rows = list(dict.fromkeys(row for row in found if passing.get(row[0]) == row[2:]))
             if len(rows) >= limit or (backwards and len(found) < n_tried):
@@ -96,19 +95,45 @@ class OrderedSearch(Search):
             n_tried *= _MORE
         return None
 
-    def _current(self, ids: list[Any]) -> dict[Any, tuple[Any, ...]]:
-        """The current scores of those of the traces that pass the filters."""
-        passing = ids
+    def _first_scores(
+        self, limit: int, beyond: list[Condition], cursor: Cursor | None, *, backwards: bool
+    ) -> list[tuple[Any, ...]]:
+        """Id, time and key of the first scores in order, the current ones and others; without the traces."""
+        order = self._order
+        # Where there are as many numbers, the last of them says up to where rows have to be read and sorted. From a
+        # cursor of a text there is none onwards, and some backwards, but texts come before them.
+        if cursor is None or cursor.number is not None:
+            direction, further, nearer = ("desc", "<", ">=") if order.descending != backwards else ("asc", ">", "<=")
+            # Without those equal to that of the cursor, of which some are behind it: a comparison of times is slower.
+            after = "number is not null" if cursor is None else f"number {further} ?"
+            query = f"select number from ({NUMBERS}) where {after} order by number {direction} limit {limit}"
+            values = [order.scorer, *([] if cursor is None else [cursor.number])]
+            numbers = self._cursor.execute(parsed(self._cursor, query), values).fetchall()
+            if len(numbers) == limit:
+                beyond = [*beyond, Condition(f"number {nearer} ?", numbers[-1])]
+        clause, values = where(*beyond)
+        query = _KEYS.format(rows=SCORED) + clause + order.sorted_by(backwards=backwards) + f" limit {limit}"
+        return self._cursor.execute(parsed(self._cursor, query), [order.scorer, *values]).fetchall()
+
+    def _current(self, rows: list[tuple[Any, ...]]) -> dict[Any, tuple[Any, ...]]:
+        """The current scores of those of the traces that pass the filters; of the rows where there are no others."""
+        passing = rows
         if self._filters:
-            clause, values = self._filters.clause(Condition(_AMONG, (ids,)))
+            clause, values = self._filters.clause(_among(rows))
             query = parsed(self._cursor, f"select id from traces{clause}")
-            passing = [trace_id for (trace_id,) in self._cursor.execute(query, values).fetchall()]
-        rows = self._cursor.execute(parsed(self._cursor, CURRENT_OF), [self._order.scorer, passing]).fetchall()
-        return {trace_id: tuple(key) for trace_id, *key in rows}
+            ids = {trace_id for (trace_id,) in self._cursor.execute(query, values).fetchall()}
+            passing = [row for row in rows if row[0] in ids]
+        scorer = self._order.scorer
+        if self._cursor.execute(parsed(self._cursor, SCORED_ONCE), [scorer]).fetchall()[0][0]:
+            return {row[0]: row[2:] for row in passing}
+        current = parsed(self._cursor, CURRENT_OF)
+        found = self._cursor.execute(current, [scorer, [row[0] for row in passing]]).fetchall()
+        return {trace_id: tuple(key) for trace_id, *key in found}
 
     def _read(self, rows: list[tuple[Any, ...]]) -> list[Found]:
-        query = parsed(self._cursor, f"select {SUMMARY_COLUMNS} from traces where {_AMONG}")
-        found = self._cursor.execute(query, [[row[0] for row in rows]]).fetchall()
+        among = _among(rows)
+        query = parsed(self._cursor, f"select {SUMMARY_COLUMNS} from traces where {among.sql}")
+        found = self._cursor.execute(query, list(among.values)).fetchall()
         summaries = {one.id: one for one in map(to_summary, found)}
         # One that another thread has deleted since it was found is left out.
         return [
@@ -116,3 +141,8 @@ class OrderedSearch(Search):
             for trace_id, at, number, text in rows
             if trace_id in summaries
         ]
+
+
+def _among(rows: list[tuple[Any, ...]]) -> Condition:
+    """The condition that a trace is that of one of the rows of id, time and key."""
+    return Condition(_AMONG, ([from_microseconds(row[1]) for row in rows], [row[0] for row in rows]))

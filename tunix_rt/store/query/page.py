@@ -86,7 +86,7 @@ class Page:
     def judged(self, *, scores: Sequence[str] = (), facts: Sequence[str] = ()) -> tuple[TraceSummary, ...]:
         """The summaries with what a list shows of them: the facts, the verdict and the flags, the requested scores.
 
-        `scores` are names of further scorers, and `facts` further keys of meta. It is read once, in one query.
+        `scores` are names of further scorers, and `facts` further keys of meta. It is read once.
         """
         if self._judged is None or not (set(scores) <= self._judged_by[0] and set(facts) <= self._judged_by[1]):
             self._judged = self._judge(self.records, (*self.scores, *scores), facts)
@@ -371,11 +371,11 @@ def _found(row: tuple[Any, ...]) -> Found:
 
 
 def _behind(after: Cursor | None) -> tuple[Condition, ...]:
-    return (Condition("(created_at, id) < (?, ?)", (after.created_at, after.id)),) if after else ()
+    return (Condition("(created_at, id) < (?, ?)", (after.created_at, after.id), fine=True),) if after else ()
 
 
 def _in_front(before: Cursor | None) -> tuple[Condition, ...]:
-    return (Condition("(created_at, id) > (?, ?)", (before.created_at, before.id)),) if before else ()
+    return (Condition("(created_at, id) > (?, ?)", (before.created_at, before.id), fine=True),) if before else ()
 
 
 def _cut(rows: list[tuple[Any, ...]], after: Cursor | None, before: Cursor | None) -> list[tuple[Any, ...]]:

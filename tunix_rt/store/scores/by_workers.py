@@ -19,7 +19,7 @@ from tunix_rt.store.scores.scorers import Scoring
 from tunix_rt.validation import short
 from tunix_rt.workers import Workers, usable_workers
 
-_MOST_WORKERS = 64
+MOST_WORKERS = 64
 _MOST_SECONDS = 86_400
 # A task of this time is long beside its way to the worker and back, and short beside the time in which scores may be
 # lost with the process. The first tasks are small: how long a trace takes, is known afterwards.
@@ -38,7 +38,7 @@ class ScoringWorkers:
     """
 
     def __init__(self, scoring: Scoring, n: int, timeout: float | None) -> None:
-        whole_number("workers", n, 0, _MOST_WORKERS)
+        whole_number("workers", n, 0, MOST_WORKERS)
         if scoring.timeout is not None:
             n, timeout = max(n, 1), scoring.timeout if timeout is None else timeout
         if timeout is not None and not _is_time(timeout):

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from tunix_rt.store.engine.access import Access
-from tunix_rt.store.engine.rows import TIME
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Progress, show_progress
 from tunix_rt.store.query.scan import scan
@@ -27,13 +26,7 @@ _FEWEST_LENGTHS = 20
 # The model's own words: the prompt is the same for all samples of a group.
 _TEXT = "array_to_string(list_transform(steps, lambda s: s.content), chr(10)) || chr(10) || coalesce(final_answer, '')"
 _PROMPT = f"{NAMED_GROUP}, prompt, meta ->> '$.system'"
-_TEXTS = f"""
-id,
-{TIME} as moment,
-unhex(md5(json_array(prompt)::varchar)) as prompt,
-unhex(md5(json_array({POLICY}, {_PROMPT})::varchar)) as "group",
-{_TEXT} as text
-"""
+_TEXTS = f'id, hash(prompt) as prompt, hash({POLICY}, {_PROMPT}) as "group", {_TEXT} as text'
 _LENGTHS = "id, hash(source, meta ->> '$.model') as policy, n_chars - length(prompt) as chars"
 
 _OUTLIERS = f"""

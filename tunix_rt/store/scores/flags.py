@@ -9,8 +9,10 @@ from tunix_rt.analysis.statistics import FEWEST, wilson
 from tunix_rt.store.engine.access import Access
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Progress
+from tunix_rt.store.query.cursor import whole_number
 from tunix_rt.store.query.page import Search
 from tunix_rt.store.score_filter import scorer_names
+from tunix_rt.store.scores.by_workers import MOST_WORKERS
 from tunix_rt.store.scores.flag_set import flag_set
 from tunix_rt.store.scores.run import ScoreReport, run
 from tunix_rt.store.scores.scorers import ALL_FLAGS, SET_FLAGS, scoring_of
@@ -93,11 +95,12 @@ class FlagReport:
         return [render.Shown.of(rows, len(rows), caption, right=("share", "95 % interval"))]
 
 
-def flag(session: Access, names: Sequence[str], filters: Filters, *, progress: Progress) -> FlagReport:
+def flag(session: Access, names: Sequence[str], filters: Filters, *, progress: Progress, workers: int) -> FlagReport:
     """Runs flags; see `TraceStore.flag`."""
+    whole_number("workers", workers, 0, MOST_WORKERS)
     names = list(dict.fromkeys(names or ALL_FLAGS))
     scorings = [scoring_of(name, name=None, version=None, params=None) for name in names if name not in SET_FLAGS]
-    runs = [run(session, scoring, filters, progress=progress) for scoring in scorings]
+    runs = [run(session, scoring, filters, progress=progress, workers=workers) for scoring in scorings]
     if of_sets := [name for name in names if name in SET_FLAGS]:
         runs += flag_set(session, of_sets, filters, progress)
     report = flag_report(session, names, filters)

@@ -1,6 +1,6 @@
 """Near-copies among many texts: 3-word shingles, one permutation of 64 bins, 16 bands, then the exact Jaccard index.
 
-Only SQL, in a DuckDB of its own that spills beside the store: it takes 300 bytes of memory or disk for each text, and
+Only SQL, in a DuckDB of its own that spills beside the store: it takes 400 bytes of memory or disk for each text, and
 1 kB more for each candidate.
 """
 
@@ -16,53 +16,72 @@ import pyarrow.compute as pc
 
 from tunix_rt.store.engine.spill import spill_folder
 
-# What pieces of a 1,000,000-trace store need; the rest goes to disk.
-_MEMORY_LIMIT = "512MB"
+# 1,000,000 traces take 1.04 GB of a process, of which 0.8 are the store's, which reads them; the rest goes to disk.
+_MEMORY_LIMIT = "256MB"
 _BINS, _BANDS = 64, 16
+_IN_BAND = _BINS // _BANDS
+# Of two texts with a Jaccard index of .8, this many of the 64 minima or fewer differ, but for 1 in 50,000 pairs; of
+# those with .35, which make up nearly all pairs that share a band, 1 in 1,000 gets through. So few are compared.
+_MOST_UNLIKE = 26
 _TEXT_BYTES = 2 * 2**20
+# Of 10 MB the words alone would take more than the memory limit.
+_MOST_CHARS = 2_000_000
 _THREADS = 2
 _MEMBERS = """
-create table members (nr integer, id uuid, moment bigint, prompt blob, "group" blob);
-create table bands (nr integer, band ubigint);
+create table members (nr integer, id uuid, prompt ubigint, "group" ubigint);
+create table bands (nr integer, part utinyint, band ubigint, minima usmallint);
 create table candidates (one integer, other integer, inside boolean);
 create table shingled (nr integer, shingles uinteger[]);
 """
 
-# A text of one or two words is one shingle. Upper and lower case are one.
-_SHINGLES = """
-select
-    nr,
-    case len(words)
-        when 0 then []
-        when 1 then [hash(words) & 4294967295]
-        when 2 then [hash(words) & 4294967295]
-        else list_transform(
-            list_zip(words[:len(words) - 2], words[2:len(words) - 1], words[3:]),
-            lambda three: hash(three) & 4294967295
-        )
-    end::uinteger[] as shingles
+# A text of one or two words is one shingle. Upper and lower case are one. What is not a space is replaced one by one:
+# `translate` takes as long as all the rest.
+_SHINGLES = f"""
+select nr, hash(one, two, three) & 4294967295 as shingle
 from (
-    select nr, list_transform(list_filter(split, lambda w: w <> ''), lambda w: hash(w)) as words
-    from (select nr, string_split(translate(lower(text), e'\\n\\t\\r', '   '), ' ') as split from {texts})
+    select
+        nr,
+        unnest(words[:greatest(len(words) - 2, 1)]) as one,
+        unnest(words[2:greatest(len(words) - 1, 2)]) as two,
+        unnest(words[3:]) as three
+    from (
+        select nr, list_filter(list_transform(split, lambda w: hash(w)), lambda h: h <> hash('')) as words
+        from (
+            select
+                nr,
+                string_split(
+                    replace(
+                        replace(replace(lower(left(text, {_MOST_CHARS})), chr(10), ' '), chr(9), ' '), chr(13), ' '
+                    ),
+                    ' '
+                ) as split
+            from {{texts}}
+        )
+    )
 )
 """
 
 # The least shingle of each of the 64 bins: a bin that is empty in both of two texts says nothing against them. Shingles
-# that come twice change no minimum: to find them would take as long as all the rest.
+# that come twice change no minimum. Of each minimum four bits are kept, by which pairs are told apart.
 _TO_BANDS = f"""
 insert into bands
-select nr, hash(bin // {_BINS // _BANDS}, bit_xor(hash(bin, least)))
+select
+    nr,
+    bin // {_IN_BAND},
+    bit_xor(hash(bin, least)),
+    bit_xor((hash(least) & 15) << (4 * (bin % {_IN_BAND})))
 from (
     select nr, shingle % {_BINS} as bin, min(shingle) as least
-    from (select nr, unnest(shingles) as shingle from ({_SHINGLES.format(texts="batch")}))
+    from ({_SHINGLES.format(texts="batch")})
     group by all
 )
-group by nr, bin // {_BINS // _BANDS}
+group by nr, bin // {_IN_BAND}
 """
 _TO_SHINGLED = f"""
 insert into shingled
-select nr, list_distinct(shingles)
+select nr, list(distinct shingle::uinteger)
 from ({_SHINGLES.format(texts="(select nr, text from given join wanted using (id))")})
+group by nr
 """
 # Once, and not for each piece of the texts.
 _WANTED = """
@@ -72,17 +91,44 @@ from members
 where nr in (select one from candidates union all select other from candidates)
 """
 
+# Four bits of each of the 64 minima, in four numbers.
+_SIGNED = """
+create table signed as
+select nr, prompt, "group", {}
+from members
+join (select nr, {} from bands group by nr) using (nr)
+"""
+_SIGNS = [f"sign_{n}" for n in range(_BANDS // 4)]
+_TO_SIGNED = _SIGNED.format(
+    ", ".join(_SIGNS),
+    ", ".join(
+        f"coalesce(bit_xor(minima::ubigint << (16 * (part % 4))) filter (part // 4 = {n}), 0) as {sign}"
+        for n, sign in enumerate(_SIGNS)
+    ),
+)
+# How many of the minima differ: in how many groups of four bits is there one that does.
+_UNLIKE = " + ".join(
+    "bit_count((x | (x >> 1) | (x >> 2) | (x >> 3)) & 1229782938247303441)".replace("x", f"xor(a.{sign}, b.{sign})")
+    for sign in _SIGNS
+)
+
 # The first text of a bucket is compared with its others: of one group with those of the group, and of one prompt with
-# those of other prompts. The first of a second prompt is there for the prompt of the first.
-_TO_CANDIDATES = """
+# those of other prompts. The first of a second prompt is there for the prompt of the first. One band after the other,
+# so that memory is needed for a sixteenth of them; only few of the texts share theirs with another.
+_TO_CANDIDATES = f"""
 insert into candidates
-with placed as (select bands.band, members.nr, prompt, "group" from bands join members using (nr)),
+with placed as materialized (
+    select band, nr, prompt, "group"
+    from bands
+    join members using (nr)
+    where part = $part and band in (select band from bands where part = $part group by band having count(*) > 1)
+),
 grouped as (select band, "group", min(nr) as one from placed group by all having count(*) > 1),
 buckets as (
     select band, min(nr) as one, arg_min(prompt, nr) as prompt
     from placed
     group by band
-    having count(distinct prompt) > 1
+    having min(prompt) <> max(prompt)
 ),
 seconds as (
     select band, min(placed.nr) as one
@@ -90,20 +136,28 @@ seconds as (
     join buckets using (band)
     where placed.prompt <> buckets.prompt
     group by band
+),
+pairs as (
+    select one, nr as other, true as inside from placed join grouped using (band, "group") where nr > one
+    union all
+    select buckets.one, nr, false
+    from placed
+    join buckets using (band)
+    where placed.prompt <> buckets.prompt
+    union all
+    select seconds.one, nr, false
+    from placed
+    join buckets using (band)
+    join seconds using (band)
+    where placed.prompt = buckets.prompt and nr > seconds.one
 )
-select distinct one, nr, true from placed join grouped using (band, "group") where nr > one
-union
-select distinct buckets.one, nr, false
-from placed
-join buckets using (band)
-where placed.prompt <> buckets.prompt
-union
-select distinct seconds.one, nr, false
-from placed
-join buckets using (band)
-join seconds using (band)
-where placed.prompt = buckets.prompt and nr > seconds.one
+select one, other, inside
+from pairs
+join signed as a on a.nr = one
+join signed as b on b.nr = other
+where {_UNLIKE} <= {_MOST_UNLIKE}
 """
+_DISTINCT = "create or replace table candidates as select distinct one, other, inside from candidates"
 
 _NEAREST = """
 with compared as (
@@ -158,7 +212,7 @@ class NearCopies:
         self._n = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Adds texts, oldest first: `id`, `moment`, `prompt` and `group` (keys of 16 bytes), `text`."""
+        """Adds texts, oldest first: `id`, `prompt` and `group` (hashes), `text`."""
         numbered = []
         for piece in pieces(batch):
             numbers = pa.array(range(self._n, self._n + len(piece)), pa.int32())
@@ -169,7 +223,7 @@ class NearCopies:
     def _add(self, piece: pa.Table) -> None:
         with self._duckdb.cursor() as cursor:
             cursor.register("batch", piece)
-            cursor.execute('insert into members select nr, id, moment, prompt, "group" from batch')
+            cursor.execute('insert into members select nr, id, prompt, "group" from batch')
             cursor.execute(_TO_BANDS)
 
     @staticmethod
@@ -181,8 +235,11 @@ class NearCopies:
 
     def pair(self) -> int:
         """Finds the candidates among all that were added, and returns how many pairs there are."""
-        self._duckdb.execute(_TO_CANDIDATES)
-        self._duckdb.execute("drop table bands")
+        self._duckdb.execute(_TO_SIGNED)
+        for part in range(_BANDS):
+            self._duckdb.execute(_TO_CANDIDATES, {"part": part})
+        self._duckdb.execute("drop table bands; drop table signed")
+        self._duckdb.execute(_DISTINCT)
         self._duckdb.execute(_WANTED)
         return int(self._duckdb.execute("select count(*) from candidates").fetchall()[0][0])
 

@@ -32,6 +32,12 @@ _MOST_BARS = 12
 _MOST_POLICIES = 20
 _MOST_LINES = 6
 _TILES = 10
+# What a picture of runs shows, and how it is called there.
+_OF_STEPS = {
+    "reward": "mean reward",
+    "truncated": "share truncated",
+    "same_reward": "share of groups without variance",
+}
 _MARKED = (("median", 0.5), ("95 %", 0.95))
 
 _CHARS = "(n_chars - length(prompt))"
@@ -105,7 +111,8 @@ class Plot:
         rows = [{name: _said(value) for name, value in row.items()} for row in self._table.to_pylist()]
         numbers = [field.name for field in self._table.schema if not pa.types.is_string(field.type)]
         shown = render.Shown.of(rows, len(rows), self.caption, right=numbers)
-        return f"{render.visible(self.title)}: {self.caption}\n\n{render.table_text(shown)}"
+        caption = f": {self.caption}" if self.caption else ""
+        return f"{render.visible(self.title)}{caption}\n\n{render.table_text(shown)}"
 
     def __repr__(self) -> str:
         return f"<Plot: {self.title}>"
@@ -115,8 +122,7 @@ def plot(session: Access, kind: Any, scorer: str, filters: Filters, get_page: Ca
     """The picture of this kind; see `TraceStore.plot`."""
     if not isinstance(kind, str) or kind not in KINDS:
         raise QueryInvalid(f"plot: {short(kind)}: must be one of {', '.join(KINDS)}")
-    if find_spec("matplotlib") is None:
-        raise QueryInvalid('plot: needs the package matplotlib: pip install "tunix-rt[plots]"')
+    _need_matplotlib()
     if kind == "difficulty":
         return _difficulty(session, filters, get_page)
     scorer_names("scorer", [scorer])
@@ -126,6 +132,48 @@ def plot(session: Access, kind: Any, scorer: str, filters: Filters, get_page: Ca
     with session.cursor() as cursor, filters.query_errors(cursor, session.path), interruptible():
         found = cursor.sql(query.format(clause=clause), params=parameters).to_arrow_table()
     return make(found, scorer)
+
+
+def plot_of_steps(steps: pa.Table, runs: Sequence[str], of: Any) -> Plot:
+    """The picture of a column of the steps of these runs, the newest first; see `Runs.plot`."""
+    if not isinstance(of, str) or of not in _OF_STEPS:
+        raise QueryInvalid(f"plot: {short(of)}: must be one of {', '.join(_OF_STEPS)}")
+    _need_matplotlib()
+    known = [(row, _step(row["training_step"])) for row in steps.to_pylist()]
+    points = [(row, step) for row, step in known if step is not None and row[of] is not None]
+    found = {(row["run"], row["mode"]) for row, _ in points}
+    kept = sorted(found, key=lambda one: (runs.index(one[0]), one[1] != "train", one[1] or ""))[:_MOST_LINES]
+    rows = [
+        {"run": run, "mode": mode, "step": step, of: row[of], "rollouts": row["rollouts"]}
+        for run, mode in kept
+        for row, step in points
+        if (row["run"], row["mode"]) == (run, mode)
+    ]
+    types = {"run": pa.string(), "mode": pa.string(), "step": pa.float64(), of: pa.float64(), "rollouts": pa.int64()}
+    table = pa.Table.from_pylist(rows, pa.schema([*types.items()]))
+    series: dict[str, list[Any]] = {}
+    for row in rows:
+        name = " · ".join(one for one in (row["run"], row["mode"]) if one is not None)
+        series.setdefault(name, []).append((row["step"], row[of], None, None))
+    caption = f"{len(kept)} of {len(found)} lines, of the newest runs" if len(kept) < len(found) else ""
+    label = _OF_STEPS[of]
+    title = f"{label[0].upper()}{label[1:]}, over training steps"
+    draw = lambda axes: figures.lines(axes, series)  # noqa: E731
+    return Plot(title, ("training step", label), caption, table, draw)
+
+
+def _step(step: str | None) -> float | None:
+    """The number of a step; None where it has another name."""
+    try:
+        number = float(step or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _need_matplotlib() -> None:
+    if find_spec("matplotlib") is None:
+        raise QueryInvalid('plot: needs the package matplotlib: pip install "tunix-rt[plots]"')
 
 
 def _lengths(found: pa.Table, _: str) -> Plot:

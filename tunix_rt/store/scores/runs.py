@@ -11,6 +11,7 @@ from tunix_rt.store.engine.rows import TIME
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.query.sql_result import SqlResult
+from tunix_rt.store.scores.plots import Plot, plot_of_steps
 from tunix_rt.store.scores.policy import NAMED_GROUP, REWARD
 from tunix_rt.validation import short
 
@@ -100,7 +101,8 @@ class Runs:
     `df()` and `arrow()` have for each: `run`, `mode`, `source`, `model`, `first` and `last` (UTC), `steps` (how many
     training steps have rollouts), `rollouts`, the mean `reward`, the share `truncated`, and `same_reward`: the share
     of groups, of those with two rewards or more, whose rewards are all equal, from which a policy learns nothing. A
-    group is a prompt (or what the source names) in one step. `steps(run)` has the same for each step.
+    group is a prompt (or what the source names) in one step. `steps(run)` has the same for each
+    step, and `plot()` draws them.
     """
 
     def __init__(self, runs: pa.Table, steps: pa.Table) -> None:
@@ -119,6 +121,14 @@ class Runs:
         chosen = [run is None or name == run for name in self._steps["run"].to_pylist()]
         table = self._steps.filter(pa.array(chosen, pa.bool_()))
         return SqlResult(table, tuple("VARCHAR" if pa.types.is_string(one) else "DOUBLE" for one in table.schema.types))
+
+    def plot(self, of: str = "reward") -> Plot:
+        """A picture over the training steps, with a line for each mode of a run: needs matplotlib.
+
+        `of` is "reward" (the mean), "truncated" (the share of rollouts), or "same_reward" (the share of groups without
+        variance). Up to six lines, of the newest runs. Raises QueryInvalid for another, and without matplotlib.
+        """
+        return plot_of_steps(self._steps, self.names, of)
 
     def arrow(self) -> pa.Table:
         """The runs as an Arrow table."""

@@ -1,27 +1,9 @@
 // The list of traces: search, filters, a page of the table, live mode. Arrow keys walk through the rows.
 
-const TYPING_MS = 300; // a pause in typing that means "search now"
 const LOOK_MS = 2000; // how often live mode looks for new traces
 
 /**
- * The filters of `store.page`, as JSON; `text` is the search.
- * @typedef {{[name: string]: unknown}} TraceFilters
- */
-
-/**
- * A filter that has a field of its own.
- * @typedef {object} FilterField
- * @property {string} name
- * @property {"text" | "count" | "number" | "time" | "terms"} input
- * @property {string} caption
- * @property {string} label
- * @property {boolean} beside
- */
-
-/**
  * @typedef {object} OwnBrowserTraits
- * @property {TraceFilters} filters
- * @property {FilterField[]} filter_fields
  * @property {string} order_by
  * @property {boolean} descending
  * @property {boolean} live
@@ -30,7 +12,7 @@ const LOOK_MS = 2000; // how often live mode looks for new traces
  * @property {number} n_found -1 while that is counted
  * @property {number} n_new
  * @property {{rows?: Row[], previous?: boolean, next?: boolean, empty?: string, notice?: string}} shown
- * @typedef {FormTraits & ChosenTraits & ColumnsTraits & OwnBrowserTraits} BrowserTraits
+ * @typedef {FormTraits & ChosenTraits & ColumnsTraits & FiltersTraits & OwnBrowserTraits} BrowserTraits
  */
 
 /**
@@ -47,8 +29,6 @@ const LOOK_MS = 2000; // how often live mode looks for new traces
  * @property {() => object} look
  * @property {() => object} refresh
  * @property {(args: {by: number, start: string}) => object} move
- * @property {() => {sources: string[]}} sources
- * @property {(args: {name: string, text: string}) => {suggestions: {value: string, label: string}[]}} suggest
  */
 
 /**
@@ -56,7 +36,7 @@ const LOOK_MS = 2000; // how often live mode looks for new traces
  *   toolbar and a comparison elsewhere
  */
 function browserForm({ model, el, toolbarInto, compareInto }) {
-  /** @type {View<BrowserActions & ChosenActions & ColumnsActions>} */
+  /** @type {View<BrowserActions & ChosenActions & ColumnsActions & FiltersActions>} */
   const form = openView(model, el, { label: "Traces" });
   // One search at a time; of the requests that come meanwhile only the last is sent.
   let latest = 0;
@@ -78,79 +58,13 @@ function browserForm({ model, el, toolbarInto, compareInto }) {
   }
 
   // The toolbar.
-  const search = h("input", {
-    type: "search",
-    className: "trt-search",
-    placeholder: "Search prompt, steps, answer",
-    "aria-label": "Search in prompt, steps and answer",
-  });
-  /** @type {number | undefined} */
-  let typing;
-  /** @param {HTMLInputElement} input */
-  function findAsTyped(input) {
-    input.addEventListener("input", () => {
-      clearTimeout(typing);
-      typing = setTimeout(findNow, TYPING_MS);
-    });
-    input.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter") return;
-      clearTimeout(typing);
-      findNow();
-    });
-  }
-  findAsTyped(search);
+  const { search, more, panel: filters } = filterFields(model, form, (asked) => ask("find", { filters: asked }));
   search.addEventListener("keydown", (event) => {
     if (event.key !== "ArrowDown") return;
     event.preventDefault();
     focusRow(0);
   });
 
-  const sources = h("datalist", { id: `trt-sources-${form.me}` });
-  // One field for each filter of the table in Python; one that is `beside` continues the field before it.
-  const kinds = {
-    text: { type: "text", placeholder: "any" },
-    count: { type: "number", min: 0, inputMode: "numeric" },
-    number: { type: "number", step: "any", inputMode: "decimal", placeholder: "any" },
-    time: { type: "datetime-local", step: 1 },
-    terms: { type: "text", placeholder: "any", title: "Terms such as reward<1, model!=a, !truncated, with commas between; keys and values of the newest 1,000 traces are offered" },
-  };
-  /** @type {{[name: string]: HTMLInputElement}} */
-  const fields = {};
-  /** @type {HTMLElement[]} */
-  const labelled = [];
-  for (const { name, input, caption, label, beside } of model.get("filter_fields")) {
-    fields[name] = h("input", { "aria-label": label, ...kinds[input] });
-    if (input === "count") fields[name].placeholder = beside ? "to" : "from";
-    if (beside) labelled.at(-1)?.append(field(caption, fields[name], "trt-unsaid"));
-    else labelled.push(h("div", { className: "trt-pair" }, field(caption, fields[name])));
-  }
-  fields.source?.setAttribute("list", sources.id);
-  /** @type {HTMLElement[]} */
-  const offered = [];
-  for (const { name, input } of model.get("filter_fields")) {
-    const its = /** @type {HTMLInputElement} */ (fields[name]);
-    if (input === "terms") offered.push(offerTerms(form, name, its, findNow));
-    else findAsTyped(its);
-  }
-  const others = h("div", { className: "trt-chips" });
-  const filters = h(
-    "div",
-    { className: "trt-filters", id: `trt-filters-${form.me}`, hidden: true, role: "group", "aria-label": "Filters" },
-    sources,
-    ...offered,
-    ...labelled,
-    others,
-    button("Clear all", () => ask("find", { filters: {} }), { className: "trt-quietly" }),
-  );
-  const more = button("Filters", async () => {
-    filters.hidden = !filters.hidden;
-    more.setAttribute("aria-expanded", String(!filters.hidden));
-    if (!filters.hidden) {
-      fields.source?.focus();
-      const { sources: known = [] } = await form.ask("sources");
-      sources.replaceChildren(...known.map((value) => h("option", { value })));
-    }
-  }, { "aria-expanded": "false", "aria-controls": filters.id });
   const jump = h("input", { type: "date", "aria-label": "Jump to a date", title: "Jump to a date (UTC)" });
   jump.addEventListener("change", () => jump.value && ask("jump", { date: jump.value }));
   const live = button("Live", () => {
@@ -343,49 +257,6 @@ function browserForm({ model, el, toolbarInto, compareInto }) {
     act();
   });
 
-  function findNow() {
-    const asked = { ...model.get("filters") };
-    const text = search.value;
-    if (text) asked.text = text;
-    else delete asked.text;
-    for (const [name, input] of Object.entries(fields)) {
-      // An incomplete date or number: the filter stays as it was until it is complete.
-      if (input.validity.badInput) continue;
-      if (input.value === "") delete asked[name];
-      // A time that the field cannot show in full stays as it was given.
-      else if (input.type === "datetime-local") {
-        if (input.value !== seconds(asked[name])) asked[name] = `${input.value}Z`;
-      } else asked[name] = input.type === "number" ? Number(input.value) : input.value;
-    }
-    return ask("find", { filters: asked });
-  }
-
-  /**
-   * A moment as a field for it wants it.
-   * @param {unknown} iso
-   */
-  const seconds = (iso) => (iso ? String(iso).replace(" ", "T").slice(0, 19) : "");
-
-  function showFilters() {
-    const given = model.get("filters");
-    if (document.activeElement !== search) search.value = String(given.text ?? "");
-    for (const [name, input] of Object.entries(fields)) {
-      if (document.activeElement === input) continue;
-      const value = given[name] ?? "";
-      input.value = input.type === "datetime-local" ? seconds(value) : String(value);
-    }
-    const unknown = Object.keys(given).filter((name) => name !== "text" && !(name in fields));
-    others.replaceChildren(...unknown.map((name) => {
-      const asked = given[name];
-      const value = typeof asked === "string" ? asked : JSON.stringify(asked);
-      const { [name]: _, ...rest } = given;
-      return button(`${name}: ${value.length > 40 ? value.slice(0, 39) + "…" : value} ×`, () => ask("find", { filters: rest }),
-        { className: "trt-chip", title: "Remove this filter", "aria-label": `Remove the filter ${name}` });
-    }));
-    const active = Object.keys(given).filter((name) => name !== "text").length;
-    more.textContent = active ? `Filters (${active})` : "Filters";
-  }
-
   function showRows() {
     const { rows: shown = [], previous, next, empty: hint = "", notice: said = "" } = model.get("shown");
     notice.textContent = said;
@@ -428,7 +299,6 @@ function browserForm({ model, el, toolbarInto, compareInto }) {
     live.setAttribute("aria-pressed", String(isLive));
   }
 
-  form.on("change:filters", showFilters);
   form.on("change:shown", showRows);
   form.on("change:widths", showWidths);
   for (const name of ["order_by", "descending"]) form.on(`change:${name}`, showOrder);
@@ -441,10 +311,8 @@ function browserForm({ model, el, toolbarInto, compareInto }) {
     await form.ask("look");
     looking = false;
   });
-  showFilters();
   showRows();
   showPlace();
   boxes.showComparison();
-  form.onClose(() => clearTimeout(typing));
   return { close: form.close, ask: form.ask, toolbar: tools, filters, search, list, pager };
 }

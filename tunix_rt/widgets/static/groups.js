@@ -63,12 +63,13 @@
  * @property {{group?: number, id?: string, prompt?: string, origin?: string, marks?: SampleMark[], more?: number}} chosen
  * @property {{html?: string, a?: string, b?: string}} compared
  * @property {string} viewer the name of its model
- * @typedef {FormTraits & OwnGroupsTraits} GroupsTraits
+ * @typedef {FormTraits & FiltersTraits & OwnGroupsTraits} GroupsTraits
  */
 
 /**
  * @typedef {object} GroupsActions
  * @property {() => object} refresh
+ * @property {(args: {filters: TraceFilters}) => object} regroup
  * @property {(args: {level: string | null, policy: number | null, least: number | null, most: number | null}) => object} narrow
  * @property {(args: {order_by: string, descending: boolean}) => object} sort
  * @property {(args: {view: GroupsViewName}) => object} see
@@ -81,7 +82,7 @@
 /** @param {Context<GroupsTraits>} context */
 async function groupsForm({ model, el }) {
   const trace = await model.widget_manager.get_model(model.get("viewer").slice("IPY_MODEL_".length));
-  /** @type {View<GroupsActions>} */
+  /** @type {View<GroupsActions & FiltersActions>} */
   const form = openView(model, el, { label: "Groups of samples" });
   /** Where the focus is in the table: the row, and the mark or cell in it. */
   let at = { row: 0, mark: 0 };
@@ -108,6 +109,24 @@ async function groupsForm({ model, el }) {
   /** Narrows the groups; what is not given stays as it is. @param {Partial<Parameters<GroupsActions["narrow"]>[0]>} to */
   const narrow = (to) => act("narrow", { level: null, policy: null, least: null, most: null, ...to });
 
+  // Groups of which traces. Of the filters that are typed while they are grouped only the last are requested.
+  /** @type {TraceFilters | null} */
+  let wanted = null;
+  let regrouping = false;
+  /** @param {TraceFilters} filters */
+  async function regroup(filters) {
+    wanted = filters;
+    if (regrouping) return;
+    regrouping = true;
+    while (wanted) {
+      const asked = wanted;
+      wanted = null;
+      await act("regroup", { filters: asked });
+    }
+    regrouping = false;
+  }
+  const finding = filterFields(model, form, regroup);
+
   // What is shown, of which groups.
   /** @param {GroupsViewName} view @param {string} label @param {string} title */
   const way = (view, label, title) => {
@@ -124,7 +143,7 @@ async function groupsForm({ model, el }) {
   const [least, most] = [bound("Pass rate from, in percent", "0"), bound("Pass rate to, in percent", "100")];
   const rate = h("div", { className: "trt-pair trt-rates" }, field("correct, %", least, "trt-inline"), h("span", { "aria-hidden": "true" }, "–"), most);
   const tools = h("div", { className: "trt-toolbar", role: "toolbar", "aria-label": "Which groups" },
-    views, levels, rate, policies, button("Refresh", () => act("refresh"), { className: "trt-end", title: "Group the traces anew" }));
+    finding.search, finding.more, views, levels, rate, policies, button("Refresh", () => act("refresh"), { className: "trt-end", title: "Group the traces anew" }));
   const facts = h("div", { className: "trt-watch-facts" });
 
   const head = h("thead", { role: "rowgroup" });
@@ -158,7 +177,7 @@ async function groupsForm({ model, el }) {
   const legend = ["right", "wrong", "unknown"].map((word, n_) => h("span", {}, h("span", { className: `trt-mark trt-is-${word}`, "aria-hidden": "true" }, ["✓", "✗", "?"][n_] ?? ""), ` ${word}`));
   const hints = h("div", { className: "trt-hints" }, legend, hint("← → ↑ ↓", "move"), hint("Enter", "read the sample"), hint("c", "compare it with the one that is open"));
   form.root.classList.add("trt-app", "trt-groups");
-  form.root.append(tools, facts, h("div", { className: "trt-both" }, left, right), hints);
+  form.root.append(tools, finding.panel, facts, h("div", { className: "trt-both" }, left, right), hints);
   const reader = viewerForm({ model: trace, el: reading });
 
   function narrowRate() {
