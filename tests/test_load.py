@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import tunix_rt as rt
 from tests.data_sets import zstd
-from tunix_rt.store.ingest import chunk
+from tunix_rt.store.ingest import chunk, encoding
 from tunix_rt.store.ingest import load as loading
 
 ROW = {"prompt": "2 + 2?", "steps": ["2 + 2 = 4"], "final_answer": "4"}
@@ -364,6 +364,7 @@ def test_a_function_is_told_the_progress(store):
 @pytest.mark.slow
 def test_what_the_function_raises_stops_the_load(store, monkeypatch):
     monkeypatch.setattr(chunk, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(encoding, "_CHECKED_ROWS", 100)
 
     def stop(_done, _total):
         if store.count() >= 400:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import tunix_rt as rt
+from tests.made_ready import apart
 from tests.test_cli import call, said
 from tunix_rt.formats import Reading
 from tunix_rt.store.ingest import encoding
@@ -76,14 +77,14 @@ def test_all_ways_to_read_a_file_add_it(monkeypatch):
     def found(path, workers):
         with Reading(Path(path)) as reading:
             ready = list(encoding.all_encoded(reading, 10_000, workers, {"run": "A"}))
-        return [json.loads(one.line.meta) for one in ready], [one.digest for one in ready]
+        return [(json.loads(meta), digest) for _, meta, digest, *_ in apart(ready)]
 
     with Workers(1) as workers:
         for path in (native, "plain.jsonl", chat):
             by_workers, alone = found(path, workers), found(path, None)
             assert by_workers == alone
-            assert {meta["run"] for meta in alone[0]} == {"A"}
-    assert [meta["n"] for meta in found(native, None)[0]] == [0, 1, 2]
+            assert {meta["run"] for meta, _ in alone} == {"A"}
+    assert [meta["n"] for meta, _ in found(native, None)] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
