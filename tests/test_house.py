@@ -36,6 +36,7 @@ FLOORS = {
     "store": 5,
     "health_checks": 6,
     "judges": 6,
+    "lake": 6,
     "recording": 6,
     "inspect_hook": 7,
     "server": 7,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         StoreDamaged,
         StoreFull,
         StoreReadOnly,
+        StoreUnreachable,
         StoreUnusable,
         TraceInvalid,
         TraceNotFound,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     )
     from tunix_rt.health_checks import Health, ServiceHealth, health
     from tunix_rt.judges import Judge
+    from tunix_rt.lake.opening import connect
     from tunix_rt.magics import load_ipython_extension, unload_ipython_extension
     from tunix_rt.model import Step, Trace, TraceRecord, TraceSummary
     from tunix_rt.recording import Recorder, TrajectoryStore, record
@@ -87,11 +89,12 @@ _HOMES = {
     "analysis": "Score",
     "errors": (
         "ExportFailed IdAmbiguous JudgeUnavailable MemoryLimitReached QueryInvalid SettingsInvalid SourceInvalid "
-        "StoreBusy StoreDamaged StoreFull StoreReadOnly StoreUnusable TraceInvalid TraceNotFound TraceTooLarge "
-        "TunixRTError WorkerLost"
+        "StoreBusy StoreDamaged StoreFull StoreReadOnly StoreUnreachable StoreUnusable TraceInvalid TraceNotFound "
+        "TraceTooLarge TunixRTError WorkerLost"
     ),
     "health_checks": "Health ServiceHealth health",
     "judges": "Judge",
+    "lake.opening": "connect",
     "magics": "load_ipython_extension unload_ipython_extension",
     "model": "Step Trace TraceRecord TraceSummary",
     "trace_schema": "json_schema",
@@ -150,6 +153,7 @@ __all__ = [
     "StoreInfo",
     "StoreReadOnly",
     "StoreStatus",
+    "StoreUnreachable",
     "StoreUnusable",
     "Trace",
     "TraceApp",
@@ -172,6 +176,7 @@ __all__ = [
     "app",
     "between",
     "compare",
+    "connect",
     "errors",
     "examples",
     "formats",

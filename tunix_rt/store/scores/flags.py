@@ -6,7 +6,7 @@ from typing import Any
 
 from tunix_rt import render
 from tunix_rt.analysis.statistics import FEWEST, wilson
-from tunix_rt.store.engine.session import Session
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Progress
 from tunix_rt.store.query.cursor import whole_number
@@ -95,7 +95,7 @@ class FlagReport:
         return [render.Shown.of(rows, len(rows), caption, right=("share", "95 % interval"))]
 
 
-def flag(session: Session, names: Sequence[str], filters: Filters, *, progress: Progress, workers: int) -> FlagReport:
+def flag(session: Access, names: Sequence[str], filters: Filters, *, progress: Progress, workers: int) -> FlagReport:
     """Runs flags; see `TraceStore.flag`."""
     whole_number("workers", workers, 0, MOST_WORKERS)
     names = list(dict.fromkeys(names or ALL_FLAGS))
@@ -107,7 +107,7 @@ def flag(session: Session, names: Sequence[str], filters: Filters, *, progress: 
     return FlagReport(report.n_traces, report.flags, tuple(runs))
 
 
-def flag_report(session: Session, names: Sequence[str], filters: Filters) -> FlagReport:
+def flag_report(session: Access, names: Sequence[str], filters: Filters) -> FlagReport:
     """The counts of flags, the most frequent first; see `TraceStore.flags`."""
     names = scorer_names("flags", names or ALL_FLAGS)
     clause, values = filters.clause()
