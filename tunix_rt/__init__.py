@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         WorkerLost,
     )
     from tunix_rt.health_checks import Health, ServiceHealth, health
+    from tunix_rt.jobs import spread
     from tunix_rt.judges import Judge
     from tunix_rt.magics import load_ipython_extension, unload_ipython_extension
     from tunix_rt.model import Step, Trace, TraceRecord, TraceSummary
@@ -91,6 +92,7 @@ _HOMES = {
         "TunixRTError WorkerLost"
     ),
     "health_checks": "Health ServiceHealth health",
+    "jobs": "spread",
     "judges": "Judge",
     "magics": "load_ipython_extension unload_ipython_extension",
     "model": "Step Trace TraceRecord TraceSummary",
@@ -184,6 +186,7 @@ __all__ = [
     "ne",
     "present",
     "record",
+    "spread",
     "unload_ipython_extension",
 ]
 

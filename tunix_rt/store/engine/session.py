@@ -3,9 +3,10 @@
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Any, Protocol
 from uuid import UUID
 
 import duckdb
@@ -27,8 +28,19 @@ _FIRST_LOOK_SECONDS = 0.2
 _THERE = "select id from traces where id between ? and ? and id in (select unnest(?::uuid[]))"
 
 
+class Spread(Protocol):
+    """Scans in other processes: what `scan_with` in `query/scan.py` does in this one."""
+
+    def scan_with(self, session: Any, function: Callable[[Iterator[Any]], Iterable[Any]], scan: Any) -> Iterator[Any]:
+        """What the function yields for the batches of each piece, in the order of the pieces."""
+        ...
+
+
 class Session:
     """The files as the calls of one TraceStore use them; any thread may use it."""
+
+    # What scans in other processes; None where this one does.
+    spread: "Spread | None" = None
 
     def __init__(self, path: Path, settings: Settings, *, read_only: bool, accept_loss: bool) -> None:
         self.settings = settings
