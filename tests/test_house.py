@@ -36,6 +36,7 @@ FLOORS = {
     "store": 5,
     "health_checks": 6,
     "judges": 6,
+    "lake": 6,
     "recording": 6,
     "server": 7,
     "widgets": 7,

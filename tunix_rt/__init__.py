@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         StoreDamaged,
         StoreFull,
         StoreReadOnly,
+        StoreUnreachable,
         StoreUnusable,
         TraceInvalid,
         TraceNotFound,
@@ -88,8 +89,8 @@ _HOMES = {
     "analysis": "Score",
     "errors": (
         "ExportFailed IdAmbiguous JudgeUnavailable MemoryLimitReached QueryInvalid SettingsInvalid SourceInvalid "
-        "StoreBusy StoreDamaged StoreFull StoreReadOnly StoreUnusable TraceInvalid TraceNotFound TraceTooLarge "
-        "TunixRTError WorkerLost"
+        "StoreBusy StoreDamaged StoreFull StoreReadOnly StoreUnreachable StoreUnusable TraceInvalid TraceNotFound "
+        "TraceTooLarge TunixRTError WorkerLost"
     ),
     "health_checks": "Health ServiceHealth health",
     "jobs": "spread",
@@ -152,6 +153,7 @@ __all__ = [
     "StoreInfo",
     "StoreReadOnly",
     "StoreStatus",
+    "StoreUnreachable",
     "StoreUnusable",
     "Trace",
     "TraceApp",

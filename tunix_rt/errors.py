@@ -16,7 +16,8 @@
         ├── StoreBusy     (TimeoutError)  another process or too many threads hold it for longer than `pool_timeout`
         ├── StoreDamaged                  a file of the store is broken, or holds fewer traces than were acknowledged
         ├── StoreFull                     the disk is full
-        └── StoreReadOnly                 a call would change a store that was opened for reading only
+        ├── StoreReadOnly                 a call would change a store that was opened for reading only
+        └── StoreUnreachable (ConnectionError) the storage of a lake does not answer
 
 Each message says what happened, to which trace, line or file, and what to do about it. Names, keys and SQL in it come
 from anywhere, so control characters are shown as symbols wherever an error is printed; `args` holds the text as it is.
@@ -212,3 +213,7 @@ class StoreFull(StoreUnusable):
 
 class StoreReadOnly(StoreUnusable):
     """A call would change a store that was opened with `read_only=True`."""
+
+
+class StoreUnreachable(StoreUnusable, ConnectionError):
+    """The storage of a lake does not answer; what was added waits in the journal of this machine."""
