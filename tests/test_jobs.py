@@ -59,7 +59,10 @@ def local(folder):
 def client(folder):
     """A Dask cluster of two processes on this machine."""
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(rt.__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
-    with SubprocessCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as one:
+    with (
+        SubprocessCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as one,
+    ):
         yield one
 
 
@@ -127,7 +130,7 @@ def test_spread_calls_say_what_those_in_one_process_say(where, local, expected, 
 class Ends:
     """A scorer that ends its process on one trace, the first time: it leaves a file behind."""
 
-    name, version, params = "ends", "1", {}  # noqa: RUF012 - as a scorer of a user has them
+    name, version, params = "ends", "1", {}
 
     def __init__(self, file, *, always=False):
         self.file, self.always = file, always

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         StoreInfo,
         TraceComparison,
         TraceStore,
+        TransferReport,
         VerifyReport,
         compare,
     )
@@ -103,6 +104,7 @@ _HOMES = {
     "store": (
         "Agreement Compaction Deletion ExportReport FlagReport GroupMatrix Groups LoadReport Overlap Page Plot "
         "Rejection Runs ScoreReport Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore "
+        "TransferReport "
         "VerifyReport compare"
     ),
     "store.terms": "absent between ge gt le lt ne present",
@@ -166,6 +168,7 @@ __all__ = [
     "TraceSummary",
     "TraceTooLarge",
     "TraceViewer",
+    "TransferReport",
     "TunixRTError",
     "UploadForm",
     "VerifyReport",
