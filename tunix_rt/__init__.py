@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tunix_rt.health_checks import Health, ServiceHealth, health
     from tunix_rt.jobs import spread
     from tunix_rt.judges import Judge
+    from tunix_rt.lake.opening import connect
     from tunix_rt.magics import load_ipython_extension, unload_ipython_extension
     from tunix_rt.model import Step, Trace, TraceRecord, TraceSummary
     from tunix_rt.recording import Recorder, record
@@ -96,6 +97,7 @@ _HOMES = {
     "health_checks": "Health ServiceHealth health",
     "jobs": "spread",
     "judges": "Judge",
+    "lake.opening": "connect",
     "magics": "load_ipython_extension unload_ipython_extension",
     "model": "Step Trace TraceRecord TraceSummary",
     "trace_schema": "json_schema",
@@ -178,6 +180,7 @@ __all__ = [
     "app",
     "between",
     "compare",
+    "connect",
     "errors",
     "examples",
     "formats",

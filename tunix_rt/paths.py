@@ -140,6 +140,8 @@ def store_target(given: Any, error: type[TunixRTError] = ExportFailed) -> Path:
 
 def store_path(given: Any) -> Path:
     """The absolute path of a store's file, which need not exist; StoreUnusable if no store can have it."""
+    if isinstance(given, str) and given.startswith(("s3://", "delta:")):
+        raise StoreUnusable("the address of a shared lake is not the path of a store; open it by tunix_rt.connect(…)")
     path = store_target(given, StoreUnusable)
     status = status_of(path, StoreUnusable)
     if status is not None and (kind := kind_of(status)):

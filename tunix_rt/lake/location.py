@@ -42,15 +42,19 @@ _FAULTS: tuple[tuple[re.Pattern[str], bool | None, type[StoreUnusable], str], ..
             r"privilege|denied|forbidden|signature|InvalidAccessKey|credential|Unauthorized|NoSuchBucket|\b40[13]\b",
             True,
             StoreUnusable,
-            "the storage refuses the credentials, or has no such bucket ({}); set AWS_ACCESS_KEY_ID, "
-            "AWS_SECRET_ACCESS_KEY and AWS_REGION, and AWS_ENDPOINT_URL if it is not Amazon's",
+            (
+                "the storage refuses the credentials, or has no such bucket ({}); set AWS_ACCESS_KEY_ID, "
+                "AWS_SECRET_ACCESS_KEY and AWS_REGION, and AWS_ENDPOINT_URL if it is not Amazon's"
+            ),
         ),
         (
             r"error sending request|connect|timed? ?out|dns error|broken pipe|reset by peer|50[0-4] |retries",
             True,
             StoreUnreachable,
-            "the storage does not answer ({}); what was added is safe in the journal. Try again when it is up, or "
-            "check AWS_ENDPOINT_URL",
+            (
+                "the storage does not answer ({}); what was added is safe in the journal. Try again when it is up, or "
+                "check AWS_ENDPOINT_URL"
+            ),
         ),
         (
             r"read-only file system|permission denied|could not create local directory|os error 13",
@@ -133,9 +137,10 @@ class LakeLocation(NamedTuple):
         except TunixRTError:
             raise
         except (DeltaError, OSError) as error:
-            raise self._fault(str(error)) from None
+            raise self.fault(str(error)) from None
 
-    def _fault(self, said: str) -> StoreUnusable:
+    def fault(self, said: str) -> StoreUnusable:
+        """The error of this package for what the storage said."""
         said = scrubbed(said)
         for pattern, is_remote, kind, message in _FAULTS:
             if is_remote in (None, self.folder is None) and pattern.search(said):

@@ -34,11 +34,11 @@ from tunix_rt.validation import short
 LAKE_SCHEMA_VERSION = 1
 _VERSION_KEY, _WRITER_KEY = "tunix_rt.schema", "tunix_rt.version"
 # How long the files of older versions stay, for `as_of` and for reads that are under way.
-KEPTDAYS = 7
+KEPT_DAYS = 7
 _CONFIGURATION = {
     _VERSION_KEY: str(LAKE_SCHEMA_VERSION),
     _WRITER_KEY: __version__,
-    "delta.deletedFileRetentionDuration": f"interval {KEPTDAYS} days",
+    "delta.deletedFileRetentionDuration": f"interval {KEPT_DAYS} days",
     "delta.logRetentionDuration": "interval 30 days",
 }
 # A row group is what DuckDB skips by its times; the smaller, the less a page reads, and the larger the file.
@@ -112,22 +112,27 @@ class LakeTable:
         with self.location.explained():
             return self._table.transaction_version(app)
 
-    def append(self, rows: pa.Table, *, app: str, number: int) -> bool:
+    def append(self, rows: pa.Table, *, app: str, number: int, before: int | None = None) -> bool:
         """Commits the rows, all or none, once: False if this number, or a greater one, of `app` is committed already.
 
         `rows` have the columns of the kind, in any order of rows, and go to a file for each day. `app` names one writer
         at a time (a journal, a session, a task), whose numbers grow. A process that dies before the commit leaves files
         that no version names; `vacuum` deletes them. Others may commit meanwhile. On disk, or acknowledged by the
-        storage, when this returns.
+        storage, when this returns. With `before`, also False where the greatest number that is committed of `app` is
+        another one than this: others have committed some of the rows.
         """
         if not len(rows):
             return False
-        self.refresh()
-        if self._has(app, number):
+        committed = self.committed(app)
+        if committed is not None and (committed >= number or before not in (None, committed)):
             return False
         with self.location.explained():
             added = self.write(rows)
-        self._commit(added, [], app=app, number=number)
+        try:
+            self._commit(added, [], app=app, number=number, before=committed)
+        except _Replaced:
+            self._discard(added)
+            return False
         return True
 
     def replace(self, removed: Sequence[DataFile], rows: Iterable[pa.Table], *, changes_data: bool) -> bool:
@@ -201,11 +206,6 @@ class LakeTable:
                 if entry.get("version", -1) <= version:
                     return datetime.fromtimestamp(entry["timestamp"] / 1_000, UTC)
         return datetime.now(UTC)
-
-    def _has(self, app: str, number: int) -> bool:
-        with self.location.explained():
-            committed = self._table.transaction_version(app)
-        return committed is not None and committed >= number
 
     def _open(self) -> DeltaTable:
         options = self.location.options
@@ -287,6 +287,7 @@ class LakeTable:
         *,
         app: str | None = None,
         number: int = 0,
+        before: int | None = None,
         changes_data: bool = True,
     ) -> None:
         now = time.time_ns() // 1_000_000
@@ -300,9 +301,12 @@ class LakeTable:
         for tries in range(_MOST_TRIES):
             with self._lock, self.location.explained():
                 self._table.update_incremental()
-                if app is not None and self._has(app, number):
-                    # By the try before this one, whose reply was lost.
-                    return
+                committed = self._table.transaction_version(app) if app is not None else None
+                if committed != before:
+                    if committed == number and tries:
+                        # By the try before this one, whose reply was lost.
+                        return
+                    raise _Replaced
                 if gone - {file.path for file in self.files()}:
                     raise _Replaced
                 try:

@@ -208,10 +208,11 @@ def report_more(report: ReportShape, rest: str = "report.rejected") -> str:
 
 
 def info_facts(info: InfoShape, compact: str = "store.compact()") -> list[tuple[str, str]]:
-    """What is known of a store, by name."""
+    """What is known of a store, by name; `more` is what a lake adds."""
     facts = [("store", str(info.path)), ("traces", f"{info.n_traces:,}"), ("size", size(info.size_bytes))]
     facts.extend((name, f"{utc(moment)} UTC") for name, moment in _moments(info) if moment)
     facts.append(("schema version", str(info.schema_version)))
+    facts.extend(getattr(info, "more", ()))
     if info.compact_due:
         facts.append(("compact", f"due: many traces lie out of the order of time; {compact} makes pages fast again"))
     return facts

@@ -7,7 +7,7 @@ from uuid import UUID
 from tunix_rt.analysis.comparison import TraceComparison
 from tunix_rt.errors import QueryInvalid
 from tunix_rt.model import Trace, TraceRecord, trace_of
-from tunix_rt.store.engine.session import Session
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.filters import FILTERS, Filters, filters_in
 from tunix_rt.store.scores.current import current_scores
 from tunix_rt.store.scores.paired import SetComparison, compare_sets
@@ -48,7 +48,7 @@ def compare(a: Any, b: Any, *, scorer: str = "answer") -> TraceComparison | SetC
     return TraceComparison(_side(a), _side(b))
 
 
-def compare_stored(session: Session, a: Traced, b: Traced) -> TraceComparison:
+def compare_stored(session: Access, a: Traced, b: Traced) -> TraceComparison:
     """Two traces with the current scores of those that are in the store."""
     sides = [_side(a), _side(b)]
     said: list[dict[str, float | str | None]] = [{}, {}]

@@ -11,7 +11,7 @@ from tunix_rt.errors import QueryInvalid
 from tunix_rt.model import TraceRecord, TraceSummary
 from tunix_rt.settings import Settings
 from tunix_rt.store.comparing import Traced, compare_stored
-from tunix_rt.store.engine.session import Session
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.filters import FilterArgs, Filters
 from tunix_rt.store.named_selections import queue_named, select_named, selections, unselect
 from tunix_rt.store.progress_bar import Progress
@@ -37,7 +37,7 @@ class Judging:
 
     path: Path
     settings: Settings
-    _session: Session
+    _session: Access
     get: Callable[[UUID | str], TraceRecord]
     page: Callable[..., Page]
     _temporary: Callable[[], AbstractContextManager[Any]]

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from tunix_rt.errors import QueryInvalid
-from tunix_rt.store.engine.session import Session
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.query.cursor import whole_number
 from tunix_rt.store.query.sql_result import SqlResult
@@ -49,7 +49,7 @@ class _Stored(NamedTuple):
 
 
 def select_named(
-    session: Session, path: Path, name: str, filters: Filters, how: Choice, *, version: int | None
+    session: Access, path: Path, name: str, filters: Filters, how: Choice, *, version: int | None
 ) -> Selection:
     """The stored selection, which is made where there is none of this query; see `TraceStore.select`."""
     _check("select", name, version)
@@ -64,7 +64,7 @@ def select_named(
     return _found_or_made(session, path, name, filters, how=how, find=find)
 
 
-def queue_named(session: Session, path: Path, name: str, filters: Filters, how: Choice) -> Selection:
+def queue_named(session: Access, path: Path, name: str, filters: Filters, how: Choice) -> Selection:
     """The queue of this name, which is drawn where there is none; see `TraceStore.queue`."""
     _check("queue", name, None)
     query = _as_json(how)
@@ -89,7 +89,7 @@ def queue_named(session: Session, path: Path, name: str, filters: Filters, how: 
 
 
 def _found_or_made(
-    session: Session,
+    session: Access,
     path: Path,
     name: str,
     filters: Filters,
@@ -125,14 +125,14 @@ def _choice(stored: _Stored) -> Choice:
     return Choice(**json.loads(stored.query))
 
 
-def selections(session: Session) -> SqlResult:
+def selections(session: Access) -> SqlResult:
     """The stored selections; see `TraceStore.selections`."""
     with session.cursor() as cursor:
         relation = cursor.sql(_LIST)
         return SqlResult(relation.to_arrow_table(), tuple(map(str, relation.types)))
 
 
-def unselect(session: Session, name: str, version: int | None) -> int:
+def unselect(session: Access, name: str, version: int | None) -> int:
     """Deletes the versions of a stored selection, or one of them, and returns how many; the traces stay."""
     _check("unselect", name, version)
     with session.transaction() as cursor:

@@ -12,8 +12,8 @@ from pydantic_core import to_jsonable_python
 
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.engine.rows import TIME
-from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import FILTERS, Filters, as_text
 from tunix_rt.store.query.cursor import whole_number
 from tunix_rt.store.query.order import COLUMNS, Order, order_of
@@ -47,7 +47,7 @@ class Selection:
 
     def __init__(
         self,
-        session: Session,
+        session: Access,
         path: Path,
         ids: pa.Array,
         how: "Choice",
@@ -176,7 +176,7 @@ def digest(ids: Iterable[str]) -> str:
     return hashlib.sha256("".join(f"{one}\n" for one in ids).encode()).hexdigest()
 
 
-def chosen(session: Session, filters: Filters, how: Choice) -> pa.Table:
+def chosen(session: Access, filters: Filters, how: Choice) -> pa.Table:
     """The traces that are chosen now: `id` and `created_at` (microseconds), newest first."""
     limit, seed = how.limit, how.seed
     strata: list[int] | None = None
@@ -209,7 +209,7 @@ def drawn_evenly(strata: list[int], n: int, numbers: random.Random) -> list[int]
     return [items[(start + at * size) // n] for at in range(n)]
 
 
-def _with_strata(session: Session, filters: Filters, stratify: str) -> pa.Table:
+def _with_strata(session: Access, filters: Filters, stratify: str) -> pa.Table:
     order = _strata(stratify)
     clause, values = filters.clause()
     query = _STRATA.format(columns=_COLUMNS, rows=order.rows.format(where=clause))
@@ -232,7 +232,7 @@ def _strata(stratify: Any) -> Order:
     return order
 
 
-def select(session: Session, path: Path, filters: Filters, *, limit: int | None, seed: int | None) -> Selection:
+def select(session: Access, path: Path, filters: Filters, *, limit: int | None, seed: int | None) -> Selection:
     """The selection, which is not stored, of the traces that pass the filters; see `TraceStore.select`."""
     how = Choice.checked(filters, limit, seed)
     return Selection(session, path, chosen(session, filters, how)["id"].combine_chunks(), how)

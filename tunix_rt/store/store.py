@@ -18,6 +18,7 @@ from tunix_rt.store.engine.clock import new_row
 from tunix_rt.store.engine.location import open_session
 from tunix_rt.store.engine.rows import RECORD_COLUMNS, NewRow, record_of, records_in
 from tunix_rt.store.engine.schema import COLUMNS
+from tunix_rt.store.engine.session import Session
 from tunix_rt.store.export.export import ExportOptions, export
 from tunix_rt.store.export.export_report import ExportReport
 from tunix_rt.store.filters import FilterArgs, Filters
@@ -66,6 +67,8 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
     `min_chars`, `max_chars`, `trace_version`, `meta={key: value}`, `score={scorer: value}`, `selection`, `ids` and
     `where` (SQL). Times are UTC unless they carry an offset. REFERENCE.md describes each of them.
     """
+
+    _session: Session
 
     def __init__(
         self,

@@ -210,13 +210,7 @@ class Database:
     def _running(self) -> duckdb.DuckDBPyConnection:
         if self._duckdb is None:
             limits = {"memory_limit": f"{self.memory_limit // 1_000}KB", "temp_directory": str(spill_folder(self.path))}
-            self._duckdb = duckdb.connect(config=_CONFIG | limits)
-            self._duckdb.execute("set global TimeZone = 'UTC'")
-            # Writing out may take seconds, and DuckDB then prints a bar where it finds a notebook or a prompt.
-            self._duckdb.execute("set enable_progress_bar = false")
-            self._duckdb.execute("set global max_vacuum_tasks = 0")
-            # Nor when a file is detached: `detach` does it, where that is still the file at the path.
-            self._duckdb.execute("pragma disable_checkpoint_on_shutdown")
+            self._duckdb = started(limits)
             self._duckdb.execute(f"set global allowed_configs = {_CHANGING_SETTINGS}")
             self._duckdb.execute("set global lock_configuration = true")
         return self._duckdb
@@ -263,6 +257,18 @@ class Database:
         finally:
             with suppress(OSError):
                 new.unlink(missing_ok=True)
+
+
+def started(limits: dict[str, str]) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory, which reaches for nothing by itself and writes nothing out unless it is told to."""
+    running = duckdb.connect(config=_CONFIG | limits)
+    running.execute("set global TimeZone = 'UTC'")
+    # Writing out may take seconds, and DuckDB then prints a bar where it finds a notebook or a prompt.
+    running.execute("set enable_progress_bar = false")
+    running.execute("set global max_vacuum_tasks = 0")
+    # Nor when a file is detached: `detach` does it, where that is still the file at the path.
+    running.execute("pragma disable_checkpoint_on_shutdown")
+    return running
 
 
 def _holder_in(error: duckdb.Error) -> tuple[str, int | None]:

@@ -35,7 +35,7 @@ _FOLDED = " or ".join(f"contains(start, {white})" for white in ("'  '", *(f"chr(
 # It checks first whether there is any to fold: folding alone took 10 µs a row, a check by a regular expression 4, this
 # one less than 1.
 _INSERT = f"""
-insert into traces
+insert into store.traces
 select
     id,
     created_at,

@@ -115,6 +115,14 @@ class TimeIndex:
         return pieces[::-1] if newest_first else pieces
 
 
+class GivenIndex(TimeIndex):
+    """The index with these samples, sorted microseconds since 1970, one for about `ROWS_PER_SAMPLE` of `n_rows`."""
+
+    def __init__(self, samples: list[int], n_rows: int) -> None:
+        self.n_rows = self._n_rows_then = n_rows
+        self._samples, self._end = samples, 0
+
+
 def _samples_around(n_rows: int) -> int:
     # One more: the first may be next to where the range begins.
     return -(-n_rows // ROWS_PER_SAMPLE) + 1

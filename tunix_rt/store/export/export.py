@@ -17,10 +17,10 @@ from tunix_rt.formats.containers.writers import LINES, PACKED_ENDINGS, PARQUET, 
 from tunix_rt.formats.rows.tally import Tally
 from tunix_rt.formats.text.completion import THINK_TAGS, Tags
 from tunix_rt.paths import target_path
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.engine.atomic_write import Replacement, destination, replacing, written_into
 from tunix_rt.store.engine.rows import RECORD_COLUMNS, RECORD_FIELDS, records_in
 from tunix_rt.store.engine.score_rows import SCORES_JSON, SCORES_LIST
-from tunix_rt.store.engine.session import Session
 from tunix_rt.store.export.export_report import ExportReport
 from tunix_rt.store.export.manifest import manifest, manifest_of
 from tunix_rt.store.export.pairs import pairs
@@ -51,7 +51,7 @@ _CALLER = 4
 class _Work(NamedTuple):
     """One export: its source, its options, and its counts."""
 
-    session: Session
+    session: Access
     filters: Filters
     tags: Tags
     within: str | None
@@ -135,7 +135,7 @@ class ExportOptions(NamedTuple):
 
 def export(
     path: str | Path | IO[bytes],
-    session: Session,
+    session: Access,
     filters: Filters,
     options: ExportOptions,
     *,
@@ -240,7 +240,7 @@ class _Writing(NamedTuple):
         return given
 
 
-def _has_scores(session: Session) -> bool:
+def _has_scores(session: Access) -> bool:
     with session.cursor() as cursor:
         return cursor.execute("select 1 from scores limit 1").fetchone() is not None
 
@@ -265,7 +265,7 @@ def _check_ending(path: Path, name: str, writer: Writer) -> None:
     )
 
 
-def _warn(report: ExportReport, filters: Filters, session: Session) -> None:
+def _warn(report: ExportReport, filters: Filters, session: Access) -> None:
     if report.traces:
         reason = f"all {report.traces:,} traces were left out ({', '.join(report.left_out)})"
     else:

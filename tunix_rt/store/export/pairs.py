@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from tunix_rt.errors import MemoryLimitReached
 from tunix_rt.formats.rows.tally import NO_ANSWER, NO_PARTNER, Tally
 from tunix_rt.model import TraceRecord
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.engine.rows import RECORD_COLUMNS, TIME, to_record
-from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.scores.policy import NAMED_GROUP, POLICY, REWARD
@@ -79,7 +79,7 @@ class _Pair(NamedTuple):
 
 
 def pairs(
-    session: Session,
+    session: Access,
     filters: Filters,
     tally: Tally,
     advance: Callable[[int], object] = lambda _: None,
@@ -142,7 +142,7 @@ def _chunks(found: pa.Table) -> Iterator[list[_Pair]]:
         yield chunk
 
 
-def _records(session: Session, chunk: list[_Pair]) -> dict[str, TraceRecord]:
+def _records(session: Access, chunk: list[_Pair]) -> dict[str, TraceRecord]:
     """The traces of the pairs by their ids; where DuckDB has too little memory for all of them, half by half."""
     ids = [UUID(trace_id) for pair in chunk for trace_id in (pair.chosen, pair.rejected)]
     since, until = min(pair.since for pair in chunk), max(pair.until for pair in chunk)

@@ -25,8 +25,8 @@ from tunix_rt.formats import (
 )
 from tunix_rt.formats.containers.encodings import checked_encoding
 from tunix_rt.paths import size_of
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.engine.rows import columns, insert, uuids
-from tunix_rt.store.engine.session import Session
 from tunix_rt.store.ingest.chunk import CHUNK_SCORE_ROWS, Chunk
 from tunix_rt.store.ingest.dedup import Duplicates, MovedIds
 from tunix_rt.store.ingest.encoding import Encoded, EncodedScore, all_encoded, checked_meta
@@ -44,7 +44,7 @@ Split = Literal["turn"]
 
 
 def load(
-    session: Session,
+    session: Access,
     source: Any,
     insisted: Format | None,
     *,
@@ -193,7 +193,7 @@ class Loading:
 
     def __init__(
         self,
-        session: Session,
+        session: Access,
         report: LoadReport,
         *,
         duplicates: Duplicates | None,

@@ -23,7 +23,7 @@ from tunix_rt.formats import (
     rejected_source,
 )
 from tunix_rt.paths import local_path
-from tunix_rt.store.engine.session import Session
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.ingest.dedup import Duplicates, MovedIds
 from tunix_rt.store.ingest.encoding import checked_meta, encoded
 from tunix_rt.store.ingest.load import Loading, Split, noting, split_format
@@ -39,7 +39,7 @@ _STOP_ASKED_EVERY = 0.2
 
 
 def watch(
-    session: Session,
+    session: Access,
     path: str | Path,
     insisted: Format | None,
     *,
@@ -156,7 +156,7 @@ class Watch:
 
     def __init__(
         self,
-        session: Session,
+        session: Access,
         path: str | Path,
         format: Format | None,
         *,

@@ -1,7 +1,7 @@
 """Traces by their ids: one is read, several are deleted, each in one query."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -37,11 +37,16 @@ def delete(cursor: duckdb.DuckDBPyConnection, ids: Sequence[UUID | str], *, stor
     """
     clause, values = with_ids(ids)
     found = cursor.execute(_DELETE.format(clause), values).fetchall()
-    deleted = sorted(trace_id for trace_id, _ in found)
+    require_each(ids, [trace_id for trace_id, _ in found], store=store)
+    return [created_at for _, created_at in found]
+
+
+def require_each(ids: Sequence[UUID | str], found: Iterable[UUID], *, store: Path) -> None:
+    """Raises what `find` raises unless each id is, or begins, that of exactly one trace that was found."""
+    there = sorted(found)
     for each in ids:
         low, high = id_range(each)
-        _require_one(each, bisect_right(deleted, high) - bisect_left(deleted, low), store)
-    return [created_at for _, created_at in found]
+        _require_one(each, bisect_right(there, high) - bisect_left(there, low), store)
 
 
 def with_ids(ids: Sequence[UUID | str]) -> tuple[str, list[Any]]:

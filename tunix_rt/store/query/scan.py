@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tunix_rt.errors import MemoryLimitReached
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.engine.score_rows import SCORES_BYTES
-from tunix_rt.store.engine.session import Session
 from tunix_rt.store.engine.time_index import Window
 from tunix_rt.store.filters import Condition, Filters, where
 
@@ -81,7 +81,7 @@ def scan_with(
 
 
 def scan(
-    session: Session,
+    session: Access,
     select: str,
     filters: Filters,
     *,
@@ -122,7 +122,7 @@ def _scanned(session: Session, one: Scan) -> Iterator[pa.RecordBatch]:
 
 
 def read(
-    session: Session,
+    session: Access,
     bounds: list[Condition],
     select: str,
     filters: Filters,

@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid, TunixRTError
-from tunix_rt.store.engine.session import Session
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.engine.statement import check_query, query_errors
 from tunix_rt.store.filter_values import is_text
 
@@ -97,7 +97,7 @@ class SqlResult:
         return render.visible(f"<SqlResult of {self.n_rows:,} rows: {', '.join(self.columns)}>")
 
 
-def run_sql(session: Session, query: str, parameters: Sequence[Any]) -> SqlResult:
+def run_sql(session: Access, query: str, parameters: Sequence[Any]) -> SqlResult:
     """Runs one reading statement; raises QueryInvalid if it is not valid, writes, or fails."""
     if not isinstance(query, str):
         raise QueryInvalid(f"SQL: must be a string, not {type(query).__name__}")

@@ -11,8 +11,8 @@ import pyarrow as pa
 from tunix_rt import render
 from tunix_rt.analysis.statistics import FEWEST, Estimate, kappa, wilson
 from tunix_rt.errors import QueryInvalid
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.engine.rows import TIME
-from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.scores.current import CURRENT_OF_TRACES
@@ -193,7 +193,7 @@ class Agreement:
         return f"<Agreement of {self.a} and {self.b} on {self.n:,} traces>"
 
 
-def agreement(session: Session, a: str, b: str, filters: Filters) -> Agreement:
+def agreement(session: Access, a: str, b: str, filters: Filters) -> Agreement:
     """The agreement of two scorers on the traces that pass the filters."""
     samples = _samples(session, a, b, filters)
     with session.cursor() as cursor:
@@ -217,7 +217,7 @@ def agreement(session: Session, a: str, b: str, filters: Filters) -> Agreement:
     )
 
 
-def disagreements(session: Session, a: str, b: str, filters: Filters) -> list[str]:
+def disagreements(session: Access, a: str, b: str, filters: Filters) -> list[str]:
     """The ids of the traces that pass the filters and have different labels of two scorers."""
     samples = _samples(session, a, b, filters)
     with session.cursor() as cursor:
@@ -229,7 +229,7 @@ def disagreements(session: Session, a: str, b: str, filters: Filters) -> list[st
             cursor.unregister("labelled")
 
 
-def _samples(session: Session, a: str, b: str, filters: Filters) -> pa.Table:
+def _samples(session: Access, a: str, b: str, filters: Filters) -> pa.Table:
     select = f"id::varchar as id, {TIME} as moment, {of_meta(a, _CALL)} as a, {of_meta(b, _CALL)} as b"
     return pa.Table.from_batches(scan(session, select, filters, newest_first=False))
 

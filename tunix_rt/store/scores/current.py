@@ -11,7 +11,7 @@ from pydantic_core import from_json
 from tunix_rt.analysis.answers import expected_answer
 from tunix_rt.model import PREVIEW_CHARS, CurrentScore, ScoreSummary, TraceRecord, TraceSummary
 from tunix_rt.render.characters import one_line
-from tunix_rt.store.engine.session import Session
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.engine.statement import interruptible, parsed
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.meta_filter import pointers
@@ -105,7 +105,7 @@ def with_scores(
 
 
 def judged(
-    session: Session, summaries: Sequence[TraceSummary], *, scorers: Sequence[str], keys: Sequence[str]
+    session: Access, summaries: Sequence[TraceSummary], *, scorers: Sequence[str], keys: Sequence[str]
 ) -> tuple[TraceSummary, ...]:
     """The same, of a page that is shown some time after it was read."""
     with session.cursor(reusable=True) as cursor, Filters().query_errors(cursor, session.path):
@@ -146,7 +146,7 @@ def with_its_scores(cursor: duckdb.DuckDBPyConnection, record: TraceRecord) -> T
     return record.model_copy(update={"scores": scores}) if scores else record
 
 
-def current_scores(session: Session, scorers: Sequence[str], filters: Filters) -> SqlResult:
+def current_scores(session: Access, scorers: Sequence[str], filters: Filters) -> SqlResult:
     """The current scores of the selected traces; see `TraceStore.scores`."""
     names = scorer_names("scores", scorers)
     clause, values = filters.clause()

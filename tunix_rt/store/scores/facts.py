@@ -9,8 +9,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.engine.rows import uuids
-from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Condition
 
 _COLUMNS = pa.schema(
@@ -30,7 +30,7 @@ _COLUMNS = pa.schema(
 _REST = _COLUMNS.names[2:]
 # Inside the transaction that looks: another process may have scored a trace since it was read, or deleted it.
 _INSERT = """
-insert into scores
+insert into store.scores
 select
     $scorer, $version, $params, created, trace_id, step, sample,
     value, label, answer, explanation, reason, metadata, make_timestamptz($scored_at::bigint)
@@ -49,7 +49,7 @@ order by created, trace_id
 returning reason
 """
 _INSERT_CARRIED = """
-insert into scores
+insert into store.scores
 select
     scorer, version, params, make_timestamptz(created_at), trace_id, step, sample,
     value, label, answer, explanation, reason, metadata, make_timestamptz(scored_at)
@@ -64,7 +64,7 @@ where not exists (
 # `sample` counts what one person has said of one thing: what was said elsewhere, under a number that is taken here,
 # gets the next one. Which label it is, its time says.
 _INSERT_LABELS = """
-insert into scores
+insert into store.scores
 select
     scorer, version, params, make_timestamptz(created_at), trace_id, step,
     most + row_number() over (partition by trace_id, scorer, version, params, step order by scored_at, sample),
@@ -124,7 +124,7 @@ class NewScore(NamedTuple):
     metadata: str | None
 
 
-def insert_scores(session: Session, key: ScoreKey, scores: Sequence[NewScore]) -> list[str | None]:
+def insert_scores(session: Access, key: ScoreKey, scores: Sequence[NewScore]) -> list[str | None]:
     """Stores, in one transaction, those that are not there yet and whose trace is; returns their reasons."""
     columns = list(map(list, zip(*scores, strict=True)))
     arrays = [pa.array(values, kind) for values, kind in zip(columns, _COLUMNS.types, strict=True)]

@@ -7,8 +7,8 @@ from functools import partial
 
 import pyarrow as pa
 
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.engine.rows import TIME
-from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Progress, show_progress
 from tunix_rt.store.query.scan import scan, scan_with
@@ -64,7 +64,7 @@ where inside = ?
 
 # One score for each trace of the population that has none under this key; those deleted meanwhile have gone.
 _STORE = """
-insert into scores
+insert into store.scores
 select ?, ?, ?, traces.created_at, traces.id, null, 0, (flagged.id is not null)::double, null, null, null, null,
     flagged.metadata::json, now()
 from population
@@ -78,7 +78,7 @@ where not exists (
 _N_SCORED = "select count(distinct trace_id) from scores where scorer = ? and version = ? and params = ?"
 
 
-def flag_set(session: Session, names: Sequence[str], filters: Filters, progress: Progress) -> Iterator[ScoreReport]:
+def flag_set(session: Access, names: Sequence[str], filters: Filters, progress: Progress) -> Iterator[ScoreReport]:
     """Computes these of SET_FLAGS over the traces that pass the filters, and stores them; a report for each.
 
     `duplicate`: at least 0.8 of the 3-word shingles of steps and answer are those of an earlier trace with another
@@ -108,12 +108,12 @@ def _params(name: str, digest: str) -> str:
     return json.dumps({"population": digest, "threshold": threshold}, separators=(",", ":"))
 
 
-def _n_scored(session: Session, key: ScoreKey) -> int:
+def _n_scored(session: Access, key: ScoreKey) -> int:
     with session.cursor() as cursor:
         return int(cursor.execute(_N_SCORED, list(key)).fetchall()[0][0])
 
 
-def _store(session: Session, key: ScoreKey, population: pa.Table, flagged: pa.Table) -> int:
+def _store(session: Access, key: ScoreKey, population: pa.Table, flagged: pa.Table) -> int:
     with session.transaction() as cursor:
         cursor.register("population", population)
         cursor.register("flagged", flagged)
@@ -124,7 +124,7 @@ def _store(session: Session, key: ScoreKey, population: pa.Table, flagged: pa.Ta
             cursor.unregister("flagged")
 
 
-def _digest(session: Session, population: pa.Table) -> str:
+def _digest(session: Access, population: pa.Table) -> str:
     """Which traces are compared: their number, and a hash of their ids in any order."""
     with session.cursor() as cursor:
         cursor.register("population", population)
@@ -135,7 +135,7 @@ def _digest(session: Session, population: pa.Table) -> str:
             cursor.unregister("population")
 
 
-def _outliers(session: Session, filters: Filters) -> pa.Table:
+def _outliers(session: Access, filters: Filters) -> pa.Table:
     lengths = pa.Table.from_batches(scan(session, _LENGTHS, filters, newest_first=False))
     with session.cursor() as cursor:
         cursor.register("lengths", lengths)
@@ -146,7 +146,7 @@ def _outliers(session: Session, filters: Filters) -> pa.Table:
 
 
 def _copies(
-    session: Session, names: list[str], filters: Filters, n_traces: int, progress: Progress
+    session: Access, names: list[str], filters: Filters, n_traces: int, progress: Progress
 ) -> dict[str, pa.Table]:
     near = NearCopies(session.path)
     try:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tunix_rt import render
 from tunix_rt.analysis.statistics import FEWEST, wilson
-from tunix_rt.store.engine.session import Session
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Progress
 from tunix_rt.store.query.page import Search
@@ -93,7 +93,7 @@ class FlagReport:
         return [render.Shown.of(rows, len(rows), caption, right=("share", "95 % interval"))]
 
 
-def flag(session: Session, names: Sequence[str], filters: Filters, *, progress: Progress) -> FlagReport:
+def flag(session: Access, names: Sequence[str], filters: Filters, *, progress: Progress) -> FlagReport:
     """Runs flags; see `TraceStore.flag`."""
     names = list(dict.fromkeys(names or ALL_FLAGS))
     scorings = [scoring_of(name, name=None, version=None, params=None) for name in names if name not in SET_FLAGS]
@@ -104,7 +104,7 @@ def flag(session: Session, names: Sequence[str], filters: Filters, *, progress: 
     return FlagReport(report.n_traces, report.flags, tuple(runs))
 
 
-def flag_report(session: Session, names: Sequence[str], filters: Filters) -> FlagReport:
+def flag_report(session: Access, names: Sequence[str], filters: Filters) -> FlagReport:
     """The counts of flags, the most frequent first; see `TraceStore.flags`."""
     names = scorer_names("flags", names or ALL_FLAGS)
     clause, values = filters.clause()

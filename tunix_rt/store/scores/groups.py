@@ -11,8 +11,8 @@ import pyarrow as pa
 from tunix_rt import render
 from tunix_rt.analysis.statistics import Estimate, maj_at_k, mean, pass_all_k, pass_at_k
 from tunix_rt.errors import QueryInvalid
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.engine.rows import TIME
-from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.query.cursor import whole_number
 from tunix_rt.store.query.order import NEWEST_FIRST
@@ -282,7 +282,7 @@ def _in_order(policy: tuple[str | None, ...]) -> list[tuple[tuple[int, int, str]
     ]
 
 
-def groups(session: Session, filters: Filters, by: Any, get_page: Callable[..., Page]) -> Groups:
+def groups(session: Access, filters: Filters, by: Any, get_page: Callable[..., Page]) -> Groups:
     """The groups of the traces that pass the filters; `by` as in `TraceStore.groups`."""
     names = _checked(by)
     # The policy separates the groups, and does not tell their prompts apart.

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from tunix_rt.errors import QueryInvalid, TraceNotFound
 from tunix_rt.model import TraceRecord
 from tunix_rt.settings import ANNOTATOR
-from tunix_rt.store.engine.session import Session
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.engine.statement import parsed
 from tunix_rt.store.query.cursor import whole_number
 from tunix_rt.store.scores.facts import LABEL_PREFIX
@@ -23,7 +23,7 @@ WRONG = ("bad", "wrong", "incorrect", "no", "fail")
 
 # `sample` counts what somebody has said of one thing: each label is a fact of its own, and the last one is current.
 _INSERT = """
-insert into scores
+insert into store.scores
 select
     $scorer, '1', '{}', created_at, id, $step,
     (
@@ -67,7 +67,7 @@ def label_scorer(annotator: str) -> str:
 
 
 def add_label(
-    session: Session, record: TraceRecord, label: str | None, *, step: int | None, note: str | None, annotator: str
+    session: Access, record: TraceRecord, label: str | None, *, step: int | None, note: str | None, annotator: str
 ) -> None:
     """Adds a label of a stored trace, or of the step with this index; see `TraceStore.label`."""
     session.refuse_read_only()
@@ -92,7 +92,7 @@ def add_label(
             raise TraceNotFound(f"{record.id}: was deleted meanwhile; it was not labelled")
 
 
-def labels_of(session: Session, record: TraceRecord, scorer: str) -> dict[int | None, Said]:
+def labels_of(session: Access, record: TraceRecord, scorer: str) -> dict[int | None, Said]:
     """What a scorer says now of a stored trace (None) and of its steps, by their index; nothing that was taken back."""
     with session.cursor(reusable=True) as cursor:
         rows = cursor.execute(parsed(cursor, _OF_ONE_TRACE), [record.created_at, record.id, scorer]).fetchall()

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from tunix_rt import render
 from tunix_rt.analysis.statistics import Estimate, wilson
-from tunix_rt.store.engine.session import Session
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.engine.spill import spill_folder
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Progress, show_progress
@@ -176,7 +176,7 @@ class Overlap:
 
 
 def overlap(
-    session: Session, given: Session, *, n: int, filters: Filters, progress: Progress, get_page: Callable[..., Page]
+    session: Access, given: Access, *, n: int, filters: Filters, progress: Progress, get_page: Callable[..., Page]
 ) -> Overlap:
     """The prompts of the store `given` in the traces of another that pass the filters; see `TraceStore.overlap`."""
     whole_number("n", n, FEWEST_WORDS, MOST_WORDS)

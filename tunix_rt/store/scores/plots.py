@@ -13,7 +13,7 @@ from tunix_rt import render
 from tunix_rt.analysis.statistics import ratio
 from tunix_rt.errors import QueryInvalid
 from tunix_rt.render import figures
-from tunix_rt.store.engine.session import Session
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.engine.statement import interruptible
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.query.page import Page
@@ -111,7 +111,7 @@ class Plot:
         return f"<Plot: {self.title}>"
 
 
-def plot(session: Session, kind: Any, scorer: str, filters: Filters, get_page: Callable[..., Page]) -> Plot:
+def plot(session: Access, kind: Any, scorer: str, filters: Filters, get_page: Callable[..., Page]) -> Plot:
     """The picture of this kind; see `TraceStore.plot`."""
     if not isinstance(kind, str) or kind not in KINDS:
         raise QueryInvalid(f"plot: {short(kind)}: must be one of {', '.join(KINDS)}")
@@ -207,7 +207,7 @@ def _by_step(found: pa.Table, scorer: str) -> Plot:
     return Plot(f"{scorer}, over training steps", ("training step", "mean score"), caption, table, draw)
 
 
-def _difficulty(session: Session, filters: Filters, get_page: Callable[..., Page]) -> Plot:
+def _difficulty(session: Access, filters: Filters, get_page: Callable[..., Page]) -> Plot:
     found = groups(session, filters, None, get_page)
     policies = found.by_policy() if len(found) else ()
     names = [

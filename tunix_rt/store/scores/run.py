@@ -9,7 +9,7 @@ from uuid import UUID
 
 from tunix_rt import render
 from tunix_rt.errors import JudgeUnavailable, TunixRTError
-from tunix_rt.store.engine.session import Session
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Advance, Progress, show_progress
 from tunix_rt.store.query.page import Search
@@ -74,7 +74,7 @@ class ScoreReport:
 class _Run:
     """Gathers scores in chunks and stores them; counts in the report what was committed."""
 
-    def __init__(self, session: Session, key: ScoreKey, report: ScoreReport, advance: Advance) -> None:
+    def __init__(self, session: Access, key: ScoreKey, report: ScoreReport, advance: Advance) -> None:
         self._session = session
         self._key = key
         self._report = report
@@ -121,7 +121,7 @@ class _Run:
 
 
 def run(
-    session: Session,
+    session: Access,
     scoring: Scoring,
     filters: Filters,
     *,

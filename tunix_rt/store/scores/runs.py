@@ -6,8 +6,8 @@ import pyarrow as pa
 
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.engine.rows import TIME
-from tunix_rt.store.engine.session import Session
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.query.sql_result import SqlResult
@@ -162,7 +162,7 @@ class Runs:
         return f"<Runs: {len(self.names):,} of {sum(self._runs['rollouts'].to_pylist()):,} rollouts>"
 
 
-def runs(session: Session, filters: Filters) -> Runs:
+def runs(session: Access, filters: Filters) -> Runs:
     """The runs of the traces that pass the filters; see `TraceStore.runs`."""
     samples = pa.Table.from_batches(scan(session, _SAMPLE, filters, newest_first=False))
     with session.cursor() as cursor:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid
-from tunix_rt.store.engine.session import Session
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.query.find import delete, with_ids
 from tunix_rt.store.scores.facts import CarriedScore, ScoreKey, delete_orphans, insert_carried
@@ -24,7 +24,7 @@ select * replace (epoch_us(created_at) as created_at, epoch_us(scored_at) as sco
 from scores where trace_id in (select unnest(?::uuid[]))
 """
 _RESTORE = """
-insert into traces by name
+insert into store.traces by name
 select * replace (id::uuid as id, digest::uuid as digest, meta::json as meta) from restored
 where id::uuid not in (select id from traces)
 order by created_at, id
@@ -33,7 +33,7 @@ returning id
 _THERE = "select id, epoch_us(created_at) from traces where id in (select unnest(?::uuid[]))"
 
 
-class _Kept(NamedTuple):
+class Kept(NamedTuple):
     """Rows as they were: those of `traces`, and those of `scores` with times in microseconds since 1970."""
 
     traces: pa.Table
@@ -41,10 +41,12 @@ class _Kept(NamedTuple):
 
     @property
     def ids(self) -> list[str]:
+        """The ids of the traces."""
         return [str(one) for one in self.traces["id"].to_pylist()]
 
     @property
     def n_bytes(self) -> int:
+        """How much memory they take."""
         return int(self.traces.nbytes + self.scores.nbytes)
 
 
@@ -55,7 +57,7 @@ class Deletion:
     `ids` are the deleted traces, of which there are `len(deletion)`, and `scores` is how many scores they had.
     """
 
-    def __init__(self, session: Session, path: Path, kept: _Kept) -> None:
+    def __init__(self, session: Access, path: Path, kept: Kept) -> None:
         self._session = session
         self._kept = kept
         self.store = path
@@ -96,14 +98,14 @@ class Deletion:
 
 
 def delete_traces(
-    session: Session, path: Path, ids: Sequence[UUID | str], filters: Filters, *, undoable: bool
+    session: Access, path: Path, ids: Sequence[UUID | str], filters: Filters, *, undoable: bool
 ) -> int | Deletion:
     """Deletes the traces with these ids, or those that pass the filters; see `TraceStore.delete`."""
     if bool(ids) == bool(filters):
         raise QueryInvalid('delete: pass either ids or filters; where="true" deletes everything')
     clause, values = with_ids(ids) if ids else filters.clause()
     with session.transaction() as cursor, filters.query_errors(cursor, session.path, changing=True):
-        kept = _keep(cursor, clause, values) if undoable else None
+        kept = keep(cursor, clause, values) if undoable else None
         if kept is not None:
             # Exactly these: a `where` with random() would choose others now.
             clause, values = with_ids(kept.ids)
@@ -117,7 +119,8 @@ def delete_traces(
     return n_deleted if kept is None else Deletion(session, path, kept)
 
 
-def _keep(cursor: duckdb.DuckDBPyConnection, clause: str, values: Sequence[Any]) -> _Kept:
+def keep(cursor: duckdb.DuckDBPyConnection, clause: str, values: Sequence[Any]) -> Kept:
+    """The rows that would be deleted, in memory; QueryInvalid where they are too many for that."""
     n_traces, n_chars = cursor.execute(_SIZE.format(clause), values).fetchall()[0]
     if n_traces > _MOST_TRACES or n_chars > _MOST_CHARS:
         raise QueryInvalid(
@@ -126,7 +129,7 @@ def _keep(cursor: duckdb.DuckDBPyConnection, clause: str, values: Sequence[Any])
         )
     traces = cursor.sql(f"select * from traces{clause}", params=list(values)).to_arrow_table()
     ids = [str(one) for one in traces["id"].to_pylist()]
-    return _Kept(traces, cursor.sql(_SCORES, params=[ids]).to_arrow_table())
+    return Kept(traces, cursor.sql(_SCORES, params=[ids]).to_arrow_table())
 
 
 def _carried(scores: pa.Table, there: dict[UUID, int]) -> Iterator[tuple[bytes, int, CarriedScore]]:

@@ -1,0 +1,258 @@
+"""A lake's tables as the calls of a store use them: what waits is committed before a read, which is fresh."""
+
+import atexit
+import logging
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import cast
+from uuid import uuid4
+
+import duckdb
+import pyarrow as pa
+
+from tunix_rt.errors import MemoryLimitReached, StoreBusy, StoreReadOnly, TunixRTError
+from tunix_rt.lake.kinds import SCORES, TRACES
+from tunix_rt.lake.location import LakeLocation
+from tunix_rt.lake.ranges import with_tables
+from tunix_rt.lake.table import LakeTable
+from tunix_rt.lake.views import AS_WRITTEN, LakeCursor, Planner, write_empty
+from tunix_rt.lake.waiting import FLUSH_SECONDS, Waiting
+from tunix_rt.settings import Settings
+from tunix_rt.store.engine.database import started
+from tunix_rt.store.engine.rows import NewRow, insert, to_table
+from tunix_rt.store.engine.spill import spill_folder
+from tunix_rt.store.engine.statement import interruptible
+from tunix_rt.store.engine.time_index import ROWS_PER_SAMPLE, GivenIndex, TimeIndex
+
+log = logging.getLogger("tunix_rt")
+_MOST_SPARE_CURSORS = 8
+
+
+class LakeSession:
+    """The way to a lake; any thread may use it.
+
+    | state | changed by |
+    |---|---|
+    | the tables' versions | any thread; a read goes to the newest before it begins |
+    | `_spare` | any thread |
+    | commits | the thread that has `_committing` |
+    """
+
+    def __init__(self, location: LakeLocation, settings: Settings, *, as_of: int | datetime | None) -> None:
+        self.settings = settings
+        self.location = location
+        self.read_only = as_of is not None
+        self.traces = LakeTable(location, TRACES, as_of=as_of)
+        # A version is that of the traces: the scores are as they were at its time.
+        of_scores = self.traces.time_of(as_of) if isinstance(as_of, int) else as_of
+        self.scores = LakeTable(location, SCORES, as_of=of_scores)
+        self.waiting = None if self.read_only else Waiting(location, settings)
+        self._folder = Path(tempfile.mkdtemp(prefix="tunix_rt-lake-"))
+        weakref.finalize(self, _remove, self._folder)
+        self._planner = Planner()
+        self._committing = threading.RLock()
+        self._spare: list[LakeCursor] = []
+        self._slots = threading.BoundedSemaphore(settings.pool_size + settings.max_overflow)
+        self._index: tuple[int, TimeIndex] | None = None
+        # Batches of loads and scorers have a writer of their own, with numbers of its own.
+        self._writer, self._number = str(uuid4()), 0
+        self._timer: threading.Timer | None = None
+        limits = {"memory_limit": f"{settings.memory_limit // 1_000}KB", "temp_directory": str(spill_folder(self.path))}
+        self._duckdb = started(limits)
+        self._duckdb.execute("set parquet_metadata_cache = true")
+        with_tables(self._duckdb)
+        self._duckdb.execute("set global lock_configuration = true")
+        if not self.read_only:
+            _flush_at_exit(weakref.ref(self))
+
+    @property
+    def path(self) -> Path:
+        """A path of this machine, for what the calls put beside a store."""
+        return self._folder / "lake.duckdb"
+
+    @property
+    def n_traces(self) -> int:
+        """How many traces there were when they were last read."""
+        return self.traces.n_rows
+
+    def refuse_read_only(self) -> None:
+        """Raises StoreReadOnly where the lake is an older version of itself."""
+        if self.read_only:
+            raise StoreReadOnly(f"{self.location.target}: is open as_of an older version, which cannot be changed")
+
+    def check_writable(self) -> None:
+        """Raises what an `add` would raise now."""
+        self.refuse_read_only()
+
+    def add(self, rows: Sequence[NewRow]) -> None:
+        """Stores the rows in the journal, all or none; they are committed with others."""
+        self.refuse_read_only()
+        if self.waiting is not None and self.waiting.add(rows):
+            self._flush_later(0)
+        else:
+            self._flush_later(FLUSH_SECONDS)
+
+    def flush(self) -> None:
+        """Commits what waits in the journal, each row once, whichever process does it."""
+        waiting = self.waiting
+        if waiting is None:
+            return
+        with self._committing:
+            while waiting.newest:
+                committed = self.traces.committed(waiting.id) or 0
+                number, rows = waiting.after(committed)
+                if rows:
+                    before = committed or None
+                    self.traces.append(self._written(rows), app=waiting.id, number=number, before=before)
+                    committed = self.traces.committed(waiting.id) or 0
+                waiting.forget(committed)
+
+    @contextmanager
+    def cursor(self, *, reusable: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for one piece of work, in which everything that was committed before, or added here, is there."""
+        self.flush()
+        self.traces.refresh()
+        self.scores.refresh()
+        with self._slot(), self._explained():
+            cursor = self._taken() if reusable else None
+            cursor = cursor or self._made(adds=False)
+            try:
+                yield cast("duckdb.DuckDBPyConnection", cursor)
+                if reusable and len(self._spare) < _MOST_SPARE_CURSORS:
+                    self._spare.append(cursor)
+                    return
+            except BaseException:
+                cursor.close()
+                raise
+            cursor.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor whose additions are committed at the end, traces before scores, and not if the work raises."""
+        self.refuse_read_only()
+        # One at a time in this process: each sees what the others have committed.
+        with self._committing:
+            self.flush()
+            self.traces.refresh()
+            self.scores.refresh()
+            with self._slot(), self._explained():
+                cursor = self._made(adds=True)
+                try:
+                    cursor.begin()
+                    yield cast("duckdb.DuckDBPyConnection", cursor)
+                    added = {name: cursor.sql(query).to_arrow_table() for name, query in AS_WRITTEN.items()}
+                finally:
+                    with suppress(duckdb.Error):
+                        cursor.rollback()
+                    cursor.close()
+            for table in (self.traces, self.scores):
+                self._number += 1
+                table.append(added[table.kind.name], app=self._writer, number=self._number)
+
+    def time_index(self, cursor: duckdb.DuckDBPyConnection) -> TimeIndex:  # noqa: ARG002 - of a store's file
+        """Where in time the rows are, by the statistics of the files: as if each spread evenly over its range."""
+        version = self.traces.version
+        if self._index is None or self._index[0] != version:
+            samples: list[int] = []
+            for file in self.traces.files():
+                n = max(1, file.n_rows // ROWS_PER_SAMPLE)
+                step = (file.until - file.since) / n
+                samples += [file.since + int(step * at) for at in range(n)]
+            samples.sort()
+            self._index = version, GivenIndex(samples, self.traces.n_rows)
+        return self._index[1]
+
+    def close(self) -> None:
+        """Commits what waits."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        self.flush()
+        if self.waiting is not None:
+            self.waiting.close()
+
+    def _written(self, rows: Sequence[NewRow]) -> pa.Table:
+        """The rows of the journal as the files have them; DuckDB parses them, as it does for a store."""
+        cursor = self._duckdb.cursor()
+        try:
+            cursor.execute("use store")
+            cursor.begin()
+            insert(cursor, to_table(rows))
+            return cursor.sql(AS_WRITTEN[TRACES.name]).to_arrow_table()
+        finally:
+            with suppress(duckdb.Error):
+                cursor.rollback()
+            cursor.close()
+
+    def _flush_later(self, seconds: float) -> None:
+        if self._timer is not None and self._timer.is_alive() and seconds:
+            return
+        timer = threading.Timer(seconds, _flush_quietly, [weakref.ref(self)])
+        timer.daemon = True
+        self._timer = timer
+        timer.start()
+
+    def _taken(self) -> LakeCursor | None:
+        # Another thread may take the last one meanwhile.
+        with suppress(IndexError):
+            return self._spare.pop()
+        return None
+
+    def _made(self, *, adds: bool) -> LakeCursor:
+        cursor = self._duckdb.cursor()
+        cursor.execute("use store")
+        return LakeCursor(cursor, (self.traces, self.scores), self._planner, empty=self._empty, adds=adds)
+
+    def _empty(self, name: str) -> Path:
+        return write_empty(self._folder / f"{name}.parquet", name)
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        if not self._slots.acquire(timeout=self.settings.pool_timeout):
+            raise StoreBusy(
+                f"{self.location.target}: too many threads have been using this lake; use fewer, or increase pool_size"
+            )
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            with self.location.explained(), interruptible():
+                yield
+        except duckdb.OutOfMemoryException:
+            raise MemoryLimitReached(
+                f"{self.location.target}: this needs more than the {self.settings.memory_limit // 10**6:,} MB of "
+                "memory that the store may use; nothing was changed. Increase memory_limit (TUNIX_RT_MEMORY_LIMIT), or "
+                "select less at once"
+            ) from None
+        except duckdb.IOException as error:
+            raise self.location.fault(str(error)) from None
+
+
+def _flush_quietly(session: weakref.ref[LakeSession]) -> None:
+    found = session()
+    if found is None:
+        return
+    try:
+        found.flush()
+    except TunixRTError as error:
+        # The rows are safe; the next read or add tries again, and says what is wrong.
+        log.warning("the traces that wait for %s were not committed: %s", found.location.target, error)
+
+
+def _flush_at_exit(session: weakref.ref[LakeSession]) -> None:
+    atexit.register(_flush_quietly, session)
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
