@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from distributed import Client, SubprocessCluster
 import tunix_rt as rt
 from tests.score_functions import of_every_kind
 from tunix_rt import jobs
+from tunix_rt.store.query import scan
 
 SCORES = """
 select trace_id, step, scorer, version, params, sample, value, label, answer, explanation, reason, metadata
@@ -50,13 +52,13 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def local(folder):
     """A store, whose calls say what is right."""
-    with rt.TraceStore(folder / "local.duckdb") as store:
+    with rt.TraceStore(folder / "local") as store:
         store.load(rollouts(), progress=False)
         yield store
 
 
 @pytest.fixture(scope="module")
-def client(folder):
+def client():
     """A Dask cluster of two processes on this machine."""
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(rt.__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
     with (
@@ -102,19 +104,24 @@ def expected(local, folder):
     return all_of(local, folder)
 
 
-def copied(local, path):
-    """The same traces in another store, without scores."""
-    local.export(path.with_suffix(".jsonl"), scores=False, manifest=False, progress=False)
-    store = rt.TraceStore(path)
-    store.load(path.with_suffix(".jsonl"), progress=False)
-    return store
+def lake_of(local, folder):
+    """The same traces in a lake of several files, without scores."""
+    lake = rt.connect(f"delta:{folder}")
+    path = folder.with_suffix(".jsonl")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, "_PIECE_ROWS", 96)
+        with rt.TraceStore(":memory:") as store:
+            local.export(path, scores=False, manifest=False, progress=False)
+            store.load(path, progress=False)
+            store.publish(lake, progress=False)
+    return lake
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["cluster", "here"])
 @pytest.mark.usefixtures("cut_small")
 def test_spread_calls_say_what_those_in_one_process_say(where, local, expected, client, folder):
-    with copied(local, folder / f"{where}.duckdb") as store:
+    with lake_of(local, folder / f"{where}") as store:
         how = {"client": client} if where == "cluster" else {"workers": 2}
         with rt.spread(store, **how) as spread:
             found = all_of(spread, folder)
@@ -122,7 +129,8 @@ def test_spread_calls_say_what_those_in_one_process_say(where, local, expected, 
         assert found.keys() == expected.keys()
         for name, value in expected.items():
             assert found[name] == value, name
-        assert expected["function"].unscorable["error"] and expected["flags"][0].count
+        assert expected["function"].unscorable["error"]
+        assert expected["flags"][0].count
         # The store itself is as before.
         assert store._session.spread is None
 
@@ -146,7 +154,7 @@ class Ends:
 @pytest.mark.parametrize("where", ["cluster", "here"])
 @pytest.mark.usefixtures("cut_small")
 def test_a_piece_whose_process_is_killed_is_done_again_and_nothing_twice(where, local, client, folder, tmp_path):
-    with copied(local, folder / f"killed-{where}.duckdb") as store:
+    with lake_of(local, folder / f"killed-{where}") as store:
         how = {"client": client} if where == "cluster" else {"workers": 2}
         with rt.spread(store, **how) as spread:
             report = spread.score(Ends(tmp_path / "ended"), progress=False)
@@ -162,7 +170,7 @@ def test_a_piece_whose_process_is_killed_is_done_again_and_nothing_twice(where, 
 @pytest.mark.crash
 @pytest.mark.usefixtures("cut_small")
 def test_a_trace_that_ends_every_process_ends_the_call_and_what_was_scored_stays(local, folder, tmp_path):
-    with copied(local, folder / "ends.duckdb") as store, rt.spread(store, workers=1) as spread:
+    with lake_of(local, folder / "ends") as store, rt.spread(store, workers=1) as spread:
         with pytest.raises(rt.WorkerLost, match="signal 9") as caught:
             spread.score(Ends(tmp_path / "ended", always=True), progress=False)
         assert "scoring the same again continues from there" in caught.value.__notes__[0]
@@ -175,19 +183,20 @@ def test_progress_counts_the_traces_and_what_it_raises_stops_the_call(local, mon
     monkeypatch.setattr(jobs, "_FEWEST_ROWS", 64)
     seen = []
     with rt.spread(local, workers=1) as spread:
-        spread.overlap(["w1 w2 w3 w4 w5"], n=4, progress=lambda done, total: seen.append((done, total)))
+        spread.overlap(["w1 w2 w3 w4 w5"], n=4, progress=lambda *said: seen.append(said))
         with pytest.raises(ZeroDivisionError):
-            spread.score("structure", progress=lambda done, total: 1 / 0)
+            spread.score("structure", progress=lambda *_: 1 / 0)
     assert seen[-1] == (300, 300)
     assert len(seen) > 3
 
 
 def test_errors_of_a_call_are_those_of_the_call_in_one_process(local):
+    lock = threading.Lock()
     with rt.spread(local, workers=1) as spread:
         with pytest.raises(rt.QueryInvalid, match="no_such_column"):
             list(spread.scan(["id"], where="no_such_column = 1"))
         with pytest.raises(rt.QueryInvalid, match="cannot be sent to a worker process"):
-            spread.score(lambda trace, lock=__import__("threading").Lock(): 1, name="locked", progress=False)
+            spread.score(lambda _: lock.locked(), name="locked", progress=False)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +204,7 @@ def test_errors_of_a_call_are_those_of_the_call_in_one_process(local):
     [
         ({"workers": 1, "client": object()}, rt.QueryInvalid, "the cluster of a `client` has its own"),
         ({"workers": 0}, rt.QueryInvalid, "workers=0"),
-        ({"workers": "two"}, rt.QueryInvalid, "workers='two'"),
+        ({"workers": "two"}, rt.QueryInvalid, 'workers="two"'),
     ],
 )
 def test_options_that_are_not_valid(local, options, error, message):
@@ -216,5 +225,5 @@ def test_the_cluster_that_the_environment_names(local, client, monkeypatch):
     with rt.spread(local) as spread:
         assert sum(map(len, spread.scan(["id"]))) == 300
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "nowhere")
-    with pytest.raises(rt.WorkerLost, match="DASK_SCHEDULER_ADDRESS='nowhere'"), rt.spread(local):
+    with pytest.raises(rt.WorkerLost, match='DASK_SCHEDULER_ADDRESS="nowhere"'), rt.spread(local):
         pass

@@ -248,6 +248,17 @@ class Spread:
         return cast("tuple[int, list[Any]]", found)
 
 
+class _Session:
+    """A session whose scans are spread; all else is done by the session itself, which others may be using."""
+
+    def __init__(self, session: Any, spread: Spread) -> None:
+        self._session = session
+        self.spread = spread
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+
 @contextmanager
 def spread(store: Store, *, workers: int | None = None, client: Any = None) -> Iterator[Store]:
     """The same store or lake, whose calls read and score the traces in other processes, with the same results.
@@ -280,10 +291,7 @@ def spread(store: Store, *, workers: int | None = None, client: Any = None) -> I
             whole_number("workers", n, 1, _MOST_WORKERS)
             processes = _Here(stack.enter_context(Workers(n)), n)
         spread = copy(store)
-        # The store's own session is not changed: others may be using it.
-        session = copy(store._session)  # noqa: SLF001 - the session is what scans are made on
-        session.spread = Spread(store, processes)
-        spread._session = session  # noqa: SLF001
+        spread._session = _Session(store._session, Spread(store, processes))  # noqa: SLF001
         yield spread
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import duckdb
@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 
 from tunix_rt import render
 from tunix_rt.errors import StoreDamaged
-from tunix_rt.store.engine.score_rows import SCORES_LIST
+from tunix_rt.store.engine.access import Access
 from tunix_rt.store.engine.rows import uuids
-from tunix_rt.store.engine.session import Session
+from tunix_rt.store.engine.score_rows import SCORES_LIST
 from tunix_rt.store.filters import Condition, Filters
 from tunix_rt.store.progress_bar import Progress, show_progress
 from tunix_rt.store.query.page import Search
@@ -47,8 +47,6 @@ order by created_at, id::uuid
 """
 # As DuckDB has them in memory: thirty traces of 1 MB took more than its 512 MB.
 _LARGE_BYTES, _PART_BYTES = 2**13, 4 * 2**20
-
-Result = TypeVar("Result")
 
 
 @render.shows_facts
@@ -93,7 +91,7 @@ class TransferReport:
 
 
 def transfer(
-    source: Session, target: Session, filters: Filters, *, names: tuple[str, str], progress: Progress
+    source: Access, target: Access, filters: Filters, *, names: tuple[str, str], progress: Progress
 ) -> TransferReport:
     """Brings what passes the filters, and is not there, from one to the other; see `TraceStore.publish`."""
     target.refuse_read_only()
@@ -114,7 +112,7 @@ def transfer(
     return report
 
 
-def _transfer(source: Session, target: Session, keys: pa.Table, report: TransferReport) -> None:
+def _transfer(source: Access, target: Access, keys: pa.Table, report: TransferReport) -> None:
     """A piece: the traces that are not there, then the scores, each of those that are there now."""
     times = pc.min_max(keys["created_at"]).as_py()
     span = [times["min"], times["max"]]
@@ -168,7 +166,7 @@ def _uuids(ids: pa.ChunkedArray) -> pa.Array:
     return uuids([UUID(one).bytes for one in ids.to_pylist()])
 
 
-def _there(target: Session, keys: pa.Table, span: list[int]) -> dict[str, bool]:
+def _there(target: Access, keys: pa.Table, span: list[int]) -> dict[str, bool]:
     """Those that are there, by their ids: whether they are other traces."""
     with target.cursor() as cursor:
         cursor.register("incoming", keys.select(["id", "digest"]))
@@ -183,6 +181,8 @@ def _insert(rows: pa.Table, span: list[int], cursor: duckdb.DuckDBPyConnection) 
     return int(cursor.execute(_INSERT, span).fetchall()[0][0])
 
 
-def _committed(target: Session, change: Callable[[duckdb.DuckDBPyConnection], Result]) -> Result:
-    with target.transaction() as cursor:
-        return change(cursor)
+def _committed(target: Access, change: Callable[[duckdb.DuckDBPyConnection], int]) -> int:
+    """How many rows the change has added, without those that others were faster to add."""
+    with target.transaction(once=True) as cursor:
+        n = change(cursor)
+    return n - getattr(cursor, "left_out", 0)

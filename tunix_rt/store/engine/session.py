@@ -3,10 +3,9 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
 from uuid import UUID
 
 import duckdb
@@ -14,6 +13,7 @@ import duckdb
 from tunix_rt.errors import StoreBusy, StoreDamaged, StoreReadOnly
 from tunix_rt.settings import Settings
 from tunix_rt.store.engine import schema
+from tunix_rt.store.engine.access import Spread
 from tunix_rt.store.engine.database import ROW_GROUP_ROWS
 from tunix_rt.store.engine.expected_counts import ExpectedCounts, next_counts
 from tunix_rt.store.engine.files import Files
@@ -28,19 +28,11 @@ _FIRST_LOOK_SECONDS = 0.2
 _THERE = "select id from traces where id between ? and ? and id in (select unnest(?::uuid[]))"
 
 
-class Spread(Protocol):
-    """Scans in other processes: what `scan_with` in `query/scan.py` does in this one."""
-
-    def scan_with(self, session: Any, function: Callable[[Iterator[Any]], Iterable[Any]], scan: Any) -> Iterator[Any]:
-        """What the function yields for the batches of each piece, in the order of the pieces."""
-        ...
-
-
 class Session:
     """The files as the calls of one TraceStore use them; any thread may use it."""
 
     # What scans in other processes; None where this one does.
-    spread: "Spread | None" = None
+    spread: Spread | None = None
 
     def __init__(self, path: Path, settings: Settings, *, read_only: bool, accept_loss: bool) -> None:
         self.settings = settings
@@ -135,7 +127,7 @@ class Session:
             slots.release()
 
     @contextmanager
-    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def transaction(self, *, once: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:  # noqa: ARG002 - see Access
         """A cursor inside a transaction: committed at the end, rolled back if the work raises."""
         self.refuse_read_only()
         with self.cursor() as cursor:

@@ -60,7 +60,7 @@ class Pace:
 
 
 def scan_with(
-    session: Session,
+    session: Access,
     function: Callable[[Iterator[pa.RecordBatch]], Iterable[Result]],
     select: str,
     filters: Filters,
@@ -99,7 +99,7 @@ def scan(
     return scan_with(session, iter, select, filters, newest_first=newest_first, advance=advance)
 
 
-def pieces_of(session: Session, rows: int, *, newest_first: bool) -> list[list[Condition]]:
+def pieces_of(session: Access, rows: int, *, newest_first: bool) -> list[list[Condition]]:
     """The bounds of the pieces of a scan, each of about this number of rows; what is added from now on is in none."""
     with session.cursor() as cursor:
         pieces = session.time_index(cursor).pieces(rows, newest_first=newest_first)
@@ -108,7 +108,7 @@ def pieces_of(session: Session, rows: int, *, newest_first: bool) -> list[list[C
     return [[*in_window(piece), not_later] for piece in pieces]
 
 
-def _scanned(session: Session, one: Scan) -> Iterator[pa.RecordBatch]:
+def _scanned(session: Access, one: Scan) -> Iterator[pa.RecordBatch]:
     found, n_done, pace = False, 0, Pace()
     for bounds in pieces_of(session, _PIECE_ROWS, newest_first=one.newest_first):
         for n_rows, table in read(session, bounds, one.select, one.filters, pace=pace, newest_first=one.newest_first):

@@ -133,7 +133,7 @@ def insert_scores(session: Access, key: ScoreKey, scores: Sequence[NewScore]) ->
         "until": max(columns[0]),
         "scored_at": _now(),
     }
-    with session.transaction() as cursor:
+    with session.transaction(once=True) as cursor:
         cursor.register("incoming_scores", pa.table(arrays, schema=_COLUMNS))
         return [reason for (reason,) in cursor.execute(_INSERT, values).fetchall()]
 

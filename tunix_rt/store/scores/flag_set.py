@@ -114,7 +114,7 @@ def _n_scored(session: Access, key: ScoreKey) -> int:
 
 
 def _store(session: Access, key: ScoreKey, population: pa.Table, flagged: pa.Table) -> int:
-    with session.transaction() as cursor:
+    with session.transaction(once=True) as cursor:
         cursor.register("population", population)
         cursor.register("flagged", flagged)
         try:
