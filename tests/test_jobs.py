@@ -162,7 +162,7 @@ def test_a_piece_whose_process_is_killed_is_done_again_and_nothing_twice(where, 
             assert (report.scored, report.already_scored) == (300, 0)
             again = spread.score(Ends(tmp_path / "ended"), progress=False)
             assert (again.scored, again.already_scored) == (0, 300)
-        in_one = copied(store, tmp_path / "one.duckdb")
+        in_one = lake_of(local, tmp_path / "one")
         in_one.score(Ends(tmp_path / "ended"), progress=False)
         assert in_one.sql(SCORES).arrow() == store.sql(SCORES).arrow()
 
