@@ -90,6 +90,17 @@ def test_the_reference_lists_every_call_of_a_store_with_its_options():
     assert names_in("Calls of a store") == there
 
 
+def test_the_reference_says_of_every_call_of_a_store_whether_a_lake_has_it():
+    pytest.importorskip("deltalake")
+    from tunix_rt.lake.lake import Lake
+
+    there = {name for name in dir(rt.TraceStore) if not name.startswith("_")}
+    assert names_in("A shared lake") - {"settings"} == there
+    refused = {name for name in there if hasattr(getattr(Lake, name), "instead")}
+    (said,) = [row[0] for row in table("A shared lake") if row[1].startswith("refused")]
+    assert set(re.findall(r"`([^`]+)`", said)) == refused
+
+
 def _options(call):
     signature = inspect.signature(call)
     _, *parameters = (each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values())

@@ -23,7 +23,7 @@ from tunix_rt._version import __version__
 from tunix_rt.errors import QueryInvalid, TunixRTError, WorkerLost
 from tunix_rt.store.filters import Condition, Filters
 from tunix_rt.store.query.cursor import whole_number
-from tunix_rt.store.query.scan import Pace, Scan, pieces_of, read
+from tunix_rt.store.query.scan import Pace, Scan, pieces_of, read, scanned
 from tunix_rt.store.scores.by_workers import pickled
 from tunix_rt.validation import short
 from tunix_rt.workers import Workers, usable_workers
@@ -215,6 +215,10 @@ class Spread:
         """What the function yields for the batches of each piece, in the order of the pieces."""
         rows = session.n_traces // (_PIECES_PER_PROCESS * self._processes.n)
         pieces = pieces_of(session, max(_FEWEST_ROWS, min(rows, _MOST_ROWS)), newest_first=scan.newest_first)
+        if len(pieces) == 1:
+            # Not worth a way to another process.
+            yield from function(scanned(session, scan))
+            return
         store, sent = pickle.dumps(self._store), pickled(function)
         task = _Task(store, sent, scan.select, scan.filters, [], scan.newest_first, versions())
         n_done = 0

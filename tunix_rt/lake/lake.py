@@ -68,6 +68,7 @@ def _refused(name: str, advice: str) -> Callable[..., NoReturn]:
         raise QueryInvalid(f"{self.path}: a lake has no {name}(); {advice}")
 
     refused.__name__ = name
+    refused.instead = advice  # type: ignore[attr-defined]
     refused.__doc__ = f"Raises QueryInvalid: {advice}."
     return refused
 

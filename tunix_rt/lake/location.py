@@ -39,7 +39,10 @@ _FAULTS: tuple[tuple[re.Pattern[str], bool | None, type[StoreUnusable], str], ..
             "the storage is full ({}); free some space and try again",
         ),
         (
-            r"privilege|denied|forbidden|signature|InvalidAccessKey|credential|Unauthorized|NoSuchBucket|\b40[13]\b",
+            (
+                r"privilege|denied|forbidden|signature|InvalidAccessKey|credential|Unauthorized|NoSuchBucket"
+                r"|list request.*404|\b40[13]\b"
+            ),
             True,
             StoreUnusable,
             (
@@ -144,12 +147,14 @@ class LakeLocation(NamedTuple):
         said = scrubbed(said)
         for pattern, is_remote, kind, message in _FAULTS:
             if is_remote in (None, self.folder is None) and pattern.search(said):
-                return kind(f"{self.target}: {message.format(said)}")
-        return StoreUnusable(f"{self.target}: cannot be used as a lake ({said})")
+                return kind(f"{self.target}: {message.format(_essence(said))}")
+        return StoreUnusable(f"{self.target}: cannot be used as a lake ({said[:_MESSAGE_CHARS]})")
 
 
 def scrubbed(said: str) -> str:
     """A message of the storage in one line, without addresses, keys and what the environment holds of them."""
+    # Delta's messages have colours.
+    said = re.sub(r"\x1b\[[\d;]*m", "", said)
     for name in _SECRETS:
         value = os.environ.get(name)
         if value:
@@ -158,7 +163,13 @@ def scrubbed(said: str) -> str:
     said = re.sub(r"(?i)(AKIA|ASIA)[A-Z0-9]{12,}|(signature|credential|token|secret|password)[=:]\S+", "…", said)
     # The server's reply may repeat the key.
     said = re.sub(r"<[^>]*>[^<]*", "", said)
-    return " ".join(said.split())[:_MESSAGE_CHARS]
+    return " ".join(said.split())
+
+
+def _essence(said: str) -> str:
+    """What went wrong in the end; Delta's messages begin with what it was doing."""
+    parts = [part.strip(" -") for part in re.split("↳|->", said)]
+    return next((part for part in reversed(parts) if part), said)[:_MESSAGE_CHARS]
 
 
 def is_lake(target: Any) -> bool:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from tunix_rt import render
 from tunix_rt.errors import StoreBusy
-from tunix_rt.lake.session import LakeSession
+from tunix_rt.lake.session import SCORES_BEFORE, LakeSession
 from tunix_rt.lake.table import KEPT_DAYS, DataFile, LakeTable
 from tunix_rt.store.progress_bar import Progress, show_progress
 
@@ -62,12 +62,14 @@ def remove(session: LakeSession, traces: Sequence[tuple[str, int]]) -> None:
     """Rewrites the files that have rows of these traces, given by id and time in microseconds, without them."""
     times = sorted(time for _, time in traces)
     ids = pa.array([trace_id for trace_id, _ in traces], pa.string())
-    # The scores first: those of a trace that is gone would be of nothing.
+    session.scores.refresh()
+    note = {SCORES_BEFORE: session.scores.version}
+    # The scores first: those of a trace that is gone would be of nothing, and never be deleted.
     for table in (session.scores, session.traces):
         for _ in range(_MOST_TRIES):
             table.refresh()
             found = [file for file in table.files() if _reaches(file, times) and _has(table, file, ids)]
-            if not found or table.replace(found, _without(table, found, ids), changes_data=True):
+            if not found or table.replace(found, _without(table, found, ids), changes_data=True, note=note):
                 break
         else:
             raise StoreBusy(

@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 from uuid import uuid4
@@ -51,6 +51,8 @@ _NOT_THERE = {
         )
     """,  # noqa: S608
 }
+# In the log of the traces, beside a deletion: the version of the scores before it.
+SCORES_BEFORE = "tunix_rt.scores_before"
 
 
 class LakeSession:
@@ -71,8 +73,7 @@ class LakeSession:
         self.location = location
         self.read_only = as_of is not None
         self.traces = LakeTable(location, TRACES, as_of=as_of)
-        # A version is that of the traces: the scores are as they were at its time.
-        of_scores = self.traces.time_of(as_of) if isinstance(as_of, int) else as_of
+        of_scores = self._version_of_scores() if isinstance(as_of, int) else as_of
         self.scores = LakeTable(location, SCORES, as_of=of_scores)
         self.waiting = None if self.read_only else Waiting(location, settings)
         self._folder = Path(tempfile.mkdtemp(prefix="tunix_rt-lake-"))
@@ -228,6 +229,16 @@ class LakeSession:
         self.flush()
         if self.waiting is not None:
             self.waiting.close()
+
+    def _version_of_scores(self) -> int | datetime:
+        """A version is that of the traces: the scores are as they were before the next one."""
+        following = self.traces.next_commit
+        if following is None:
+            # The newest has all that there are, whatever the clock of this machine says.
+            return datetime.now(UTC) + timedelta(days=1)
+        if SCORES_BEFORE in following:
+            return int(following[SCORES_BEFORE])
+        return datetime.fromtimestamp(following["timestamp"] / 1_000, UTC) - timedelta(milliseconds=1)
 
     def _written(self, rows: Sequence[NewRow]) -> pa.Table:
         """The rows of the journal as the files have them; DuckDB parses them, as it does for a store."""

@@ -6,14 +6,12 @@ say from when to when its rows are: nothing rests on the times of commits, which
 
 import io
 import json
-import os
 import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -28,6 +26,7 @@ from tunix_rt._version import __version__
 from tunix_rt.errors import QueryInvalid, StoreUnusable
 from tunix_rt.lake.kinds import DAY, TIME, TableKind
 from tunix_rt.lake.location import LakeLocation
+from tunix_rt.lake.storage import Storage
 from tunix_rt.validation import short
 
 # What a version of these tables is; a newer one is refused.
@@ -75,6 +74,9 @@ class LakeTable:
         self.kind = kind
         self.uri = location.table_uri(kind.name)
         self.as_of = as_of
+        self._storage = Storage(location, self.uri)
+        # What the log says of the commit after the version `as_of`; None if there is none.
+        self.next_commit: dict[str, Any] | None = None
         # The table of Delta changes in place.
         self._lock = threading.RLock()
         self._files: tuple[int, list[DataFile]] | None = None
@@ -135,15 +137,22 @@ class LakeTable:
             return False
         return True
 
-    def replace(self, removed: Sequence[DataFile], rows: Iterable[pa.Table], *, changes_data: bool) -> bool:
+    def replace(
+        self,
+        removed: Sequence[DataFile],
+        rows: Iterable[pa.Table],
+        *,
+        changes_data: bool,
+        note: dict[str, Any] | None = None,
+    ) -> bool:
         """Commits new files with these rows in place of files; False if others have replaced one of these meanwhile.
 
-        `changes_data` is False where the rows are the same ones, only in other files.
+        `changes_data` is False where the rows are the same ones, only in other files. The `note` is kept in the log.
         """
         with self.location.explained():
             added = [file for part in rows for file in self.write(part)]
         try:
-            self._commit(added, removed, changes_data=changes_data)
+            self._commit(added, removed, changes_data=changes_data, note=note)
         except _Replaced:
             self._discard(added)
             return False
@@ -151,7 +160,7 @@ class LakeTable:
 
     def read(self, file: DataFile, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows of a file as Arrow batches of up to 8,192 rows, with these columns of the kind (default: all)."""
-        with self.location.explained(), self._opened(file) as source:
+        with self.location.explained(), self._storage.opened(file.path, file.n_bytes) as source:
             yield from pq.ParquetFile(source).iter_batches(_ROW_GROUP_ROWS, columns=columns)
 
     def write(self, rows: pa.Table) -> list[DataFile]:
@@ -184,28 +193,11 @@ class LakeTable:
     def dataset(self, files: Sequence[DataFile]) -> Any:
         """The Arrow data set of some of the files."""
         import pyarrow.dataset as ds
-        from pyarrow.fs import LocalFileSystem, PyFileSystem, SubTreeFileSystem
 
-        if self.location.folder is not None:
-            filesystem = SubTreeFileSystem(self.uri, LocalFileSystem())
-        else:
-            from deltalake.fs import DeltaStorageHandler
-
-            sizes = {file.path: file.n_bytes for file in files}
-            filesystem = PyFileSystem(DeltaStorageHandler(self.uri, self.location.options, sizes))
+        filesystem = self._storage.filesystem({file.path: file.n_bytes for file in files})
         parquet = ds.ParquetFileFormat()
         fragments = [parquet.make_fragment(file.path, filesystem) for file in files]
         return ds.FileSystemDataset(fragments, self.kind.columns, parquet, filesystem)
-
-    def time_of(self, version: int) -> datetime:
-        """When a version was committed, by the clock of its writer or of the storage."""
-        from datetime import UTC
-
-        with self.location.explained():
-            for entry in self._table.history():
-                if entry.get("version", -1) <= version:
-                    return datetime.fromtimestamp(entry["timestamp"] / 1_000, UTC)
-        return datetime.now(UTC)
 
     def _open(self) -> DeltaTable:
         options = self.location.options
@@ -263,6 +255,8 @@ class LakeTable:
             return table
         if not isinstance(self.as_of, int) or not 0 <= self.as_of <= table.version():
             raise QueryInvalid(f"as_of={short(self.as_of)}: the versions are 0 to {table.version():,}")
+        if newer := table.version() - self.as_of:
+            self.next_commit = list(table.history(newer))[-1]
         table.load_as_version(self.as_of)
         return table
 
@@ -271,12 +265,7 @@ class LakeTable:
         buffer = io.BytesIO()
         pq.write_table(rows, buffer, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP_ROWS)
         content = buffer.getvalue()
-        if self.location.folder is not None:
-            _write_file(Path(self.uri, path), content)
-        else:
-            stream = self._storage().open_output_stream(path)
-            stream.write(content)
-            stream.close()
+        self._storage.write(path, content)
         times = rows["created_at"].cast(pa.int64())
         return DataFile(path, len(rows), len(content), times[0].as_py(), times[-1].as_py(), day)
 
@@ -289,6 +278,7 @@ class LakeTable:
         number: int = 0,
         before: int | None = None,
         changes_data: bool = True,
+        note: dict[str, Any] | None = None,
     ) -> None:
         now = time.time_ns() // 1_000_000
         actions: list[AddAction | RemoveAction] = [
@@ -296,7 +286,7 @@ class LakeTable:
         ]
         actions += [RemoveAction(file.path, changes_data, now, file.n_bytes, {DAY: file.day}) for file in removed]
         transactions = None if app is None else [Transaction(app, number, now)]
-        properties = CommitProperties(app_transactions=transactions)
+        properties = CommitProperties(note, app_transactions=transactions)
         gone = {file.path for file in removed}
         for tries in range(_MOST_TRIES):
             with self._lock, self.location.explained():
@@ -318,35 +308,15 @@ class LakeTable:
                         raise
                 else:
                     self._table.update_incremental()
-                    self._sync()
+                    self._storage.sync(f"_delta_log/{self.version:020}.json")
                     return
             # Without the lock: another thread may be what it met.
             time.sleep(random.uniform(*_RETRY_SECONDS) * min(tries + 1, 5))  # noqa: S311 - spreads the writers
 
-    def _sync(self) -> None:
-        """Puts the log on disk: Delta leaves that to the system, and the journal forgets the rows after this."""
-        if self.location.folder is not None:
-            folder = Path(self.uri, "_delta_log")
-            _sync(folder / f"{self.version:020}.json")
-            _sync(folder)
-
     def _discard(self, files: Iterable[DataFile]) -> None:
-        for file in files:
-            if self.location.folder is not None:
-                Path(self.uri, file.path).unlink(missing_ok=True)
-            else:
-                with self.location.explained():
-                    self._storage().delete_file(file.path)
-
-    def _opened(self, file: DataFile) -> Any:
-        if self.location.folder is not None:
-            return pa.OSFile(f"{self.uri}/{file.path}")
-        return pa.PythonFile(self._storage({file.path: file.n_bytes}).open_input_file(file.path))
-
-    def _storage(self, sizes: dict[str, int] | None = None) -> Any:
-        from deltalake._internal import DeltaFileSystemHandler
-
-        return DeltaFileSystemHandler(self.uri, self.location.options, sizes)
+        with self.location.explained():
+            for file in files:
+                self._storage.delete(file.path)
 
 
 class _Replaced(Exception):
@@ -391,21 +361,3 @@ def _statistics(file: DataFile) -> str:
             "nullCount": {"created_at": 0},
         }
     )
-
-
-def _write_file(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    with suppress(OSError):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

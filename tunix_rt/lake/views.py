@@ -15,7 +15,7 @@ from tunix_rt.lake.table import DataFile, LakeTable
 
 # Up to this number of files are opened without planning, which takes as long.
 _MOST_UNPLANNED = 4
-_MENTIONS = re.compile(r"\b(?:traces|scores|labels)\b", re.IGNORECASE)
+_MENTIONS = re.compile(r"\b(traces|scores|labels)\b", re.IGNORECASE)
 _AS_STORED = {
     TRACES.name: """
         id::uuid as id, created_at, trace_version, preview, n_steps, n_chars, source, digest::uuid as digest,
@@ -79,7 +79,6 @@ class LakeCursor:
         self._empty = empty
         self._given: dict[str, Any] = {}
         self._is_local = all(table.location.folder is not None for table in tables)
-        self._n_seen: dict[str, tuple[int, ...]] = {}
         for name, columns in _AS_STORED.items():
             source = (
                 f"read_parquet(getvariable('lake_{name}'), hive_partitioning = false)"
@@ -111,9 +110,10 @@ class LakeCursor:
         return getattr(self._cursor, name)
 
     def _choose_files(self, query: str, values: Any) -> None:
-        if not _MENTIONS.search(query):
-            return
-        files = {name: table.files() for name, table in self._tables.items()}
+        mentioned = {name.lower() for name in _MENTIONS.findall(query)}
+        if "labels" in mentioned:
+            mentioned.add(SCORES.name)
+        files = {name: table.files() for name, table in self._tables.items() if name in mentioned}
         needed = {}
         if any(len(found) > _MOST_UNPLANNED for found in files.values()):
             needed = self._planner.ranges(query, values, self._given)

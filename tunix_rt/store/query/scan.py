@@ -77,7 +77,7 @@ def scan_with(
     if session.spread is not None:
         yield from session.spread.scan_with(session, function, one)
     else:
-        yield from function(_scanned(session, one))
+        yield from function(scanned(session, one))
 
 
 def scan(
@@ -108,7 +108,8 @@ def pieces_of(session: Access, rows: int, *, newest_first: bool) -> list[list[Co
     return [[*in_window(piece), not_later] for piece in pieces]
 
 
-def _scanned(session: Access, one: Scan) -> Iterator[pa.RecordBatch]:
+def scanned(session: Access, one: Scan) -> Iterator[pa.RecordBatch]:
+    """The batches of a scan, read by this process."""
     found, n_done, pace = False, 0, Pace()
     for bounds in pieces_of(session, _PIECE_ROWS, newest_first=one.newest_first):
         for n_rows, table in read(session, bounds, one.select, one.filters, pace=pace, newest_first=one.newest_first):

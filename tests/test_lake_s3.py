@@ -1,0 +1,94 @@
+"""A lake in object storage: SeaweedFS on this machine, started once."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+import tunix_rt as rt
+from tests.lake_server import KEY, SECRET, LakeServer
+from tests.test_lake import SAME, rows
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LakeServer]:
+    server = LakeServer(tmp_path_factory.mktemp("s3"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def credentials(server: LakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def lake() -> rt.TraceStore:
+    return rt.connect(f"s3://traces/{uuid4()}")
+
+
+def test_a_lake_in_object_storage_returns_what_a_store_returns(lake, tmp_path):
+    store = rt.TraceStore(tmp_path / "store.duckdb", settings=rt.Settings(workers=0))
+    for one in (store, lake):
+        for at in range(0, 60, 12):
+            one.load(rows()[at : at + 12], progress=False)
+        one.score("answer", progress=False)
+        one.score(lambda trace: len(trace.steps[0].content) > 20, name="long", version="1", progress=False)
+        one.label(rows()[3]["id"], "bad", annotator="ann")
+    for call in ("filters", "pages", "scan", "get", "scores", "sql", "groups", "select"):
+        assert SAME[call](lake) == SAME[call](store), call
+    assert str(lake.path) == lake.info().path == lake.location.target
+    assert lake.delete(rows()[3]["id"]) == 1
+    assert lake.compact(progress=False).files_after < 12
+    assert lake.count() == len(lake.scores("answer")) == 59
+    assert rt.connect(lake.location.target, as_of=1).count() == 12
+
+
+def test_threads_that_append_at_once_lose_nothing_and_double_nothing(lake):
+    def append(writer: int) -> None:
+        mine = rt.connect(lake.location.target)
+        for at in range(3):
+            texts = [{"prompt": f"{writer} {at} {n}", "steps": ["s"], "final_answer": "x"} for n in range(20)]
+            mine.load(texts, progress=False)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(append, range(4)))
+    assert lake.count() == lake.sql("select count(distinct prompt) from traces").rows[0][0] == 240
+
+
+def test_a_server_that_stops_is_named_and_everything_is_there_when_it_is_back(lake, server):
+    lake.load(rows(3), progress=False)
+    server.stop()
+    try:
+        lake.add({"prompt": "while it was down", "steps": ["s"], "final_answer": "x"})
+        for work in (lake.count, lambda: rt.connect(lake.location.target), lambda: lake.load(rows(5), progress=False)):
+            with pytest.raises(rt.StoreUnreachable, match="safe in the journal") as caught:
+                work()
+            assert server.url not in str(caught.value)
+    finally:
+        server.start()
+    assert lake.count(text="while it was down") == 1
+    assert lake.count() == 4
+
+
+def test_keys_come_from_the_environment_and_are_shown_nowhere(lake, server, monkeypatch, caplog):
+    shown = f"{lake!r} {lake.info()} {vars(lake)} {lake.__reduce__()}"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another-one")
+    with pytest.raises(rt.StoreUnusable, match="refuses the credentials") as caught:
+        rt.connect(lake.location.target)
+    shown += f"{caught.value} {caught.value.__cause__} {caplog.text}"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    with pytest.raises(rt.StoreUnusable, match="no such bucket") as caught:
+        rt.connect("s3://nobody-has-this/traces")
+    shown += str(caught.value)
+    for secret in (SECRET, KEY, "another-one", server.url):
+        assert secret not in shown
+    assert Path(lake.info().journal).exists()
+    assert os.environ["AWS_SECRET_ACCESS_KEY"] == SECRET
