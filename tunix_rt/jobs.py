@@ -307,4 +307,6 @@ def _connected(address: str) -> Any:
     except ImportError:
         raise QueryInvalid("spread: a Dask cluster needs the extra: pip install 'tunix-rt[lake]'") from None
     except (OSError, ValueError) as error:
-        raise WorkerLost(f"DASK_SCHEDULER_ADDRESS={short(address)}: cannot be reached ({error})") from None
+        raise WorkerLost(
+            f"no Dask cluster can be reached at DASK_SCHEDULER_ADDRESS={short(address)} ({error})"
+        ) from None

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from tunix_rt import render
-from tunix_rt.errors import JudgeUnavailable, TunixRTError
+from tunix_rt.errors import JudgeUnavailable, TunixRTError, WorkerLost
 from tunix_rt.store.engine.access import Access
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Advance, Progress, show_progress
@@ -157,7 +157,7 @@ def run(
                     run.take(score)
             run.store()
         except BaseException as error:
-            if isinstance(error, JudgeUnavailable) or not isinstance(error, TunixRTError):
+            if isinstance(error, JudgeUnavailable | WorkerLost) or not isinstance(error, TunixRTError):
                 # An interrupt, or `progress` that raises; an error of the store would come again.
                 run.save()
             error.add_note(f"stopped after {report.counts}; scoring the same again continues from there")
