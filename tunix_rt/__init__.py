@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         WorkerLost,
     )
     from tunix_rt.health_checks import Health, ServiceHealth, health
+    from tunix_rt.jobs import spread
     from tunix_rt.judges import Judge
     from tunix_rt.lake.opening import connect
     from tunix_rt.magics import load_ipython_extension, unload_ipython_extension
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         StoreInfo,
         TraceComparison,
         TraceStore,
+        TransferReport,
         VerifyReport,
         compare,
     )
@@ -93,6 +95,7 @@ _HOMES = {
         "TraceTooLarge TunixRTError WorkerLost"
     ),
     "health_checks": "Health ServiceHealth health",
+    "jobs": "spread",
     "judges": "Judge",
     "lake.opening": "connect",
     "magics": "load_ipython_extension unload_ipython_extension",
@@ -103,6 +106,7 @@ _HOMES = {
     "store": (
         "Agreement Compaction Deletion ExportReport FlagReport GroupMatrix Groups LoadReport Overlap Page Plot "
         "Rejection Runs ScoreReport Selection SetComparison SqlResult StoreHealth StoreInfo TraceComparison TraceStore "
+        "TransferReport "
         "VerifyReport compare"
     ),
     "store.terms": "absent between ge gt le lt ne present",
@@ -167,6 +171,7 @@ __all__ = [
     "TraceTooLarge",
     "TraceViewer",
     "TrajectoryStore",
+    "TransferReport",
     "TunixRTError",
     "UploadForm",
     "VerifyReport",
@@ -190,6 +195,7 @@ __all__ = [
     "ne",
     "present",
     "record",
+    "spread",
     "unload_ipython_extension",
 ]
 

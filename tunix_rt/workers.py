@@ -68,6 +68,10 @@ class Workers:
         """
         return self._in_order(lambda task: self._result(function, task, seconds), tasks)
 
+    def submit(self, function: str, task: Any, *, seconds: float | None = None) -> Future[Any]:
+        """Begins one task as `map` does; its result, or a WorkerLost, comes in the Future."""
+        return self._threads.submit(self._result, function, task, seconds)
+
     def map_items(
         self, function: bytes, tasks: Iterable[tuple[int, Any]], *, seconds: float | None = None, singly: bool = False
     ) -> Iterator[tuple[list[Any], float]]:

@@ -17,6 +17,7 @@ from tunix_rt.cli.keeping import delete, health, store
 from tunix_rt.cli.loading import load, watch
 from tunix_rt.cli.reading import compare, export, groups, list_, select, show, sql
 from tunix_rt.cli.scoring import flags, label, score
+from tunix_rt.cli.sharing import publish, pull
 
 __all__ = ["app"]
 
@@ -44,7 +45,9 @@ def every(
     context.obj = call
 
 
-commands = (load, list_, show, select, compare, score, flags, label, groups, export, sql, watch, delete, health)
+commands = (
+    load, list_, show, select, compare, score, flags, label, groups, export, publish, pull, sql, watch, delete, health,
+)  # fmt: skip
 for run in commands:
     command(app)(run)
 app.add_typer(store, name="store", help="Maintain the store: numbers, checks, backups, order, schema.")

@@ -2,11 +2,12 @@
 
 import atexit
 import logging
+import random
 import tempfile
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
@@ -15,6 +16,7 @@ from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tunix_rt.errors import MemoryLimitReached, StoreBusy, StoreReadOnly, TunixRTError
 from tunix_rt.lake.kinds import SCORES, TRACES
@@ -24,6 +26,7 @@ from tunix_rt.lake.table import DataFile, LakeTable
 from tunix_rt.lake.views import AS_WRITTEN, LakeCursor, Planner, write_empty
 from tunix_rt.lake.waiting import FLUSH_SECONDS, Waiting
 from tunix_rt.settings import Settings
+from tunix_rt.store.engine.access import Spread
 from tunix_rt.store.engine.database import started
 from tunix_rt.store.engine.rows import NewRow, insert, to_table
 from tunix_rt.store.engine.spill import spill_folder
@@ -32,6 +35,23 @@ from tunix_rt.store.engine.time_index import ROWS_PER_SAMPLE, GivenIndex, TimeIn
 
 log = logging.getLogger("tunix_rt")
 _MOST_SPARE_CURSORS = 8
+# The number that all count up who append what others may append, too.
+_ONCE = "tunix_rt.once"
+_BETWEEN = "created_at >= make_timestamptz(?::bigint) and created_at <= make_timestamptz(?::bigint)"
+_NOT_THERE = {
+    TRACES.name: f"select * from added where id::uuid not in (select id from traces where {_BETWEEN})",  # noqa: S608
+    # What one person has said twice is told apart by its time.
+    SCORES.name: f"""
+        select * from added
+        where not exists (
+            select 1 from (select * from scores where {_BETWEEN}) as old
+            where old.trace_id = added.trace_id::uuid and old.scorer = added.scorer
+            and old.version = added.version and old.params = added.params
+            and old.step is not distinct from added.step and old.sample = added.sample
+            and (not starts_with(old.scorer, 'label:') or old.scored_at = added.scored_at)
+        )
+    """,  # noqa: S608
+}
 # In the log of the traces, beside a deletion: the version of the scores before it.
 SCORES_BEFORE = "tunix_rt.scores_before"
 
@@ -45,6 +65,9 @@ class LakeSession:
     | `_spare` | any thread |
     | commits | the thread that has `_committing` |
     """
+
+    # What scans in other processes; None where this one does.
+    spread: Spread | None = None
 
     def __init__(self, location: LakeLocation, settings: Settings, *, as_of: int | datetime | None) -> None:
         self.settings = settings
@@ -135,14 +158,19 @@ class LakeSession:
             cursor.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor whose additions are committed at the end, traces before scores, and not if the work raises."""
+    def transaction(self, *, once: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor whose additions are committed at the end, traces before scores, and not if the work raises.
+
+        With `once`, what others have committed meanwhile, under the same ids or keys, is left out, and the cursor's
+        `left_out` says how many rows.
+        """
         self.refuse_read_only()
         # One at a time in this process: each sees what the others have committed.
         with self._committing:
             self.flush()
             self.traces.refresh()
             self.scores.refresh()
+            seen = {table.kind.name: table.version for table in (self.traces, self.scores)}
             with self._slot(), self._explained():
                 cursor = self._made(adds=True)
                 try:
@@ -154,8 +182,33 @@ class LakeSession:
                         cursor.rollback()
                     cursor.close()
             for table in (self.traces, self.scores):
+                rows = added[table.kind.name]
+                if once:
+                    cursor.left_out += len(rows) - self._append_once(table, rows, seen[table.kind.name])
+                    continue
                 self._number += 1
-                table.append(added[table.kind.name], app=self._writer, number=self._number)
+                table.append(rows, app=self._writer, number=self._number)
+
+    def _append_once(self, table: LakeTable, rows: pa.Table, version: int) -> int:
+        """Commits those of the rows that nobody has committed since a version, and returns how many.
+
+        All who append so, on any machine, count up one number, so that Delta refuses a commit that did not see the one
+        before. The steps are random: no two writers try the same number, and each knows its own commit.
+        """
+        while len(rows):
+            before = table.committed(_ONCE) or 0
+            if table.version != version:
+                rows, version = self._not_there(table, rows), table.version
+            if table.append(rows, app=_ONCE, number=before + random.randint(1, 2**30), before=before or -1):  # noqa: S311
+                break
+        return len(rows)
+
+    def _not_there(self, table: LakeTable, rows: pa.Table) -> pa.Table:
+        """Those of the rows whose ids, or keys, the table does not have."""
+        times = pc.min_max(rows["created_at"].cast(pa.int64())).as_py()
+        with self._slot(), self._explained(), closing(self._made(adds=False)) as cursor:
+            cursor.register("added", rows)
+            return cursor.sql(_NOT_THERE[table.kind.name], params=[times["min"], times["max"]]).to_arrow_table()
 
     def time_index(self, cursor: duckdb.DuckDBPyConnection) -> TimeIndex:  # noqa: ARG002 - of a store's file
         """Where in time the rows are, by the statistics of the files: as if each spread evenly over its range."""

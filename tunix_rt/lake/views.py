@@ -71,6 +71,8 @@ class LakeCursor:
         empty: Callable[[str], Path],
         adds: bool,
     ) -> None:
+        # How many rows of a transaction were not added, because others had added them.
+        self.left_out = 0
         self._cursor = cursor
         self._tables = {table.kind.name: table for table in tables}
         self._planner = planner

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tunix_rt.store.scores.runs import Runs
     from tunix_rt.store.selection import Selection
     from tunix_rt.store.store import TraceStore
+    from tunix_rt.store.transfer import TransferReport
     from tunix_rt.store.upkeep.compact import Compaction
     from tunix_rt.store.upkeep.deletion import Deletion
     from tunix_rt.store.upkeep.health import StoreHealth
@@ -51,6 +52,7 @@ _HOMES = {
     "StoreHealth": "tunix_rt.store.upkeep.health",
     "StoreInfo": "tunix_rt.store.upkeep.info",
     "TraceComparison": "tunix_rt.analysis.comparison",
+    "TransferReport": "tunix_rt.store.transfer",
     "TraceStore": "tunix_rt.store.store",
     "VerifyReport": "tunix_rt.store.upkeep.verify",
     "compare": "tunix_rt.store.comparing",
@@ -79,6 +81,7 @@ __all__ = [
     "StoreInfo",
     "TraceComparison",
     "TraceStore",
+    "TransferReport",
     "VerifyReport",
     "compare",
     "cursor_at",

@@ -35,6 +35,7 @@ from tunix_rt.store.query.page import Page, Search
 from tunix_rt.store.query.scan import scan
 from tunix_rt.store.query.sql_result import SqlResult, run_sql
 from tunix_rt.store.scores.current import with_its_scores, with_scores
+from tunix_rt.store.transfer import TransferReport, transfer
 from tunix_rt.store.upkeep.backup import backup
 from tunix_rt.store.upkeep.compact import Compaction, compact
 from tunix_rt.store.upkeep.deletion import Deletion, delete_traces
@@ -293,6 +294,35 @@ class TraceStore(Judging, AbstractContextManager["TraceStore"]):
         """
         options = ExportOptions(format, tags, within, scores, manifest, progress)
         return export(path, self._session, Filters(**filters), options, store=self.path)
+
+    def publish(self, lake: Any, *, progress: Progress = True, **filters: Unpack[FilterArgs]) -> TransferReport:
+        """Brings the traces, with their scores, to a lake (`rt.connect`) or another store: what is not there yet.
+
+        They keep their ids and times; which are there, their ids and digests say. Each comes once, also where several
+        publish at the same time, and where the call was stopped: the same call again brings what is left. Nothing that
+        is there is changed. `progress` is as for `load`, in traces. Raises StoreDamaged where traces are missing after
+        they were written, StoreReadOnly, and what the lake's storage raises.
+        """
+        return self._transferred(self, lake, filters, progress)
+
+    def pull(self, lake: Any, *, progress: Progress = True, **filters: Unpack[FilterArgs]) -> TransferReport:
+        """Brings the traces of a lake or another store that pass the filters here, with their scores; see `publish`."""
+        return self._transferred(lake, self, filters, progress)
+
+    @staticmethod
+    def _transferred(source: Any, target: Any, filters: FilterArgs, progress: Progress) -> TransferReport:
+        for one in (source, target):
+            if not isinstance(one, Judging):
+                raise QueryInvalid(f"{short(one)}: is not a store or a lake; open one with rt.connect")
+        if source is target:
+            raise QueryInvalid("a store cannot be published to itself, or pull from itself")
+        return transfer(
+            source._session,  # noqa: SLF001 - a store, or what has its calls
+            target._session,  # noqa: SLF001 - as above
+            Filters(**filters),
+            names=(str(source.path), str(target.path)),
+            progress=progress,
+        )
 
     def sql(self, query: str, *parameters: Any) -> SqlResult:
         """The result of one reading SQL statement over the table `traces`; `?` is a parameter.

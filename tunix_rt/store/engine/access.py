@@ -1,15 +1,23 @@
 """What the calls of a store need of the way to its tables: a store's file has it, and so does a shared lake."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import duckdb
 
 from tunix_rt.settings import Settings
 from tunix_rt.store.engine.rows import NewRow
 from tunix_rt.store.engine.time_index import TimeIndex
+
+
+class Spread(Protocol):
+    """Scans in other processes: what `scan_with` in `query/scan.py` does in this one."""
+
+    def scan_with(self, session: Any, function: Callable[[Iterator[Any]], Iterable[Any]], scan: Any) -> Iterator[Any]:
+        """What the function yields for the batches of each piece, in the order of the pieces."""
+        ...
 
 
 class Access(Protocol):
@@ -21,6 +29,8 @@ class Access(Protocol):
 
     settings: Settings
     read_only: bool
+    # What scans in other processes; None where this one does.
+    spread: Spread | None
 
     @property
     def path(self) -> Path:
@@ -36,8 +46,12 @@ class Access(Protocol):
         """A cursor for this thread, for one piece of work, which sees all that was added before."""
         ...
 
-    def transaction(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """A cursor whose additions are stored at the end, all or none, and not if the work raises."""
+    def transaction(self, *, once: bool = False) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """A cursor whose additions are stored at the end, all or none, and not if the work raises.
+
+        `once`: what is not there when the work looks, is not there when it is stored, either. In a file that is always
+        so; elsewhere rows that others have added meanwhile are left out, and the cursor has their number: `left_out`.
+        """
         ...
 
     def time_index(self, cursor: duckdb.DuckDBPyConnection) -> TimeIndex:

@@ -13,6 +13,7 @@ import duckdb
 from tunix_rt.errors import StoreBusy, StoreDamaged, StoreReadOnly
 from tunix_rt.settings import Settings
 from tunix_rt.store.engine import schema
+from tunix_rt.store.engine.access import Spread
 from tunix_rt.store.engine.database import ROW_GROUP_ROWS
 from tunix_rt.store.engine.expected_counts import ExpectedCounts, next_counts
 from tunix_rt.store.engine.files import Files
@@ -29,6 +30,9 @@ _THERE = "select id from traces where id between ? and ? and id in (select unnes
 
 class Session:
     """The files as the calls of one TraceStore use them; any thread may use it."""
+
+    # What scans in other processes; None where this one does.
+    spread: Spread | None = None
 
     def __init__(self, path: Path, settings: Settings, *, read_only: bool, accept_loss: bool) -> None:
         self.settings = settings
@@ -123,7 +127,7 @@ class Session:
             slots.release()
 
     @contextmanager
-    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def transaction(self, *, once: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:  # noqa: ARG002 - see Access
         """A cursor inside a transaction: committed at the end, rolled back if the work raises."""
         self.refuse_read_only()
         with self.cursor() as cursor:

@@ -1,7 +1,7 @@
 """Reads a complete selection in order, in pieces; the file is free for other processes between two pieces."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import duckdb
@@ -26,6 +26,18 @@ _KEYS = "select created_at::varchar, id, {size} from traces{clause} order by cre
 _ORDERED_BY = ("trt_time", "trt_id")
 
 
+Result = TypeVar("Result")
+
+
+class Scan(NamedTuple):
+    """What a scan reads, and in which order; `advance` is called with the number of traces that have been read."""
+
+    select: str
+    filters: Filters
+    newest_first: bool
+    advance: Callable[[int], object]
+
+
 class Pace:
     """How many rows are read together: half as many where they took too much memory, and later more again.
 
@@ -47,6 +59,27 @@ class Pace:
             self.rows, self._n_well = min(self.rows * 2, _PIECE_ROWS), 0
 
 
+def scan_with(
+    session: Access,
+    function: Callable[[Iterator[pa.RecordBatch]], Iterable[Result]],
+    select: str,
+    filters: Filters,
+    *,
+    newest_first: bool = False,
+    advance: Callable[[int], object] = lambda _: None,
+) -> Generator[Result]:
+    """What `function` yields for the batches of a scan, in order.
+
+    Where the session is spread over other processes, they read the batches, piece by piece, and call the function for
+    each piece: it must be possible to pickle it, and it must not depend on where a piece begins.
+    """
+    one = Scan(select, filters, newest_first, advance)
+    if session.spread is not None:
+        yield from session.spread.scan_with(session, function, one)
+    else:
+        yield from function(scanned(session, one))
+
+
 def scan(
     session: Access,
     select: str,
@@ -63,19 +96,28 @@ def scan(
     where nothing is selected, so that the columns and their types are known. `advance` is called with the number of
     traces that have been read.
     """
+    return scan_with(session, iter, select, filters, newest_first=newest_first, advance=advance)
+
+
+def pieces_of(session: Access, rows: int, *, newest_first: bool) -> list[list[Condition]]:
+    """The bounds of the pieces of a scan, each of about this number of rows; what is added from now on is in none."""
     with session.cursor() as cursor:
-        pieces = session.time_index(cursor).pieces(_PIECE_ROWS, newest_first=newest_first)
+        pieces = session.time_index(cursor).pieces(rows, newest_first=newest_first)
         newest = cursor.execute("select epoch_us(max(created_at)) from traces").fetchall()[0][0]
     not_later = Condition("created_at <= make_timestamptz(?::bigint)", (newest,))
+    return [[*in_window(piece), not_later] for piece in pieces]
+
+
+def scanned(session: Access, one: Scan) -> Iterator[pa.RecordBatch]:
+    """The batches of a scan, read by this process."""
     found, n_done, pace = False, 0, Pace()
-    for piece in pieces:
-        bounds = [*in_window(piece), not_later]
-        for n_rows, table in read(session, bounds, select, filters, pace=pace, newest_first=newest_first):
+    for bounds in pieces_of(session, _PIECE_ROWS, newest_first=one.newest_first):
+        for n_rows, table in read(session, bounds, one.select, one.filters, pace=pace, newest_first=one.newest_first):
             found = found or len(table) > 0
             # Batches are yielded while the file is free: the caller may take long.
             yield from table.to_batches()
             n_done += n_rows
-            advance(n_done)
+            one.advance(n_done)
     if not found:
         yield pa.RecordBatch.from_pylist([], schema=table.schema)
 

@@ -52,6 +52,7 @@ class ScoringWorkers:
         self._function = pickled(functools.partial(scored_rows, scoring.scores)) if n else b""
         self._scoring = scoring
         self._timeout = timeout
+        self._made_of = scoring, n, timeout
 
     def __enter__(self) -> Self:
         return self
@@ -59,6 +60,10 @@ class ScoringWorkers:
     def __exit__(self, *_: object) -> None:
         if self._workers is not None:
             self._workers.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # In another process it has workers of its own.
+        return type(self), self._made_of
 
     def scores(self, batches: Iterable[pa.RecordBatch]) -> Generator[NewScore]:
         """The scores of all rows, in order; in this process where there are no workers.
@@ -90,6 +95,12 @@ class ScoringWorkers:
             n_rows = max(1, min(4 * n_rows, n_in_time, _MOST_ROWS))
             for index, result in enumerate(results):
                 yield _lost(batch, index, result) if isinstance(result, WorkerLost) else NewScore(*result)
+
+
+def scored(scorers: ScoringWorkers, batches: Iterable[pa.RecordBatch]) -> Iterator[NewScore]:
+    """The scores of all rows, in order; then the workers end."""
+    with scorers:
+        yield from scorers.scores(batches)
 
 
 def _is_time(value: Any) -> bool:

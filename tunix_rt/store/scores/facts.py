@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tunix_rt.store.engine.access import Access
 from tunix_rt.store.engine.rows import uuids
@@ -132,7 +133,7 @@ def insert_scores(session: Access, key: ScoreKey, scores: Sequence[NewScore]) ->
         "until": max(columns[0]),
         "scored_at": _now(),
     }
-    with session.transaction() as cursor:
+    with session.transaction(once=True) as cursor:
         cursor.register("incoming_scores", pa.table(arrays, schema=_COLUMNS))
         return [reason for (reason,) in cursor.execute(_INSERT, values).fetchall()]
 
@@ -168,16 +169,21 @@ def insert_carried(cursor: duckdb.DuckDBPyConnection, found: Iterable[tuple[byte
         scores.setdefault((trace_id, score[:3]), one)
         if score.key.scorer.startswith(LABEL_PREFIX) and score.scored_at is not None:
             labels.setdefault((trace_id, score[:2], score.scored_at), one)
-    n_stored = _insert(cursor, _INSERT_CARRIED, scores.values(), now)
-    return n_stored + _insert(cursor, _INSERT_LABELS, labels.values(), now)
+    n_stored = _insert(cursor, _INSERT_CARRIED, _rows(scores.values(), now))
+    return n_stored + _insert(cursor, _INSERT_LABELS, _rows(labels.values(), now))
 
 
-def _insert(
-    cursor: duckdb.DuckDBPyConnection, query: str, found: Collection[tuple[bytes, int, CarriedScore]], now: int
-) -> int:
+def insert_carried_rows(rows: pa.Table, cursor: duckdb.DuckDBPyConnection) -> int:
+    """The same of scores as rows of the table `scores`, of which no two have one key, with times in microseconds."""
+    rows = rows.sort_by("created_at")
+    labels = rows.filter(pc.starts_with(rows["scorer"], LABEL_PREFIX))
+    return _insert(cursor, _INSERT_CARRIED, rows) + _insert(cursor, _INSERT_LABELS, labels)
+
+
+def _rows(found: Collection[tuple[bytes, int, CarriedScore]], now: int) -> pa.Table:
+    """The scores as rows, in the order of time, as the rows of the traces are."""
     if not found:
-        return 0
-    # In the order of time, as the rows of the traces are.
+        return pa.table({"created_at": []})
     ids, times, scores = map(list, zip(*sorted(found, key=itemgetter(1)), strict=True))
     keys, *rest, scored_at = map(list, zip(*scores, strict=True))
     columns = dict(zip(ScoreKey._fields, map(list, zip(*keys, strict=True)), strict=True))
@@ -185,8 +191,15 @@ def _insert(
     columns["created_at"] = pa.array(times, pa.int64())
     columns["trace_id"] = uuids(ids)
     columns["scored_at"] = pa.array([now if time is None else time for time in scored_at], pa.int64())
-    cursor.register("incoming_scores", pa.table(columns))
-    return int(cursor.execute(query, {"since": times[0], "until": times[-1]}).fetchall()[0][0])
+    return pa.table(columns)
+
+
+def _insert(cursor: duckdb.DuckDBPyConnection, query: str, rows: pa.Table) -> int:
+    if not len(rows):
+        return 0
+    times = rows["created_at"]
+    cursor.register("incoming_scores", rows)
+    return int(cursor.execute(query, {"since": times[0].as_py(), "until": times[-1].as_py()}).fetchall()[0][0])
 
 
 def _now() -> int:

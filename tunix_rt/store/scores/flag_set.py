@@ -3,15 +3,16 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import pyarrow as pa
 
 from tunix_rt.store.engine.access import Access
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Progress, show_progress
-from tunix_rt.store.query.scan import scan
+from tunix_rt.store.query.scan import scan, scan_with
 from tunix_rt.store.scores.facts import ScoreKey
-from tunix_rt.store.scores.near_copies import NearCopies
+from tunix_rt.store.scores.near_copies import NearCopies, shingled, sketches
 from tunix_rt.store.scores.policy import NAMED_GROUP, POLICY
 from tunix_rt.store.scores.run import ScoreReport
 
@@ -106,7 +107,7 @@ def _n_scored(session: Access, key: ScoreKey) -> int:
 
 
 def _store(session: Access, key: ScoreKey, population: pa.Table, flagged: pa.Table) -> int:
-    with session.transaction() as cursor:
+    with session.transaction(once=True) as cursor:
         cursor.register("population", population)
         cursor.register("flagged", flagged)
         try:
@@ -143,15 +144,14 @@ def _copies(
     near = NearCopies(session.path)
     try:
         with show_progress(progress, 2 * n_traces, "comparing") as advance:
-            for batch in scan(session, _TEXTS, filters, newest_first=False, advance=advance):
-                near.add(batch)
+            for sketch in scan_with(session, sketches, _TEXTS, filters, advance=advance):
+                near.add(sketch)
             if near.pair():
-                again = scan(session, f"id, {_TEXT} as text", filters, newest_first=False)
-                n_done = n_traces
-                for batch in again:
-                    near.compare(batch)
-                    n_done += len(batch)
-                    advance(n_done)
+                function = partial(shingled, near.wanted())
+                for shingles in scan_with(
+                    session, function, f"id, {_TEXT} as text", filters, advance=lambda n: advance(n_traces + n)
+                ):
+                    near.compare(shingles)
         copies = near.found(_THRESHOLD)
     finally:
         near.close()

@@ -7,8 +7,9 @@ Only SQL, in a DuckDB of its own that spills beside the store: it takes 400 byte
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -33,6 +34,8 @@ create table bands (nr integer, part utinyint, band ubigint, minima usmallint);
 create table candidates (one integer, other integer, inside boolean);
 create table shingled (nr integer, shingles uinteger[]);
 """
+_TO_MEMBERS = 'insert into members select nr, id, prompt, "group" from given'
+_TO_BANDS = "insert into bands select nr + ?::integer, part, band, minima from given"
 
 # A text of one or two words is one shingle. Upper and lower case are one. What is not a space is replaced one by one:
 # `translate` takes as long as all the rest.
@@ -63,13 +66,12 @@ from (
 
 # The least shingle of each of the 64 bins: a bin that is empty in both of two texts says nothing against them. Shingles
 # that come twice change no minimum. Of each minimum four bits are kept, by which pairs are told apart.
-_TO_BANDS = f"""
-insert into bands
+_BANDED = f"""
 select
     nr,
-    bin // {_IN_BAND},
-    bit_xor(hash(bin, least)),
-    bit_xor((hash(least) & 15) << (4 * (bin % {_IN_BAND})))
+    bin // {_IN_BAND} as part,
+    bit_xor(hash(bin, least)) as band,
+    bit_xor((hash(least) & 15) << (4 * (bin % {_IN_BAND}))) as minima
 from (
     select nr, shingle % {_BINS} as bin, min(shingle) as least
     from ({_SHINGLES.format(texts="batch")})
@@ -77,15 +79,12 @@ from (
 )
 group by nr, bin // {_IN_BAND}
 """
-_TO_SHINGLED = f"""
-insert into shingled
-select nr, list(distinct shingle::uinteger)
-from ({_SHINGLES.format(texts="(select nr, text from given join wanted using (id))")})
+_SHINGLED = f"""
+select nr, list(distinct shingle::uinteger) as shingles
+from ({_SHINGLES.format(texts="(select nr, text from batch join wanted using (id))")})
 group by nr
 """
-# Once, and not for each piece of the texts.
 _WANTED = """
-create table wanted as
 select nr, id
 from members
 where nr in (select one from candidates union all select other from candidates)
@@ -180,6 +179,8 @@ join members as other on other.nr = near.other
 order by near.other
 """
 
+Result = TypeVar("Result")
+
 
 def pieces(batch: pa.RecordBatch) -> Iterator[pa.Table]:
     """The rows in runs of at most 2 MB of `text`, or of one row: their words take forty times the memory."""
@@ -192,46 +193,73 @@ def pieces(batch: pa.RecordBatch) -> Iterator[pa.Table]:
     yield pa.Table.from_batches([batch.slice(first)])
 
 
+class Sketch(NamedTuple):
+    """Of some texts the `members` (id, prompt, group), in order, and their `bands` (index `nr`, part, hash, minima)."""
+
+    members: pa.Table
+    bands: pa.Table
+
+
+def sketches(batches: Iterable[pa.RecordBatch]) -> Iterator[Sketch]:
+    """The sketches of texts, in order: `id`, `prompt` and `group` (hashes), `text`."""
+
+    def sketch(cursor: duckdb.DuckDBPyConnection, piece: pa.Table) -> Sketch:
+        numbered = piece.append_column("nr", pa.array(range(len(piece)), pa.int32()))
+        cursor.register("batch", numbered)
+        return Sketch(piece.drop_columns(["text"]), cursor.sql(_BANDED).to_arrow_table())
+
+    return _of_pieces(sketch, batches)
+
+
+def shingled(wanted: pa.Table, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The shingles of those texts (`id`, `text`) that are `wanted`: `nr`, `shingles`."""
+
+    def shingle(cursor: duckdb.DuckDBPyConnection, piece: pa.Table) -> pa.Table:
+        cursor.register("batch", piece)
+        cursor.register("wanted", wanted)
+        return cursor.sql(_SHINGLED).to_arrow_table()
+
+    return _of_pieces(shingle, batches)
+
+
+def _of_pieces(
+    work: Callable[[duckdb.DuckDBPyConnection, pa.Table], Result], batches: Iterable[pa.RecordBatch]
+) -> Iterator[Result]:
+    def one(piece: pa.Table) -> Result:
+        with connection.cursor() as cursor:
+            return work(cursor, piece)
+
+    # DuckDB has one core at work on a piece, which is less than it divides among its threads.
+    with closing(_connected()) as connection, ThreadPoolExecutor(_THREADS) as pool:
+        for batch in batches:
+            yield from pool.map(one, pieces(batch))
+
+
+def _connected(**config: Any) -> duckdb.DuckDBPyConnection:
+    config |= {"arrow_lossless_conversion": True, "memory_limit": _MEMORY_LIMIT, "preserve_insertion_order": False}
+    connection = duckdb.connect(config=config)
+    connection.execute("set enable_progress_bar = false")
+    return connection
+
+
 class NearCopies:
-    """Finds texts of which an earlier one is nearly a copy: first `add` all, then `compare` all, then `found`.
+    """Finds texts of which an earlier one is nearly a copy: `add` all sketches, `pair`, `compare` what is `wanted`.
 
     `close` ends it; so does whatever ends this object.
     """
 
     def __init__(self, store: Path) -> None:
-        config: dict[str, Any] = {
-            "arrow_lossless_conversion": True,
-            "memory_limit": _MEMORY_LIMIT,
-            "temp_directory": str(spill_folder(store)),
-            "preserve_insertion_order": False,
-        }
-        self._duckdb = duckdb.connect(config=config)
-        self._duckdb.execute("set enable_progress_bar = false")
+        self._duckdb = _connected(temp_directory=str(spill_folder(store)))
         self._duckdb.execute(_MEMBERS)
         self.close = weakref.finalize(self, self._duckdb.close)
         self._n = 0
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Adds texts, oldest first: `id`, `prompt` and `group` (hashes), `text`."""
-        numbered = []
-        for piece in pieces(batch):
-            numbers = pa.array(range(self._n, self._n + len(piece)), pa.int32())
-            numbered.append(piece.append_column("nr", numbers))
-            self._n += len(piece)
-        self._each(self._add, numbered)
-
-    def _add(self, piece: pa.Table) -> None:
-        with self._duckdb.cursor() as cursor:
-            cursor.register("batch", piece)
-            cursor.execute('insert into members select nr, id, prompt, "group" from batch')
-            cursor.execute(_TO_BANDS)
-
-    @staticmethod
-    def _each(work: Callable[[pa.Table], None], some: Iterable[pa.Table]) -> None:
-        # DuckDB has one core at work on a piece, which is less than it divides among its threads.
-        with ThreadPoolExecutor(_THREADS) as pool:
-            for _ in pool.map(work, some):
-                pass
+    def add(self, sketch: Sketch) -> None:
+        """Adds texts, oldest first."""
+        numbers = pa.array(range(self._n, self._n + len(sketch.members)), pa.int32())
+        self._insert(_TO_MEMBERS, sketch.members.append_column("nr", numbers))
+        self._insert(_TO_BANDS, sketch.bands, self._n)
+        self._n += len(sketch.members)
 
     def pair(self) -> int:
         """Finds the candidates among all that were added, and returns how many pairs there are."""
@@ -240,17 +268,22 @@ class NearCopies:
             self._duckdb.execute(_TO_CANDIDATES, {"part": part})
         self._duckdb.execute("drop table bands; drop table signed")
         self._duckdb.execute(_DISTINCT)
-        self._duckdb.execute(_WANTED)
         return int(self._duckdb.execute("select count(*) from candidates").fetchall()[0][0])
 
-    def compare(self, batch: pa.RecordBatch) -> None:
-        """Takes the texts of the candidates from a batch that has `id` and `text`."""
-        self._each(self._compare, pieces(batch))
+    def wanted(self) -> pa.Table:
+        """The candidates, for `shingled`."""
+        return self._duckdb.sql(_WANTED).to_arrow_table()
 
-    def _compare(self, piece: pa.Table) -> None:
-        with self._duckdb.cursor() as cursor:
-            cursor.register("given", piece)
-            cursor.execute(_TO_SHINGLED)
+    def compare(self, shingles: pa.Table) -> None:
+        """Adds the shingles of candidates."""
+        self._insert("insert into shingled select nr, shingles from given", shingles)
+
+    def _insert(self, query: str, given: pa.Table, *values: int) -> None:
+        self._duckdb.register("given", given)
+        try:
+            self._duckdb.execute(query, values)
+        finally:
+            self._duckdb.unregister("given")
 
     def found(self, threshold: float) -> pa.Table:
         """The texts with an earlier near-copy: `id`, `inside` its group or of another prompt, `nearest`, `similarity`.

@@ -3,17 +3,18 @@
 import time
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from tunix_rt import render
-from tunix_rt.errors import JudgeUnavailable, TunixRTError
+from tunix_rt.errors import JudgeUnavailable, TunixRTError, WorkerLost
 from tunix_rt.store.engine.access import Access
 from tunix_rt.store.filters import Filters
 from tunix_rt.store.progress_bar import Advance, Progress, show_progress
 from tunix_rt.store.query.page import Search
-from tunix_rt.store.query.scan import scan
-from tunix_rt.store.scores.by_workers import ScoringWorkers
+from tunix_rt.store.query.scan import scan_with
+from tunix_rt.store.scores.by_workers import ScoringWorkers, scored
 from tunix_rt.store.scores.facts import NewScore, ScoreKey, insert_scores
 from tunix_rt.store.scores.scorers import Scoring
 
@@ -147,17 +148,16 @@ def run(
         return ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in report.usage.items())
 
     name = f"scoring {scoring.key.scorer}"
-    with scorers, show_progress(progress, n_missing, name, note=count_usage) as advance:
+    with show_progress(progress, n_missing, name, note=count_usage) as advance:
         run = _Run(session, scoring.key, report, advance)
         try:
-            batches = scan(session, scoring.columns, missing, newest_first=False)
             # What a judge has asked for is given up at once, and not when the traceback is forgotten.
-            with closing(scorers.scores(batches)) as scores:
+            with closing(scan_with(session, partial(scored, scorers), scoring.columns, missing)) as scores:
                 for score in scores:
                     run.take(score)
             run.store()
         except BaseException as error:
-            if isinstance(error, JudgeUnavailable) or not isinstance(error, TunixRTError):
+            if isinstance(error, JudgeUnavailable | WorkerLost) or not isinstance(error, TunixRTError):
                 # An interrupt, or `progress` that raises; an error of the store would come again.
                 run.save()
             error.add_note(f"stopped after {report.counts}; scoring the same again continues from there")
