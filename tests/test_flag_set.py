@@ -9,7 +9,7 @@ import pytest
 
 import tunix_rt as rt
 from tunix_rt.analysis import FLAGS
-from tunix_rt.store.scores.near_copies import NearCopies, pieces
+from tunix_rt.store.scores.near_copies import NearCopies, pieces, shingled, sketches
 from tunix_rt.store.scores.scorers import SET_FLAGS as SET
 
 WORDS = [f"w{n}" for n in range(3_000)]
@@ -173,9 +173,11 @@ def compared(tmp_path, texts):
     batch = pa.record_batch({"id": ids, "prompt": keys, "group": keys, "text": texts})
     near = NearCopies(tmp_path / "no.duckdb")
     try:
-        near.add(batch)
+        for sketch in sketches([batch]):
+            near.add(sketch)
         n_pairs = near.pair()
-        near.compare(batch)
+        for shingles in shingled(near.wanted(), [batch]):
+            near.compare(shingles)
         found = near.found(0.8)
     finally:
         near.close()
