@@ -195,7 +195,10 @@ class Groups:
     def majority(self, k: int) -> Estimate:
         """maj@k: the chance that the most frequent answer of k samples is correct; as `pass_at`.
 
-        Samples without an answer count as drawn, and never win.
+        The k are drawn from the samples with a verdict and those without an answer, which never win. Where
+        `meta.correct` does not mark these as wrong they have no verdict, and `pass_at` leaves them out: of a prompt with
+        2 correct samples, 1 wrong and 1 without an answer, pass@1 is 2/3 and maj@1 2/4. Samples with an answer that was
+        not judged are in neither.
         """
         whole_number("k", k, 1, None)
         self._refuse_several()
