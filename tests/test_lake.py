@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import weakref
@@ -421,6 +422,11 @@ def test_enough_adds_are_committed_without_a_read_and_a_storage_that_fails_is_lo
     assert "were not committed: no room" in caplog.text
     assert lake.count() == 4
     lake.close()
+    # At exit nothing more is tried, which would fail where the folder was a temporary one.
+    shutil.rmtree(session.waiting.path.parent)
+    caplog.clear()
+    session_module._flush_quietly(weakref.ref(session))
+    assert caplog.text == ""
 
 
 def test_what_others_replace_meanwhile_is_looked_at_again_and_large_files_are_left(lake, monkeypatch):
