@@ -349,7 +349,14 @@ def test_what_is_no_lake_or_a_newer_one_is_refused_and_left_as_it_is(tmp_path, l
 
 @pytest.mark.parametrize(
     "target",
-    ["s3://user:hunter2@host/x", "s3://bucket", "s3://bucket/a?key=hunter2", "s3://b/..", "gs://hunter2/x", "s3:///x"],
+    [
+        "s3://user:hunter2@host/x",  # pragma: allowlist secret
+        "s3://bucket",
+        "s3://bucket/a?key=hunter2",
+        "s3://b/..",
+        "gs://hunter2/x",
+        "s3:///x",
+    ],
 )
 def test_an_address_is_checked_and_what_may_be_a_password_not_repeated(target):
     with pytest.raises(rt.StoreUnusable) as caught:
