@@ -176,3 +176,18 @@ def test_recording_is_measured_beside_a_line_of_json(tmp_path):
     for work in ("recorded in batches of 64", "recorded one by one"):
         assert all(float(ratio) > 0 for ratio in rows[work][3:])
     assert rows["a line of JSON, flushed"][3:5] == ["1.0", "1.0"]
+
+
+@pytest.mark.slow
+def test_jobs_over_a_lake_are_measured_in_one_process_and_in_others(tmp_path):
+    file = tmp_path / "RESULTS.md"
+    # Enough for two pieces: fewer traces are not spread.
+    options = ["--sizes", "2500", "--repeat", "1", "--results", str(file)]
+    command = [sys.executable, "-m", "tests.benchmarks.jobs", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True, timeout=600)
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = rows_of(file.read_text(encoding="utf-8"))
+    store, lake, one, two = (rows[work] for work in rows if work != "scored in")
+    assert store[4] == lake[5] == "1"
+    assert all(float(number.replace(",", "")) > 0 for row in (store, lake, one, two) for number in row[1:6])
+    assert two[6].startswith("≥ 1.5 × one process: ")

@@ -279,3 +279,28 @@ def test_a_form_that_is_closed_while_it_counts_ends_quietly(filled, caplog):
         form.close()
     settled()
     assert (form.n_found, caplog.text) == (25, "")
+
+
+def test_a_lake_is_browsed_as_a_store_is_and_another_machine_adds_to_it(tmp_path, filled, front):
+    with rt.connect(f"delta:{tmp_path}/lake") as lake, rt.connect(f"delta:{tmp_path}/lake") as theirs:
+        filled.publish(lake, progress=False)
+        form = rt.TraceBrowser(lake, limit=10)
+        end = front(form)
+        for action, first, at in [("next", 14, 10), ("last", 9, 15), ("previous", 19, 5), ("first", 24, 0)]:
+            end.do(action)
+            settled()
+            assert (numbers(form)[0], place(form)) == (first, (at, 25))
+        form.sort("n_chars", descending=False)
+        form.next()
+        in_order = filled.page(order_by="n_chars", descending=False, limit=20)
+        assert [one.id for one in form.page] == [one.id for one in in_order][10:]
+        form.first()
+        form.chosen_ids = [str(form.page[0].id)]
+        form.delete_chosen()
+        assert lake.count() == 24
+        form.undo_delete()
+        form.find({})
+        theirs.add(rt.Trace(prompt="theirs", steps=["1"], final_answer="1"))
+        theirs.flush()
+        form.look()
+        assert (form.n_new, lake.count()) == (1, 26)

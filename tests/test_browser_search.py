@@ -22,6 +22,22 @@ def test_searching_shows_the_newest_that_match(front, form):
     assert (numbers(form)[0], place(form)) == (24, (0, 25))
 
 
+def test_a_search_gives_up_a_chosen_trace_that_does_not_pass_it(form, filled):
+    oldest = str(filled.page(limit=1, order_by="created_at")[0].id)
+    form.selected_id = oldest
+    # On another page of the list than the first.
+    form.find({"source": "thirds"})
+    form.find({})
+    assert form.selected_id == oldest
+    form.find({"ids": [oldest]})
+    assert form.selected_id == oldest
+    form.find({"ids": [str(filled.latest().id)]})
+    assert (form.selected_id, form.selected) == ("", None)
+    form.selected_id = oldest
+    form.find({"text": "24 × 2"})
+    assert (form.selected_id, form.selected) == ("", None)
+
+
 def test_the_same_search_again_looks_again(form, filled, make_trace):
     form.next()
     filled.add(make_trace("25 × 2?"))

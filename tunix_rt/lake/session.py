@@ -221,6 +221,11 @@ class LakeSession:
             self._index = version, GivenIndex(samples, self.traces.n_rows)
         return self._index[1]
 
+    @property
+    def has_added(self) -> bool:
+        """Whether traces were added here since it was opened or closed: they may wait."""
+        return self._timer is not None
+
     def close(self) -> None:
         """Commits what waits."""
         timer, self._timer = self._timer, None
@@ -309,7 +314,8 @@ def _spread(file: DataFile) -> list[int]:
 
 def _flush_quietly(session: weakref.ref[LakeSession]) -> None:
     found = session()
-    if found is None:
+    # At exit a lake that is closed, or was only read, may be gone, as a temporary folder is.
+    if found is None or not found.has_added:
         return
     try:
         found.flush()

@@ -90,6 +90,16 @@ class TraceBrowser(ChosenRows, ColumnsOfRows):
         self.page = page
         self.filters = page.filters
         self._show_newest(page)
+        if self.selected and not self._has(self.selected):
+            self.selected_id = ""
+
+    def _has(self, record: TraceRecord) -> bool:
+        """Whether the list has the trace, on whatever page."""
+        if str(record.id) in self._ids():
+            return True
+        asked = self.filters.get("ids")
+        is_asked = asked is None or str(record.id) in map(str, asked)
+        return is_asked and self.store.count(**self.filters | {"ids": [record.id]}) > 0
 
     @action()
     def first(self) -> None:
