@@ -13,7 +13,7 @@ from tests.benchmarks import crowd, results
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.table import SHORT, aimed
 from tests.processes import ensure_server
-from tunix_rt.analysis import FLAGS
+from tunix_rt.store.scores.scorers import ALL_FLAGS
 
 ROOT = Path(__file__).parents[1]
 BARE = ["newest page beside its rows by rowid", "last page beside its rows by rowid"]
@@ -88,10 +88,13 @@ def test_the_flags_find_what_was_planted_and_nothing_in_good_solutions(tmp_path)
     assert done.returncode == 0, done.stderr
 
     measured = rows_of(done.stdout)
-    planted = {f"`{name}`" for name in FLAGS} | {f"`loop`, kind {kind}" for kind in "TKN"}
+    planted = {f"`{name}`" for name in ALL_FLAGS} | {f"`loop`, kind {kind}" for kind in "TKN"}
     assert planted <= measured.keys()
-    for name in planted - {f"`{name}`" for name in FLAGS}:
+    for name in planted - {f"`{name}`" for name in ALL_FLAGS}:
         assert measured[name] == [name, "16", "16", "1.000", "1.000"]
+    for name in ("duplicate", "same_in_group"):
+        assert re.search(rf"^\| `{name}` \| 16 \| \d+ \| [01]\.\d+ \| 1\.000 \|$", done.stdout, re.MULTILINE)
+    assert "| `length_outlier` | 0 | 39 |  |  |\n" in done.stdout
     assert "| `wrong` | 0 |  |\n" in done.stdout
     assert "marked False: '4' of" in done.stdout
     assert measured["right, marked wrong"][1] == "1"

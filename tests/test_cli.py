@@ -284,6 +284,9 @@ def test_parquet_goes_through_a_pipe_as_into_a_file():
     (told,) = rows(call("export", "s.parquet", "--no-scores", "--json"))
     assert (told["scores"], told["score_file"], Path("s.scores.parquet").exists()) == (0, None, False)
     assert piped.stderr == ""
+    piped = CliRunner().invoke(app, ["export", "-", "--format", "parquet"])
+    assert piped.stdout_bytes == Path("all.parquet").read_bytes()
+    assert "17 scores were left out: with the format parquet they go to a file beside the export" in piped.stderr
 
 
 @pytest.mark.slow

@@ -136,8 +136,22 @@ def test_the_command_line_scores_and_flags(mixed):
     assert [(one["flag"], one["count"]) for one in flags["flags"]] == [("loop", 2), ("no_answer", 1)]
     assert "truncated" in call("flags", "--stored", *where)
     assert "loop" in call("flags", "loop", "--read-only", *where)
+    assert "workers=65: must be a whole number from 0 to 64" in said("flags", "--workers", "65", *where, status=2)
     assert "no such scorer" in said("score", "nope", *where, status=2)
     assert "--param 7: must be KEY=VALUE" in said("score", "loop", "--param", "7", *where, status=2)
+
+
+@pytest.mark.slow
+def test_the_command_flags_by_a_worker_counts_and_stores_the_same(mixed):
+    names = ("truncated", "loop", "no_answer", "same_in_group")
+    query = "select * exclude scored_at from scores order by all"
+    expected, scores = mixed.flag(*names, progress=False).to_dict(), mixed.sql(query).rows
+    with mixed._session.transaction() as cursor:
+        cursor.execute("delete from scores")
+    mixed.close()
+    assert json.loads(call("flags", *names, "--workers", "1", "--json", "--store", mixed.path, "--quiet")) == expected
+    assert mixed.sql(query).rows == scores
+    assert len(scores) == 4 * 12
 
 
 @pytest.mark.slow

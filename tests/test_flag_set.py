@@ -9,6 +9,7 @@ import pytest
 
 import tunix_rt as rt
 from tunix_rt.analysis import FLAGS
+from tunix_rt.store.scores import flag_set
 from tunix_rt.store.scores.near_copies import NearCopies, pieces, shingled, sketches
 from tunix_rt.store.scores.scorers import SET_FLAGS as SET
 
@@ -203,3 +204,27 @@ def test_long_texts_are_read_piece_by_piece():
     texts = ["a" * 10, "b" * 2 * 2**20, "c" * 10, "d" * 10]
     found = [piece["text"].to_pylist() for piece in pieces(pa.record_batch({"text": texts}))]
     assert found == [texts[:1], texts[1:2], texts[2:]]
+
+
+def test_of_a_text_of_more_than_two_million_characters_the_first_are_compared(tmp_path):
+    begin = "x" * 1_999_996 + " a b"
+    _, found = compared(tmp_path, [f"{begin} one two three four", f"{begin} five six seven eight"])
+    assert found == {1: 0}
+
+
+def test_texts_are_read_in_small_pieces(store, monkeypatch):
+    first = store.add_many(trace(f"{n}?", text(n)) for n in range(4))
+    copies = store.add_many(trace(f"copy {n}?", text(n)) for n in range(4))
+    read = []
+
+    def noted(batches):
+        for batch in batches:
+            read.append(len(batch))
+            yield from sketches([batch])
+
+    monkeypatch.setattr(flag_set, "sketches", noted)
+    monkeypatch.setattr(flag_set, "_TEXTS_TOGETHER", 3)
+    store.flag("duplicate", progress=False)
+    found = {one: evidence["other"] for one, evidence in flagged(store, "duplicate").items()}
+    assert found == {str(copy.id): str(one.id) for copy, one in zip(copies, first, strict=True)}
+    assert read == [3, 3, 2]

@@ -205,6 +205,11 @@ def test_an_unanswered_sample_is_drawn_and_never_wins(store):
     sampled(store, "27 × 19?", [None, None, "513"])
     assert store.groups().majority(1).value == pytest.approx(1 / 3)
     assert store.groups().majority(3).value == 1
+    # One that nothing marks as wrong is in no pass@k.
+    sampled(store, "1 + 1?", ["2", "2", "3"], right="2", model="other")
+    sampled(store, "1 + 1?", [None], model="other", correct=None)
+    groups = store.groups(model="other")
+    assert (groups.pass_at(1).value, groups.majority(1).value) == (pytest.approx(2 / 3), 2 / 4)
 
 
 def test_an_empty_store_has_no_groups(store):

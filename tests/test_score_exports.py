@@ -242,8 +242,17 @@ def test_the_file_of_scores_is_always_that_of_the_last_export(scored, tmp_path):
     assert not beside.exists()
     # An open file has no file beside it; its rows are complete.
     with (tmp_path / "open.parquet").open("wb") as file:
-        report = scored.export(file, format="parquet")
-    assert (report.rows, report.scores, report.score_file) == (25, 0, None)
+        with pytest.warns(
+            UserWarning, match="134 scores were left out: with the format parquet they go to a file"
+        ) as said:
+            report = scored.export(file, format="parquet")
+        assert [one.filename for one in said] == [__file__]
+        assert (report.rows, report.scores, report.score_file, report.scores_left_out) == (25, 0, None, 134)
+        assert "scores left out  134" in str(report)
+        plain = scored.export(file, format="parquet", scores=False)
+    assert (plain.sha256, plain.scores_left_out) == (report.sha256, 0)
+    with pytest.warns(UserWarning, match="scores were left out"):
+        assert scored.export("/dev/null", format="parquet", source="thirds").scores_left_out
     assert scored.export(tmp_path / "bare", format="parquet").score_file == tmp_path / "bare.scores.parquet"
     assert loaded(tmp_path, tmp_path / "bare")[1].scores_added > 0
 

@@ -544,7 +544,9 @@ def test_an_export_is_what_the_store_writes(client, served, tmp_path):
     copy = rt.TraceStore(tmp_path / "copy.duckdb")
     copy.load(client.get("/traces/export").content)
     assert list(copy.records()) == list(served.store.records())
+    parquet = client.get("/traces/export", params={"format": "parquet"}).content
     served.store.score("length", progress=False)
+    assert client.get("/traces/export", params={"format": "parquet"}).content == parquet
     assert copy.load(client.get("/traces/export").content, progress=False).scores_added == 50
     assert b'"scores"' not in client.get("/traces/export", params={"scores": "false"}).content
     ((_, _, message),) = faults(client.get("/traces/export", params={"scores": "no"}))

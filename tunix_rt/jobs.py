@@ -56,6 +56,7 @@ class _Task(NamedTuple):
     filters: Filters
     bounds: list[Condition]
     newest_first: bool
+    rows: int | None
     versions: str
 
 
@@ -72,7 +73,8 @@ def work(task: _Task, function: bytes | None = None) -> tuple[int, list[Any]] | 
     def batches() -> Iterator[Any]:
         nonlocal n_done
         session = _opened(task.store)._session  # noqa: SLF001 - the session is what scans are made on
-        pieces = read(session, task.bounds, task.select, task.filters, pace=Pace(), newest_first=task.newest_first)
+        pace = Pace(task.rows)
+        pieces = read(session, task.bounds, task.select, task.filters, pace=pace, newest_first=task.newest_first)
         for n_rows, table in pieces:
             n_done += n_rows
             yield from table.to_batches() or [pa.RecordBatch.from_pylist([], schema=table.schema)]
@@ -220,7 +222,7 @@ class Spread:
             yield from function(scanned(session, scan))
             return
         store, sent = pickle.dumps(self._store), pickled(function)
-        task = _Task(store, sent, scan.select, scan.filters, [], scan.newest_first, versions())
+        task = _Task(store, sent, scan.select, scan.filters, [], scan.newest_first, scan.rows, versions())
         n_done = 0
         for n_rows, results in self._in_order([task._replace(bounds=bounds) for bounds in pieces]):
             yield from results

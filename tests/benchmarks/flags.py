@@ -11,17 +11,22 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import tunix_rt as rt
 from tests.benchmarks import results
 from tests.benchmarks.table import aimed, table
-from tunix_rt.analysis import FLAGS, Score, Texts, built_in
+from tunix_rt.analysis import Score, Texts, built_in
+from tunix_rt.store.scores.scorers import ALL_FLAGS, SET_FLAGS
 
 _ABOUT = """\
 `python -m tests.benchmarks.flags`. Precision and recall on simulated rollouts (`examples/simulate_rollouts.py`), where
 it is known what was planted: they show that the flags find what they are made for, not how often it happens in real
-rollouts. Alarms on solutions by people (`--human`), all of them false; after 0 of n the true rate is at most 3/n, with
-95 % confidence. What `answer` says beside the marks of a file of rollouts (`--marked`)."""
+rollouts. What `duplicate` finds beside the planted copies are refusals in the same words, and `same_in_group` rollouts
+that differ in their answers only; no `length_outlier` is planted, and it finds loops. Alarms on solutions by people
+(`--human`): what `duplicate`, `same_in_group` and `length_outlier` find there may be alike, or long; all others are
+false. After 0 of n the true rate is at most 3/n, with 95 % confidence. What `answer` says beside the marks of a file of
+rollouts (`--marked`)."""
 _SIMULATOR = Path(rt.__file__).parents[1] / "examples" / "simulate_rollouts.py"
 # What a flag must never find in a solution that ended by itself.
 _AIMED = ("truncated", "loop", "answer_cut", "runs_on", "bad_encoding")
@@ -29,10 +34,11 @@ _KINDS_OF_LOOPS = ("T", "K", "N")
 
 
 class _Read(NamedTuple):
-    """A trace that was loaded, and its texts as scorers read them."""
+    """A trace that was loaded, its texts as scorers read them, and which flags of the set it has."""
 
     meta: dict[str, Any]
     texts: Texts
+    set_flags: frozenset[str]
 
 
 def main() -> None:
@@ -66,7 +72,7 @@ def _planted(size: int, seed: int) -> str:
         file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
         traces = _read(file)
     columns = (f"{len(traces):,} simulated rollouts", "planted", "found", "precision", "recall")
-    lines = [_precision(flag, traces) for flag in FLAGS]
+    lines = [_precision(flag, traces) for flag in ALL_FLAGS]
     lines += [
         _precision("loop", [one for one in traces if one.meta.get("loop") == kind], kind) for kind in _KINDS_OF_LOOPS
     ]
@@ -75,9 +81,9 @@ def _planted(size: int, seed: int) -> str:
 
 def _precision(flag: str, traces: list[_Read], kind: str = "") -> tuple[str, ...]:
     planted = {n for n, one in enumerate(traces) if flag in one.meta["planted"]}
-    found = {n for n, score in enumerate(_scores(flag, traces)) if score.value is True}
+    found = _found(flag, traces)
     right = len(planted & found)
-    precision = f"{right / len(found):.3f}" if found else ""
+    precision = f"{right / len(found):.3f}" if planted and found else ""
     recall = f"{right / len(planted):.3f}" if planted else ""
     name = f"`{flag}`" + (f", kind {kind}" if kind else "")
     return name, str(len(planted)), str(len(found)), precision, recall
@@ -86,8 +92,8 @@ def _precision(flag: str, traces: list[_Read], kind: str = "") -> tuple[str, ...
 def _alarms(file: Path) -> str:
     traces = _read(file)
     rows = []
-    for flag in FLAGS:
-        alarms = Counter(score.value for score in _scores(flag, traces))[True]
+    for flag in ALL_FLAGS:
+        alarms = len(_found(flag, traces))
         rows.append((f"`{flag}`", str(alarms), aimed("≤ 0", alarms) if flag in _AIMED else ""))
     return table((f"{file.name}, {len(traces):,} solutions", "alarms", "aim"), ("---", "---:", "---"), *rows)
 
@@ -116,6 +122,13 @@ def _marked(file: Path) -> str:
     return table((f"{file.name}, {len(traces):,} rollouts", "`answer`", "aim"), ("---", "---:", "---"), *rows)
 
 
+def _found(flag: str, traces: list[_Read]) -> set[int]:
+    """The indices of the traces that have the flag."""
+    if flag in SET_FLAGS:
+        return {n for n, one in enumerate(traces) if flag in one.set_flags}
+    return {n for n, score in enumerate(_scores(flag, traces)) if score.value is True}
+
+
 def _scores(name: str, traces: list[_Read]) -> list[Score]:
     scorer = built_in(name)
     return [scorer.score(one.texts) for one in traces]
@@ -126,12 +139,16 @@ def _read(file: Path) -> list[_Read]:
     report = store.load(file, progress=False)
     if not report.added:
         raise SystemExit(f"{file}: no traces in it: {report!r}")
-    return [_of_trace(record.payload) for record in store.records(newest_first=False)]
+    store.flag(*SET_FLAGS, progress=False)
+    found = {flag: {record.id for record in store.records(score={flag: True})} for flag in SET_FLAGS}
+    return [_of_record(record, found) for record in store.records(newest_first=False)]
 
 
-def _of_trace(trace: rt.Trace) -> _Read:
+def _of_record(record: rt.TraceRecord, found: dict[str, set[UUID]]) -> _Read:
+    trace = record.payload
     meta = dict(trace.meta or {})
-    return _Read(meta, Texts(trace.prompt, [step.content for step in trace.steps], trace.final_answer, meta))
+    texts = Texts(trace.prompt, [step.content for step in trace.steps], trace.final_answer, meta)
+    return _Read(meta, texts, frozenset(flag for flag, ids in found.items() if record.id in ids))
 
 
 if __name__ == "__main__":

@@ -205,7 +205,8 @@ def export(
     store = call.open_store()
     if path == _STDOUT:
         sys.stdout.flush()
-        report = store.export(cast("IO[bytes]", Screen()) if on_terminal() else sys.stdout.buffer, **options)
+        with _warnings_noted(call):
+            report = store.export(cast("IO[bytes]", Screen()) if on_terminal() else sys.stdout.buffer, **options)
         call.note(f"{report.rows:,} rows")
         return
     with _warnings_noted(call):

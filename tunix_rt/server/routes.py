@@ -11,6 +11,7 @@ from tornado.web import HTTPError, authenticated
 
 from tunix_rt.errors import Problem, TraceNotFound
 from tunix_rt.formats import WRITERS
+from tunix_rt.formats.containers.writers import PARQUET
 from tunix_rt.model import Trace
 from tunix_rt.server.base import Route
 from tunix_rt.server.bodies import MAX_BATCH_BYTES, add_batch
@@ -133,6 +134,9 @@ class Export(Route):
         """The file; after an error in the middle, the connection is closed."""
         options = {"format": "trace"} | _selected(self, EXPORT)
         container = WRITERS[options["format"]].container
+        if container == PARQUET:
+            # They would go to a file beside it, which a reply has not.
+            options["scores"] = False
         self.set_header("Content-Type", container.media_type)
         self.set_attachment_header(f"traces{container.endings[0]}")
         stream = self.stream = ReplyStream(self)

@@ -88,12 +88,16 @@ def _stored_lines(work: _Work) -> Iterator[pa.RecordBatch]:
 
 
 def _stored_columns(work: _Work, score_file: ScoreFile | None) -> Iterator[pa.RecordBatch]:
-    if score_file is None or not work.has_scores:
+    if not work.has_scores:
         yield from work.scan(_COLUMNS)
         return
     for batch in work.scan(_COLUMNS_WITH_SCORES):
-        yield score_file.take(batch)
-        work.tally.scores = score_file.rows
+        if score_file is None:
+            work.tally.scores_left_out += len(pc.list_flatten(batch["scores"]))
+            yield batch.drop_columns("scores")
+        else:
+            yield score_file.take(batch)
+            work.tally.scores = score_file.rows
 
 
 def _trace_batches(
@@ -159,13 +163,17 @@ def export(
         work = _Work(session, filters, tags, options.within, Tally(), advance, has_scores)
         writing = _Writing(work, name, writer, file_name, time.monotonic())
         if not isinstance(target, Path):
-            return writing.write(target)
+            report = writing.write(target)
+            _warn_of_scores(report)
+            return report
         file_path = destination(target)
         if file_path == store.resolve():
             raise ExportFailed(f"{target}: is the store itself; choose another file name")
         if file_path is None:
             with written_into(target) as file:
-                return replace(writing.write(file), path=target)
+                report = replace(writing.write(file), path=target)
+            _warn_of_scores(report)
+            return report
         with replacing(file_path) as replacement:
             _check_ending(target, name, writer)
             report = writing.replace(replacement, options, store=store)
@@ -200,6 +208,7 @@ class _Writing(NamedTuple):
             left_out=dict(sorted((+tally.left_out).items())),
             shortened=dict(sorted((+tally.shortened).items())),
             scores=tally.scores,
+            scores_left_out=tally.scores_left_out,
         )
 
     def replace(self, replacement: Replacement, options: ExportOptions, *, store: Path) -> ExportReport:
@@ -274,6 +283,15 @@ def _warn(report: ExportReport, filters: Filters, session: Access) -> None:
             note = Search(cursor, session.time_index(cursor), filters).why_nothing()
         reason += f": {note}" if note else ""
     warnings.warn(f"{report.path}: no rows were written: {reason}", stacklevel=_CALLER)
+
+
+def _warn_of_scores(report: ExportReport) -> None:
+    if report.scores_left_out:
+        warnings.warn(
+            f"{report.scores_left_out:,} scores were left out: with the format {report.format} they go to a file "
+            "beside the export; export to a file, use the format trace, or pass scores=False",
+            stacklevel=_CALLER,
+        )
 
 
 def _counted(batches: Iterator[pa.RecordBatch], tally: Tally) -> Iterator[pa.RecordBatch]:

@@ -30,22 +30,27 @@ Result = TypeVar("Result")
 
 
 class Scan(NamedTuple):
-    """What a scan reads, and in which order; `advance` is called with the number of traces that have been read."""
+    """What a scan reads, in which order, and up to how many rows together (None: as many as usual).
+
+    `advance` is called with the number of traces that have been read.
+    """
 
     select: str
     filters: Filters
     newest_first: bool
     advance: Callable[[int], object]
+    rows: int | None = None
 
 
 class Pace:
     """How many rows are read together: half as many where they took too much memory, and later more again.
 
     How much memory a trace takes in DuckDB is not known beforehand: a list of numbers takes many times its bytes.
+    There are never more than `rows` (None: as many as usual).
     """
 
-    def __init__(self) -> None:
-        self.rows = _PIECE_ROWS
+    def __init__(self, rows: int | None = None) -> None:
+        self.rows = self._most_rows = rows or _PIECE_ROWS
         self._n_well = 0
 
     def slower(self, n_rows: int) -> None:
@@ -56,7 +61,7 @@ class Pace:
         """A read had enough memory."""
         self._n_well += 1
         if self._n_well >= _READS_UNTIL_MORE:
-            self.rows, self._n_well = min(self.rows * 2, _PIECE_ROWS), 0
+            self.rows, self._n_well = min(self.rows * 2, self._most_rows), 0
 
 
 def scan_with(
@@ -67,13 +72,14 @@ def scan_with(
     *,
     newest_first: bool = False,
     advance: Callable[[int], object] = lambda _: None,
+    rows: int | None = None,
 ) -> Generator[Result]:
-    """What `function` yields for the batches of a scan, in order.
+    """What `function` yields for the batches of a scan, in order; up to `rows` are read together.
 
     Where the session is spread over other processes, they read the batches, piece by piece, and call the function for
     each piece: it must be possible to pickle it, and it must not depend on where a piece begins.
     """
-    one = Scan(select, filters, newest_first, advance)
+    one = Scan(select, filters, newest_first, advance, rows)
     if session.spread is not None:
         yield from session.spread.scan_with(session, function, one)
     else:
@@ -110,8 +116,8 @@ def pieces_of(session: Access, rows: int, *, newest_first: bool) -> list[list[Co
 
 def scanned(session: Access, one: Scan) -> Iterator[pa.RecordBatch]:
     """The batches of a scan, read by this process."""
-    found, n_done, pace = False, 0, Pace()
-    for bounds in pieces_of(session, _PIECE_ROWS, newest_first=one.newest_first):
+    found, n_done, pace = False, 0, Pace(one.rows)
+    for bounds in pieces_of(session, pace.rows, newest_first=one.newest_first):
         for n_rows, table in read(session, bounds, one.select, one.filters, pace=pace, newest_first=one.newest_first):
             found = found or len(table) > 0
             # Batches are yielded while the file is free: the caller may take long.

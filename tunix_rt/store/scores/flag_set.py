@@ -21,6 +21,8 @@ _VERSION = "1"
 _THRESHOLD = 0.8
 # The modified z-score of Iglewicz and Hoaglin (1993), over the logarithms: lengths are skewed.
 _MOST_DEVIATION = 3.5
+# A quarter of what a scan reads together: of texts of 2 kB it takes 100 MB less.
+_TEXTS_TOGETHER = 8_192
 # Of fewer lengths the median deviation says little.
 _FEWEST_LENGTHS = 20
 
@@ -144,12 +146,18 @@ def _copies(
     near = NearCopies(session.path)
     try:
         with show_progress(progress, 2 * n_traces, "comparing") as advance:
-            for sketch in scan_with(session, sketches, _TEXTS, filters, advance=advance):
+            for sketch in scan_with(session, sketches, _TEXTS, filters, advance=advance, rows=_TEXTS_TOGETHER):
                 near.add(sketch)
             if near.pair():
                 function = partial(shingled, near.wanted())
+                select = f"id, {_TEXT} as text"
                 for shingles in scan_with(
-                    session, function, f"id, {_TEXT} as text", filters, advance=lambda n: advance(n_traces + n)
+                    session,
+                    function,
+                    select,
+                    filters,
+                    advance=lambda n: advance(n_traces + n),
+                    rows=_TEXTS_TOGETHER,
                 ):
                     near.compare(shingles)
         copies = near.found(_THRESHOLD)

@@ -195,7 +195,9 @@ class Groups:
     def majority(self, k: int) -> Estimate:
         """maj@k: the chance that the most frequent answer of k samples is correct; as `pass_at`.
 
-        Samples without an answer count as drawn, and never win.
+        The k are drawn from the samples with a verdict and those without an answer, which never win. `pass_at` leaves
+        the latter out where they have no verdict by `meta.correct`: of a prompt with 2 correct samples, 1 wrong and 1
+        without an answer, pass@1 is 2/3 and maj@1 2/4. Samples with an answer that was not judged are in neither.
         """
         whole_number("k", k, 1, None)
         self._refuse_several()

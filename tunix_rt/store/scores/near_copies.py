@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, NamedTuple, TypeVar
 
 import duckdb
@@ -17,8 +18,10 @@ import pyarrow.compute as pc
 
 from tunix_rt.store.engine.spill import spill_folder
 
-# 1,000,000 traces take 1.04 GB of a process, of which 0.8 are the store's, which reads them; the rest goes to disk.
+# Of the pairs; what is more goes to disk, as most of the 400 bytes of each of 1,000,000 texts does.
 _MEMORY_LIMIT = "256MB"
+# Of the sketches. Two texts of the most words, a million each, need between 96 and 128 MB.
+_SKETCHES_MEMORY = "128MB"
 _BINS, _BANDS = 64, 16
 _IN_BAND = _BINS // _BANDS
 # Of two texts with a Jaccard index of .8, this many of the 64 minima or fewer differ, but for 1 in 50,000 pairs; of
@@ -229,14 +232,17 @@ def _of_pieces(
         with connection.cursor() as cursor:
             return work(cursor, piece)
 
+    # Without a folder of its own DuckDB would spill into the current one. It may be another machine than the store's.
+    spill = spill_folder(Path(gettempdir(), "sketches"))
     # DuckDB has one core at work on a piece, which is less than it divides among its threads.
-    with closing(_connected()) as connection, ThreadPoolExecutor(_THREADS) as pool:
+    with closing(_connected(_SKETCHES_MEMORY, spill)) as connection, ThreadPoolExecutor(_THREADS) as pool:
         for batch in batches:
             yield from pool.map(one, pieces(batch))
 
 
-def _connected(**config: Any) -> duckdb.DuckDBPyConnection:
-    config |= {"arrow_lossless_conversion": True, "memory_limit": _MEMORY_LIMIT, "preserve_insertion_order": False}
+def _connected(memory_limit: str, spill: Path) -> duckdb.DuckDBPyConnection:
+    config: dict[str, Any] = {"memory_limit": memory_limit, "temp_directory": str(spill)}
+    config |= {"arrow_lossless_conversion": True, "preserve_insertion_order": False}
     connection = duckdb.connect(config=config)
     connection.execute("set enable_progress_bar = false")
     return connection
@@ -249,7 +255,7 @@ class NearCopies:
     """
 
     def __init__(self, store: Path) -> None:
-        self._duckdb = _connected(temp_directory=str(spill_folder(store)))
+        self._duckdb = _connected(_MEMORY_LIMIT, spill_folder(store))
         self._duckdb.execute(_MEMBERS)
         self.close = weakref.finalize(self, self._duckdb.close)
         self._n = 0
