@@ -174,8 +174,9 @@ def test_recording_is_measured_beside_a_line_of_json(tmp_path):
     assert done.returncode == 0, done.stderr
     rows = rows_of(file.read_text(encoding="utf-8"))
     for work in ("recorded in batches of 64", "recorded one by one"):
-        assert all(float(ratio) > 0 for ratio in rows[work][3:])
-    assert rows["a line of JSON, flushed"][3:5] == ["1.0", "1.0"]
+        assert all(float(ratio) > 0 for ratio in rows[work][4:6])
+        assert rows[work][6].endswith("met")
+    assert rows["a line of JSON, flushed"][4:7:2] == ["1.0", "1.0"]
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ _AHEAD = 2
 # A task whose process is lost, or whose storage fails, is done again this number of times.
 _RETRIES = 2
 # A cluster may begin without any, and get them for the work that waits.
-_SECONDS_WITHOUT_WORKERS = 300.0
+_SECONDS_WITHOUT_WORKERS = 300
 _LOOK_SECONDS = 5.0
 # Larger functions go to each process of a cluster once; Dask warns of tasks of 10 MB.
 _LARGE_BYTES = 2**20

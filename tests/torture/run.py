@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 import sqlite3
+import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -168,21 +169,24 @@ class Run:
             os.kill(adders[at].pid, signal.SIGCONT)
             return
         adders[at].kill()
-        adders[at].join()
+        adders[at].wait()
         adders[at] = self._start("add")
 
     def _await(self, process: Any) -> None:
-        process.join(_HANGS_SECONDS)
-        if process.exitcode is None:
+        try:
+            status = process.wait(_HANGS_SECONDS)
+        except subprocess.TimeoutExpired:
             # It writes where it hangs.
             os.kill(process.pid, signal.SIGUSR1)
-            process.join(1)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(1)
             process.kill()
-            process.join()
+            process.wait()
             said = (self.top / "printed").read_text()
             self.faults.append(f"process {process.pid} hangs: {said[-2_000:]}")
-        elif process.exitcode:
-            self.faults.append(f"process {process.pid} ended with {process.exitcode}")
+        else:
+            if status:
+                self.faults.append(f"process {process.pid} ended with {status}")
 
     def _there(self) -> Counter[str]:
         """How often each prompt is in the store now."""

@@ -70,8 +70,8 @@ _RUNS = """
 with of_run as (
     select
         run, mode,
-        any_value(source) as source,
-        any_value(model) as model,
+        string_agg(distinct source, ', ' order by source) as source,
+        string_agg(distinct model, ', ' order by model) as model,
         make_timestamp(min(moment)) as first,
         make_timestamp(max(moment)) as last,
         count(distinct training_step) as steps,

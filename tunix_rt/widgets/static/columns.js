@@ -71,23 +71,33 @@ function columnsPanel(model, form, shown) {
     const now = shown();
     const rest = known.filter((key) => !now.includes(key));
     const focused = document.activeElement instanceof HTMLElement && list.contains(document.activeElement) ? document.activeElement.dataset.at : "";
-    list.replaceChildren(...[...now, ...rest].map((key) => {
+    const had = new Map([...list.children].map((one) => [one instanceof HTMLElement ? one.dataset.made : "", one]));
+    const columns = [...now, ...rest].map((key) => {
       const at = now.indexOf(key);
+      // What is as it was stays where it is: a click may be under way on it.
+      const made = JSON.stringify([key, at, now.length]);
+      const same = had.get(made);
+      if (same) {
+        /** @type {HTMLInputElement} */ (same.querySelector("input")).checked = at >= 0;
+        return same;
+      }
       const box = h("input", {
         type: "checkbox", checked: at >= 0, "data-at": `box ${key}`,
-        onchange: () => ask(at >= 0 ? now.filter((one) => one !== key) : [...now, key]),
+        onchange: () => ask(at >= 0 ? shown().filter((one) => one !== key) : [...shown(), key]),
       });
       /** @param {string} sign @param {number} by @param {string} way */
       const mover = (sign, by, way) => button(sign, () => move(key, by), {
         className: "trt-icon trt-quietly", disabled: at + by < 0 || at + by >= now.length, "data-at": `${way} ${key}`,
         "aria-label": `Move ${key} to the ${way}`, title: `Further to the ${way}`,
       });
-      return h("span", { className: `trt-column ${at >= 0 ? "trt-is-shown" : ""}` },
+      return h("span", { className: `trt-column ${at >= 0 ? "trt-is-shown" : ""}`, "data-made": made },
         h("label", { className: "trt-check" }, box, h("span", { dir: "auto" }, key)),
         ...(at >= 0 ? [mover("‹", -1, "left"), mover("›", 1, "right")] : []));
-    }));
+    });
+    columns.forEach((one, at) => one === list.children[at] || list.insertBefore(one, list.children[at] ?? null));
+    while (list.children.length > columns.length) list.lastElementChild?.remove();
     const again = [...list.querySelectorAll("[data-at]")].find((one) => one instanceof HTMLElement && one.dataset.at === focused);
-    if (again instanceof HTMLElement) again.focus();
+    if (again instanceof HTMLElement && again !== document.activeElement) again.focus();
     further.replaceChildren(...rest.map((value) => h("option", { value })));
     const limit = model.get("limit");
     size.replaceChildren(...[...new Set([...PAGE_SIZES, limit])].sort((a, b) => a - b).map((value) => h("option", { value, selected: value === limit }, String(value))));
