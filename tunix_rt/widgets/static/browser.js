@@ -299,7 +299,8 @@ function browserForm({ model, el, toolbarInto, compareInto }) {
     live.setAttribute("aria-pressed", String(isLive));
   }
 
-  form.on("change:shown", showRows);
+  // Where columns are only moved, the rows are the same.
+  for (const name of ["shown", "columns"]) form.on(`change:${name}`, showRows);
   form.on("change:widths", showWidths);
   for (const name of ["order_by", "descending"]) form.on(`change:${name}`, showOrder);
   form.on("change:selected_id", take);
