@@ -192,3 +192,15 @@ def test_jobs_over_a_lake_are_measured_in_one_process_and_in_others(tmp_path):
     assert store[4] == lake[5] == "1"
     assert all(float(number.replace(",", "")) > 0 for row in (store, lake, one, two) for number in row[1:6])
     assert two[6].startswith("≥ 1.5 × one process: ")
+
+
+@pytest.mark.slow
+def test_the_time_of_a_load_is_told_by_its_stages(tmp_path):
+    file = tmp_path / "RESULTS.md"
+    options = ["--size", "1000", "--workers", "1", "--results", str(file)]
+    command = [sys.executable, "-m", "tests.benchmarks.load_profile", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    written = file.read_text(encoding="utf-8")
+    assert written.count("| **the barest load** |") == 2
+    assert all(float(row[1]) > 0 for row in rows_of(written).values() if row[1][:1].isdecimal())

@@ -98,8 +98,10 @@ def _baselines(clock: Clock, folder: Path, source: Path) -> None:
         plain_duckdb.load(folder / "plain" / "p.duckdb", source, empty)
     parts = [folder / f"part{n}.jsonl" for n, _ in enumerate(_pieces(source, folder))]
     shutil.copyfile(empty, folder / "barest.duckdb")
-    with clock.stage("**the barest load**"), duckdb.connect(folder / "barest.duckdb") as connection:
+    with clock.stage("**the barest load**"), duckdb.connect() as connection:
         connection.execute("set enable_progress_bar = false")
+        path = str(folder / "barest.duckdb").replace("'", "''")
+        connection.execute(f"attach '{path}' as store; use store")
         for part in parts:
             connection.execute(_BAREST.format(str(part).replace("'", "''")))
             connection.execute(rows._INSERT.format(fields=rows._FROM_LINES))
