@@ -192,6 +192,7 @@ def test_progress_counts_the_traces_and_what_it_raises_stops_the_call(local, mon
     assert len(seen) > 3
 
 
+@pytest.mark.usefixtures("cut_small")
 def test_errors_of_a_call_are_those_of_the_call_in_one_process(local):
     lock = threading.Lock()
     with rt.spread(local, workers=1) as spread:
@@ -214,6 +215,7 @@ def test_options_that_are_not_valid(local, options, error, message):
         pass
 
 
+@pytest.mark.usefixtures("cut_small")
 def test_other_versions_are_refused(local, monkeypatch):
     with rt.spread(local, workers=1) as spread:
         monkeypatch.setattr(jobs, "versions", lambda: "tunix-rt 9")
