@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,20 +64,21 @@ class Run:
         self._notes.mkdir(parents=True)
         self.folder.mkdir()
         case = CASES[self._case]
-        adders = [self._start("add") for _ in range(n_adders)]
-        others = [self._start(what) for what in ("read", *case.others)]
-        self._await_first_trace()
-        end = time.monotonic() + seconds
-        due = time.monotonic() + self.draw.uniform(0.3, seconds / 2)
-        while time.monotonic() < end:
-            time.sleep(self.draw.uniform(0.02, 0.2))
-            self._disturb(adders)
-            if case.outside and time.monotonic() > due and self.path.exists():
-                case.outside(self)
-                due = time.monotonic() + self.draw.uniform(0.3, seconds / 2)
-        (self.top / "stop").touch()
-        for process in [*adders, *others]:
-            self._await(process)
+        with ExitStack() as self._ending:
+            adders = [self._start("add") for _ in range(n_adders)]
+            others = [self._start(what) for what in ("read", *case.others)]
+            self._await_first_trace()
+            end = time.monotonic() + seconds
+            due = time.monotonic() + self.draw.uniform(0.3, seconds / 2)
+            while time.monotonic() < end:
+                time.sleep(self.draw.uniform(0.02, 0.2))
+                self._disturb(adders)
+                if case.outside and time.monotonic() > due and self.path.exists():
+                    case.outside(self)
+                    due = time.monotonic() + self.draw.uniform(0.3, seconds / 2)
+            (self.top / "stop").touch()
+            for process in [*adders, *others]:
+                self._await(process)
 
     def _await_first_trace(self) -> None:
         """On a busy machine the processes take longer to start than a short run lasts."""
@@ -156,7 +157,7 @@ class Run:
             self._case,
             f"{self.top.name}-{self._n_started}",
         )
-        return start(_PROGRAM, *arguments, output=self.top / "printed")
+        return self._ending.enter_context(start(_PROGRAM, *arguments, output=self.top / "printed"))
 
     def _disturb(self, adders: list[Any]) -> None:
         at, what = self.draw.randrange(len(adders)), self.draw.random()
