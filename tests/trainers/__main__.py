@@ -32,8 +32,12 @@ def main() -> None:
         for name, check in checks.items():
             own = folder / name.replace(" ", "_")
             own.mkdir(parents=True)
-            check(own)
-            print(f"✓ {found}: {name}")  # noqa: T201
+            try:
+                check(own)
+            except ModuleNotFoundError as error:
+                print(f"– {found}: {name}: not in this release ({error.name})")  # noqa: T201
+            else:
+                print(f"✓ {found}: {name}")  # noqa: T201
 
 
 if __name__ == "__main__":
