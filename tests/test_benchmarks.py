@@ -39,6 +39,14 @@ EVERY_WORK = {
 }
 
 
+def run_tool(tool, *options):
+    """A tool in a process of its own, which ends well; what it wrote to its streams."""
+    command = [sys.executable, "-m", tool, *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 def rows_of(text):
     rows = [line[2:-2].split(" | ") for line in text.splitlines() if line.startswith("| ")]
     return {row[0]: row for row in rows if row[0] not in {"work", "---"}}
@@ -83,9 +91,7 @@ def test_the_flags_find_what_was_planted_and_nothing_in_good_solutions(tmp_path)
     row = {"question": "2 + 2?", "ground_truth": "2 + 2 = 4\nA: 4", **solutions}
     marked.write_text(json.dumps(row) + "\n", encoding="utf-8")
     options = ["--size", "1", "--human", human, "--marked", marked, "--results", file]
-    command = [sys.executable, "-m", "tests.benchmarks.flags", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    done = run_tool("tests.benchmarks.flags", *options)
 
     measured = rows_of(done.stdout)
     planted = {f"`{name}`" for name in ALL_FLAGS} | {f"`loop`, kind {kind}" for kind in "TKN"}
@@ -152,9 +158,7 @@ def test_an_aim_bounds_the_number_or_its_ratio(aim, number, ratio, verdict):
 def test_scoring_pages_under_a_filter_and_duplicates_are_measured(tmp_path):
     file = tmp_path / "RESULTS.md"
     options = ["--sizes", "300", "--scored", "100", "--repeat", "1", "--keep", str(tmp_path), "--results", str(file)]
-    command = [sys.executable, "-m", "tests.benchmarks.judging", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    run_tool("tests.benchmarks.judging", *options)
     written = file.read_text(encoding="utf-8")
     assert "a Python function of 100 µs" in written
     rows = rows_of(written)
@@ -169,9 +173,7 @@ def test_scoring_pages_under_a_filter_and_duplicates_are_measured(tmp_path):
 def test_recording_is_measured_beside_a_line_of_json(tmp_path):
     file = tmp_path / "RESULTS.md"
     options = ["--rollouts", "65", "--repeat", "1", "--results", str(file)]
-    command = [sys.executable, "-m", "tests.benchmarks.recording", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    run_tool("tests.benchmarks.recording", *options)
     rows = rows_of(file.read_text(encoding="utf-8"))
     for work in ("recorded in batches of 64", "recorded one by one"):
         assert all(float(ratio) > 0 for ratio in rows[work][4:6])
@@ -184,9 +186,8 @@ def test_jobs_over_a_lake_are_measured_in_one_process_and_in_others(tmp_path):
     file = tmp_path / "RESULTS.md"
     # Enough for two pieces: fewer traces are not spread.
     options = ["--sizes", "2500", "--repeat", "1", "--results", str(file)]
-    command = [sys.executable, "-m", "tests.benchmarks.jobs", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True, timeout=600)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = run_tool("tests.benchmarks.jobs", *options)
+    assert done.stderr == ""
     rows = rows_of(file.read_text(encoding="utf-8"))
     store, lake, one, two = (rows[work] for work in rows if work != "scored in")
     assert store[4] == lake[5] == "1"
@@ -198,9 +199,7 @@ def test_jobs_over_a_lake_are_measured_in_one_process_and_in_others(tmp_path):
 def test_the_time_of_a_load_is_told_by_its_stages(tmp_path):
     file = tmp_path / "RESULTS.md"
     options = ["--size", "1000", "--workers", "1", "--results", str(file)]
-    command = [sys.executable, "-m", "tests.benchmarks.load_profile", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    run_tool("tests.benchmarks.load_profile", *options)
     written = file.read_text(encoding="utf-8")
     assert written.count("| **the barest load** |") == 2
     assert all(float(row[1]) > 0 for row in rows_of(written).values() if row[1][:1].isdecimal())

@@ -106,6 +106,10 @@ def expected(local, folder):
     return all_of(local, folder)
 
 
+def spread_over(store, where, client):
+    return rt.spread(store, **({"client": client} if where == "cluster" else {"workers": 2}))
+
+
 def lake_of(local, folder):
     """The same traces in a lake of several files, without scores."""
     lake = rt.connect(f"delta:{folder}")
@@ -124,8 +128,7 @@ def lake_of(local, folder):
 @pytest.mark.usefixtures("cut_small")
 def test_spread_calls_say_what_those_in_one_process_say(where, local, expected, client, folder):
     with lake_of(local, folder / f"{where}") as store:
-        how = {"client": client} if where == "cluster" else {"workers": 2}
-        with rt.spread(store, **how) as spread:
+        with spread_over(store, where, client) as spread:
             found = all_of(spread, folder)
             assert spread.score("answer", progress=False).already_scored == len(rollouts())
         assert found.keys() == expected.keys()
@@ -157,8 +160,7 @@ class Ends:
 @pytest.mark.usefixtures("cut_small")
 def test_a_piece_whose_process_is_killed_is_done_again_and_nothing_twice(where, local, client, folder, tmp_path):
     with lake_of(local, folder / f"killed-{where}") as store:
-        how = {"client": client} if where == "cluster" else {"workers": 2}
-        with rt.spread(store, **how) as spread:
+        with spread_over(store, where, client) as spread:
             report = spread.score(Ends(tmp_path / "ended"), progress=False)
             assert (tmp_path / "ended").exists()
             assert (report.scored, report.already_scored) == (300, 0)

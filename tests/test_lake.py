@@ -54,6 +54,14 @@ def lake(tmp_path: Path) -> rt.TraceStore:
     return rt.connect(f"delta:{tmp_path}/lake")
 
 
+def fill(store: rt.TraceStore, at_once: int) -> None:
+    """Sixty traces, so many in each load, and two scores of each."""
+    for at in range(0, 60, at_once):
+        store.load(rows()[at : at + at_once], progress=False)
+    store.score("answer", progress=False)
+    store.score(lambda trace: len(trace.steps[0].content) > 20, name="long", version="1", progress=False)
+
+
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[rt.TraceStore, rt.TraceStore]:
     """A store, and a lake of many files with the same traces and scores."""
@@ -61,10 +69,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[rt.TraceStore, rt.Tr
     settings = rt.Settings(database=folder / "traces.duckdb", workers=0)
     store, lake = rt.TraceStore(settings=settings), rt.connect(f"delta:{folder}/lake", settings=settings)
     for one in (store, lake):
-        for at in range(0, 60, 10):
-            one.load(rows()[at : at + 10], progress=False)
-        one.score("answer", progress=False)
-        one.score(lambda trace: len(trace.steps[0].content) > 20, name="long", version="1", progress=False)
+        fill(one, 10)
         one.label(rows()[3]["id"], "good", annotator="ann")
         one.label(rows()[3]["id"], "bad", annotator="ann", note="a second look")
     return store, lake

@@ -10,7 +10,7 @@ import pytest
 
 import tunix_rt as rt
 from tests.lake_server import KEY, SECRET, LakeServer
-from tests.test_lake import SAME, rows
+from tests.test_lake import SAME, fill, rows
 
 pytestmark = pytest.mark.slow
 
@@ -37,10 +37,7 @@ def lake() -> rt.TraceStore:
 def test_a_lake_in_object_storage_returns_what_a_store_returns(lake, tmp_path):
     store = rt.TraceStore(tmp_path / "store.duckdb", settings=rt.Settings(workers=0))
     for one in (store, lake):
-        for at in range(0, 60, 12):
-            one.load(rows()[at : at + 12], progress=False)
-        one.score("answer", progress=False)
-        one.score(lambda trace: len(trace.steps[0].content) > 20, name="long", version="1", progress=False)
+        fill(one, 12)
         one.label(rows()[3]["id"], "bad", annotator="ann")
     for call in ("filters", "pages", "scan", "get", "scores", "sql", "groups", "select"):
         assert SAME[call](lake) == SAME[call](store), call

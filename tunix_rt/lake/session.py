@@ -28,7 +28,7 @@ from tunix_rt.lake.waiting import FLUSH_SECONDS, Waiting
 from tunix_rt.settings import Settings
 from tunix_rt.store.engine.access import Spread
 from tunix_rt.store.engine.database import started
-from tunix_rt.store.engine.rows import NewRow, insert, to_table
+from tunix_rt.store.engine.rows import BETWEEN, NewRow, insert, to_table
 from tunix_rt.store.engine.spill import spill_folder
 from tunix_rt.store.engine.statement import interruptible
 from tunix_rt.store.engine.time_index import ROWS_PER_SAMPLE, GivenIndex, TimeIndex
@@ -37,14 +37,13 @@ log = logging.getLogger("tunix_rt")
 _MOST_SPARE_CURSORS = 8
 # The number that all count up who append what others may append, too.
 _ONCE = "tunix_rt.once"
-_BETWEEN = "created_at >= make_timestamptz(?::bigint) and created_at <= make_timestamptz(?::bigint)"
 _NOT_THERE = {
-    TRACES.name: f"select * from added where id::uuid not in (select id from traces where {_BETWEEN})",  # noqa: S608
+    TRACES.name: f"select * from added where id::uuid not in (select id from traces where {BETWEEN})",  # noqa: S608
     # What one person has said twice is told apart by its time.
     SCORES.name: f"""
         select * from added
         where not exists (
-            select 1 from (select * from scores where {_BETWEEN}) as old
+            select 1 from (select * from scores where {BETWEEN}) as old
             where old.trace_id = added.trace_id::uuid and old.scorer = added.scorer
             and old.version = added.version and old.params = added.params
             and old.step is not distinct from added.step and old.sample = added.sample

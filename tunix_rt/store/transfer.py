@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from tunix_rt import render
 from tunix_rt.errors import StoreDamaged
 from tunix_rt.store.engine.access import Access
-from tunix_rt.store.engine.rows import uuids
+from tunix_rt.store.engine.rows import BETWEEN, uuids
 from tunix_rt.store.engine.score_rows import SCORES_LIST
 from tunix_rt.store.filters import Condition, Filters
 from tunix_rt.store.progress_bar import Progress, show_progress
@@ -30,11 +30,10 @@ _ROWS = """
 id, created_at, trace_version, preview, n_steps, n_chars, source, digest, prompt, steps, final_answer,
 meta::varchar as meta
 """
-_BETWEEN = "created_at >= make_timestamptz(?::bigint) and created_at <= make_timestamptz(?::bigint)"
 _THERE = f"""
 select incoming.id, there.digest is distinct from incoming.digest::uuid
 from incoming
-join (select id, digest from traces where {_BETWEEN}) as there on there.id = incoming.id::uuid
+join (select id, digest from traces where {BETWEEN}) as there on there.id = incoming.id::uuid
 """
 _INSERT = f"""
 insert into store.traces
@@ -42,7 +41,7 @@ select
     id::uuid, created_at, trace_version, preview, n_steps, n_chars, source, digest::uuid, prompt, steps, final_answer,
     meta::json
 from incoming
-where id::uuid not in (select id from traces where {_BETWEEN})
+where id::uuid not in (select id from traces where {BETWEEN})
 order by created_at, id::uuid
 """
 # As DuckDB has them in memory: thirty traces of 1 MB took more than its 512 MB.
@@ -121,7 +120,7 @@ def _transfer(source: Access, target: Access, keys: pa.Table, report: TransferRe
     n_new = 0
     if missing:
         sent: list[str] = []
-        bounds = [Condition(_BETWEEN, tuple(span)), Condition("id in (select unnest(?::uuid[]))", (missing,))]
+        bounds = [Condition(BETWEEN, tuple(span)), Condition("id in (select unnest(?::uuid[]))", (missing,))]
         for _, rows in read(source, bounds, _ROWS, Filters(), pace=Pace(), newest_first=False):
             for part in _parts(rows):
                 n_new += _committed(target, partial(_insert, part, span))

@@ -88,6 +88,8 @@ RECORD_FIELDS = (
 
 # A time as microseconds: fetching a TIMESTAMPTZ as it is would need pytz.
 TIME = "epoch_us(created_at)"
+# Between two such times, both included.
+BETWEEN = "created_at >= make_timestamptz(?::bigint) and created_at <= make_timestamptz(?::bigint)"
 # DuckDB gives a thread a batch: a chunk of a load, which fills a row group, is work for two. Batches of 2,048 rows left
 # small row groups behind, one for all was no faster.
 _BATCH_ROWS = 10_240

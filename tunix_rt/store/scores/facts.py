@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tunix_rt.store.engine.access import Access
-from tunix_rt.store.engine.rows import uuids
+from tunix_rt.store.engine.rows import BETWEEN, uuids
 from tunix_rt.store.filters import Condition
 
 _COLUMNS = pa.schema(
@@ -213,6 +213,5 @@ def delete_orphans(cursor: duckdb.DuckDBPyConnection, since: int | None = None, 
     if since is None or until is None:
         cursor.execute(_DELETE.format(bounds="", further=""))
         return
-    between = "created_at >= make_timestamptz(?::bigint) and created_at <= make_timestamptz(?::bigint)"
-    query = _DELETE.format(bounds=f" where {between}", further=f" and {between}")
+    query = _DELETE.format(bounds=f" where {BETWEEN}", further=f" and {BETWEEN}")
     cursor.execute(query, [since, until, since, until])

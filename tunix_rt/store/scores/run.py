@@ -138,7 +138,8 @@ def run(
     with session.cursor() as cursor, filters.query_errors(cursor, session.path):
         index = session.time_index(cursor)
         n_missing = Search(cursor, index, missing).count()
-        report.already_scored = Search(cursor, index, filters).count() - n_missing
+        n_traces = Search(cursor, index, filters).count()
+        report.already_scored = n_traces - n_missing
     # What was used in worker processes is not known here.
     usage = {} if workers else scoring.usage or {}
     used = dict(usage)
@@ -162,6 +163,9 @@ def run(
                 run.save()
             error.add_note(f"stopped after {report.counts}; scoring the same again continues from there")
             raise
+    # Another process may have scored some after they were counted, and before they were read.
+    n_done = report.scored + sum(report.unscorable.values())
+    report.already_scored = max(report.already_scored, n_traces - n_done)
     count_usage()
     report.seconds = time.monotonic() - begun
     return report
