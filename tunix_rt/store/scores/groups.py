@@ -53,6 +53,7 @@ hash(lower(trim(final_answer))) as stated,
 coalesce(trim(final_answer), '') <> '' as answered
 """
 
+# The mean of a group's rewards is taken in their order: sums of doubles differ with the order in which threads meet them.
 # Answers that were judged right are equal, however they are written; the others are equal where their texts are.
 _GROUPED = f"""
 with scored as ({CURRENT_OF_TRACES}),
@@ -86,7 +87,7 @@ voted as (
         policy_key,
         group_key,
         arg_max(struct_pack(example, votes, is_right), (votes, is_right, example)) as first,
-        list(struct_pack(votes := judged_votes, is_right)) filter (judged_votes > 0) as answers
+        list(struct_pack(votes := judged_votes, is_right) order by example) filter (judged_votes > 0) as answers
     from answers
     group by all
 ),
@@ -100,7 +101,7 @@ counted as (
         count(answer_key) as answered,
         count(*) filter (answer_key is null and correct is null) as silent,
         count(reward) as rewards,
-        avg(reward) as reward,
+        list_avg(list(reward order by moment desc, id desc) filter (reward is not null)) as reward,
         max(reward) - min(reward) as reward_spread,
         list(id order by moment desc, id desc) as ids,
         list(correct order by moment desc, id desc) as verdicts
