@@ -53,7 +53,7 @@ hash(lower(trim(final_answer))) as stated,
 coalesce(trim(final_answer), '') <> '' as answered
 """
 
-# The mean of a group's rewards is taken in their order: sums of doubles differ with the order in which threads meet them.
+# The mean of a group's rewards is taken in one order: a sum of doubles differs with the order in which it is made.
 # Answers that were judged right are equal, however they are written; the others are equal where their texts are.
 _GROUPED = f"""
 with scored as ({CURRENT_OF_TRACES}),
