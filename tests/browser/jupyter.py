@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import nbformat
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 
 from tests.jupyter_server import started
 from tests.processes import PATIENCE
@@ -38,6 +38,12 @@ OPEN = """async path => {
     await app.restored;
     await app.commands.execute("docmanager:open", {path, factory: "Notebook"});
 }"""
+# What is open follows it, as when somebody chooses it in the menu.
+CHANGE_THEME = """async theme => {
+    const app = window.jupyterapp;
+    await app.restored;
+    await app.commands.execute("apputils:change-theme", {theme});
+}"""
 CLOSE = "() => [...window.jupyterapp.shell.widgets('main')].forEach(one => one.dispose())"
 START_SECONDS = 60
 FAILURES = Path(__file__).parents[2] / "failures"
@@ -61,8 +67,10 @@ def launched(chromium: str) -> Iterator[Browser]:
 class Jupyter:
     """Lab or Notebook on a running server, with a folder of notebooks, and pages on them."""
 
-    def __init__(self, browser: Browser, app: str, url: str, token: str, folder: Path, idle: list[Page]) -> None:
-        self.app, self.folder = app, folder
+    def __init__(
+        self, browser: BrowserContext, app: str, theme: str, url: str, token: str, folder: Path, idle: list[Page]
+    ) -> None:
+        self.app, self.theme, self.folder = app, theme, folder
         self.url = url
         self._browser, self._token, self._idle = browser, token, idle
 
@@ -84,6 +92,7 @@ class Jupyter:
         page.set_viewport_size({"width": width, "height": height})
         try:
             if page.url.startswith(self.url):
+                self.change_theme(page, self.theme)
                 page.evaluate(OPEN, path)
             else:
                 query = f"token={self._token}" + ("&reset" if self.app == "lab" else "")
@@ -93,7 +102,8 @@ class Jupyter:
             if self.app == "lab":
                 page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
             yield page
-            if self.app == "lab":
+            # A page closed beside another may later show a launcher in front of the next test's notebook.
+            if self.app == "lab" and page.context.pages == [page]:
                 page.evaluate(CLOSE)
                 self._idle.append(page)
                 return
@@ -109,6 +119,14 @@ class Jupyter:
         page.on("pageerror", lambda error: print("page error:", error))  # noqa: T201 - pytest shows it with a failure
         page.on("console", lambda said: said.type == "error" and print("console:", said.text))  # noqa: T201
         return page
+
+    @staticmethod
+    def change_theme(page: Page, theme: str) -> None:
+        """Shows the page, and what is open in it, in the "light" or the "dark" theme, without a load."""
+        name = f"JupyterLab {theme.title()}"
+        page.evaluate(CHANGE_THEME, name)
+        # It is named when its colours are there.
+        page.locator(f"body[data-jp-theme-name='{name}']").wait_for(state="attached")
 
     @staticmethod
     def run_all(page: Page) -> None:
@@ -127,19 +145,19 @@ def keep_failure(page: Page) -> None:
 class Server:
     """A running server of Lab and Notebook, whose notebooks lie in the folder `home / "notebooks"`."""
 
-    def __init__(self, browser: Browser, home: Path, url: str, token: str) -> None:
+    def __init__(self, browser: BrowserContext, home: Path, url: str, token: str) -> None:
         self._browser, self._home, self._url, self._token = browser, home, url, token
-        # Pages of JupyterLab without a notebook, by their theme.
-        self._idle: dict[str, list[Page]] = {"light": [], "dark": []}
+        # Pages of JupyterLab without a notebook.
+        self._idle: list[Page] = []
 
     @contextmanager
     def opened(self, app: str = "lab", theme: str = "light") -> Iterator[Jupyter]:
         """ "lab" or "notebook", "light" or "dark", with a folder of its own; its kernels end with it."""
-        # It is read anew for each page.
+        # A page that is loaded reads it.
         self._set("apputils-extension/themes", theme=f"JupyterLab {theme.title()}")
         folder = Path(tempfile.mkdtemp(prefix="test-", dir=self._home / "notebooks"))
-        idle = self._idle[theme] if app == "lab" else []
-        yield Jupyter(self._browser, app, self._url, self._token, folder, idle)
+        idle = self._idle if app == "lab" else []
+        yield Jupyter(self._browser, app, theme, self._url, self._token, folder, idle)
         headers = {"Authorization": f"token {self._token}"}
         with httpx.Client(base_url=f"{self._url}/api", headers=headers, trust_env=False, timeout=PATIENCE) as client:
             for session in client.get("sessions").raise_for_status().json():
@@ -164,8 +182,12 @@ def running(browser: Browser, home: Path) -> Iterator[Server]:
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TUNIX_RT_")}
     exposed = [f"--{app}.expose_app_in_browser=True" for app in ("LabApp", "JupyterNotebookApp")]
-    with started(home, "jupyterlab", *exposed, folder=folder, environment=inherited | own) as server:
-        both = Server(browser, home, server.url, server.token)
+    with (
+        started(home, "jupyterlab", *exposed, folder=folder, environment=inherited | own) as server,
+        # One for all pages: they share what was fetched and compiled.
+        browser.new_context() as context,
+    ):
+        both = Server(context, home, server.url, server.token)
         both._set("apputils-extension/notification", fetchNews="false", checkForUpdates=False)
         # All cells are drawn, also those out of sight.
         both._set("notebook-extension/tracker", windowingMode="none")

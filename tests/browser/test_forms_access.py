@@ -67,9 +67,8 @@ def path(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_reports_nothing_in_any_form_and_theme(start_jupyter, path, theme, picture):
-    jupyter = start_jupyter("lab", theme)
+def test_axe_reports_nothing_in_any_form_and_theme(start_jupyter, path, picture):
+    jupyter = start_jupyter()
     jupyter.write("look.ipynb", *(cell.format(path=path) for cell in CELLS))
     with jupyter.open("look.ipynb", width=1300, height=1400) as page:
         jupyter.run_all(page)
@@ -103,9 +102,11 @@ def test_axe_reports_nothing_in_any_form_and_theme(start_jupyter, path, theme, p
         page.get_by_role("textbox", name="A trace as JSON").last.fill('{"prompt": ""}')
         expect(page.locator(".trt-problems li").first).to_be_visible()
         page.evaluate("() => document.querySelectorAll('details').forEach((one) => (one.open = true))")
-        picture(page, f"access-{theme}")
         page.add_script_tag(content=AXE.read_text(encoding="utf-8"))
-        assert "\n".join(page.evaluate(LOOK)) == ""
-        edge, ring = page.evaluate(EDGES)
-        assert edge >= 3
-        assert ring >= 3
+        for theme in ("light", "dark"):
+            jupyter.change_theme(page, theme)
+            picture(page, f"access-{theme}")
+            assert "\n".join(page.evaluate(LOOK)) == "", theme
+            edge, ring = page.evaluate(EDGES)
+            assert edge >= 3, theme
+            assert ring >= 3, theme

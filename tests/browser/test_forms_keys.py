@@ -1,5 +1,7 @@
 """The forms by keyboard alone, for screen readers, and in every theme and width."""
 
+import itertools
+
 import pytest
 from playwright.sync_api import expect
 
@@ -146,15 +148,19 @@ def test_what_a_screen_reader_is_told(start_jupyter, path):
 """)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_fits_in_every_width_and_theme(start_jupyter, path, picture, theme):
+def test_it_fits_in_every_width_and_theme(start_jupyter, path, picture):
     rt.TraceStore(path).load(rt.examples.folder())
-    jupyter = start_jupyter("lab", theme)
+    jupyter = start_jupyter()
     jupyter.write("look.ipynb", APP.format(path=path))
-    for width in (700, 1200, 1600):
-        with jupyter.open("look.ipynb", width=width) as page:
-            jupyter.run_all(page)
+    with jupyter.open("look.ipynb") as page:
+        for theme, width in itertools.product(("light", "dark"), (700, 1200, 1600)):
+            jupyter.change_theme(page, theme)
+            page.set_viewport_size({"width": width, "height": 1000})
+            # The form is made anew in each.
+            page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
             app = page.locator(".trt-app")
+            expect(app).to_have_count(0)
+            jupyter.run_all(page)
             expect(app.get_by_text("1–17 of 17")).to_be_visible(timeout=60_000)
             before = app.bounding_box()
             app.get_by_role("row", name="Three boxes").click()

@@ -35,9 +35,8 @@ KEPT = """() => [...document.querySelectorAll(".trt-tex, .trt-prose, .trt-md")].
     style => [style.contain.includes("paint"), style.overflowX, style.overflowY].join())"""
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_mathematics_is_set_whole_in_its_own_box(start_jupyter, picture, theme):
-    jupyter = start_jupyter("lab", theme)
+def test_mathematics_is_set_whole_in_its_own_box(start_jupyter, picture):
+    jupyter = start_jupyter()
     jupyter.write("mathematics.ipynb", CELL.format(formulas=SET + LEFT))
     with jupyter.open("mathematics.ipynb") as page:
         jupyter.run_all(page)
@@ -48,6 +47,8 @@ def test_mathematics_is_set_whole_in_its_own_box(start_jupyter, picture, theme):
         assert page.locator(".trt mjx-merror").count() == 0
         for tex in LEFT:
             assert page.get_by_text(rf"before \( {tex} \) after").count() == 2
-        assert page.evaluate(OUTSIDE) == []
-        assert set(page.evaluate(KEPT)) == {"true,auto,hidden"}
-        picture(page, f"mathematics-{theme}")
+        for theme in ("light", "dark"):
+            jupyter.change_theme(page, theme)
+            assert page.evaluate(OUTSIDE) == [], theme
+            assert set(page.evaluate(KEPT)) == {"true,auto,hidden"}, theme
+            picture(page, f"mathematics-{theme}")
