@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -127,6 +128,30 @@ def test_a_single_trace_that_is_too_large_is_reported(built, tmp_path):
     assert not (tmp_path / "out").exists()
     report = large.verify()
     assert (report.n_traces, report.ok) == (0, False)
+
+
+def test_a_scan_leaves_little_of_the_file_in_memory_and_disturbs_nobody(same_filled, monkeypatch):
+    session, monkey = same_filled._session, monkeypatch.setattr
+    session.close_file()
+    in_memory = "select memory_usage_bytes from duckdb_memory() where tag = 'BASE_TABLE'"
+
+    def left():
+        return session._files.database._running().execute(in_memory).fetchall()[0][0]
+
+    expected = list(same_filled.scan())
+    assert left() > 0
+    monkey("tunix_rt.store.engine.database._MOST_CACHED_BYTES", 0)
+    monkey("tunix_rt.store.query.scan._PIECE_BYTES", 100)
+    assert pa.Table.from_batches(same_filled.scan()) == pa.Table.from_batches(expected)
+    assert left() == 0
+    # A block that keeps the file, and a thread at work in it, keep it between the pieces as well.
+    with same_filled.hold():
+        list(same_filled.scan())
+        assert left() > 0
+    with session.cursor() as cursor:
+        cursor.execute("create temp table mine as select 1 as n")
+        assert len(list(same_filled.records())) == cursor.execute("select count(*) from traces").fetchall()[0][0]
+        assert cursor.execute("from mine").fetchall() == [(1,)]
 
 
 def test_verify_counts_problems_and_keeps_the_first(filled, monkeypatch):

@@ -220,6 +220,9 @@ class LakeSession:
             self._index = version, GivenIndex(samples, self.traces.n_rows)
         return self._index[1]
 
+    def drop_cache(self) -> None:
+        """Does nothing: there is no attached file."""
+
     @property
     def has_added(self) -> bool:
         """Whether traces were added here since it was opened or closed: they may wait."""
