@@ -5,10 +5,9 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import lt
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from uuid import UUID
 
-import duckdb
 import pyarrow as pa
 from pydantic_core import to_json
 
@@ -16,6 +15,10 @@ from tunix_rt.errors import Problem, TraceInvalid, TraceTooLarge
 from tunix_rt.formats import TraceFields
 from tunix_rt.model import PREVIEW_CHARS, Trace, TraceRecord, TraceSummary
 from tunix_rt.render.characters import one_line
+
+if TYPE_CHECKING:
+    # A worker that reads rows needs no DuckDB.
+    import duckdb
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -203,7 +206,7 @@ def _text(values: Sequence[bytes | None]) -> pa.Array:
     return pa.array(values, pa.binary()).view(pa.string())
 
 
-def insert(cursor: duckdb.DuckDBPyConnection, incoming: pa.Table) -> None:
+def insert(cursor: "duckdb.DuckDBPyConnection", incoming: pa.Table) -> None:
     """Stores what `to_table` or `columns` made, in the order of time."""
     times = incoming["created_at"].cast(pa.int64()).to_pylist()
     batches = incoming.to_batches(max_chunksize=_BATCH_ROWS)
