@@ -15,6 +15,7 @@ from types import ModuleType
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(
     ["pandas", "tunix_rt.cli", "tunix_rt.store.store", "tunix_rt.store.ingest.load", "tests.processes"]
+    + ["jupyter_server.serverapp"]
 )
 
 # So long a test waits for a process before it fails; nothing here takes a tenth of it on a machine at rest.

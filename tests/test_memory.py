@@ -18,12 +18,12 @@ from tunix_rt.store.ingest import dedup
 from tunix_rt.store.upkeep import compact as compacting
 from tunix_rt.store.upkeep import verify as verifying
 
-N = 48
+N = 24
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """A store of 48 traces with 160 KB of numbers each in meta."""
+    """A store of 24 traces with 160 KB of numbers each in meta."""
     store = rt.TraceStore(tmp_path_factory.mktemp("built") / "large.duckdb")
     numbers = random.Random(0)
     store.add_many(
@@ -48,7 +48,7 @@ def limited(path, megabytes):
 @pytest.fixture
 def large(built, tmp_path):
     """A copy of it, for which DuckDB has too little memory: enough for some of the traces, not for all."""
-    store = limited(shutil.copy(built, tmp_path / "large.duckdb"), 20)
+    store = limited(shutil.copy(built, tmp_path / "large.duckdb"), 14)
     with pytest.raises(rt.MemoryLimitReached), store._session.cursor() as cursor:
         cursor.sql(f"select {TRACE_JSON} from traces order by created_at desc, id").fetchall()
     return store
@@ -120,8 +120,8 @@ def test_a_filter_by_many_keys_of_meta_takes_no_more_memory_than_one(large):
 
 @pytest.mark.slow
 def test_a_single_trace_that_is_too_large_is_reported(built, tmp_path):
-    large = limited(shutil.copy(built, tmp_path / "large.duckdb"), 12)
-    told = r"needs more than the 12 MB of memory .* Increase memory_limit \(TUNIX_RT_MEMORY_LIMIT\)"
+    large = limited(shutil.copy(built, tmp_path / "large.duckdb"), 5)
+    told = r"needs more than the 5 MB of memory .* Increase memory_limit \(TUNIX_RT_MEMORY_LIMIT\)"
     for work in (lambda: list(large.scan()), lambda: large.export(tmp_path / "out")):
         with pytest.raises(rt.MemoryLimitReached, match=told):
             work()
