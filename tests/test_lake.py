@@ -1,9 +1,7 @@
 """A lake beside a store: the same calls, the same results, over a folder of Delta tables."""
 
-import os
 import pickle
 import shutil
-import subprocess
 import sys
 import weakref
 from datetime import UTC, datetime, timedelta
@@ -288,27 +286,6 @@ def test_compact_merges_the_files_of_a_day_in_order_while_others_append(lake):
     # What another has replaced is not replaced again.
     assert not table.replace(gone, [], changes_data=False)
     assert lake.count() == 0
-
-
-@pytest.mark.slow
-def test_processes_append_while_one_compacts_and_one_pages(lake, tmp_path):
-    code = (
-        "import sys, tunix_rt as rt\n"
-        f"lake = rt.connect('delta:{tmp_path}/lake')\n"
-        "for at in range(3): lake.load([{'prompt': f'{sys.argv[1]} {at} {n}', 'steps': ['s'], 'final_answer': 'x'}"
-        " for n in range(100)], progress=False)\n"
-    )
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    writers = [subprocess.Popen([sys.executable, "-c", code, str(n)], env=env) for n in range(3)]
-    seen = 0
-    while any(writer.poll() is None for writer in writers):
-        lake.compact(progress=False)
-        page = lake.page(limit=100)
-        assert len({record.id for record in page}) == len(page)
-        assert seen <= (seen := lake.count())
-    assert [writer.returncode for writer in writers] == [0] * 3
-    lake.compact(progress=False)
-    assert lake.count() == lake.sql("select count(distinct prompt) from traces").rows[0][0] == 900
 
 
 def test_clocks_that_differ_change_neither_order_nor_bounds(lake):
