@@ -184,7 +184,8 @@ class LakeTable:
         """Deletes the files that no version of the last seven days names; returns their paths."""
         with self._lock, self.location.explained():
             self._table.update_incremental()
-            return list(self._table.vacuum(dry_run=False))
+            # In full: also those of writers that were killed before their commit, when they are as old.
+            return list(self._table.vacuum(dry_run=False, full=True))
 
     def checkpoint(self) -> None:
         """Writes the state of the table in one file, from which it opens fast."""
