@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tunix_rt as rt
-from tests.processes import ended, start
+from tests.processes import ended, start, told_by
 from tests.test_kill import each_once, kill_soon
 from tunix_rt.lake.kinds import TRACES
 from tunix_rt.lake.location import LakeLocation
@@ -57,6 +57,47 @@ if sys.argv[2] != "loaded":
 kind = Waiting if sys.argv[3] == "forget" else LakeTable
 setattr(kind, sys.argv[3], lambda *_, **__: os.kill(os.getpid(), 9))
 lake.load(rows, progress=False)
+"""
+
+FORK = """
+import multiprocessing, os, sys, threading, tunix_rt as rt
+lake = rt.connect(sys.argv[1])
+def add(name, n=20):
+    for k in range(n):
+        lake.add({"prompt": f"{name} {k}", "steps": ["s"], "final_answer": "x"})
+def of_child(name):
+    add(name)
+    for work in (lake.count, lake.page, lake.flush, lambda: lake.delete(where="true"), lambda: rt.connect(sys.argv[1])):
+        try:
+            work()
+        except rt.StoreUnusable as error:
+            assert "forked from one that used a lake" in str(error)
+        else:
+            raise AssertionError("a child cannot use Delta")
+    if name == "child 0":
+        below = os.fork()
+        if below == 0:
+            add("below")
+            sys.exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(below, 0)[1]) == 0
+    lake.close()
+add("parent before")
+assert lake.count(where="length(prompt) > (select 1 from traces limit 1)") == 20
+thread = threading.Thread(target=lambda: [add(f"thread {n}") or lake.count() for n in range(3)])
+thread.start()
+children = []
+for number in range(3):
+    children.append(os.fork())
+    if not children[-1]:
+        of_child(f"child {number}")
+        sys.exit(0)
+    add(f"parent {number}")
+thread.join()
+print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children], flush=True)
+worker = multiprocessing.get_context("fork").Process(target=add, args=("worker",))
+worker.start()
+worker.join()
+print(worker.exitcode, lake.count(), lake.info().waiting)
 """
 
 
@@ -152,3 +193,18 @@ def test_a_writer_is_killed_between_data_and_commit_and_between_commit_and_journ
             os.utime(file, (a_week_ago, a_week_ago))
         assert lake.compact(progress=False).removed == len(left)
         assert lake.count() == 101
+
+
+@pytest.mark.slow
+def test_a_parent_and_its_forked_children_add_to_a_lake_and_only_the_parent_reads(address):
+    lines = told_by(FORK, address)
+    names = [
+        "parent before",
+        "below",
+        "worker",
+        *(f"{of} {n}" for of in ("parent", "child", "thread") for n in range(3)),
+    ]
+    assert lines == ["[0, 0, 0]", f"0 {20 * len(names)} 0"]
+    with rt.connect(address) as lake:
+        prompts = lake.sql("select prompt from traces").arrow()["prompt"].to_pylist()
+        assert Counter(prompts) == Counter(f"{name} {k}" for name in names for k in range(20))

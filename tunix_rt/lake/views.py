@@ -40,20 +40,20 @@ class Planner:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: duckdb.DuckDBPyConnection | None = None
+        self.running: duckdb.DuckDBPyConnection | None = None
 
     def ranges(self, query: str, values: Any, given: dict[str, Any]) -> Any:
         """From when to when the statement needs the rows of each table; `given` are Arrow tables that it names."""
         with self._lock:
-            if self._running is None:
-                self._running = planning()
+            if self.running is None:
+                self.running = planning()
             for name, table in given.items():
-                self._running.register(name, table)
+                self.running.register(name, table)
             try:
-                return ranges(self._running, query, values)
+                return ranges(self.running, query, values)
             finally:
                 for name in given:
-                    self._running.unregister(name)
+                    self.running.unregister(name)
 
 
 class LakeCursor:
