@@ -156,6 +156,19 @@ def test_a_page_reads_only_the_files_of_its_time(both, monkeypatch):
     assert max(asked) <= 2 < len(lake._lake.traces.files())
 
 
+def test_one_trace_is_read_from_its_file_alone(both, monkeypatch):
+    lake = both[1]
+    asked = []
+    paths = LakeTable.paths
+    monkeypatch.setattr(LakeTable, "paths", lambda self, files: asked.append(len(list(files))) or paths(self, files))
+    # Its id says another time: the ids of all files are looked at, by what the files say of them.
+    assert lake.get(rows()[33]["id"]).payload.prompt == rows()[33]["prompt"]
+    assert asked[-1] <= 2 < max(asked) == len(lake._lake.traces.files())
+    of_ids = "select bloom_filter_offset from parquet_metadata(?) where path_in_schema = 'id'"
+    first = paths(lake._lake.traces, lake._lake.traces.files()[:1])[0]
+    assert lake.sql(of_ids, first).rows[0][0] > 0
+
+
 def test_adds_wait_in_a_journal_on_disk_and_every_read_of_this_process_sees_them(lake, tmp_path):
     records = lake.add_many([{"prompt": f"p{at}", "steps": ["s"], "final_answer": "x"} for at in range(20)])
     assert lake._lake.waiting.n_rows == 20
@@ -217,6 +230,8 @@ def test_writers_that_meet_try_again_and_a_reply_that_was_lost_is_noticed(lake, 
         assert table.append(batch, app="a", number=1)
     assert len(tries) == 1
     assert lake.count() == 6
+    with pytest.raises(rt.IdAmbiguous, match="2 ids"):
+        lake.get(rows()[0]["id"])
 
     def refused(*_, **__):
         raise CommitFailedError("Concurrent transaction failed")
