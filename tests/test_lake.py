@@ -1,5 +1,7 @@
 """A lake beside a store: the same calls, the same results, over a folder of Delta tables."""
 
+import errno
+import os
 import pickle
 import shutil
 import sys
@@ -14,6 +16,7 @@ from deltalake.exceptions import CommitFailedError
 
 import tunix_rt as rt
 from tunix_rt.lake import lake as lake_module
+from tunix_rt.lake import location as location_module
 from tunix_rt.lake import rewriting as rewriting_module
 from tunix_rt.lake import session as session_module
 from tunix_rt.lake import table as table_module
@@ -21,6 +24,7 @@ from tunix_rt.lake import waiting as waiting_module
 from tunix_rt.lake.kinds import TRACES
 from tunix_rt.lake.location import LakeLocation, scrubbed
 from tunix_rt.lake.table import LakeTable
+from tunix_rt.store.engine import forks
 
 MORNING = datetime(2026, 1, 31, 9, tzinfo=UTC)
 HOSTILE = "'; drop table traces; -- <script> created_at >= '2026-01-01 00:00:00+00'::TIMESTAMP WITH TIME ZONE"
@@ -451,6 +455,46 @@ def test_what_others_replace_meanwhile_is_looked_at_again_and_large_files_are_le
         lake.delete(rows()[2]["id"])
     monkeypatch.setattr(rewriting_module, "_MERGED_BYTES", 1)
     assert lake.compact(progress=False).moved == 0
+
+
+def test_a_forked_child_adds_and_is_refused_the_rest_and_its_parent_goes_on(lake, monkeypatch):
+    assert lake.count() == 0
+    before = rt.connect(f"delta:{lake.path}", as_of=0)
+    lake.add({"prompt": "before", "steps": ["s"], "final_answer": "x"})
+    forks._before()
+    assert not lake._lake.waiting._journal.file.is_open
+    forks._after_in_parent()
+    assert lake.count() == 1
+    # As in the child; tests/test_lake_processes.py has real ones.
+    forks._before()
+    forks._after_in_child()
+    with monkeypatch.context() as patched:
+        patched.setattr(location_module, "_process", 0)
+        lake.add({"prompt": "child", "steps": ["s"], "final_answer": "x"})
+        for work in (
+            lake.count,
+            before.count,
+            lambda: lake.load(rows(1), progress=False),
+            lambda: rt.connect("s3://bucket/traces"),
+        ):
+            with pytest.raises(rt.StoreUnusable, match="forked from one that used a lake"):
+                work()
+        session_module._flush_quietly(weakref.ref(lake._lake))
+        lake.close()
+    assert [record.preview for record in lake.page()] == ["child", "before"]
+
+
+def test_a_file_that_does_not_fit_is_not_left_in_part(lake, monkeypatch):
+    lake.load(rows(1), progress=False)
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(rt.StoreFull, match="the storage is full"):
+        patched.setattr(os, "fsync", full)
+        lake.load(rows(3)[1:], progress=False)
+    assert len(list(Path(lake._lake.traces.uri).rglob("*.parquet"))) == 1
+    assert lake.load(rows(3), progress=False).added == 2
 
 
 def test_sql_that_cannot_be_planned_says_what_a_store_says(both):
