@@ -4,7 +4,6 @@ import json
 import os
 import secrets
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -12,8 +11,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.processes import PATIENCE
+from tests.processes import PATIENCE, python
 
+# Jupyter's own imports take two seconds, so that servers are forked like other processes; in sessions of their own,
+# where a kernel's interrupt does not reach the tests.
+_SERVER = """
+import os, runpy, sys, warnings
+os.setsid()
+warnings.resetwarnings()
+warnings.simplefilter("ignore")
+if any(name.startswith("COVERAGE_PROCESS_") for name in os.environ):
+    import coverage
+    coverage.process_startup()
+_, module, *arguments = sys.argv
+sys.argv = [module, *arguments]
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
 # A server at rest ends in two seconds.
 _ENDING_SECONDS = 30
 
@@ -39,19 +52,13 @@ def started(
     }
     token = secrets.token_hex(16)
     # Port 0: one that was looked for before may be another's when the server comes to take it.
-    command = [sys.executable, "-m", module, "--no-browser", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"]
-    command += [f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={token}", *options]
+    arguments = ["--no-browser", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"]
+    arguments += [f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={token}", *options]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command.append("--allow-root")
+        arguments.append("--allow-root")
+    around = {name: str(value) for name, value in {**environment, **own}.items()}
     with (home / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            env={name: str(value) for name, value in {**environment, **own}.items()},
-            cwd=folder,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = python(_SERVER, module, *arguments, env=around, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
     try:
         yield Running(process, _address(process, home), token)
     finally:

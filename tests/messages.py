@@ -52,11 +52,11 @@ def messages() -> list[Message]:
 
 
 def _errors(trees) -> set[str]:
-    """The classes that derive from TunixRTError, wherever they stand."""
+    """The classes that derive from TunixRTError."""
     bases = {
         node.name: {base.id for base in node.bases if isinstance(base, ast.Name)}
         for tree in trees
-        for node in ast.walk(tree)
+        for node in tree.body
         if isinstance(node, ast.ClassDef)
     }
     found = {"TunixRTError"}
@@ -70,19 +70,19 @@ class _File:
 
     def __init__(self, path: Path, tree: ast.Module, errors: set[str]) -> None:
         self._path = path
-        self._tree = tree
         self._errors = errors
-        self._functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        self._nodes = [*ast.walk(tree)]
+        self._functions = {node.name: node for node in self._nodes if isinstance(node, ast.FunctionDef)}
         self._values: dict[str, list[ast.expr]] = {}
-        for node in ast.walk(tree):
+        for node in self._nodes:
             if isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
                 for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                     if isinstance(target, ast.Name):
                         self._values.setdefault(target.id, []).append(node.value)
 
     def messages(self) -> Iterator[Message]:
-        raised = {id(node.exc) for node in ast.walk(self._tree) if isinstance(node, ast.Raise)}
-        for node in ast.walk(self._tree):
+        raised = {id(node.exc) for node in self._nodes if isinstance(node, ast.Raise)}
+        for node in self._nodes:
             if isinstance(node, ast.Call):
                 name = getattr(node.func, "id", getattr(node.func, "attr", ""))
                 speaks = name in self._errors or name in _PLACES or (id(node) in raised and name not in _PROTOCOLS)

@@ -14,7 +14,15 @@ from types import ModuleType
 # The package's own imports take a second; a process that has them already starts in a hundredth of that.
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(
-    ["pandas", "tunix_rt.cli", "tunix_rt.store.store", "tunix_rt.store.ingest.load", "tests.processes"]
+    [
+        "jupyter_server.serverapp",
+        "pandas",
+        "tunix_rt.cli",
+        "tunix_rt.lake.lake",
+        "tunix_rt.store.store",
+        "tunix_rt.store.ingest.load",
+        "tests.processes",
+    ]
 )
 
 # So long a test waits for a process before it fails; nothing here takes a tenth of it on a machine at rest.

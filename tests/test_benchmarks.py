@@ -196,6 +196,21 @@ def test_jobs_over_a_lake_are_measured_in_one_process_and_in_others(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_lake_is_measured_as_it_grows(tmp_path):
+    file = tmp_path / "RESULTS.md"
+    options = ["--growth", "--sizes", "10000,20000", "--repeat", "1", "--folder", str(tmp_path), "--results", str(file)]
+    done = run_tool("tests.benchmarks.lake", *options)
+    assert done.stderr == ""
+    written = file.read_text(encoding="utf-8")
+    assert "### 10,000 traces" in written
+    rows = rows_of(written.partition("### 20,000 traces")[2])
+    assert rows["files after compacting"][2] == "1"
+    assert int(rows["commits"][2]) >= 3
+    assert all(float(row[2].replace(",", "")) >= 0 for work, row in rows.items() if work != "what")
+    assert {"the log", "one trace by an id without", "a text that none has, in all"} < rows.keys()
+
+
+@pytest.mark.slow
 def test_the_time_of_a_load_is_told_by_its_stages(tmp_path):
     file = tmp_path / "RESULTS.md"
     options = ["--size", "1000", "--workers", "1", "--results", str(file)]

@@ -56,6 +56,24 @@ def test_on_a_terminal_it_asks(store):
     os.close(near)
 
 
+@pytest.mark.slow
+def test_traces_go_to_a_lake_and_come_back_also_as_it_was(store, monkeypatch):
+    store.label(store.latest(), "good", annotator="ada")
+    assert rows(call("publish", "delta:lake", "--source", "a", "--json", "--quiet"))[0]["new"] == 2
+    with rt.connect("delta:lake") as lake:
+        before = lake.info().version
+    report = rows(call("publish", "delta:lake", "--json", "--quiet"))[0]
+    assert (report["new"], report["already_there"], report["scores"]) == (2, 2, 1)
+    monkeypatch.setenv("TUNIX_RT_DATABASE", "other")
+    for new, words in ((2, ("--as-of", before)), (0, ("--as-of", before)), (2, ("--as-of", "2099-01-01")), (0, ())):
+        found = rows(call("pull", "delta:lake", *words, "--json", "--quiet"))
+        assert found[0]["new"] == new, words
+    assert rt.TraceStore("other").count() == 4
+    assert "only a lake has older versions" in said("pull", store.path, "--as-of", "1", status=2)
+    for wrong, words in (("99", "the versions are 0 to"), ("soon", "must be a time such as"), ("", "must be a time")):
+        assert words in said("pull", "delta:lake", "--as-of", wrong, status=2)
+
+
 def test_a_label_is_given_to_a_trace_or_a_step_and_taken_back(store):
     newest = store.latest()
     assert call("label", "latest", "good", "--annotator", "ada") == f"{newest.id}: good, by ada\n"

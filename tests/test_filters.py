@@ -262,6 +262,7 @@ def test_filters_that_are_none_are_not_asked(same_full):
         ({"meta": 7}, "meta=7: must be names with what their values must be: reward<1, model!=toy-1b"),
         ({"meta": ""}, 'meta: "" is no key; write what the values of keys must be: reward<1'),
         ({"meta": '{"a": 1'}, "is not valid JSON"),
+        ({"meta": '{"a": "\ud800"}'}, "is not valid JSON"),
         ({"meta": {"a": rt.lt(None)}}, "meta: a<null: only numbers and texts have an order"),
         ({"meta": "a<[1]"}, "meta: a<[1]: only numbers and texts have an order"),
         ({"meta": ["a<1, b<2"]}, "give each term as an option of its own"),

@@ -172,7 +172,9 @@ def all_of(path):
     return Counter(record.payload.prompt for record in rt.TraceStore(path).records())
 
 
-@pytest.mark.parametrize("opened", ["add_and_read('before')", "store.add(trace('before', 0))", ""])
+@pytest.mark.parametrize(
+    "opened", ["add_and_read('before'); store.count(where='1 = 1')", "store.add(trace('before', 0))", ""]
+)
 def test_a_parent_and_its_forked_children_add_and_read(tmp_path, opened):
     path = tmp_path / "runs.duckdb"
     assert told_by(f"{BEGIN}\n{opened}\n{FORK}", path) == ["[0, 0, 0]"]

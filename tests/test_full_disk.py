@@ -17,7 +17,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path = sys.argv[1]
 def fill():
     sizes = [os.path.getsize(name) for name in (path, path + ".wal") if os.path.exists(name)]
-    resource.setrlimit(resource.RLIMIT_FSIZE, (max(sizes) + 150_000, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max(sizes, default=0) + 150_000, resource.RLIM_INFINITY))
 def make_room():
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 """
@@ -113,6 +113,46 @@ print(report.added == 301 - before, report.already_stored == before - 1, store.c
 print(len({record.payload.prompt for record in store.records()}))
 """
 
+# The lake is on the full disk, its journal elsewhere; what waits is not committed by the clock.
+LAKE = """
+from pathlib import Path
+from tunix_rt.lake import session
+session.FLUSH_SECONDS = 600
+lake = rt.connect(f"delta:{path}", settings=rt.Settings(database=sys.argv[2]))
+added = [lake.add(trace(0)).id]
+lake.count()
+added += [record.id for record in lake.add_many(trace(n) for n in range(100))]
+fill()
+refused(lake.count)
+refused(lambda: lake.load([trace(n).model_dump() for n in range(100)], progress=False))
+print(len(list(Path(path).rglob("*.parquet"))))
+make_room()
+print(lake.count() == len(added))
+added.append(lake.add(trace(-1)).id)
+print(sorted(record.id for record in lake.records()) == sorted(added))
+"""
+
+# The other way round.
+JOURNAL_OF_A_LAKE = """
+from tunix_rt.lake import session
+session.FLUSH_SECONDS = 600
+lake = rt.connect(f"delta:{sys.argv[2]}", settings=rt.Settings(database=path))
+added = [lake.add(trace(0)).id]
+lake.count()
+def add():
+    for n in range(1, 1_000):
+        added.append(lake.add(trace(n)).id)
+fill()
+refused(add)
+try:
+    lake.count()
+except rt.StoreFull:
+    print("committed, and not yet forgotten")
+make_room()
+added.append(lake.add(trace(-1)).id)
+print(len(added) > 5, sorted(record.id for record in lake.records()) == sorted(added))
+"""
+
 
 def _can_mount(folder):
     mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", folder]
@@ -171,3 +211,22 @@ def test_a_disk_fills_up_during_a_load(full, tmp_path):
     assert said == f"{path}: the disk is full"
     assert note.endswith("rejected; loading the same again adds only the missing traces")
     assert told[1:] == ["1", "True True 301", "301"]
+
+
+def test_a_disk_fills_up_beneath_a_lake(full, tmp_path):
+    begin, folder = full
+    lake = folder / "lake"
+    told = told_by(begin + LAKE, lake, tmp_path / "elsewhere" / "default.duckdb")
+    assert [line.partition("|")[0] for line in told[:2]] == [f"delta:{lake}: the storage is full"] * 2
+    # Nothing is left of the files that did not fit.
+    assert told[2:] == ["1", "True", "True"]
+    assert rt.connect(f"delta:{lake}").count() == 102
+
+
+def test_a_disk_fills_up_beneath_the_journal_of_a_lake(full, tmp_path):
+    begin, folder = full
+    said, *more = told_by(begin + JOURNAL_OF_A_LAKE, folder / "default.duckdb", tmp_path / "lake")
+    assert said.startswith(f"{folder / 'lakes'}/")
+    assert said.endswith(".journal: the disk is full")
+    assert more[-1] == "True True"
+    assert len(more) <= 2

@@ -1,9 +1,9 @@
 """A lake beside a store: the same calls, the same results, over a folder of Delta tables."""
 
+import errno
 import os
 import pickle
 import shutil
-import subprocess
 import sys
 import weakref
 from datetime import UTC, datetime, timedelta
@@ -16,6 +16,7 @@ from deltalake.exceptions import CommitFailedError
 
 import tunix_rt as rt
 from tunix_rt.lake import lake as lake_module
+from tunix_rt.lake import location as location_module
 from tunix_rt.lake import rewriting as rewriting_module
 from tunix_rt.lake import session as session_module
 from tunix_rt.lake import table as table_module
@@ -23,6 +24,7 @@ from tunix_rt.lake import waiting as waiting_module
 from tunix_rt.lake.kinds import TRACES
 from tunix_rt.lake.location import LakeLocation, scrubbed
 from tunix_rt.lake.table import LakeTable
+from tunix_rt.store.engine import forks
 
 MORNING = datetime(2026, 1, 31, 9, tzinfo=UTC)
 HOSTILE = "'; drop table traces; -- <script> created_at >= '2026-01-01 00:00:00+00'::TIMESTAMP WITH TIME ZONE"
@@ -158,6 +160,19 @@ def test_a_page_reads_only_the_files_of_its_time(both, monkeypatch):
     assert max(asked) <= 2 < len(lake._lake.traces.files())
 
 
+def test_one_trace_is_read_from_its_file_alone(both, monkeypatch):
+    lake = both[1]
+    asked = []
+    paths = LakeTable.paths
+    monkeypatch.setattr(LakeTable, "paths", lambda self, files: asked.append(len(list(files))) or paths(self, files))
+    # Its id says another time: the ids of all files are looked at, by what the files say of them.
+    assert lake.get(rows()[33]["id"]).payload.prompt == rows()[33]["prompt"]
+    assert asked[-1] <= 2 < max(asked) == len(lake._lake.traces.files())
+    of_ids = "select bloom_filter_offset from parquet_metadata(?) where path_in_schema = 'id'"
+    first = paths(lake._lake.traces, lake._lake.traces.files()[:1])[0]
+    assert lake.sql(of_ids, first).rows[0][0] > 0
+
+
 def test_adds_wait_in_a_journal_on_disk_and_every_read_of_this_process_sees_them(lake, tmp_path):
     records = lake.add_many([{"prompt": f"p{at}", "steps": ["s"], "final_answer": "x"} for at in range(20)])
     assert lake._lake.waiting.n_rows == 20
@@ -219,6 +234,8 @@ def test_writers_that_meet_try_again_and_a_reply_that_was_lost_is_noticed(lake, 
         assert table.append(batch, app="a", number=1)
     assert len(tries) == 1
     assert lake.count() == 6
+    with pytest.raises(rt.IdAmbiguous, match="2 ids"):
+        lake.get(rows()[0]["id"])
 
     def refused(*_, **__):
         raise CommitFailedError("Concurrent transaction failed")
@@ -288,27 +305,6 @@ def test_compact_merges_the_files_of_a_day_in_order_while_others_append(lake):
     # What another has replaced is not replaced again.
     assert not table.replace(gone, [], changes_data=False)
     assert lake.count() == 0
-
-
-@pytest.mark.slow
-def test_processes_append_while_one_compacts_and_one_pages(lake, tmp_path):
-    code = (
-        "import sys, tunix_rt as rt\n"
-        f"lake = rt.connect('delta:{tmp_path}/lake')\n"
-        "for at in range(3): lake.load([{'prompt': f'{sys.argv[1]} {at} {n}', 'steps': ['s'], 'final_answer': 'x'}"
-        " for n in range(100)], progress=False)\n"
-    )
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    writers = [subprocess.Popen([sys.executable, "-c", code, str(n)], env=env) for n in range(3)]
-    seen = 0
-    while any(writer.poll() is None for writer in writers):
-        lake.compact(progress=False)
-        page = lake.page(limit=100)
-        assert len({record.id for record in page}) == len(page)
-        assert seen <= (seen := lake.count())
-    assert [writer.returncode for writer in writers] == [0] * 3
-    lake.compact(progress=False)
-    assert lake.count() == lake.sql("select count(distinct prompt) from traces").rows[0][0] == 900
 
 
 def test_clocks_that_differ_change_neither_order_nor_bounds(lake):
@@ -459,6 +455,46 @@ def test_what_others_replace_meanwhile_is_looked_at_again_and_large_files_are_le
         lake.delete(rows()[2]["id"])
     monkeypatch.setattr(rewriting_module, "_MERGED_BYTES", 1)
     assert lake.compact(progress=False).moved == 0
+
+
+def test_a_forked_child_adds_and_is_refused_the_rest_and_its_parent_goes_on(lake, monkeypatch):
+    assert lake.count() == 0
+    before = rt.connect(f"delta:{lake.path}", as_of=0)
+    lake.add({"prompt": "before", "steps": ["s"], "final_answer": "x"})
+    forks._before()
+    assert not lake._lake.waiting._journal.file.is_open
+    forks._after_in_parent()
+    assert lake.count() == 1
+    # As in the child; tests/test_lake_processes.py has real ones.
+    forks._before()
+    forks._after_in_child()
+    with monkeypatch.context() as patched:
+        patched.setattr(location_module, "_process", 0)
+        lake.add({"prompt": "child", "steps": ["s"], "final_answer": "x"})
+        for work in (
+            lake.count,
+            before.count,
+            lambda: lake.load(rows(1), progress=False),
+            lambda: rt.connect("s3://bucket/traces"),
+        ):
+            with pytest.raises(rt.StoreUnusable, match="forked from one that used a lake"):
+                work()
+        session_module._flush_quietly(weakref.ref(lake._lake))
+        lake.close()
+    assert [record.preview for record in lake.page()] == ["child", "before"]
+
+
+def test_a_file_that_does_not_fit_is_not_left_in_part(lake, monkeypatch):
+    lake.load(rows(1), progress=False)
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(rt.StoreFull, match="the storage is full"):
+        patched.setattr(os, "fsync", full)
+        lake.load(rows(3)[1:], progress=False)
+    assert len(list(Path(lake._lake.traces.uri).rglob("*.parquet"))) == 1
+    assert lake.load(rows(3), progress=False).added == 2
 
 
 def test_sql_that_cannot_be_planned_says_what_a_store_says(both):

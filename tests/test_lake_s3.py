@@ -1,6 +1,7 @@
 """A lake in object storage: SeaweedFS on this machine, started once."""
 
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,10 @@ import pytest
 
 import tunix_rt as rt
 from tests.lake_server import KEY, SECRET, LakeServer
+from tests.test_jobs import all_of, rollouts
 from tests.test_lake import SAME, fill, rows
+from tests.test_publish import everything
+from tunix_rt import jobs
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +77,62 @@ def test_a_server_that_stops_is_named_and_everything_is_there_when_it_is_back(la
         server.start()
     assert lake.count(text="while it was down") == 1
     assert lake.count() == 4
+
+
+def test_a_server_that_stops_while_batches_are_appended_gets_each_once(lake, server):
+    batches = [[{"prompt": f"{at} {n}", "steps": ["s"], "final_answer": "x"} for n in range(50)] for at in range(12)]
+    errors, is_down, is_up, n_done = [], threading.Event(), threading.Event(), 0
+
+    def append() -> None:
+        nonlocal n_done
+        for batch in batches:
+            while True:
+                try:
+                    lake.load(batch, progress=False)
+                    break
+                except rt.StoreUnreachable as error:
+                    # It may be committed, and only the reply is lost: a load stores what is not there.
+                    errors.append(error)
+                    is_down.set()
+                    is_up.wait(60)
+            n_done += 1
+
+    with ThreadPoolExecutor(1) as thread:
+        appending = thread.submit(append)
+        while n_done < 3:
+            assert not appending.done()
+            threading.Event().wait(0.01)
+        server.stop()
+        try:
+            assert is_down.wait(60)
+            assert n_done < len(batches)
+        finally:
+            server.start()
+            is_up.set()
+        appending.result()
+    assert errors
+    assert lake.sql("select count(*), count(distinct prompt) from traces").rows == [(600, 600)]
+
+
+def test_jobs_over_object_storage_and_the_way_there_and_back_say_what_a_store_says(lake, tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "_FEWEST_ROWS", 64)
+    with rt.TraceStore(tmp_path / "local") as local, rt.TraceStore(tmp_path / "back") as back:
+        local.load(rollouts(), progress=False)
+        report = local.publish(lake, progress=False)
+        assert (report.new, report.already_there) == (300, 0)
+        expected = all_of(local, tmp_path)
+        with rt.spread(lake, workers=2) as spread:
+            found = all_of(spread, tmp_path)
+        for name, value in expected.items():
+            assert found[name] == value, name
+        # Both have scored the same, so nothing is sent again; with their traces, all scores come back.
+        report = local.publish(lake, progress=False)
+        assert (report.new, report.scores) == (0, 0)
+        report = back.pull(lake, progress=False)
+        assert (report.new, report.scores) == (300, len(lake.scores()))
+        assert everything(back) == everything(lake)
+        again = back.pull(lake, progress=False)
+        assert (again.new, again.scores, again.already_there) == (0, 0, 300)
 
 
 def test_keys_come_from_the_environment_and_are_shown_nowhere(lake, server, monkeypatch, caplog):

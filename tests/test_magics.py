@@ -139,40 +139,40 @@ def test_sql_gives_a_result_that_a_variable_can_take(shell):
     assert shell.user_ns["by_source"] is result
 
 
+MISTAKES = [
+    ("%trace nonsense", "trace nonsense not found: an id has up to 32 hexadecimal digits"),
+    ("%traces -n 0", "limit=0: must be a whole number from 1 to 100"),
+    ("%traces -n many", "argument -n/--limit: invalid int value: 'many'"),
+    ("%traces --min-steps many", 'min_steps="many": must be a whole number'),
+    ("%traces --training-step many", 'training_step="many": must be a number of at most 1.8e308'),
+    ("%traces --tekst x", "unrecognized arguments: --tekst x"),
+    ("%traces --meta 'reward<[1]'", "meta: reward<[1]: only numbers and texts have an order"),
+    ("%trace_load", "name a file, a folder or a pattern to load; or --examples"),
+    ("%trace_load nowhere.jsonl", "nowhere.jsonl: no such file or folder"),
+    ("%trace_load a.jsonl --map prompt", "--map prompt: must be TARGET=FIELD, such as prompt=question"),
+    ("%trace_load a.jsonl --map prompt=a --map prompt=b", "--map prompt=b: prompt is already mapped to a"),
+    ("%trace_load a.jsonl --map answer=a", 'mapping: unknown target "answer"; known are prompt, final_answer'),
+    ("%trace_load a.jsonl --map meta.n=a", "mapping: names no part of a trace"),
+    ("%trace_load a.jsonl --map prompt=a --format trace", "`format` cannot be combined with `mapping`"),
+    ("%trace_watch", "the following arguments are required: path"),
+    ("%trace_watch runs --every 0", "every=0.0: must be a number of seconds above 0"),
+    ("%trace_watch runs --format none", 'unknown format "none"'),
+    ("%trace_store .", "is a folder; name a file in it"),
+    (
+        '%%trace\n{"prompt": 3}',
+        "prompt: must be a string, not a number; steps: missing; every trace needs it; final",
+    ),
+    ('%%trace\n{"prompt": "p",\n "steps" []}', "invalid JSON at line 2, column 10: expected `:`"),
+    ("%%trace latest\n{}", "%%trace takes nothing on its line"),
+    ("%%trace_sql\nselec", "SQL: Parser Error: syntax error"),
+    ("%%trace_sql\ndrop table traces", "SQL: DROP writes or changes settings"),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("cell", "line"),
-    [
-        ("%trace nonsense", "trace nonsense not found: an id has up to 32 hexadecimal digits"),
-        ("%traces -n 0", "limit=0: must be a whole number from 1 to 100"),
-        ("%traces -n many", "argument -n/--limit: invalid int value: 'many'"),
-        ("%traces --min-steps many", 'min_steps="many": must be a whole number'),
-        ("%traces --training-step many", 'training_step="many": must be a number of at most 1.8e308'),
-        ("%traces --tekst x", "unrecognized arguments: --tekst x"),
-        ("%traces --meta 'reward<[1]'", "meta: reward<[1]: only numbers and texts have an order"),
-        ("%trace_load", "name a file, a folder or a pattern to load; or --examples"),
-        ("%trace_load nowhere.jsonl", "nowhere.jsonl: no such file or folder"),
-        ("%trace_load a.jsonl --map prompt", "--map prompt: must be TARGET=FIELD, such as prompt=question"),
-        ("%trace_load a.jsonl --map prompt=a --map prompt=b", "--map prompt=b: prompt is already mapped to a"),
-        ("%trace_load a.jsonl --map answer=a", 'mapping: unknown target "answer"; known are prompt, final_answer'),
-        ("%trace_load a.jsonl --map meta.n=a", "mapping: names no part of a trace"),
-        ("%trace_load a.jsonl --map prompt=a --format trace", "`format` cannot be combined with `mapping`"),
-        ("%trace_watch", "the following arguments are required: path"),
-        ("%trace_watch runs --every 0", "every=0.0: must be a number of seconds above 0"),
-        ("%trace_watch runs --format none", 'unknown format "none"'),
-        ("%trace_store .", "is a folder; name a file in it"),
-        (
-            '%%trace\n{"prompt": 3}',
-            "prompt: must be a string, not a number; steps: missing; every trace needs it; final",
-        ),
-        ('%%trace\n{"prompt": "p",\n "steps" []}', "invalid JSON at line 2, column 10: expected `:`"),
-        ("%%trace latest\n{}", "%%trace takes nothing on its line"),
-        ("%%trace_sql\nselec", "SQL: Parser Error: syntax error"),
-        ("%%trace_sql\ndrop table traces", "SQL: DROP writes or changes settings"),
-    ],
-)
-def test_a_mistake_is_one_line(shell, cell, line):
-    assert line in told(shell, cell)
+def test_a_mistake_is_one_line(shell):
+    for cell, line in MISTAKES:
+        assert line in told(shell, cell), cell
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,12 +18,12 @@ from tunix_rt.store.ingest import dedup
 from tunix_rt.store.upkeep import compact as compacting
 from tunix_rt.store.upkeep import verify as verifying
 
-N = 48
+N = 24
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """A store of 48 traces with 160 KB of numbers each in meta."""
+    """A store of 24 traces with 160 KB of numbers each in meta."""
     store = rt.TraceStore(tmp_path_factory.mktemp("built") / "large.duckdb")
     numbers = random.Random(0)
     store.add_many(
@@ -47,7 +48,7 @@ def limited(path, megabytes):
 @pytest.fixture
 def large(built, tmp_path):
     """A copy of it, for which DuckDB has too little memory: enough for some of the traces, not for all."""
-    store = limited(shutil.copy(built, tmp_path / "large.duckdb"), 20)
+    store = limited(shutil.copy(built, tmp_path / "large.duckdb"), 14)
     with pytest.raises(rt.MemoryLimitReached), store._session.cursor() as cursor:
         cursor.sql(f"select {TRACE_JSON} from traces order by created_at desc, id").fetchall()
     return store
@@ -119,14 +120,38 @@ def test_a_filter_by_many_keys_of_meta_takes_no_more_memory_than_one(large):
 
 @pytest.mark.slow
 def test_a_single_trace_that_is_too_large_is_reported(built, tmp_path):
-    large = limited(shutil.copy(built, tmp_path / "large.duckdb"), 12)
-    told = r"needs more than the 12 MB of memory .* Increase memory_limit \(TUNIX_RT_MEMORY_LIMIT\)"
+    large = limited(shutil.copy(built, tmp_path / "large.duckdb"), 5)
+    told = r"needs more than the 5 MB of memory .* Increase memory_limit \(TUNIX_RT_MEMORY_LIMIT\)"
     for work in (lambda: list(large.scan()), lambda: large.export(tmp_path / "out")):
         with pytest.raises(rt.MemoryLimitReached, match=told):
             work()
     assert not (tmp_path / "out").exists()
     report = large.verify()
     assert (report.n_traces, report.ok) == (0, False)
+
+
+def test_a_scan_leaves_little_of_the_file_in_memory_and_disturbs_nobody(same_filled, monkeypatch):
+    session, monkey = same_filled._session, monkeypatch.setattr
+    session.close_file()
+    in_memory = "select memory_usage_bytes from duckdb_memory() where tag = 'BASE_TABLE'"
+
+    def left():
+        return session._files.database._running().execute(in_memory).fetchall()[0][0]
+
+    expected = list(same_filled.scan())
+    assert left() > 0
+    monkey("tunix_rt.store.engine.database._MOST_CACHED_BYTES", 0)
+    monkey("tunix_rt.store.query.scan._PIECE_BYTES", 100)
+    assert pa.Table.from_batches(same_filled.scan()) == pa.Table.from_batches(expected)
+    assert left() == 0
+    # A block that keeps the file, and a thread at work in it, keep it between the pieces as well.
+    with same_filled.hold():
+        list(same_filled.scan())
+        assert left() > 0
+    with session.cursor() as cursor:
+        cursor.execute("create temp table mine as select 1 as n")
+        assert len(list(same_filled.records())) == cursor.execute("select count(*) from traces").fetchall()[0][0]
+        assert cursor.execute("from mine").fetchall() == [(1,)]
 
 
 def test_verify_counts_problems_and_keeps_the_first(filled, monkeypatch):

@@ -27,7 +27,7 @@ from pydantic import BaseModel
 
 import tunix_rt as rt
 from tunix_rt.formats import Reading, SourceRows, format_named
-from tunix_rt.json_values import plain
+from tunix_rt.json_values import parsed, plain
 from tunix_rt.store.engine.rows import encode
 
 TRACE = {"prompt": "2 + 2?", "steps": ["two and two"], "final_answer": "4"}
@@ -482,3 +482,14 @@ def test_a_value_is_refused_or_comes_back_as_the_same_json_whichever_way_it_goes
             drawn.count(ids=[record.id], meta={"x": value})
     elif same is not None:
         assert drawn.count(ids=[record.id], meta={"x": value}) == 1
+
+
+def test_what_the_fast_parser_of_json_refuses_is_read_by_python():
+    assert parsed('["\\ud800", NaN, 1]') == ["\ud800", None, 1]
+    assert parsed('["\ud800"]') == ["\ud800"]
+    assert parsed('{"a": "é"}'.encode("utf-16")) == {"a": "é"}
+    assert parsed("[1e400]") == [math.inf]
+    deep = parsed("[" * 300 + "]" * 300)
+    assert len(deep) == 1
+    with pytest.raises(ValueError, match="Expecting value"):
+        parsed("[1,")

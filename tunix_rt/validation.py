@@ -170,6 +170,8 @@ def _unfit(value: JsonValue, path: str) -> Iterator[Problem]:
 def _is_json(item: JsonValue) -> bool:
     """Whether a value is surely one that JSON can hold."""
     kind = type(item)
+    if kind is str:
+        return storable(item)  # type: ignore[arg-type]
     if kind is float:
         return -math.inf < item < math.inf  # type: ignore[operator]
     if kind is int:

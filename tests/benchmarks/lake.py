@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import tunix_rt as rt
-from tests.benchmarks import results
+from tests.benchmarks import growth, results
 from tests.benchmarks.ordered import _TRACES
 from tests.benchmarks.places import PAGE
 from tests.benchmarks.table import aimed, shown, table
@@ -40,16 +40,29 @@ from traces order by created_at, id
 def main() -> None:
     """Prints the tables to standard output."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.lake", description=main.__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000_000])
+    parser.add_argument("--sizes", type=_numbers, nargs="+", default=[[1_000_000]], help="also as 1000000,10000000")
     parser.add_argument("--batches", type=int, default=10, help="commits of each of the eight processes")
     parser.add_argument("--repeat", type=int, default=7, help="rounds at most, of each kind of work")
     parser.add_argument("--s3", action="store_true", help="measure in object storage, not in a folder")
+    parser.add_argument(
+        "--growth", action="store_true", help="measure one lake in a folder at each size, without a store"
+    )
+    parser.add_argument("--folder", type=Path, help="where the lake is, for as long as this runs (default: temporary)")
     results.add_argument(parser)
     given = parser.parse_args()
+    sizes = [size for some in given.sizes for size in some]
     tables: dict[str, str] = {}
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tunix-rt-")))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tunix-rt-", dir=given.folder)))
         os.environ["TUNIX_RT_DATABASE"] = str(folder / "default.duckdb")
+        if given.growth:
+            for heading, made in growth.growth(folder, sizes, given.repeat):
+                tables[heading] = made
+                # At once: a run that is ended keeps what it has measured.
+                print(f"{heading}\n\n{made}\n", flush=True)  # noqa: T201
+                if given.results:
+                    results.write(given.results, growth.HEADING, growth.ABOUT, tables)
+            return
         if given.s3:
             server = LakeServer(folder)
             server.start()
@@ -59,7 +72,7 @@ def main() -> None:
         tables["Appends"] = _appends(
             f"{root}/{uuid4()}", given.batches, folder / "ready", aim="" if given.s3 else "≥ 20,000 /s"
         )
-        for n_traces in given.sizes:
+        for n_traces in sizes:
             aim = "≤ 60 ms" if n_traces <= 1_000_000 and not given.s3 else ""
             store, lake = rt.TraceStore(folder / f"{n_traces}.duckdb"), rt.connect(f"{root}/{uuid4()}")
             for one in (store, lake):
@@ -74,6 +87,10 @@ def main() -> None:
     if given.results:
         heading = f"{_HEADING} in object storage" if given.s3 else _HEADING
         results.write(given.results, heading, _ABOUT, tables)
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
 
 
 def append(target: str, batches: int, ready: Path) -> tuple[float, float]:

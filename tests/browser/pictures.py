@@ -25,6 +25,11 @@ rows.sort("n_chars", descending=True)
 rows.chosen_ids = [row["id"] for row in rows.shown["rows"][1:4]]
 rows"""
 _GROUPS = "rt.GroupBrowser(store, training_step=200, limit=12)"
+_MATRIX = """matrix = rt.GroupBrowser(store, limit=12)
+matrix.see("matrix")
+matrix"""
+_GOOD = """good = {"training_step": 200, "score": "answer"}
+rt.TraceBrowser(store, columns=["preview", "verdict", "answer", "n_chars"], limit=8, **good)"""
 _LABELS = """store.queue("still wrong", n=30, **wrong)
 form = rt.LabelForm(store, "still wrong", words=("slip", "copied", "contradiction"), annotator="ada")
 for word in ("slip", "slip", "contradiction", "slip"):
@@ -54,7 +59,8 @@ def main() -> None:
                     expect(app.locator("mjx-container").first).to_be_visible()
                     page.mouse.move(0, 0)
                     app.screenshot(path=FOLDER / f"forms-{theme}.png")
-                jupyter.write("run.ipynb", _RUN.format(path=simulated_run(jupyter.folder)), _ROWS, _GROUPS, _LABELS)
+                run = _RUN.format(path=simulated_run(jupyter.folder))
+                jupyter.write("run.ipynb", run, _ROWS, _GROUPS, _MATRIX, _LABELS, _GOOD)
                 with jupyter.open("run.ipynb", width=1300, height=1000) as page:
                     jupyter.run_all(page)
                     take(page, theme)
@@ -72,16 +78,27 @@ def simulated_run(folder: Path) -> str:
 
 
 def take(page: Page, theme: str) -> None:
-    """The pictures of the chosen rows, of the groups with a sample that is read, and of the labels."""
-    groups = page.locator(".trt-groups")
+    """The pictures of the chosen rows, of groups with a sample that is read, of the matrix, of labels, of an export."""
+    lists = page.get_by_role("region", name="Traces", exact=True)
+    good = lists.nth(1)
+    good.get_by_role("checkbox", name="Choose all on this page").check(timeout=120_000)
+    good.get_by_role("button", name="all ", exact=False).click()
+    good.get_by_role("button", name="Export", exact=True).click()
+    # Its path is in the picture.
+    with tempfile.TemporaryDirectory(prefix="run-") as folder:
+        page.keyboard.type(f"{folder}/sft.jsonl")
+        good.get_by_role("combobox", name="Format").select_option("messages")
+        good.get_by_role("button", name="Export them").click()
+        expect(good.get_by_text("Exported ")).to_be_visible()
+    groups, matrix = page.locator(".trt-groups").all()
     table = groups.get_by_role("grid", name="Groups of samples")
-    table.get_by_role("button", name="wrong").nth(1).click(timeout=60_000)
+    table.get_by_role("button", name="wrong").nth(1).click()
     expect(groups.get_by_role("region", name="The trace")).to_contain_text("expected 88")
-    for name, form in (
-        ("rows", page.get_by_role("region", name="Traces", exact=True)),
-        ("groups", groups),
-        ("labels", page.locator(".trt-labelling")),
-    ):
+    matrix.locator("td button").nth(2).click()
+    expect(matrix.get_by_role("region", name="The trace")).to_contain_text("step 200")
+    labels = page.locator(".trt-labelling")
+    forms = {"rows": lists.first, "groups": groups, "matrix": matrix, "labels": labels, "export": good}
+    for name, form in forms.items():
         form.scroll_into_view_if_needed()
         page.mouse.move(0, 0)
         form.screenshot(path=FOLDER / f"{name}-{theme}.png")

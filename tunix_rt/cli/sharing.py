@@ -1,5 +1,7 @@
 """`tunix-rt publish` and `pull`: traces and scores to a lake or another store, and back."""
 
+import re
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -29,6 +31,9 @@ def publish(
 def pull(
     *,
     target: Annotated[str, typer.Argument(metavar="TARGET", help=_TARGET)],
+    as_of: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="The lake as it was: a version, or a time as for --since.")
+    ] = None,
     filters: Filters,
     call: Call,
 ) -> int:
@@ -37,6 +42,13 @@ def pull(
 
     store = call.open_store(new=True)
     given = filters.values()
-    report = store.pull(rt.connect(target), progress=not call.quiet, **given)
+    source = rt.connect(target, as_of=None if as_of is None else _version(as_of))
+    report = store.pull(source, progress=not call.quiet, **given)
     call.report(report.to_dict(), str(report), well=not report.differing)
     return bool(report.differing)
+
+
+def _version(text: str) -> int | datetime:
+    from tunix_rt.store.filter_values import as_time
+
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else as_time("as_of", text)

@@ -1,6 +1,7 @@
 """The shared lake: the calls of a store over Delta tables, which many machines read and write at once."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -11,7 +12,6 @@ from uuid import UUID
 from tunix_rt import render
 from tunix_rt.errors import QueryInvalid, TraceNotFound
 from tunix_rt.lake.location import LakeLocation
-from tunix_rt.lake.ranges import ALL, Range
 from tunix_rt.lake.rewriting import Deleted, LakeCompaction, compact, n_small, remove
 from tunix_rt.lake.session import LakeSession
 from tunix_rt.lake.table import LAKE_SCHEMA_VERSION
@@ -109,21 +109,20 @@ class Lake(TraceStore):
         return LAKE_SCHEMA_VERSION
 
     def get(self, id: UUID | str) -> TraceRecord:
-        """As for a store. A complete id that carries its trace's time is looked for there first."""
+        """As for a store. A complete id is looked for at the time that it carries, if any, then by the ids alone."""
         low, high = id_range(id)
-        if low == high and low.version == 7:  # noqa: PLR2004
-            milliseconds, part = low.int >> 80, low.int >> 64 & 0xFFF
-            at = milliseconds * 1_000 + part * 1_000 // 4_096
-            with self._lake.cursor(reusable=True) as cursor:
-                of_lake = cast("LakeCursor", cursor)
-                of_lake.only = Range(at - 1, at + 1)
-                try:
-                    return with_its_scores(cursor, find(cursor, id, store=self.path))
-                except TraceNotFound:
-                    pass
-                finally:
-                    of_lake.only = ALL
-        return super().get(id)
+        if low != high:
+            return super().get(id)
+        with self._lake.cursor(reusable=True) as cursor:
+            if low.version == 7:  # noqa: PLR2004
+                milliseconds, part = low.int >> 80, low.int >> 64 & 0xFFF
+                at = milliseconds * 1_000 + part * 1_000 // 4_096
+                with suppress(TraceNotFound):
+                    return with_its_scores(cursor, find(cursor, id, store=self.path, within=(at - 1, at + 1)))
+            times = cast("LakeCursor", cursor).times_of(low)
+            if not times:
+                require_each([id], [], store=self.path)
+            return with_its_scores(cursor, find(cursor, id, store=self.path, within=(min(times), max(times))))
 
     def flush(self) -> None:
         """Commits what waits in the journal now."""

@@ -28,6 +28,8 @@ _REMOTE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.=+-][\w .=+-]*
 _PATIENCE = {"connect_timeout": "5s", "timeout": "60s", "max_retries": "3", "retry_timeout": "15s"}
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
 _MESSAGE_CHARS = 300
+# The process that has used Delta first: this one, or one that it was forked from.
+_process: int | None = None
 # What Delta says, where: in object storage, in a folder, or anywhere (None). The first that matches explains it.
 _FAULTS: tuple[tuple[re.Pattern[str], bool | None, type[StoreUnusable], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), is_remote, kind, message)
@@ -130,11 +132,21 @@ class LakeLocation(NamedTuple):
         """The address of one of its tables."""
         return f"{self.uri}/{name}"
 
+    def refuse_forked(self) -> None:
+        """Raises StoreUnusable in a child that was forked after Delta was used; the threads of Delta are not in it."""
+        if is_forked():
+            raise StoreUnusable(
+                f"{self.target}: cannot be read in a process that was forked from one that used a lake; start "
+                'processes by multiprocessing.get_context("spawn") or "forkserver". What is added here is safe in the '
+                "journal"
+            )
+
     @contextmanager
     def explained(self) -> Iterator[None]:
         """Around work with the storage: its errors become those of this package, without addresses and keys."""
         from deltalake.exceptions import DeltaError
 
+        self.refuse_forked()
         try:
             yield
         except TunixRTError:
@@ -149,6 +161,14 @@ class LakeLocation(NamedTuple):
             if is_remote in (None, self.folder is None) and pattern.search(said):
                 return kind(f"{self.target}: {message.format(_essence(said))}")
         return StoreUnusable(f"{self.target}: cannot be used as a lake ({said[:_MESSAGE_CHARS]})")
+
+
+def is_forked() -> bool:
+    """Whether this process was forked from one that has used Delta, which then ends each call with a panic."""
+    global _process  # noqa: PLW0603 - Delta has one pool of threads for a process
+    if _process is None:
+        _process = os.getpid()
+    return _process != os.getpid()
 
 
 def scrubbed(said: str) -> str:

@@ -1,8 +1,11 @@
 """A lake's tables as the calls of a store use them: what waits is committed before a read, which is fresh."""
 
 import atexit
+import ctypes
 import logging
+import os
 import random
+import shutil
 import tempfile
 import threading
 import weakref
@@ -20,7 +23,7 @@ import pyarrow.compute as pc
 
 from tunix_rt.errors import MemoryLimitReached, StoreBusy, StoreReadOnly, TunixRTError
 from tunix_rt.lake.kinds import SCORES, TRACES
-from tunix_rt.lake.location import LakeLocation
+from tunix_rt.lake.location import LakeLocation, is_forked
 from tunix_rt.lake.ranges import with_tables
 from tunix_rt.lake.table import DataFile, LakeTable
 from tunix_rt.lake.views import AS_WRITTEN, LakeCursor, Planner, write_empty
@@ -28,6 +31,7 @@ from tunix_rt.lake.waiting import FLUSH_SECONDS, Waiting
 from tunix_rt.settings import Settings
 from tunix_rt.store.engine.access import Spread
 from tunix_rt.store.engine.database import started
+from tunix_rt.store.engine.forks import around_forks
 from tunix_rt.store.engine.rows import BETWEEN, NewRow, insert, to_table
 from tunix_rt.store.engine.spill import spill_folder
 from tunix_rt.store.engine.statement import interruptible
@@ -77,7 +81,7 @@ class LakeSession:
         self.scores = LakeTable(location, SCORES, as_of=of_scores)
         self.waiting = None if self.read_only else Waiting(location, settings)
         self._folder = Path(tempfile.mkdtemp(prefix="tunix_rt-lake-"))
-        weakref.finalize(self, _remove, self._folder)
+        weakref.finalize(self, _remove, self._folder, os.getpid())
         self._planner = Planner()
         self._committing = threading.RLock()
         self._spare: list[LakeCursor] = []
@@ -92,6 +96,7 @@ class LakeSession:
         self._duckdb.execute("set parquet_metadata_cache = true")
         with_tables(self._duckdb)
         self._duckdb.execute("set global lock_configuration = true")
+        around_forks(self)
         if not self.read_only:
             _flush_at_exit(weakref.ref(self))
 
@@ -125,6 +130,8 @@ class LakeSession:
     def flush(self) -> None:
         """Commits what waits in the journal, each row once, whichever process does it."""
         waiting = self.waiting
+        # Before any lock: a thread that only the parent has may have held it.
+        self.location.refuse_forked()
         if waiting is None:
             return
         with self._committing:
@@ -164,6 +171,7 @@ class LakeSession:
         `left_out` says how many rows.
         """
         self.refuse_read_only()
+        self.location.refuse_forked()
         # One at a time in this process: each sees what the others have committed.
         with self._committing:
             self.flush()
@@ -220,19 +228,42 @@ class LakeSession:
             self._index = version, GivenIndex(samples, self.traces.n_rows)
         return self._index[1]
 
+    def drop_cache(self) -> None:
+        """Does nothing: there is no attached file."""
+
     @property
     def has_added(self) -> bool:
         """Whether traces were added here since it was opened or closed: they may wait."""
         return self._timer is not None
 
     def close(self) -> None:
-        """Commits what waits."""
+        """Commits what waits; in a forked child, others do."""
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
-        self.flush()
+        if not is_forked():
+            self.flush()
         if self.waiting is not None:
             self.waiting.close()
+
+    def stop(self) -> None:
+        """Closes the journal, and keeps every thread out of it, for a fork."""
+        if self.waiting is not None:
+            self.waiting.stop()
+
+    def resume(self) -> None:
+        """Lets the threads in again."""
+        if self.waiting is not None:
+            self.waiting.resume()
+
+    def begin_anew(self) -> None:
+        """In a forked child: it adds to the journal, which others commit."""
+        # Closing it would end threads that are not there, and so the process.
+        for running in (self._duckdb, self._planner.running):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(running))
+        self._timer = None
+        if self.waiting is not None:
+            self.waiting.begin_anew()
 
     def _version_of_scores(self) -> int | datetime:
         """A version is that of the traces: the scores are as they were before the next one."""
@@ -314,7 +345,7 @@ def _spread(file: DataFile) -> list[int]:
 def _flush_quietly(session: weakref.ref[LakeSession]) -> None:
     found = session()
     # At exit a lake that is closed, or was only read, may be gone, as a temporary folder is.
-    if found is None or not found.has_added:
+    if found is None or not found.has_added or is_forked():
         return
     try:
         found.flush()
@@ -327,7 +358,7 @@ def _flush_at_exit(session: weakref.ref[LakeSession]) -> None:
     atexit.register(_flush_quietly, session)
 
 
-def _remove(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
+def _remove(folder: Path, process: int) -> None:
+    # A forked child has the session too, and its end is not the parent's.
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -32,10 +32,15 @@ class Storage:
             return
         file = self._folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("xb") as opened:
-            opened.write(content)
-            opened.flush()
-            os.fsync(opened.fileno())
+        try:
+            with file.open("xb") as opened:
+                opened.write(content)
+                opened.flush()
+                os.fsync(opened.fileno())
+        except OSError:
+            # On a full disk each try would leave a part.
+            file.unlink(missing_ok=True)
+            raise
         _sync(file.parent)
 
     def sync(self, path: str) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
+from inspect import signature
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -24,7 +25,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from tunix_rt._version import __version__
 from tunix_rt.errors import QueryInvalid, StoreUnusable
-from tunix_rt.lake.kinds import DAY, TIME, TableKind
+from tunix_rt.lake.kinds import DAY, TIME, TRACES, TableKind
 from tunix_rt.lake.location import LakeLocation
 from tunix_rt.lake.storage import Storage
 from tunix_rt.validation import short
@@ -42,6 +43,12 @@ _CONFIGURATION = {
 }
 # A row group is what DuckDB skips by its times; the smaller, the less a page reads, and the larger the file.
 _ROW_GROUP_ROWS = 8_192
+# By these a trace is found among those whose ids say nothing of their time. Older versions of Arrow write none.
+_BLOOM: dict[str, Any] = (
+    {"bloom_filter_options": {"id": {"ndv": _ROW_GROUP_ROWS, "fpp": 0.01}}}
+    if "bloom_filter_options" in signature(pq.write_table).parameters
+    else {}
+)
 # A commit meets others of the same moment. Delta tries itself 15 times; each of these tries begins with a new look.
 _MOST_TRIES = 20
 _RETRY_SECONDS = (0.01, 0.2)
@@ -184,7 +191,8 @@ class LakeTable:
         """Deletes the files that no version of the last seven days names; returns their paths."""
         with self._lock, self.location.explained():
             self._table.update_incremental()
-            return list(self._table.vacuum(dry_run=False))
+            # In full: also those of writers that were killed before their commit, when they are as old.
+            return list(self._table.vacuum(dry_run=False, full=True))
 
     def checkpoint(self) -> None:
         """Writes the state of the table in one file, from which it opens fast."""
@@ -268,7 +276,8 @@ class LakeTable:
     def _write(self, rows: pa.Table, day: str) -> DataFile:
         path = f"{DAY}={day}/{uuid4()}.parquet"
         buffer = io.BytesIO()
-        pq.write_table(rows, buffer, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP_ROWS)
+        options = _BLOOM if self.kind is TRACES else {}
+        pq.write_table(rows, buffer, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP_ROWS, **options)
         content = buffer.getvalue()
         self._storage.write(path, content)
         times = rows["created_at"].cast(pa.int64())

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import duckdb
 import pyarrow.parquet as pq
@@ -40,20 +41,20 @@ class Planner:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: duckdb.DuckDBPyConnection | None = None
+        self.running: duckdb.DuckDBPyConnection | None = None
 
     def ranges(self, query: str, values: Any, given: dict[str, Any]) -> Any:
         """From when to when the statement needs the rows of each table; `given` are Arrow tables that it names."""
         with self._lock:
-            if self._running is None:
-                self._running = planning()
+            if self.running is None:
+                self.running = planning()
             for name, table in given.items():
-                self._running.register(name, table)
+                self.running.register(name, table)
             try:
-                return ranges(self._running, query, values)
+                return ranges(self.running, query, values)
             finally:
                 for name in given:
-                    self._running.unregister(name)
+                    self.running.unregister(name)
 
 
 class LakeCursor:
@@ -78,15 +79,9 @@ class LakeCursor:
         self._planner = planner
         self._empty = empty
         self._given: dict[str, Any] = {}
-        # Traces of other times than these are left out, where it is known that they are not needed.
-        self.only = ALL
         self._is_local = all(table.location.folder is not None for table in tables)
         for name, columns in _AS_STORED.items():
-            source = (
-                f"read_parquet(getvariable('lake_{name}'), hive_partitioning = false)"
-                if self._is_local
-                else f"lake_{name}"
-            )
+            source = self._source(name)
             self._point(name, ())
             added = f" union all by name from store.{name}" if adds else ""
             view = f"create or replace temp view {name} as"
@@ -102,6 +97,15 @@ class LakeCursor:
         """The relation of a statement, as DuckDB's own; to be read before the next statement."""
         self._choose_files(query if isinstance(query, str) else query.query, params)
         return self._cursor.sql(query, params=params) if params is not None else self._cursor.sql(query)
+
+    def times_of(self, trace_id: UUID) -> list[int]:
+        """The times, in microseconds since 1970, of the committed traces with this id: one, or none.
+
+        As texts, ids have statistics and filters in the files, by which most of a file is not read.
+        """
+        self._point(TRACES.name, tuple(self._tables[TRACES.name].files()))
+        query = f"select epoch_us(created_at) from {self._source(TRACES.name)} where id = ?"  # noqa: S608
+        return [time for (time,) in self._cursor.execute(query, [str(trace_id)]).fetchall()]
 
     def register(self, name: str, table: Any) -> None:
         """Makes an Arrow table readable under a name."""
@@ -121,9 +125,12 @@ class LakeCursor:
             needed = self._planner.ranges(query, values, self._given)
         for name, found in files.items():
             within = needed.get(name, ALL)
-            only = self.only if name == TRACES.name else ALL
-            chosen = (file for file in found if within.reaches(*file.span) and only.reaches(*file.span))
-            self._point(name, tuple(chosen))
+            self._point(name, tuple(file for file in found if within.reaches(*file.span)))
+
+    def _source(self, name: str) -> str:
+        if self._is_local:
+            return f"read_parquet(getvariable('lake_{name}'), hive_partitioning = false)"
+        return f"lake_{name}"
 
     def _point(self, name: str, files: tuple[DataFile, ...]) -> None:
         """Has the view read these files."""

@@ -4,6 +4,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from uuid import uuid4
 
 from tunix_rt.errors import StoreUnusable
@@ -36,9 +37,9 @@ class Waiting:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreUnusable(f"{folder}: the folder of the journal cannot be created ({error.strerror})") from None
-        queue = LockQueue(folder / f"{name}.lock")
-        queue.open(make=True)
-        self._journal = Journal(self.path, queue)
+        self._queue = LockQueue(folder / f"{name}.lock")
+        self._queue.open(make=True)
+        self._journal = Journal(self.path, self._queue)
         self._timeout = settings.pool_timeout
         # What was added here since the last flush.
         self._lock = threading.Lock()
@@ -81,3 +82,21 @@ class Waiting:
     def close(self) -> None:
         """Closes the file; the next call opens it again."""
         self._journal.close()
+
+    def stop(self) -> None:
+        """Closes the file, and keeps all threads out, for a fork."""
+        self._queue.end_waiter()
+        self._journal.stop()
+
+    def resume(self) -> None:
+        """Lets the threads in again."""
+        self._journal.resume()
+
+    def begin_anew(self) -> None:
+        """In a forked child, which must not share its parent's locks: those are of an open file."""
+        self._lock = threading.Lock()
+        self._journal.begin_anew()
+        self._queue.close()
+        # What keeps it from being opened is reported by the next call.
+        with suppress(StoreUnusable):
+            self._queue.open(make=True)

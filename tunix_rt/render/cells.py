@@ -13,8 +13,7 @@ from tunix_rt.render.protocols import TableShape
 
 _LONGEST = 200  # characters of a value in a cell; the whole stands in its title, itself bounded
 _LONGEST_TITLE = 2000
-_SHORT = 40  # characters that stay on one line
-_LONG = 60  # characters that want a wide column
+_SHORT = 40  # characters that stay on one line; a longer text wants a wide column
 _DIGITS = 6  # decimals of a float that say something in a table
 _NUMBER = re.compile(r"U?(?:TINY|SMALL|BIG|HUGE)?INT(?:EGER)?|FLOAT|DOUBLE|REAL|DECIMAL(?:\(.*\))?", re.IGNORECASE)
 
@@ -78,6 +77,6 @@ def cell(value: object, *, is_number: bool = False) -> Cell:  # noqa: PLR0911  o
 
 def _cut(text: str, css: str = "") -> Cell:
     shown = one_line(text, _LONGEST)
-    if len(shown) > _LONG:
+    if len(shown) > _SHORT:
         css = f"{css} trt-long".strip()
     return Cell(shown, "" if shown == text else text[:_LONGEST_TITLE], css)

@@ -126,15 +126,15 @@ def _ids(name: str, value: Any) -> list[str]:
 def _expression(name: str, value: Any) -> str:
     import duckdb
 
-    from tunix_rt.store.engine.statement import in_brackets, in_parentheses
+    from tunix_rt.store.engine.statement import in_brackets, in_parentheses, n_statements
 
     expression = _string(name, value)
     for query in (in_parentheses(expression), in_brackets(expression)):
         try:
-            n_statements = len(duckdb.extract_statements(query))
+            n_found = n_statements(query)
         except duckdb.Error as error:
             raise QueryInvalid(f"{name}={shown(expression)}: is not a valid SQL expression: {error}") from None
-        if n_statements != 1 or not expression.strip():
+        if n_found != 1 or not expression.strip():
             raise QueryInvalid(f"{name}={shown(expression)}: must be one SQL expression")
     return expression
 

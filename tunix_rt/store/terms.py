@@ -147,7 +147,8 @@ class Grammar:
         from pydantic_core import from_json
 
         try:
-            found = from_json(text, allow_inf_nan=False)
+            # Of a text with a lone surrogate it would say that it is no text.
+            found = from_json(text.encode(errors="surrogatepass"), allow_inf_nan=False)
         except ValueError as error:
             raise QueryInvalid(f"{name}={shown(text)}: is not valid JSON ({error})") from None
         return self._read(name, found)

@@ -86,10 +86,12 @@ def accepted_fields(fields: TraceFields) -> TraceFields | None:
     except ValidationError:
         return None
     # That a text is not UTF-8, pydantic notices where it counts its characters.
-    texts = [accepted["prompt"], accepted["final_answer"] or ""]
+    if "\0" in accepted["prompt"] or "\0" in (accepted["final_answer"] or ""):
+        return None
     for step in accepted["steps"]:
-        texts += (step["type"], step["content"])
-    return accepted if "\0" not in "".join(texts) and _is_complete(accepted) else None
+        if "\0" in step["content"] or "\0" in step["type"]:
+            return None
+    return accepted if _is_complete(accepted) else None
 
 
 def _is_complete(fields: TraceFields) -> bool:

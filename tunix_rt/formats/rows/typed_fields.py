@@ -48,9 +48,10 @@ def each(fields: Mapping[str, Any], name: str, kind: type[_T], *, at: str = "") 
 
 def first_text(fields: Mapping[str, Any], *names: str) -> tuple[str, str] | tuple[None, None]:
     """The first of these fields that is a text and not empty, by name and value."""
-    return next(
-        ((name, fields[name]) for name in names if fields.get(name) and isinstance(fields[name], str)), (None, None)
-    )
+    for name in names:
+        if (item := fields.get(name)) and isinstance(item, str):
+            return name, item
+    return None, None
 
 
 def lacking(value: Mapping[str, Any], *fields: str) -> str | None:

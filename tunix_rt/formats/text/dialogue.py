@@ -5,7 +5,6 @@ prompt is the trace, a step for each message, call and result.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import takewhile
 from typing import Any, NamedTuple
 
 from tunix_rt.errors import Problem, TraceInvalid
@@ -61,9 +60,11 @@ def prompt_of(turns: Sequence[Turn]) -> Prompt:
 
     The messages are kept unchanged wherever prompt and system text do not hold all of them.
     """
-    leading = list(takewhile(lambda turn: turn.role == "system", turns))
-    spoken = turns[len(leading) :]
-    system = "\n\n".join(filter(None, (turn.text for turn in leading)))
+    n_leading = 0
+    while n_leading < len(turns) and turns[n_leading].role == "system":
+        n_leading += 1
+    leading, spoken = turns[:n_leading], turns[n_leading:]
+    system = "\n\n".join([text for turn in leading if (text := turn.text)])
     alone = len(spoken) == 1 and spoken[0].role == "user"
     if alone:
         text = spoken[0].text or spoken[0].shown
@@ -75,7 +76,7 @@ def prompt_of(turns: Sequence[Turn]) -> Prompt:
     meta: dict[str, Any] = {}
     if system:
         meta["system"] = system
-    if not (alone or not turns) or len(leading) > 1 or not all(turn.is_plain for turn in turns):
+    if not (alone or not turns) or n_leading > 1 or not all(turn.is_plain for turn in turns):
         meta["messages"] = [turn.raw for turn in turns]
     return Prompt(text, meta)
 

@@ -46,7 +46,6 @@ _TEXT_FIELDS = (
     *("thinking", "reasoning", "refusal", "text", "value", "content", "input_text", "output_text", "summary"),
 )
 # What a message may have in the place of its content.
-_PLAIN = {"role", "content"}
 _CONTENT_FIELDS = ("content", "parts", "text", "value", "output_text", "input_text")
 # What stands in the place of reasoning that the provider keeps to itself.
 _SEALS = {"encrypted_content", "data", "redacted_data", "signature", "thoughtSignature", "thought_signature"}
@@ -55,6 +54,7 @@ _MEDIA = (
     *(*_RESULTS, "image", "audio", "video", "file", "document", "media", "blob", "url", "uri", "source", "input_"),
     *("citation", "tool"),
 )
+_ROLE_AND_TEXT = 2
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
@@ -77,12 +77,12 @@ class Turn(NamedTuple):
     @property
     def text(self) -> str:
         """What is said in words."""
-        return "\n".join(part.text for part in self.parts if part.kind == "text" and part.text)
+        return "\n".join([part.text for part in self.parts if part.kind == "text" and part.text])
 
     @property
     def written(self) -> str:
         """The same as one text, as the model put it out."""
-        return "".join(part.text for part in self.parts if part.kind == "text")
+        return "".join([part.text for part in self.parts if part.kind == "text"])
 
     @property
     def shown(self) -> str:
@@ -124,7 +124,8 @@ def turn(role: str, content: Any, path: str) -> Turn:
 
 def speaker(role: str) -> str:
     """The role by its usual name."""
-    return _ROLES.get(role.lower(), role.lower())
+    role = role.lower()
+    return _ROLES.get(role, role)
 
 
 def turn_of(value: Any, path: str) -> Turn:
@@ -175,10 +176,12 @@ def turn_of(value: Any, path: str) -> Turn:
 
 def _plain_turn(value: Any) -> Turn | None:
     """The turn of a message of a role and a text, as most are; it takes a quarter of the time of any other."""
-    if type(value) is dict and value.keys() == _PLAIN:
-        role, content = value["role"], value["content"]
-        if isinstance(role, str) and isinstance(content, str):
-            return Turn(speaker(role), [Part("text", content, {})], {}, value)
+    if type(value) is dict and len(value) == _ROLE_AND_TEXT:
+        role, text = value.get("role"), value.get("content")
+        if role is None and (by := value.get("from")) != "function_call":
+            role, text = by, value.get("value")
+        if isinstance(role, str) and isinstance(text, str):
+            return Turn(speaker(role), [Part("text", text, {})], {}, value)
     return None
 
 

@@ -14,25 +14,26 @@ class Rule(NamedTuple):
     """A type, and what a step of it looks like, in small letters.
 
     Where that is looked for: `begins`, behind headings, numbers and words like `So`; `first`, at the very beginning;
-    `holds`, anywhere near the beginning or the end.
+    `holds`, anywhere near the beginning or the end, of a step that has the `needle`.
     """
 
     type: str
     where: Literal["begins", "first", "holds"]
     pattern: re.Pattern[str]
+    needle: str = ""
 
 
-def _rule(kind: str, where: Literal["begins", "first", "holds"], *patterns: str) -> Rule:
+def _rule(kind: str, where: Literal["begins", "first", "holds"], *patterns: str, needle: str = "") -> Rule:
     # Asked one by one they took twice the time.
-    return Rule(kind, where, re.compile("|".join(f"(?:{pattern})" for pattern in patterns)))
+    return Rule(kind, where, re.compile("|".join(f"(?:{pattern})" for pattern in patterns)), needle)
 
 
-_OPENING = re.compile(
+_OPENING = (
     # A heading, a number, "Step 3:".
     r"(?:#{1,6} |\*\*|\d{1,3}[.)] |[-*•] |step \d{1,3}(?:[.:)]| [-–—])\s*(?:\*\*)?\s*){0,3}"
     # What people say before they say something.
     r"(?:(?:wait|hmm+|ok(?:ay)?|alright|all right|right|well|so|now|but|and|then|actually|hold on|oh|ah|yes|no|first"
-    r"|next|finally|just to be (?:sure|safe|certain))\b[,.!…:]*\s+){0,3}",
+    r"|next|finally|just to be (?:sure|safe|certain))\b[,.!…:]*\s+){0,3}"
 )
 _LET = (
     r"(?:let me|let['’]s|let us|i['’]ll|i will|i should|i need to|we can|we should|we need to)"
@@ -69,7 +70,7 @@ RULES = (
         rf"{_LET}(?:(?:start over|start again|backtrack|redo|rethink|reconsider)\b|{_OTHER_WAY})",
     ),
     _rule("backtrack", "first", r"(?:hmm+, )?(?:no, wait|wait, no)\b(?=\s*(?:[,.;:!—–]|$))"),
-    _rule("backtrack", "holds", rf"let(?<=[.!?…]\slet)(?: me|['’]s) {_OTHER_WAY}"),
+    _rule("backtrack", "holds", rf"let(?<=[.!?…]\slet)(?: me|['’]s) {_OTHER_WAY}", needle="let"),
     _rule(
         "verify",
         "begins",
@@ -92,6 +93,7 @@ RULES = (
         "result",
         "holds",
         r"\\boxed\s*\{(?!\s*\}|\s*(?:\.{3}|…|\\ldots|\\cdots|(?:\\text\{)?(?:your |the |final )*answer))",
+        needle="\\boxed",
     ),
     _rule(
         "parse",
@@ -108,7 +110,7 @@ RULES = (
         r"(?:ok(?:ay)?|alright|all right|hmm+)[,.]? (?:so )?(?:i|we)(?: need to| have to| have this|['’]ve got this)\b",
     ),
     # The calculator marks of GSM8K, and sums that are worked out.
-    _rule("compute", "holds", r"<<[^<>\n]{1,80}=[^<>\n]{1,40}>>"),
+    _rule("compute", "holds", r"<<[^<>\n]{1,80}=[^<>\n]{1,40}>>", needle="<<"),
     # Apart: a pattern that begins with a text is found faster.
     _rule("compute", "holds", _SUM),
     _rule(
@@ -135,15 +137,16 @@ RULES = (
 )
 
 
-def _combined(where: str) -> re.Pattern[str]:
+def _combined(where: str, before: str = "") -> re.Pattern[str]:
     """The rules of one place as one pattern, which finds the first of them that fits: `lastindex` is its number."""
-    return re.compile("|".join(f"({rule.pattern.pattern})" for rule in RULES if rule.where == where))
+    rules = "|".join(f"({rule.pattern.pattern})" for rule in RULES if rule.where == where)
+    return re.compile(f"(?>{before})(?:{rules})")
 
 
 # Looked for one by one, the rules took half as long again.
-_BEGINS, _FIRST = _combined("begins"), _combined("first")
+_BEGINS, _FIRST = _combined("begins", _OPENING), _combined("first")
 _NUMBERS = {where: [n for n, rule in enumerate(RULES) if rule.where == where] for where in ("begins", "first", "holds")}
-_HOLDS = [(n, RULES[n].pattern) for n in _NUMBERS["holds"]]
+_HOLDS = [(n, RULES[n].needle, RULES[n].pattern) for n in _NUMBERS["holds"]]
 
 
 def step_type(content: str) -> str:
@@ -174,16 +177,15 @@ def type_in_small_letters(content: str) -> str:
     """The type of a step by its text in small letters."""
     content = content.strip()
     ends = content if len(content) <= 2 * _ENDS else f"{content[:_ENDS]}\n{content[-_ENDS:]}"
-    opening = _OPENING.match(ends)
-    words = opening.end() if opening else 0
     fitting = len(RULES)
-    if (found := _BEGINS.match(ends, words)) and found.lastindex:
+    if (found := _BEGINS.match(ends)) and found.lastindex:
         fitting = _NUMBERS["begins"][found.lastindex - 1]
     if (found := _FIRST.match(ends)) and found.lastindex:
         fitting = min(fitting, _NUMBERS["first"][found.lastindex - 1])
-    for number, pattern in _HOLDS:
+    for number, needle, pattern in _HOLDS:
         if number >= fitting:
             break
-        if pattern.search(ends):
+        # To look for a text takes a quarter of the time of a search.
+        if needle in ends and pattern.search(ends):
             return RULES[number].type
     return RULES[fitting].type if fitting < len(RULES) else "step"

@@ -35,7 +35,9 @@ _LINE = re.compile(
     )[^\n]*""",
     re.MULTILINE | re.VERBOSE,
 )
-_SENTENCE_END = re.compile(r"[.!?。！？][\"'”’)*$\s]*\Z")
+_INDENT = _LINE.groupindex["indent"]
+_STOPS = ".!?。！？"
+_SENTENCE_END = re.compile(rf"[{_STOPS}][\"'”’)*$\s]*\Z")
 # A word that is no command of TeX.
 _WORD = re.compile(r"(?<![\\\w])[^\W\d_]{3,}")
 
@@ -77,7 +79,7 @@ class _Line(NamedTuple):
 
 def _starts(text: str) -> Iterator[int]:
     yield 0
-    lines = list(_lines(text))
+    lines = _lines(text)
     long_items = _long_items(lines)
     by_lines = not any(line.apart for line in lines[1:])
     start = 0
@@ -100,8 +102,9 @@ def _starts(text: str) -> Iterator[int]:
             yield start
 
 
-def _lines(text: str) -> Iterator[_Line]:
+def _lines(text: str) -> list[_Line]:
     """The lines at which a step may begin."""
+    lines: list[_Line] = []
     pieces = iter(blocks(text, unclosed=_UNCLOSED))
     piece = next(pieces, None)
     follows = 0
@@ -110,13 +113,14 @@ def _lines(text: str) -> Iterator[_Line]:
         while piece and piece[1] <= start:
             piece = next(pieces, None)
         if piece is None or start <= piece[0]:
-            content = found.end("indent")
+            content = found.end(_INDENT)
             kind = found.lastgroup or ""
             number = int(found["number"]) if kind == "item" and found["number"] else None
-            apart = text.count("\n", follows, start) > 1
+            apart = start - follows > 1 and text.count("\n", follows, start) > 1
             block = piece is not None and piece[0] <= content
-            yield _Line(start, content - start, end, follows, kind, number, apart, block)
+            lines.append(_Line(start, content - start, end, follows, kind, number, apart, block))
         follows = end
+    return lines
 
 
 def _long_items(lines: list[_Line]) -> set[int]:
@@ -152,10 +156,13 @@ def _goes_on(text: str, before: _Line, line: _Line, *, by_lines: bool) -> bool:
     """Whether a line goes on with what stands before it."""
     if line.block or line.kind == "rule":
         return True
-    last = text[before.start : line.follows].rstrip("* \t\r\n")[-1:]
-    if last in {":", ","}:
-        return True
-    ended = bool(_SENTENCE_END.search(text, max(before.start, line.follows - 8), line.follows))
+    # Mostly a sentence ends right there.
+    ended = text[line.follows - 1] in _STOPS
+    if not ended:
+        last = text[before.start : line.follows].rstrip("* \t\r\n")[-1:]
+        if last in {":", ","}:
+            return True
+        ended = bool(_SENTENCE_END.search(text, max(before.start, line.follows - 8), line.follows))
     if line.kind == "more":
         return not (by_lines and ended and text[line.start + line.indent].isalpha())
     return not (by_lines or ended or _has_words(text, line)) and _has_words(text, before)

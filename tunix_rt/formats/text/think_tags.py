@@ -52,10 +52,11 @@ _KINDS = {
 # Code in a line is passed over whole: a tag that it names is none. Without ASCII <anſwer> would be found, and unknown.
 _TAG = re.compile(r"`[^`\n]{1,200}`|" + "|".join(map(re.escape, _KINDS)), re.IGNORECASE | re.ASCII)
 _QUOTES = frozenset("\"'“”‘’«»„")
-# What tags and code begin with, besides "<".
-_OTHER_BEGINNINGS = "[◁`"
+# What tags and code begin with.
+_BEGINNING, _BRACKET = re.compile(r"[<\[◁`]"), re.compile("<")
 # Without a bound, a long line of tags would be read again for each of them.
 _INDENT = 8
+_ONE_BLOCK = 2
 # Words that reasoning follows: a sentence, or the name of who speaks.
 _BEFORE_REASONING = re.compile(r"(?:[.!?。！？][\"'”’)*]*|\b(?:assistant|response|answer):)[^\S\n]*\Z", re.IGNORECASE)
 _BEFORE = 20
@@ -84,7 +85,7 @@ def parse_written(text: str) -> Written:
     Written(reasoning='27 × 20', answer=None, cut=True)
     """
     bare_text = bare(text)
-    if not bare_text.strip():
+    if not bare_text or bare_text.isspace():
         return Written("", None)
     # The mark at the end of a channel says that it was not cut.
     return _harmony(text) or (bare_text != text and _harmony(bare_text)) or _tagged(bare_text) or Written("", bare_text)
@@ -116,6 +117,9 @@ def _tagged(text: str) -> Written | None:
     if not tags:
         return None
     begun = tags[0].opens and not text[: tags[0].start].strip()
+    if begun and len(tags) == _ONE_BLOCK and _is_block(*tags):
+        # As most are; it takes half of the time.
+        return Written(text[tags[0].end : tags[1].start].strip(), text[tags[1].end :].strip() or None)
     orphan = None if begun else _orphan(tags, len(text))
     if not (begun or orphan) and not (tags := _from_reasoning(text, tags)):
         return None
@@ -147,6 +151,11 @@ def _tagged(text: str) -> Written | None:
     return _assembled(parts)
 
 
+def _is_block(first: _Tag, second: _Tag) -> bool:
+    """Whether two tags are those of a block of reasoning."""
+    return not (first.answers or second.opens or second.doubtful) and first.pair == second.pair
+
+
 def _tags(text: str) -> Iterator[_Tag]:
     """The tags in a text that are not mentions of tags."""
     codes = fenced(text)
@@ -172,15 +181,14 @@ def _tags(text: str) -> Iterator[_Tag]:
 
 def _named_tags(text: str) -> Iterator[re.Match[str]]:
     """The tags in a text, and code in a line."""
-    if any(mark in text for mark in _OTHER_BEGINNINGS):
-        yield from _TAG.finditer(text)
-        return
     # To look for one character takes a tenth of the time.
-    at = text.find("<")
-    while at >= 0:
-        if found := _TAG.match(text, at):
+    beginning = _BEGINNING if "[" in text or "`" in text or "◁" in text else _BRACKET
+    at = 0
+    while begun := beginning.search(text, at):
+        found = _TAG.match(text, begun.start())
+        if found:
             yield found
-        at = text.find("<", found.end() if found else at + 1)
+        at = (found or begun).end()
 
 
 def _orphan(tags: list[_Tag], end: int) -> _Tag | None:

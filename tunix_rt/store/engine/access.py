@@ -58,6 +58,10 @@ class Access(Protocol):
         """Where in time the rows are."""
         ...
 
+    def drop_cache(self) -> None:
+        """Frees what DuckDB has cached of what was read, if it is much; for work that does not read it again."""
+        ...
+
     def add(self, rows: Sequence[NewRow]) -> None:
         """Stores the rows durably, all or none."""
         ...

@@ -5,7 +5,6 @@ the first.
 """
 
 import atexit
-import os
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from tunix_rt.paths import beside_store, log_of
 from tunix_rt.store.engine import schema
 from tunix_rt.store.engine.database import Database
 from tunix_rt.store.engine.expected_counts import ExpectedCounts, compare, read_counts
+from tunix_rt.store.engine.forks import around_forks
 from tunix_rt.store.engine.journal import Journal
 from tunix_rt.store.engine.lease import Lease
 from tunix_rt.store.engine.lock_queue import LockQueue
@@ -41,6 +41,7 @@ class Files:
         self.changing = threading.RLock()
         self.counts = ExpectedCounts(None, 0, 0)
         self.accept_loss = False
+        around_forks(self)
 
     @classmethod
     def of(cls, path: Path, *, read_only: bool, memory_limit: int) -> "Files":
@@ -124,15 +125,11 @@ class Files:
             compare(self.path, self.counts, acknowledged, n_lost)
             self.journal.confirm(self.counts, folded=0)
 
-    @classmethod
-    def stop_all(cls) -> list["Files"]:
+    def stop(self) -> None:
         """Closes all, and keeps every thread out, for a fork."""
-        stopped = list(cls._of_process.values())
-        for files in stopped:
-            files.lease.stop()
-            files.queue.end_waiter()
-            files.journal.stop()
-        return stopped
+        self.lease.stop()
+        self.queue.end_waiter()
+        self.journal.stop()
 
     def resume(self) -> None:
         """Lets the threads in again."""
@@ -148,27 +145,6 @@ class Files:
         # What keeps it from being opened is reported by the next call.
         with suppress(StoreUnusable):
             self.queue.open(make=not self.database.read_only)
-
-
-_stopped: list[Files] = []
-
-
-def _before_fork() -> None:
-    _stopped.extend(Files.stop_all())
-
-
-def _after_fork_in_parent() -> None:
-    while _stopped:
-        _stopped.pop().resume()
-
-
-def _after_fork_in_child() -> None:
-    while _stopped:
-        _stopped.pop().begin_anew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 @atexit.register

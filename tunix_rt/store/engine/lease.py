@@ -87,6 +87,12 @@ class Lease:
                     kept.discard(token)
                     self._give_up_if_wanted()
 
+    def drop_cache(self) -> None:
+        """Gives the file up if much of it is in memory, and no thread is at work in it or keeps it."""
+        with self._changed:
+            if self._owner is None and not self._work and not self._kept and self._database.caches_much():
+                self._give_up()
+
     @contextmanager
     def alone(self, deadline: float) -> Iterator[None]:
         """The lease without the file, which is written out completely and open in no process."""

@@ -5,10 +5,9 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import lt
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from uuid import UUID
 
-import duckdb
 import pyarrow as pa
 from pydantic_core import to_json
 
@@ -16,6 +15,10 @@ from tunix_rt.errors import Problem, TraceInvalid, TraceTooLarge
 from tunix_rt.formats import TraceFields
 from tunix_rt.model import PREVIEW_CHARS, Trace, TraceRecord, TraceSummary
 from tunix_rt.render.characters import one_line
+
+if TYPE_CHECKING:
+    # A worker that reads rows needs no DuckDB.
+    import duckdb
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -101,7 +104,7 @@ LARGE_ROW_BYTES, LARGE_ROWS_BYTES = 2**13, 4 * 2**20
 _META = {"meta"}
 _META_KEY = b',"meta":'
 # Kept: `json.dumps` would make one for each trace.
-_SORTED_JSON = json.JSONEncoder(sort_keys=True)
+_SORTED_JSON = json.JSONEncoder(sort_keys=True, check_circular=False)
 # Not a column of its own, as the preview is: DuckDB reads the answers of a page's rows alone, which takes 0.2 ms of the
 # 3.4 ms of a page among 1,000,000.
 _READ_AS = {"created_at": TIME, "answer": f"left(final_answer, {4 * PREVIEW_CHARS + 1})"}
@@ -160,7 +163,7 @@ def encode(trace: Trace | TraceFields, trace_max_bytes: int) -> tuple[Line, byte
 def encode_parts(body: bytes, meta: Any, trace_max_bytes: int) -> tuple[Line, bytes]:
     """The same of a trace of which all but its meta is a line already."""
     digest = hashlib.blake2b(body, digest_size=16)
-    line = Line(body, None)
+    written = None
     if meta is not None:
         # Objects that differ only in the order of their keys are equal.
         try:
@@ -168,7 +171,8 @@ def encode_parts(body: bytes, meta: Any, trace_max_bytes: int) -> tuple[Line, by
         except ValueError as error:
             # Python writes, and reads, no integers of more than 4,300 digits.
             raise TraceInvalid(Problem("meta", f"cannot be written as JSON: {error}")) from None
-        line = Line(body, to_json(meta))
+        written = to_json(meta)
+    line = Line(body, written)
     if line.n_bytes > trace_max_bytes:
         raise TraceTooLarge(line.n_bytes, trace_max_bytes)
     return line, digest.digest()
@@ -202,7 +206,7 @@ def _text(values: Sequence[bytes | None]) -> pa.Array:
     return pa.array(values, pa.binary()).view(pa.string())
 
 
-def insert(cursor: duckdb.DuckDBPyConnection, incoming: pa.Table) -> None:
+def insert(cursor: "duckdb.DuckDBPyConnection", incoming: pa.Table) -> None:
     """Stores what `to_table` or `columns` made, in the order of time."""
     times = incoming["created_at"].cast(pa.int64()).to_pylist()
     batches = incoming.to_batches(max_chunksize=_BATCH_ROWS)

@@ -126,6 +126,10 @@ class Session:
         finally:
             slots.release()
 
+    def drop_cache(self) -> None:
+        """Frees what DuckDB has cached of the file, if it is much and no thread is at work in the file or keeps it."""
+        self._files.lease.drop_cache()
+
     @contextmanager
     def transaction(self, *, once: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:  # noqa: ARG002 - see Access
         """A cursor inside a transaction: committed at the end, rolled back if the work raises."""

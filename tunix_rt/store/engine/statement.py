@@ -5,9 +5,11 @@ still copies to a file. So there are three locks: the parsed text is a SELECT wh
 is READ ONLY, and the configuration is locked (`database.py`).
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import duckdb
@@ -53,6 +55,17 @@ _EXPLAIN = re.compile(
 )
 _MESSAGE_CHARS = 10_000
 _OF_THE_STORE = re.compile("Corrupt database file|Failed to commit|No space left|Disk quota|[Dd]isk.* full")
+
+
+def n_statements(query: str) -> int:
+    """How many statements a text is; a duckdb.Error if it is not SQL."""
+    return len(_parser(os.getpid()).cursor().extract_statements(query))
+
+
+@lru_cache(maxsize=1)
+def _parser(process: int) -> duckdb.DuckDBPyConnection:  # noqa: ARG001 - a forked child has one of its own
+    # Without threads: DuckDB's own default connection has some, and at its end a forked child waited for them and died.
+    return duckdb.connect(config={"threads": 1, "async_threads": 0})
 
 
 def check_query(cursor: duckdb.DuckDBPyConnection, query: str) -> None:

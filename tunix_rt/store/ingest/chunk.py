@@ -1,15 +1,18 @@
 """Traces that are ready to be stored: the rows of a load, as they come from a reading and as one transaction."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
 from tunix_rt.formats import Row
 from tunix_rt.store.engine.clock import new_ids, new_times
 from tunix_rt.store.engine.rows import LARGE_ROW_BYTES, LARGE_ROWS_BYTES, Line, columns, uuids
-from tunix_rt.store.ingest.dedup import Duplicates
-from tunix_rt.store.scores.facts import CarriedScore
+
+if TYPE_CHECKING:
+    # A worker that reads rows makes chunks, and needs no DuckDB.
+    from tunix_rt.store.ingest.dedup import Duplicates
+    from tunix_rt.store.scores.facts import CarriedScore
 
 # A transaction of this size is written in half a second, well within the time others may have to wait. It fills a row
 # group of the store's file, so that DuckDB need not write the rows again with the next ones: that took as long again.
@@ -33,7 +36,7 @@ class Encoded(NamedTuple):
     digest: bytes
     id: bytes | None
     created_at: int | None
-    scores: Sequence[CarriedScore] = ()
+    scores: "Sequence[CarriedScore]" = ()
 
 
 class Given(NamedTuple):
@@ -126,7 +129,7 @@ class Chunk:
         """What DuckDB has read all bodies as; None where it has not."""
         return pa.chunked_array(self.fields) if self.fields and sum(map(len, self.fields)) == len(self) else None
 
-    def complete(self, duplicates: Duplicates | None) -> None:
+    def complete(self, duplicates: "Duplicates | None") -> None:
         """Sets the time of each row in microseconds, the 16 bytes of its id, and which copy it is."""
         self.times = list(new_times(len(self)))
         for index, given in self.given.items():

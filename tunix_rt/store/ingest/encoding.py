@@ -6,7 +6,7 @@ Rows of the native format are checked by DuckDB; those of others are read by wor
 import pickle
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import to_json
 
@@ -15,11 +15,13 @@ from tunix_rt.formats import Draft, Format, Reading, Rejection, Row, ScoreDraft,
 from tunix_rt.model import Trace
 from tunix_rt.store.engine.rows import encode, encode_parts, to_microseconds
 from tunix_rt.store.ingest.chunk import Chunk, Encoded
-from tunix_rt.store.ingest.plain_lines import PlainLine, PlainLines
-from tunix_rt.store.scores.carried import carried_score, carried_scores
-from tunix_rt.store.scores.facts import CarriedScore
 from tunix_rt.validation import short
-from tunix_rt.workers import Workers
+
+if TYPE_CHECKING:
+    # Not before they are needed: a worker reads rows without them, and starts a sixth faster.
+    from tunix_rt.store.ingest.plain_lines import PlainLine
+    from tunix_rt.store.scores.facts import CarriedScore
+    from tunix_rt.workers import Workers
 
 # Two workers need 0.7 s to start; this process reads about as much in that time twice.
 LARGE_FILE_BYTES = 16 * 2**20
@@ -44,7 +46,7 @@ class EncodedScore(NamedTuple):
 
     row: Row
     trace_id: bytes
-    score: CarriedScore
+    score: "CarriedScore"
 
 
 def checked_meta(meta: Any, trace_max_bytes: int) -> dict[str, Any] | None:
@@ -70,6 +72,8 @@ def encoded(
     if isinstance(found, Rejection):
         return found
     try:
+        if isinstance(found, ScoreDraft) or found.scores is not None:
+            from tunix_rt.store.scores.carried import carried_score, carried_scores
         if isinstance(found, ScoreDraft):
             return EncodedScore(found.row, found.trace_id.bytes, carried_score(found.score))
         line, digest = encode(_with_meta(found.trace, meta), trace_max_bytes)
@@ -95,7 +99,7 @@ def _with_meta(trace: Any, meta: dict[str, Any] | None) -> Any:
 
 
 def all_encoded(
-    reading: Reading, trace_max_bytes: int, workers: Workers | None, meta: dict[str, Any] | None = None
+    reading: Reading, trace_max_bytes: int, workers: "Workers | None", meta: dict[str, Any] | None = None
 ) -> Iterator[Encoded | Chunk | EncodedScore | Rejection]:
     """All that the reading yields, made ready, in order; by workers, if any, where its file is large.
 
@@ -128,6 +132,8 @@ def _together(all_found: Iterable[Any]) -> Iterator[Any]:
 def _by_duckdb(
     reading: Reading, trace_max_bytes: int, meta: dict[str, Any] | None
 ) -> Iterator[Chunk | EncodedScore | Rejection]:
+    from tunix_rt.store.ingest.plain_lines import PlainLines
+
     plain_lines: PlainLines | None = None
     for rows in _in_batches(reading.rows()):
         if sum(map(_n_bytes, rows)) >= _FEW_BYTES:
@@ -144,7 +150,7 @@ def _by_duckdb(
 
 def _read_by_both(
     rows: Sequence[Row | Rejection],
-    plain: Sequence[PlainLine | None],
+    plain: "Sequence[PlainLine | None]",
     format: Format,
     trace_max_bytes: int,
     meta: dict[str, Any] | None,
@@ -182,7 +188,7 @@ def _n_bytes(row: Row | Rejection) -> int:
 
 
 def _by_workers(
-    reading: Reading, trace_max_bytes: int, workers: Workers, meta: dict[str, Any] | None
+    reading: Reading, trace_max_bytes: int, workers: "Workers", meta: dict[str, Any] | None
 ) -> Iterator[Encoded | EncodedScore | Rejection]:
     # Not the writer: its functions and Arrow types are of no use there.
     reader = pickle.dumps(Format(reading.format.name, "", "", reading.format.reader))

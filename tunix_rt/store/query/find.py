@@ -10,19 +10,26 @@ import duckdb
 
 from tunix_rt.errors import IdAmbiguous, TraceNotFound
 from tunix_rt.model import TraceRecord
-from tunix_rt.store.engine.rows import ONE_RECORD_COLUMNS, to_one_record
+from tunix_rt.store.engine.rows import BETWEEN, ONE_RECORD_COLUMNS, to_one_record
 from tunix_rt.store.engine.statement import parsed
 from tunix_rt.store.filter_values import id_range
 
 _FIND = f"select {ONE_RECORD_COLUMNS} from traces where id between ? and ?"
 _FIND_FIRST = f"{_FIND} limit 2"
+_FIND_WITHIN = f"{_FIND} and {BETWEEN}"
 _DELETE = "delete from traces{} returning id, epoch_us(created_at)"
 
 
-def find(cursor: duckdb.DuckDBPyConnection, id: UUID | str, *, store: Path) -> TraceRecord:
-    """The trace with this id, or with the only id that begins so; see `TraceStore.get`."""
+def find(
+    cursor: duckdb.DuckDBPyConnection, id: UUID | str, *, store: Path, within: tuple[int, int] | None = None
+) -> TraceRecord:
+    """The trace with this id, or with the only id that begins so; see `TraceStore.get`.
+
+    A complete id may be looked for `within` two times, in microseconds since 1970, alone.
+    """
     low, high = id_range(id)
-    rows = cursor.execute(parsed(cursor, _FIND if low == high else _FIND_FIRST), [low, high]).fetchall()
+    query = _FIND_WITHIN if within else _FIND if low == high else _FIND_FIRST
+    rows = cursor.execute(parsed(cursor, query), [low, high, *(within or ())]).fetchall()
     n_found = len(rows)
     if n_found > 1:
         n_found = cursor.execute("select count(*) from traces where id between ? and ?", [low, high]).fetchall()[0][0]

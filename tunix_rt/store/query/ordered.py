@@ -9,7 +9,7 @@ from tunix_rt.store.engine.statement import parsed
 from tunix_rt.store.engine.time_index import TimeIndex
 from tunix_rt.store.filters import Condition, Filters, where
 from tunix_rt.store.query.cursor import Cursor
-from tunix_rt.store.query.order import CURRENT_OF, NUMBERS, SCORED, SCORED_ONCE, Order
+from tunix_rt.store.query.order import CURRENT_OF, NUMBERS, ONE_SCORED, SCORED, SCORED_OTHERWISE, Order
 from tunix_rt.store.query.page import Found, Search
 
 _KEYS = f"select id, {TIME}, number, text from ({{rows}})"
@@ -124,8 +124,10 @@ class OrderedSearch(Search):
             ids = {trace_id for (trace_id,) in self._cursor.execute(query, values).fetchall()}
             passing = [row for row in rows if row[0] in ids]
         scorer = self._order.scorer
-        if self._cursor.execute(parsed(self._cursor, SCORED_ONCE), [scorer]).fetchall()[0][0]:
-            return {row[0]: row[2:] for row in passing}
+        # None where another thread has deleted the scores since.
+        for one in self._cursor.execute(parsed(self._cursor, ONE_SCORED), [scorer]).fetchall():
+            if not self._cursor.execute(parsed(self._cursor, SCORED_OTHERWISE), [scorer, *one]).fetchall():
+                return {row[0]: row[2:] for row in passing}
         current = parsed(self._cursor, CURRENT_OF)
         found = self._cursor.execute(current, [scorer, [row[0] for row in passing]]).fetchall()
         return {trace_id: tuple(key) for trace_id, *key in found}

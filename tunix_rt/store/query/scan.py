@@ -177,6 +177,8 @@ def read(
             pace.slower(n_rows or len(keys))
             continue
         pace.went_well()
+        # A scan reads nothing twice, and of a large store the cache would grow up to `memory_limit`.
+        session.drop_cache()
         yield n_rows, table
         at += n_rows
         if keys is None or at >= len(keys):

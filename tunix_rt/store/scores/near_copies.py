@@ -27,7 +27,7 @@ _IN_BAND = _BINS // _BANDS
 # Of two texts with a Jaccard index of .8, this many of the 64 minima or fewer differ, but for 1 in 50,000 pairs; of
 # those with .35, which make up nearly all pairs that share a band, 1 in 1,000 gets through. So few are compared.
 _MOST_UNLIKE = 26
-_TEXT_BYTES = 2 * 2**20
+_TEXT_BYTES = 2**20
 # Of 10 MB the words alone would take more than the memory limit.
 _MOST_CHARS = 2_000_000
 _THREADS = 2
@@ -186,7 +186,7 @@ Result = TypeVar("Result")
 
 
 def pieces(batch: pa.RecordBatch) -> Iterator[pa.Table]:
-    """The rows in runs of at most 2 MB of `text`, or of one row: their words take forty times the memory."""
+    """The rows in runs of at most 1 MB of `text`, or of one row: their words take forty to eighty times the memory."""
     first, held = 0, 0
     for at, size in enumerate(pc.binary_length(batch["text"]).to_pylist()):
         if held and held + size > _TEXT_BYTES:
