@@ -191,8 +191,8 @@ class Part:
             with suppress(OSError):
                 # Refused before it was sent, it is an error here.
                 connection.sendall(data)
-                if not select.select([connection], [], [], _MORE_SECONDS)[0]:
-                    # The server waits for the rest of what was announced.
+                # Told "100 Continue", or nothing, the server waits for the rest of what was announced.
+                if b"100-continue" in data.lower() or not select.select([connection], [], [], _MORE_SECONDS)[0]:
                     connection.shutdown(socket.SHUT_WR)
             reply = HTTPResponse(connection, method=data.partition(b" ")[0].decode("latin-1"))
             try:
