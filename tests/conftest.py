@@ -168,6 +168,11 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     assert list(folder.iterdir()) == []
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: browsers, servers and other processes are waited for a third of the time."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Coverage counts what the fast tests run, in this process and its children."""
