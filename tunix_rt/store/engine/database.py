@@ -33,7 +33,7 @@ _MOST_SPARE_CURSORS = 8
 _RETRY_SECONDS = (0.005, 0.02)
 
 # A scan of more than this has the file attached again, which drops what DuckDB has cached of it. An export of 200,000
-# traces took 5.9 s of processor time with three of them, and 6.0 without.
+# traces took as long as without.
 _MOST_CACHED_BYTES = 64 * 2**20
 _CACHED = "select memory_usage_bytes from duckdb_memory() where tag = 'BASE_TABLE'"
 
