@@ -91,7 +91,7 @@ def test_a_server_that_stops_while_batches_are_appended_gets_each_once(lake, ser
             batch = [{"prompt": f"{n_done} {n}", "steps": ["s"], "final_answer": "x"} for n in range(50)]
             try:
                 lake.load(batch, progress=False)
-            except rt.TunixRTError as error:
+            except rt.StoreUnreachable as error:
                 # It may be committed, and only the reply is lost: a load stores what is not there.
                 errors.append(error)
                 is_down.set()
@@ -114,6 +114,16 @@ def test_a_server_that_stops_while_batches_are_appended_gets_each_once(lake, ser
         appending.result()
     assert errors
     assert lake.sql("select count(*), count(distinct prompt) from traces").rows == [(50 * n_done, 50 * n_done)]
+
+
+@pytest.mark.parametrize("given", [{}, {"text": "x"}, {"where": "n_steps > 0"}], ids=["all", "text", "where"])
+def test_a_file_that_is_gone_is_told_and_not_blamed_on_the_filters(lake, server, given):
+    lake.load(rows(3), progress=False)
+    [file] = lake._lake.traces.files()
+    server._files().delete_file(f"{lake.location.target.removeprefix('s3://')}/traces/{file.path}")
+    with pytest.raises(rt.StoreDamaged, match="missing or broken") as caught:
+        lake.page(**given)
+    assert server.url not in str(caught.value)
 
 
 def test_jobs_over_object_storage_and_the_way_there_and_back_say_what_a_store_says(lake, tmp_path, monkeypatch):

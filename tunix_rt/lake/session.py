@@ -332,7 +332,10 @@ class LakeSession:
                 "memory that the store may use; nothing was changed. Increase memory_limit (TUNIX_RT_MEMORY_LIMIT), or "
                 "select less at once"
             ) from None
-        except duckdb.IOException as error:
+        except (duckdb.IOException, duckdb.InvalidInputException) as error:
+            # From object storage Arrow reads, and DuckDB says so of its errors.
+            if isinstance(error, duckdb.InvalidInputException) and "registered as 'lake_" not in str(error):
+                raise
             raise self.location.fault(str(error)) from None
 
 

@@ -54,7 +54,11 @@ _EXPLAIN = re.compile(
     r"((?:\s|--[^\n]*\n|/\*.*?\*/)*explain\b(?:\s+analyze\b|\s*\([\w\s,]*\))?)", re.IGNORECASE | re.DOTALL
 )
 _MESSAGE_CHARS = 10_000
-_OF_THE_STORE = re.compile("Corrupt database file|Failed to commit|No space left|Disk quota|[Dd]isk.* full")
+# What says that the store failed, or the files of a lake, whatever the query was.
+_OF_THE_STORE = re.compile(
+    r"Corrupt database file|Failed to commit|No space left|Disk quota|[Dd]isk.* full"
+    r"|/(?:traces|scores)/day(?:=|%3D)[\d-]+/[\w-]+\.parquet"
+)
 
 
 def n_statements(query: str) -> int:
