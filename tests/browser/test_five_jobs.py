@@ -92,14 +92,22 @@ def search_of(app):
     expect(search).to_be_focused()
 
 
+def go_right_to(page, is_there):
+    """By the arrow key; a heading or a cell that it does not reach is an error, and no loop without an end."""
+    for _ in range(20):
+        if is_there():
+            return
+        page.keyboard.press("ArrowRight")
+    raise AssertionError("not reached by ArrowRight")
+
+
 def worst_rollouts(page, app, store):
     rows, press = app.locator(".trt-list tbody tr"), page.keyboard.press
     search_of(app)
     fill_in(page, app, **{"Training step": "200"})
     expect(place_of(app)).to_have_text(f"1–50 of {store.count(training_step=200):,}")
     tab_to(page, app.locator("th button[tabindex='0']"))
-    while "reward" not in app.locator("th .trt-sort:focus").inner_text():
-        press("ArrowRight")
+    go_right_to(page, lambda: "reward" in app.locator("th .trt-sort:focus").inner_text())
     press("Enter")
     expect(app.get_by_role("grid", name="Traces by meta.reward, ascending")).to_be_visible()
     tab_to(page, app.locator("tr[tabindex='0']"))
@@ -122,8 +130,7 @@ def which_model_fails_which_problem(page, groups):
     matrix = groups.get_by_role("grid", name="Prompts and policies")
     expect(matrix).to_be_visible()
     tab_to(page, matrix.locator("td button[tabindex='0']"))
-    while "0 of" not in (matrix.locator("button:focus").get_attribute("aria-label") or ""):
-        press("ArrowRight")
+    go_right_to(page, lambda: "0 of" in (matrix.locator("button:focus").get_attribute("aria-label") or ""))
     press("Enter")
     expect(groups.get_by_role("region", name="The trace")).to_contain_text("wrong")
 

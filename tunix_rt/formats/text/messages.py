@@ -178,8 +178,9 @@ def _plain_turn(value: Any) -> Turn | None:
     """The turn of a message of a role and a text, as most are; it takes a quarter of the time of any other."""
     if type(value) is dict and len(value) == _ROLE_AND_TEXT:
         role, text = value.get("role"), value.get("content")
-        if role is None and (by := value.get("from")) != "function_call":
-            role, text = by, value.get("value")
+        # As ShareGPT has it; there a call is a text as well, and is read below.
+        if role is None and value.get("from") != "function_call":
+            role, text = value.get("from"), value.get("value")
         if isinstance(role, str) and isinstance(text, str):
             return Turn(speaker(role), [Part("text", text, {})], {}, value)
     return None

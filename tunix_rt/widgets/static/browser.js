@@ -110,6 +110,12 @@ function browserForm({ model, el, toolbarInto, compareInto }) {
   form.root.append(list, boxes.bar, notice, pager);
   (compareInto ?? form.root).append(boxes.comparison);
   const headings = () => [...(table.tHead?.rows[0]?.cells ?? [])];
+  /** The words of the headings, without those of columns that a narrow list hides: these take no focus. */
+  function labels() {
+    const all = headings().map((heading) => heading.querySelector(".trt-sort")).filter((one) => one instanceof HTMLElement);
+    const visible = all.filter((one) => one.offsetParent);
+    return visible.length ? visible : all;
+  }
   const isNewestFirst = () => model.get("order_by") === "created_at" && model.get("descending");
 
   /**
@@ -140,8 +146,8 @@ function browserForm({ model, el, toolbarInto, compareInto }) {
       /** @type {HTMLElement} */ (heading.querySelector(".trt-sort")).tabIndex = sorted ? 0 : -1;
     }
     // Where the list is sorted by what no column shows, Tab reaches the first heading.
-    const sorts = headings().map((heading) => heading.querySelector(".trt-sort")).filter((one) => one instanceof HTMLElement);
-    if (sorts[0] && !sorts.some((one) => one.tabIndex === 0)) sorts[0].tabIndex = 0;
+    const all = labels();
+    if (all[0] && !all.some((one) => one.tabIndex === 0)) all[0].tabIndex = 0;
     widened.show();
     table.setAttribute("aria-label", isNewestFirst() ? "Traces, newest first" : `Traces by ${by}, ${way}`);
     const [first, previous, next, last] = isNewestFirst() ? ["Newest", "‹ Newer", "Older ›", "Oldest"] : ["First", "‹ Previous", "Next ›", "Last"];
@@ -156,8 +162,8 @@ function browserForm({ model, el, toolbarInto, compareInto }) {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!step) return;
     if (event.shiftKey) return;
-    const labels = headings().map((heading) => heading.querySelector(".trt-sort")).filter((one) => one instanceof HTMLElement);
-    labels[labels.indexOf(targetOf(event)) + step]?.focus();
+    const all = labels();
+    all[all.indexOf(targetOf(event)) + step]?.focus();
     event.preventDefault();
   });
 

@@ -328,7 +328,8 @@ async function groupsForm({ model, el }) {
   for (const [bar, selector] of /** @type {[HTMLElement, string][]} */ ([[strip, "button"], [head, "th button"]])) {
     bar.addEventListener("keydown", (event) => {
       const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      const all = /** @type {HTMLButtonElement[]} */ ([...bar.querySelectorAll(selector)]);
+      // Those of columns that a narrow table hides take no focus.
+      const all = /** @type {HTMLButtonElement[]} */ ([...bar.querySelectorAll(selector)]).filter((one) => one.offsetParent);
       const focused = targetOf(event).closest("button");
       if (event.key === "c" && bar === strip && focused?.dataset.id) void pick(model.get("chosen").group ?? 0, focused.dataset.id, true);
       else if (by) all[all.indexOf(/** @type {HTMLButtonElement} */ (focused)) + by]?.focus();
