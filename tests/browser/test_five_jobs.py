@@ -40,7 +40,7 @@ from (
         *, i // 32 % (half // 32 + 1) as problem, 'What is ' || problem || ' + ' || problem || '?' as prompt,
         1 + i // 8 % 4 as model, if(i < half, 100, 200) as step,
         problem % 4 + 1 <> model and hash(i, 'c') % 8 > 0 as correct, 200 + (hash(i, 'n') % 4000)::int as n_chars
-    from (select i, $n // 2 as half from range($n::bigint) rows(i))
+    from (select i, $n // 2 as half from range($first::bigint, least($n, $first + 20000)::bigint) rows(i))
 )
 order by i
 """
@@ -55,9 +55,12 @@ from traces order by created_at, id
 @pytest.fixture
 def store(tmp_path, request):
     with rt.TraceStore(tmp_path / "run.duckdb") as store:
-        for query, values in ((TRACES, {"n": request.config.getoption("--traces")}), (ANSWERS, {})):
+        n = request.config.getoption("--traces")
+        for first in range(0, n, 20_000):
             with store._session.transaction() as cursor:
-                cursor.execute(query, values)
+                cursor.execute(TRACES, {"n": n, "first": first})
+        with store._session.transaction() as cursor:
+            cursor.execute(ANSWERS)
         # As somebody would in a cell: long rollouts to read.
         store.queue("long", n=30, seed=0, min_chars=3_000, training_step=200)
         yield store
