@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import nbformat
@@ -43,6 +44,16 @@ CHANGE_THEME = """async theme => {
     const app = window.jupyterapp;
     await app.restored;
     await app.commands.execute("apputils:change-theme", {theme});
+}"""
+# What to look at when a notebook does not become ready.
+STATE = """() => {
+    const shown = window.jupyterapp?.shell?.currentWidget, session = shown?.context?.sessionContext;
+    const kernel = session?.session?.kernel;
+    return {
+        url: location.href, shown: shown?.id, title: shown?.title?.label, read: shown?.context?.isReady,
+        session: session?.isReady, connection: kernel?.connectionStatus, kernel: kernel?.status,
+        dialog: document.querySelector(".jp-Dialog")?.innerText,
+    };
 }"""
 CLOSE = "() => [...window.jupyterapp.shell.widgets('main')].forEach(one => one.dispose())"
 START_SECONDS = 60
@@ -93,12 +104,12 @@ class Jupyter:
         try:
             if page.url.startswith(self.url):
                 self.change_theme(page, self.theme)
-                page.evaluate(OPEN, path)
+                awaited(page, OPEN, path)
             else:
                 query = f"token={self._token}" + ("&reset" if self.app == "lab" else "")
                 page.goto(f"{self.url}/{PATHS[self.app]}/{path}?{query}")
             page.wait_for_function(READY, timeout=START_SECONDS * 1_000)
-            page.evaluate(ASKED)
+            awaited(page, ASKED)
             if self.app == "lab":
                 page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
             yield page
@@ -109,6 +120,7 @@ class Jupyter:
                 return
         except BaseException:
             keep_failure(page)
+            print("the server:", (self.folder.parents[1] / "log").read_text()[-4_000:])  # noqa: T201 - likewise
             page.close()
             raise
         page.close()
@@ -124,7 +136,7 @@ class Jupyter:
     def change_theme(page: Page, theme: str) -> None:
         """Shows the page, and what is open in it, in the "light" or the "dark" theme, without a load."""
         name = f"JupyterLab {theme.title()}"
-        page.evaluate(CHANGE_THEME, name)
+        awaited(page, CHANGE_THEME, name)
         # It is named when its colours are there.
         page.locator(f"body[data-jp-theme-name='{name}']").wait_for(state="attached")
 
@@ -134,11 +146,17 @@ class Jupyter:
         page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
 
 
+def awaited(page: Page, script: str, value: object = None) -> Any:
+    """What the promise of a script gives; the page keeps it, as one that only a test waits for may be collected."""
+    return page.evaluate(f"value => window.awaited = ({script})(value)", value)
+
+
 def keep_failure(page: Page) -> None:
-    """What the browser showed when a test failed, under the test's name, for CI to keep."""
+    """What the browser showed when a test failed, under the test's name, for CI to keep; its state is printed."""
     test = re.sub(r"\W+", "-", os.environ.get("PYTEST_CURRENT_TEST", "unknown").rpartition("/")[2]).strip("-")
     # A page that is gone shows nothing.
     with suppress(Error):
+        print("the page:", page.evaluate(STATE))  # noqa: T201 - pytest shows it with a failure
         page.screenshot(path=FAILURES / f"{test}.png")
 
 

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 import tunix_rt as rt
+from tests.browser.jupyter import awaited
 
 pytestmark = pytest.mark.browser
 
@@ -106,7 +107,7 @@ def test_axe_reports_nothing_in_any_form_and_theme(start_jupyter, path, picture)
         for theme in ("light", "dark"):
             jupyter.change_theme(page, theme)
             picture(page, f"access-{theme}")
-            assert "\n".join(page.evaluate(LOOK)) == "", theme
+            assert "\n".join(awaited(page, LOOK)) == "", theme
             edge, ring = page.evaluate(EDGES)
             assert edge >= 3, theme
             assert ring >= 3, theme

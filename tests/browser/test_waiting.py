@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 import tunix_rt as rt
+from tests.browser.jupyter import awaited
 from tests.browser.test_forms import APP, fill, show_app
 from tests.browser.test_forms_access import AXE, LOOK
 from tests.test_waiting import ENDLESS, held
@@ -48,7 +49,7 @@ def test_a_click_that_waits_blocks_no_cell_and_is_cancelled(start_jupyter, tmp_p
             expect(said).to_be_visible()
             picture(page, f"waiting-{theme}")
             page.add_script_tag(content=AXE.read_text(encoding="utf-8"))
-            assert "\n".join(page.evaluate(LOOK)) == ""
+            assert "\n".join(awaited(page, LOOK)) == ""
             app.get_by_role("button", name="Cancel").click()
             expect(said).to_have_count(0)
             expect(app.get_by_role("alert").get_by_text("cancelled")).to_be_visible()
