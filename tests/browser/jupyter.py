@@ -108,7 +108,8 @@ class Jupyter:
             else:
                 query = f"token={self._token}" + ("&reset" if self.app == "lab" else "")
                 page.goto(f"{self.url}/{PATHS[self.app]}/{path}?{query}")
-            page.wait_for_function(READY, timeout=START_SECONDS * 1_000)
+            # By the clock: a page may have no frame to draw.
+            page.wait_for_function(READY, timeout=START_SECONDS * 1_000, polling=100)
             awaited(page, ASKED)
             if self.app == "lab":
                 page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
