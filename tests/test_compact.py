@@ -92,11 +92,12 @@ def places(store):
 @pytest.mark.slow
 def test_traces_out_of_order_lie_in_order_afterwards(store, put):
     put(shuffled(80_000))
-    assert places(store) == pytest.approx(4, abs=0.2)
+    # One row group of each of the four chunks, and two where a moment lies at their border.
+    assert places(store) == pytest.approx(4.3, abs=0.2)
     rows = everything(store)
     done = store.compact(progress=False)
     assert done.moved == 80_000
-    assert done.disorder_before == pytest.approx(4, abs=0.2)
+    assert done.disorder_before == pytest.approx(4.3, abs=0.2)
     assert done.disorder_after == places(store) < 1.5
     assert everything(store) == rows
     with store._session.cursor() as cursor:

@@ -20,10 +20,10 @@ from tunix_rt.store.engine.locks import Identity, identity, put_in_place
 from tunix_rt.store.engine.spill import spill_folder
 
 # The smallest unit that DuckDB skips, merges and rewrites. With its default of 122,880 rows each chunk of a load was
-# merged with the one before: 300,000 rows took 31 s and 508 MB, not 9 s and 337 MB. With 4,096 rows merging takes a
-# fifth of the time, but among 4 writers and 4 readers at 1,000,000 traces a page took 92 ms where it takes 82, and the
-# file was a tenth larger. It is not kept in the file.
-ROW_GROUP_ROWS = 20_480
+# merged with the one before: 300,000 rows took 31 s and 508 MB, not 9 s and 337 MB. With 20,480 a page of 1,000,000
+# took half as long again, and merging a second, in which all others wait; with 4,096 merging took little, but a page
+# among 4 writers and 4 readers 118 ms where it takes 82, and the file was 6 % larger. It is not kept in the file.
+ROW_GROUP_ROWS = 10_240
 # Merging row groups at each detaching cost 20 ms, so it waits until it is asked for. One task at a time merges as many
 # as fill up to three.
 _MERGE_TASKS = 1

@@ -93,7 +93,7 @@ RECORD_FIELDS = (
 TIME = "epoch_us(created_at)"
 # Between two such times, both included.
 BETWEEN = "created_at >= make_timestamptz(?::bigint) and created_at <= make_timestamptz(?::bigint)"
-# DuckDB gives a thread a batch: a chunk of a load, which fills a row group, is work for two. Batches of 2,048 rows left
+# DuckDB gives a thread a batch, which fills a row group: a chunk of a load is work for two. Batches of 2,048 rows left
 # small row groups behind, one for all was no faster.
 _BATCH_ROWS = 10_240
 # A batch has up to 64 MB of text; at most this number of its rows are Python texts at a time. More were no faster.

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from tunix_rt.store.ingest.dedup import Duplicates
     from tunix_rt.store.scores.facts import CarriedScore
 
-# A transaction of this size is written in half a second, well within the time others may have to wait. It fills a row
-# group of the store's file, so that DuckDB need not write the rows again with the next ones: that took as long again.
+# A transaction of this size is written in half a second, well within the time others may have to wait. It fills two
+# row groups of the store's file, so that DuckDB need not write rows again with the next ones: that took as long again.
 CHUNK_ROWS = 20_480
 # Large traces fill a chunk by their size; several copies of it are in memory while it is written.
 CHUNK_BYTES = 64 * 2**20
