@@ -3,6 +3,7 @@
 import json
 import re
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -200,7 +201,8 @@ def test_a_weak_number_can_be_right():
 
 
 HOSTILE = {
-    "code": "__import__('os').system('touch {canary}')",
+    # A whole path has numbers, one of which could be the answer.
+    "code": "__import__('os').system('touch canary')",
     "power": "9**9**9**9",
     "power in LaTeX": r"\boxed{9^{9^{9}}}",
     "brackets": "(" * 100_000,
@@ -216,11 +218,10 @@ HOSTILE = {
 
 @pytest.mark.parametrize("kind", HOSTILE)
 @pytest.mark.parametrize("where", ["steps", "final_answer", "expected_answer"])
-def test_hostile_texts_are_scored_and_never_run(kind, where, tmp_path):
+def test_hostile_texts_are_scored_and_never_run(kind, where):
     from tunix_rt.analysis import FLAGS, SCORERS
 
-    canary = tmp_path / "canary"
-    text = HOSTILE[kind].replace("{canary}", str(canary))
+    text = HOSTILE[kind]
     texts = Texts(
         "p",
         [f"{text} = 1" if where == "steps" else "1 + 1 = 2"],
@@ -232,7 +233,7 @@ def test_hostile_texts_are_scored_and_never_run(kind, where, tmp_path):
         assert (score.value is None) == (score.reason in REASONS)
         assert len(json.dumps(dict(score.metadata))) < 10_000
     assert built_in("answer").score(texts).value is not True
-    assert not canary.exists()
+    assert not Path("canary").exists()
 
 
 PIECES = r"answer is |\boxed{|}|\frac|####|A: |<answer>|</answer>|</think>|1/2|5|-|,|.|=| |x|$|%|(C)|**|\text{"
