@@ -295,6 +295,7 @@ def test_a_store_that_cannot_be_opened_offers_nothing_and_says_nothing():
     assert completed("tunix-rt list --store text.duckdb --meta ") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_gets_its_script(shell):
     environment = os.environ | {"_TUNIX_RT_COMPLETE": f"source_{shell}"}

@@ -64,6 +64,7 @@ def commands_of(app):
     return dict(walk(typer.main.get_command(app), ""))
 
 
+@pytest.mark.slow
 def test_the_reference_s_python_runs():
     block, *others = re.findall(r"```python\n(.*?)```", REFERENCE, re.DOTALL)
     assert others

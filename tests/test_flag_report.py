@@ -107,6 +107,7 @@ def test_a_flag_of_a_set_is_no_scorer_of_a_trace(mixed):
     assert flag_names("du") == ["duplicate"]
 
 
+@pytest.mark.slow
 def test_the_magics_score_and_flag(mixed):
     shell = InteractiveShell.instance()
     shell.run_line_magic("load_ext", "tunix_rt")
@@ -124,6 +125,7 @@ def test_the_magics_score_and_flag(mixed):
         shell.run_line_magic("unload_ext", "tunix_rt")
 
 
+@pytest.mark.slow
 def test_the_command_line_scores_and_flags(mixed):
     mixed.close()
     where = ("--store", mixed.path, "--quiet")

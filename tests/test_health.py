@@ -144,6 +144,7 @@ def answering(answer):
     thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece", [b"X-Still: here\r\n", b"H"], ids=["header after header", "a status line without end"]
 )
@@ -236,6 +237,7 @@ def test_an_answer_is_kept_for_its_time(service):
     assert len(service.asked) == 1
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_too_old_is_asked_for_again(service):
     settings = real(service.url, rediai_health_cache_ttl_seconds=1)
     assert rediai_health(settings).status == "healthy"

@@ -183,6 +183,7 @@ def test_a_trace_that_ends_every_process_ends_the_call_and_what_was_scored_stays
         assert left.already_scored >= 128
 
 
+@pytest.mark.slow
 def test_progress_counts_the_traces_and_what_it_raises_stops_the_call(local, monkeypatch):
     monkeypatch.setattr(jobs, "_FEWEST_ROWS", 64)
     seen = []
@@ -194,6 +195,7 @@ def test_progress_counts_the_traces_and_what_it_raises_stops_the_call(local, mon
     assert len(seen) > 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cut_small")
 def test_errors_of_a_call_are_those_of_the_call_in_one_process(local):
     lock = threading.Lock()
@@ -217,6 +219,7 @@ def test_options_that_are_not_valid(local, options, error, message):
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cut_small")
 def test_other_versions_are_refused(local, monkeypatch):
     with rt.spread(local, workers=1) as spread:

@@ -259,6 +259,7 @@ def test_a_server_that_refuses_ends_the_run_and_nothing_is_stored(filled, serve,
     assert filled.scores().rows == []
 
 
+@pytest.mark.slow
 def test_a_slow_answer_is_a_timeout(store, make_trace, serve):
     end = threading.Event()
     store.add_many([make_trace(f"{n}?") for n in range(3)])

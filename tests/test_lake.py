@@ -246,6 +246,7 @@ def test_writers_that_meet_try_again_and_a_reply_that_was_lost_is_noticed(lake, 
         table.append(batch, app="a", number=2)
 
 
+@pytest.mark.slow
 def test_delete_rewrites_the_files_says_until_when_and_can_be_undone(lake):
     lake.load(rows(20), progress=False)
     lake.score("answer", progress=False)
@@ -283,6 +284,7 @@ def test_delete_rewrites_the_files_says_until_when_and_can_be_undone(lake):
         lake.delete()
 
 
+@pytest.mark.slow
 def test_compact_merges_the_files_of_a_day_in_order_while_others_append(lake):
     for at in range(0, 30, 3):
         lake.load(rows(30)[at : at + 3][::-1], progress=False)

@@ -86,6 +86,7 @@ def test_workers_find_what_one_process_finds(tmp_path_factory, workers, rows, en
     assert found(path, workers) == found(path, None)
 
 
+@pytest.mark.slow
 def test_rows_of_every_container(tmp_path, workers):
     rows = [{**GOOD, "n": n} for n in range(10)]
     lines = b"\n".join(line(n=n) for n in range(10))

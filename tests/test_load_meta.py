@@ -111,6 +111,7 @@ def test_a_trace_that_becomes_too_large_is_rejected(store):
     assert (report.added, report.rejected_count) == (1, 1)
 
 
+@pytest.mark.slow
 def test_a_watch_and_the_command_line_add_it(store):
     Path("runs").mkdir()
     lines("runs/a.jsonl", ROW)

@@ -42,12 +42,14 @@ def on_a_busy_machine(monkeypatch):
     monkeypatch.setattr(math_equality, "_SECONDS", 60)
 
 
+@pytest.mark.slow
 def test_formulas_are_equal_unequal_or_it_cannot_be_said():
     found = {pair: are_equal(*pair) for pair in [*EQUAL, *UNEQUAL, *UNKNOWN]}
     assert [pair for pair, equal in found.items() if equal is True] == EQUAL
     assert [pair for pair, equal in found.items() if equal is False] == UNEQUAL
 
 
+@pytest.mark.slow
 def test_only_what_the_cascade_leaves_undecided_is_compared_by_mathematics(monkeypatch):
     scorer = EqualByMath("1")
 

@@ -107,6 +107,7 @@ def test_pages_and_counts_find_all_that_their_filters_let_through(large, filters
     assert [summary.preview for summary in second.next_page().previous_page()] == expected[4:9]
 
 
+@pytest.mark.slow
 def test_a_backup_takes_no_memory_for_them(large, tmp_path):
     assert rt.TraceStore(large.backup(tmp_path / "copy.duckdb"), read_only=True).count() == N
 

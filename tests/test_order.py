@@ -102,6 +102,7 @@ def test_columns_are_sorted(mixed, descending):
     assert mixed.page(order_by="created_at", descending=True).next == mixed.page().next
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("descending", [False, True])
 def test_current_scores_are_sorted_and_traces_without_one_are_last(mixed, descending):
     def number(trace):
@@ -162,6 +163,7 @@ def test_ids_keep_their_order_unless_another_one_is_given(mixed):
     assert mixed.page(ids=ids[0]).order == mixed.page(ids=[]).order == "newest first"
 
 
+@pytest.mark.slow
 def test_a_large_meta_is_sorted_by_halves_within_the_memory_that_a_store_may_use(tmp_path, make_trace):
     low = {"memory_limit": 14_000_000}
     settings = rt.Settings.model_construct(**rt.Settings().model_dump() | low)

@@ -150,6 +150,7 @@ def test_which_lines_are_plain(plain_lines):
     assert plain_lines.among([compact(TRACE), compact(TRACE).replace(b"line", b"\xff\xfe")]) == ([None, None], None)
 
 
+@pytest.mark.slow
 def test_a_large_export_comes_back_as_it_was(tmp_path, plain_lines):
     store = rt.TraceStore(tmp_path / "a.duckdb")
     store.add_many([rt.Trace.from_dict({**TRACE, "meta": {"n": n, "pad": "x" * (9_900 + n)}}) for n in range(200)])

@@ -43,6 +43,7 @@ def picture(plot):
     return image
 
 
+@pytest.mark.slow
 def test_each_kind_is_a_picture_with_its_table(store):
     for kind in plots.KINDS:
         picture(store.plot(kind))
@@ -86,6 +87,7 @@ def test_of_nothing_the_picture_says_so_and_of_much_it_says_what_is_left_out(sto
     assert "; 2 of 4 policies" in store.plot("difficulty").caption
 
 
+@pytest.mark.slow
 def test_neither_pyplot_nor_its_state_is_touched(store):
     was_there = "matplotlib.pyplot" in sys.modules
     plot = store.plot("training")

@@ -48,6 +48,7 @@ def everything(store):
     return [store.sql(ALL.format(table)).arrow().to_pylist() for table in ("traces", "scores")]
 
 
+@pytest.mark.slow
 def test_what_is_not_there_yet_comes_with_its_scores_and_back_again(source, target, tmp_path):
     report = source.publish(target, progress=False, source="odd")
     assert (report.traces, report.new, report.already_there, report.scores) == (30, 30, 0, 30)
@@ -93,6 +94,7 @@ def test_a_trace_that_is_another_one_under_the_same_id_is_left_and_named(source,
     assert target.get(latest.id).payload == latest.payload
 
 
+@pytest.mark.slow
 def test_large_traces_go_one_by_one(tmp_path, target):
     with rt.TraceStore(tmp_path / "large.duckdb") as store:
         step = "x" * 19_000

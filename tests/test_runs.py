@@ -5,6 +5,7 @@ import pytest
 import tunix_rt as rt
 
 
+@pytest.mark.slow
 def test_the_runs_of_a_store(store):
     assert len(store.runs()) == 0
     assert store.runs().to_dict() == {"runs": 0, "data": []}

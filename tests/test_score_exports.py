@@ -214,6 +214,7 @@ def test_scores_in_rows_of_their_own_go_to_the_traces_that_are_there(scored, tmp
     assert other.load(scored.scores().arrow(), progress=False).scores_added == len(scored.scores().arrow())
 
 
+@pytest.mark.slow
 def test_a_file_of_scores_comes_with_its_export_by_any_way(scored, tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
@@ -306,6 +307,7 @@ def test_labels_of_one_person_from_two_stores_are_all_kept_and_the_newest_counts
         assert one.verify(progress=False).ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
 def test_scores_for_which_there_is_too_little_memory_are_stored_in_parts(scored, tmp_path, monkeypatch, name):
     real = loading.insert_carried

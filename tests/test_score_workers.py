@@ -28,6 +28,7 @@ def stored(store):
     return store.sql(f"select {COLUMNS} from scores order by rowid").rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scorer", [of_every_kind, reward])
 def test_workers_store_the_same_scores_in_the_same_order_and_report_the_same(rollouts, scorer, monkeypatch):
     # Pieces of a few traces, so that there are some.
@@ -59,6 +60,7 @@ def first(store, n):
     return [record for record, _ in zip(store.records(newest_first=False), range(n), strict=False)]
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_what_was_scored_and_ends_the_workers(rollouts, monkeypatch):
     monkeypatch.setattr(run, "_CHUNK_ROWS", 5)
 
@@ -76,6 +78,7 @@ def test_an_interrupt_keeps_what_was_scored_and_ends_the_workers(rollouts, monke
     assert rollouts.scores().n_rows == 30
 
 
+@pytest.mark.slow
 def test_a_function_of_the_notebook_goes_to_workers_with_its_code(rollouts, monkeypatch):
     factor = 3
 

@@ -347,6 +347,7 @@ def test_a_killed_run_is_continued(filled, tmp_path):
     assert filled.verify().ok
 
 
+@pytest.mark.slow
 def test_the_version_of_a_function_is_the_same_in_another_process(tmp_path):
     module = tmp_path / "rewards.py"
     module.write_text("def make(n):\n    def reward(trace):\n        return n\n    return reward\n")

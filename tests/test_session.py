@@ -67,6 +67,7 @@ def test_a_store_held_too_long_elsewhere_is_busy_and_the_holder_is_named(store):
     assert patient.count() == 0
 
 
+@pytest.mark.slow
 def test_a_file_opened_in_this_process_by_other_means_is_told(store):
     impatient = rt.TraceStore(store.path, settings=rt.Settings(pool_timeout=1))
     store.close()
@@ -97,6 +98,7 @@ def test_threads_work_at_once_each_with_its_own_cursor(store):
     assert store.count() == 240
 
 
+@pytest.mark.slow
 def test_more_threads_than_the_pool_has_places_wait_and_then_are_told(tmp_path):
     store = rt.TraceStore(tmp_path / "narrow.duckdb", settings=rt.Settings(pool_size=1, max_overflow=1, pool_timeout=1))
     inside, leave = threading.Barrier(3), threading.Event()
@@ -169,6 +171,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.slow
 def test_an_add_waits_as_long_as_the_setting_says_for_a_process_that_was_stopped(store, make_trace):
     store.add(make_trace())
     patient = rt.TraceStore(store.path, settings=rt.Settings(pool_timeout=1))

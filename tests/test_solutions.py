@@ -328,6 +328,7 @@ def test_a_row_that_lacks_a_field_is_of_no_format(store, row, told):
     assert caught.value.tried[name].startswith(lacks)
 
 
+@pytest.mark.slow
 def test_generations_without_openr1s_fields_are_samples_by_their_names(store):
     load(store, {"problem": "p", "generations": ["g", "h"]})
     assert [trace.payload.final_answer for trace in store.records(newest_first=False)] == ["g", "h"]

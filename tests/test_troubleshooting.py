@@ -27,6 +27,7 @@ def all_said():
     return messages()
 
 
+@pytest.mark.slow
 def test_every_message_of_the_package_is_in_the_guide(all_said):
     cells = "\n".join(CELLS)
     missing = {said.text: said.place for said in all_said if said.fragment not in cells}
