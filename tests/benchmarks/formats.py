@@ -6,7 +6,6 @@ The same traces, of about 2 KB each, stand in files of each shape; a ratio is th
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -165,11 +164,13 @@ def _memory(folder: Path, store: rt.TraceStore, n_bytes: int, workers: int) -> s
 
 
 def _resident(pid: int) -> int:
-    """Bytes of memory of a process and its children. Pages that two of them share are counted for each (Linux)."""
-    with suppress(OSError):
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    """Bytes of memory of a process and its children, without what is swapped out; shared pages count once (Linux)."""
+    # A process that ends meanwhile has no figures.
+    with suppress(OSError, StopIteration):
+        figures = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        own = next(int(line.split()[1]) for line in figures if line.startswith("Pss:"))
         children = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-        return pages * resource.getpagesize() + sum(_resident(int(child)) for child in chain(*children))
+        return 1_024 * own + sum(_resident(int(child)) for child in chain(*children))
     return 0
 
 

@@ -184,4 +184,5 @@ def _committed(target: Access, change: Callable[[duckdb.DuckDBPyConnection], int
     """How many rows the change has added, without those that others were faster to add."""
     with target.transaction(once=True) as cursor:
         n = change(cursor)
+    target.drop_cache()
     return n - getattr(cursor, "left_out", 0)
