@@ -393,7 +393,11 @@ def test_messages_of_the_storage_lose_their_keys(monkeypatch):
     location = LakeLocation.of("s3://bucket/traces")
     cases = {
         "error sending request for url (http://h/)": rt.StoreUnreachable,
-        "403 Forbidden": rt.StoreUnusable,
+        # Numbers are those of milliseconds.
+        "GET http://h/ in 403.9ms, after 2 retries - HTTP error ↳ Connection refused": rt.StoreUnreachable,
+        "list request ↳ GET http://h/ in 1.404s - HTTP error ↳ Connection refused": rt.StoreUnreachable,
+        "GET http://h/ in 1ms - Server returned non-2xx status code ↳ 401 ↳": rt.StoreUnusable,
+        "Server returned error response: status code: 507 Insufficient Storage": rt.StoreFull,
         "No space left on device": rt.StoreFull,
         "something else": rt.StoreUnusable,
     }

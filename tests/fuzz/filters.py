@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import tunix_rt as rt
@@ -249,7 +251,8 @@ class Part:
                 if (self._folder / "out").is_file():
                     (self._folder / "out").unlink()
                 (self._folder / "out").mkdir(exist_ok=True)
-                if not (self._folder / "out" / name.replace("\0", "")).resolve().is_relative_to(self._folder / "out"):
+                # By its letters: some names no file can have.
+                if not Path(os.path.normpath(target)).is_relative_to(self._folder / "out"):
                     return False
         else:
             target = self._folder / f"out{to}"

@@ -30,12 +30,14 @@ _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
 _MESSAGE_CHARS = 300
 # The process that has used Delta first: this one, or one that it was forked from.
 _process: int | None = None
+# Of HTTP; a number alone may be the milliseconds that a request took.
+_STATUS = r"\bstatus(?: code)?(?: ↳|:)? "
 # What Delta says, where: in object storage, in a folder, or anywhere (None). The first that matches explains it.
 _FAULTS: tuple[tuple[re.Pattern[str], bool | None, type[StoreUnusable], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), is_remote, kind, message)
     for pattern, is_remote, kind, message in (
         (
-            r"no space left|disk quota|file too large|507 ",
+            rf"no space left|disk quota|file too large|{_STATUS}507",
             None,
             StoreFull,
             "the storage is full ({}); free some space and try again",
@@ -43,7 +45,7 @@ _FAULTS: tuple[tuple[re.Pattern[str], bool | None, type[StoreUnusable], str], ..
         (
             (
                 r"privilege|denied|forbidden|signature|InvalidAccessKey|credential|Unauthorized|NoSuchBucket"
-                r"|list request.*404|\b40[13]\b"
+                rf"|list request.*{_STATUS}404|{_STATUS}40[13]"
             ),
             True,
             StoreUnusable,
@@ -53,7 +55,7 @@ _FAULTS: tuple[tuple[re.Pattern[str], bool | None, type[StoreUnusable], str], ..
             ),
         ),
         (
-            r"error sending request|connect|timed? ?out|dns error|broken pipe|reset by peer|50[0-4] |retries",
+            rf"error sending request|connect|timed? ?out|dns error|broken pipe|reset by peer|{_STATUS}50[0-4]|retries",
             True,
             StoreUnreachable,
             (
