@@ -35,6 +35,11 @@ form = rt.LabelForm(store, "still wrong", words=("slip", "copied", "contradictio
 for word in ("slip", "slip", "contradiction", "slip"):
     form.label(word)
 form"""
+_PEOPLE = """bob = rt.LabelForm(store, "still wrong", words=("slip", "copied", "contradiction"), annotator="bob")
+for word in ("slip", "copied", "slip", "slip"):
+    bob.label(word)
+differ = [record.id for record in store.disagreements("label:ada", "label:bob")]
+rt.TraceBrowser(store, columns=["preview", "answer", "score.label:ada", "score.label:bob"], ids=differ)"""
 
 
 def main() -> None:
@@ -60,7 +65,7 @@ def main() -> None:
                     page.mouse.move(0, 0)
                     app.screenshot(path=FOLDER / f"forms-{theme}.png")
                 run = _RUN.format(path=simulated_run(jupyter.folder))
-                jupyter.write("run.ipynb", run, _ROWS, _GROUPS, _MATRIX, _LABELS, _GOOD)
+                jupyter.write("run.ipynb", run, _ROWS, _GROUPS, _MATRIX, _LABELS, _GOOD, _PEOPLE)
                 with jupyter.open("run.ipynb", width=1300, height=1000) as page:
                     jupyter.run_all(page)
                     take(page, theme)
@@ -78,7 +83,7 @@ def simulated_run(folder: Path) -> str:
 
 
 def take(page: Page, theme: str) -> None:
-    """The pictures of the chosen rows, of groups with a sample that is read, of the matrix, of labels, of an export."""
+    """The pictures of the jobs: chosen rows, groups with a sample that is read, labels, an export, two people."""
     lists = page.get_by_role("region", name="Traces", exact=True)
     good = lists.nth(1)
     good.get_by_role("checkbox", name="Choose all on this page").check(timeout=120_000)
@@ -97,7 +102,14 @@ def take(page: Page, theme: str) -> None:
     matrix.locator("td button").nth(2).click()
     expect(matrix.get_by_role("region", name="The trace")).to_contain_text("step 200")
     labels = page.locator(".trt-labelling")
-    forms = {"rows": lists.first, "groups": groups, "matrix": matrix, "labels": labels, "export": good}
+    forms = {
+        "rows": lists.first,
+        "groups": groups,
+        "matrix": matrix,
+        "labels": labels,
+        "export": good,
+        "people": lists.nth(2),
+    }
     for name, form in forms.items():
         form.scroll_into_view_if_needed()
         page.mouse.move(0, 0)
