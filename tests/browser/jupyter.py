@@ -55,7 +55,12 @@ STATE = """() => {
         dialog: document.querySelector(".jp-Dialog")?.innerText,
     };
 }"""
-CLOSE = "() => [...window.jupyterapp.shell.widgets('main')].forEach(one => one.dispose())"
+# Everything but a launcher: where nothing is open, JupyterLab shows one some time later, in front of the next notebook.
+CLOSE = """async () => {
+    const {commands, shell} = window.jupyterapp;
+    const launcher = await commands.execute("launcher:create");
+    [...shell.widgets("main")].filter(one => one !== launcher).forEach(one => one.dispose());
+}"""
 START_SECONDS = 60
 FAILURES = Path(__file__).parents[2] / "failures"
 
@@ -114,9 +119,9 @@ class Jupyter:
             if self.app == "lab":
                 page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
             yield page
-            # A page closed beside another may later show a launcher in front of the next test's notebook.
+            # Not of one beside which another was open.
             if self.app == "lab" and page.context.pages == [page]:
-                page.evaluate(CLOSE)
+                awaited(page, CLOSE)
                 self._idle.append(page)
                 return
         except BaseException:
