@@ -393,6 +393,8 @@ def test_messages_of_the_storage_lose_their_keys(monkeypatch):
     location = LakeLocation.of("s3://bucket/traces")
     cases = {
         "error sending request for url (http://h/)": rt.StoreUnreachable,
+        "403 Forbidden": rt.StoreUnusable,
+        "list request ↳ GET http://h/ in 1ms - Server returned non-2xx status code ↳ 404 Not Found ↳": rt.StoreUnusable,
         # Numbers are those of milliseconds.
         "GET http://h/ in 403.9ms, after 2 retries - HTTP error ↳ Connection refused": rt.StoreUnreachable,
         "list request ↳ GET http://h/ in 1.404s - HTTP error ↳ Connection refused": rt.StoreUnreachable,

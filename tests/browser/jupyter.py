@@ -113,13 +113,12 @@ class Jupyter:
             else:
                 query = f"token={self._token}" + ("&reset" if self.app == "lab" else "")
                 page.goto(f"{self.url}/{PATHS[self.app]}/{path}?{query}")
-            # By the clock: a page may have no frame to draw.
-            page.wait_for_function(READY, timeout=START_SECONDS * 1_000, polling=100)
+            page.wait_for_function(READY, timeout=START_SECONDS * 1_000)
             awaited(page, ASKED)
             if self.app == "lab":
                 page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
             yield page
-            # Not of one beside which another was open.
+            # A page closed beside another may later show a launcher in front of the next test's notebook.
             if self.app == "lab" and page.context.pages == [page]:
                 awaited(page, CLOSE)
                 self._idle.append(page)

@@ -164,6 +164,7 @@ def test_a_trace_of_a_thousand_steps_and_one_of_a_megabyte_stay_usable(start_jup
         # An expectation that is not met at once describes the page, and to describe this one takes seconds.
         found = app.locator(".trt-finding [role=status]", has_text="1 of 1")
         found.wait_for()
+        expect(found).to_have_text("1 of 1")
         expect(reading.locator(".trt-prose", has_text="This is what step 987 has to say.")).to_be_in_viewport()
         app.get_by_role("row", name="long").click()
         find.fill("end of 28")
